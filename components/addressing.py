@@ -1,0 +1,49 @@
+"""Addresses from names, pure: lab network + node key -> number, address, MAC.
+
+A node's address depends on its own key alone, so adding, removing or reordering nodes moves no other.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Network
+
+FIRST_OFFSET = 10
+"""``docker01`` gets the network's address + 11; below that is room for the gateway and for people."""
+
+
+def node_number(key: str) -> int | None:
+    """The number that ends the key (``docker01`` -> 1), or None when it has none or it is 0."""
+    match = re.search(r"[0-9]+$", key)
+    number = int(match.group()) if match else 0
+    return number or None
+
+
+def node_address(network: IPv4Network, number: int) -> IPv4Address | None:
+    """Address of node ``number`` (>= 1), or None when the network has no room for it."""
+    offset = FIRST_OFFSET + number
+    return network[offset] if offset < network.num_addresses - 1 else None
+
+
+def last_number(network: IPv4Network) -> int:
+    """The greatest node number that has an address in the network (0 or less: none has)."""
+    return network.num_addresses - 2 - FIRST_OFFSET
+
+
+def gateway(network: IPv4Network) -> IPv4Address:
+    """The hypervisor's own end of the network: its first address."""
+    return network[1]
+
+
+def usable(network: IPv4Network, address: IPv4Address) -> bool:
+    """Whether a node may have the address: inside, and not the network, gateway or broadcast address."""
+    return address in network and address not in (
+        network.network_address,
+        gateway(network),
+        network.broadcast_address,
+    )
+
+
+def mac(address: IPv4Address) -> str:
+    """A locally used (52:54:00) MAC, unique where the address is: it carries the address's last three bytes."""
+    return "52:54:00:" + ":".join(f"{byte:02x}" for byte in address.packed[1:])

@@ -1,0 +1,48 @@
+"""Ports, pinned versions, names and time limits: their one home. No logic."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- names on the nodes
+NIC: Final = "lab0"
+"""The lab's interface on every node, pinned by MAC; cluster-advertise names it."""
+GWBRIDGE: Final = "docker_gwbridge"
+
+# --- ports
+SSH_PORT: Final = 22
+ENGINE_PORT: Final = 2376
+"""Label in cluster-advertise; a listener only where the engine API is switched on."""
+SERF_PORT: Final = 7946
+VXLAN_PORT: Final = 4789
+CONSUL_HTTP_PORT: Final = 8500
+REGISTRY_PORT: Final = 5000
+
+# --- pins
+ENGINE_VERSION: Final = "20.10"
+"""The last line with --cluster-store; 23.0 removed it."""
+CONSUL_IMAGE: Final = "consul:1.8"
+BUSYBOX_IMAGE: Final = "busybox:1.35"
+
+# --- the overlay's overhead
+VXLAN_OVERHEAD: Final = 50
+"""Bytes: an overlay's MTU is the underlay's less this."""
+
+# --- discovery (libkv): Consul refuses a session TTL below 10 s, which is half of discovery.ttl
+HEARTBEAT_S: Final = 10
+DISCOVERY_TTL_S: Final = 30
+MINIMUM_DISCOVERY_TTL_S: Final = 20
+
+# --- limits, seconds; sized for three machines on two cores without KVM
+MACHINE_LIMIT_S: Final = 1200
+"""Power-on to an answering sshd."""
+ENGINE_LIMIT_S: Final = 600
+STORE_LIMIT_S: Final = 300
+JOIN_LIMIT_S: Final = 300
+OVERLAY_LIMIT_S: Final = 120
+CHECK_LIMIT_S: Final = 90
+"""A check is tried again until it passes or this is over."""
+
+# --- what a machine needs at least to run an engine and the store
+MINIMUM_MEMORY_MIB: Final = 512
+MINIMUM_DISK_GIB: Final = 3

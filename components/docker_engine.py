@@ -1,0 +1,145 @@
+"""dockerd on a node: installed, configured for the cluster store, answering."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+
+from components import conventions, scripts
+from components._base import Component
+from components.ground import Ground, Packages
+from components.machine import Machine
+from components.remote import RemoteHost
+from components.settings import Node, Settings
+
+BUNDLE = "/var/lib/overlab-packages.tar"
+CONFIG_DIR = "/etc/docker"
+
+
+class DockerEngine(Component):
+    """An engine of the wanted version with the lab's daemon.json, and the provider for what runs on it."""
+
+    TOKEN = "overlab:index:DockerEngine"
+    facts: pulumi.Output[dict[str, str]]
+
+    def __init__(
+        self,
+        machine: Machine,
+        settings: Settings,
+        ground: Ground,
+        host: RemoteHost,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        key = machine.node.key
+        super().__init__(f"{key}-engine", opts)
+        self.machine = machine
+        self.host = host
+        script = scripts.render("engine", **_values(machine.node, settings, ground))
+        waits_for: list[pulumi.Resource] = [machine.reachable]
+        if settings.engine.install == "packages" and ground.packages is not None:
+            waits_for.append(self._declare_bundle(ground.packages))
+        self.configured = host.run(
+            f"{key}-dockerd",
+            script,
+            self.inside(machine.domain, depends_on=waits_for),
+            limit_s=conventions.ENGINE_LIMIT_S,
+        )
+        self.facts = self.configured.stdout.apply(json.loads)
+        self.provider: docker.Provider = host.docker_provider(f"{key}-docker", self.child(depends_on=[self.configured]))
+        self.register_outputs({"facts": self.facts})
+
+    def _declare_bundle(self, packages: Packages) -> pulumi.Resource:
+        return self.host.put(
+            f"{self.machine.node.key}-packages",
+            pulumi.FileAsset(packages.bundle),
+            BUNDLE,
+            self.inside(self.machine.domain, depends_on=[self.machine.reachable]),
+            triggers=[packages.content],
+            limit_s=conventions.ENGINE_LIMIT_S,
+        )
+
+
+def advertised(node: Node) -> str:
+    """The node as it stands in the store: address and the label port."""
+    return f"{node.address}:{conventions.ENGINE_PORT}"
+
+
+def store_url(settings: Settings) -> str:
+    """The cluster store as the engines are told."""
+    address = settings.nodes[settings.store_node].address
+    return f"consul://{address}:{conventions.CONSUL_HTTP_PORT}"
+
+
+def _values(node: Node, settings: Settings, ground: Ground) -> dict[str, Any]:
+    return {
+        "version": settings.engine.version,
+        "install": settings.engine.install,
+        "bundle": BUNDLE,
+        "limit_s": conventions.ENGINE_LIMIT_S // 2,
+        "files": _files(node, settings, ground),
+        "advertise": advertised(node),
+        "store": store_url(settings),
+        "nic": conventions.NIC,
+    }
+
+
+def _files(node: Node, settings: Settings, ground: Ground) -> list[dict[str, str]]:
+    daemon = json.dumps(daemon_json(settings, ground), indent=2, sort_keys=True) + "\n"
+    files = [
+        {"path": f"{CONFIG_DIR}/daemon.json", "mode": "0644", "content": daemon},
+        {
+            "path": "/etc/systemd/system/docker.service.d/overlab.conf",
+            "mode": "0644",
+            "content": drop_in(node, settings),
+        },
+    ]
+    tls = ground.identity.tls
+    if settings.engine.api == "tls" and tls is not None:
+        material = {"ca": tls.ca, "cert": tls.server_certs[node.key], "key": tls.server_keys[node.key]}
+        files += [
+            {"path": f"{CONFIG_DIR}/{name}.pem", "mode": "0600", "content": path.read_text("utf-8")}
+            for name, path in material.items()
+        ]
+    return files
+
+
+def daemon_json(settings: Settings, ground: Ground) -> dict[str, Any]:
+    """The same on every node: the advertised address is stated by interface name."""
+    engine = settings.engine
+    config: dict[str, Any] = {
+        "cluster-store": store_url(settings),
+        "cluster-advertise": f"{conventions.NIC}:{conventions.ENGINE_PORT}",
+        "cluster-store-opts": {
+            "discovery.heartbeat": str(engine.heartbeat_s),
+            "discovery.ttl": str(engine.ttl_s),
+        },
+        "live-restore": engine.live_restore,
+        "default-address-pools": [{"base": str(pool.base), "size": pool.size} for pool in engine.local_pools],
+        "userland-proxy": False,
+    }
+    if ground.registry_mirror is not None:
+        config["registry-mirrors"] = [ground.registry_mirror]
+    if engine.api == "tls":
+        config |= {"tlsverify": True, "tlscacert": f"{CONFIG_DIR}/ca.pem"}
+        config |= {"tlscert": f"{CONFIG_DIR}/cert.pem", "tlskey": f"{CONFIG_DIR}/key.pem"}
+    return config
+
+
+def drop_in(node: Node, settings: Settings) -> str:
+    """Listeners are flags, since the unit's own ``-H fd://`` forbids ``hosts`` in daemon.json."""
+    listeners = ["-H", "fd://"]
+    if settings.engine.api == "tls":
+        listeners += ["-H", f"tcp://{advertised(node)}"]
+    return "\n".join(
+        [
+            "[Service]",
+            "ExecStart=",
+            f"ExecStart=/usr/bin/env dockerd {' '.join(listeners)}",
+            # Without the store an engine may need two minutes to start.
+            "TimeoutStartSec=0",
+            "",
+        ]
+    )

@@ -1,0 +1,46 @@
+"""A hypervisor's part of the lab: the storage pool and the base image that machines are cut from."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_libvirt as libvirt
+
+from components._base import Component
+from components.ground import Ground
+from components.settings import Settings
+
+
+class Storage(Component):
+    """A pool of the lab's own with the base image in it. Another image content means another base volume."""
+
+    TOKEN = "overlab:index:Storage"
+    pool_name: pulumi.Output[str]
+    base_id: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        ground: Ground,
+        provider: libvirt.Provider,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(name, opts)
+        image = ground.image
+        self.pool = libvirt.Pool(
+            name,
+            name=f"overlab-{settings.name}",
+            type="dir",
+            target=libvirt.PoolTargetArgs(path=ground.hypervisor.pool_path),
+            opts=self.child(provider=provider),
+        )
+        self.base = libvirt.Volume(
+            f"{name}-base",
+            name=f"base-{image.content}.qcow2",
+            pool=self.pool.name,
+            source=image.source,
+            opts=self.child(provider=provider),
+        )
+        self.pool_name = self.pool.name
+        self.base_id = self.base.id
+        self.register_outputs({"pool_name": self.pool_name, "base_id": self.base_id})

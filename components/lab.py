@@ -1,0 +1,99 @@
+"""The whole lab: the only file that knows the order of things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pulumi_command as command
+import pulumi_libvirt as libvirt
+
+from components._base import Component
+from components.connectivity import Connectivity
+from components.docker_engine import DockerEngine
+from components.ground import Ground
+from components.hypervisor import Storage
+from components.machine import Machine
+from components.network import LabNetwork
+from components.overlay import Overlays
+from components.remote import RemoteHost
+from components.settings import Settings
+from components.store import Membership, Store
+from components.workload import NodeImages, Workload
+
+
+class Lab(Component):
+    """Network and storage, machines, engines, the store, overlays, workloads, and the proof that they work."""
+
+    TOKEN = "overlab:index:Lab"
+
+    def __init__(self, settings: Settings, ground: Ground, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(settings.name, opts)
+        self._settings = settings
+        self._ground = ground
+        self._hypervisor = libvirt.Provider("hypervisor", uri=ground.hypervisor.uri, opts=self.child())
+        self._ssh = command.Provider("ssh", opts=self.child())
+        self._network = LabNetwork("network", settings, ground, self._hypervisor, self.child())
+        self._storage = Storage("storage", settings, ground, self._hypervisor, self.child())
+        self.engines = {key: self._declare_engine(key) for key in settings.nodes}
+        self.store = Store(settings, self.engines[settings.store_node], self.child())
+        self.membership = Membership(settings, self.store, self.engines, self.child())
+        self.overlays = Overlays(settings, self.store, self.engines, self.membership, self.child())
+        self.workloads = self._declare_workloads()
+        self.connectivity = Connectivity(settings, self.engines, self.workloads, self.child())
+        self.register_outputs({})
+
+    def _declare_engine(self, key: str) -> DockerEngine:
+        node = self._settings.nodes[key]
+        host = RemoteHost(node, self._ground, self._ssh)
+        machine = Machine(
+            node, self._settings, self._ground, self._storage, self._network, host, self._hypervisor, self.child()
+        )
+        return DockerEngine(machine, self._settings, self._ground, host, self.child())
+
+    def _declare_workloads(self) -> dict[str, Workload]:
+        specs = self._settings.workloads
+        images = {
+            key: NodeImages(engine, list(dict.fromkeys(s.image for s in specs.values() if s.node == key)), self.child())
+            for key, engine in self.engines.items()
+        }
+        return {
+            name: Workload(name, spec, self.engines[spec.node], self.overlays, images[spec.node], self.child())
+            for name, spec in specs.items()
+        }
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs: nodes, store, networks, workloads, checks."""
+        settings = self._settings
+        return {
+            "lab": settings.name,
+            "nodes": {
+                key: {
+                    "address": engine.machine.address,
+                    "docker_host": f"ssh://root@{settings.nodes[key].address}",
+                    "engine": engine.facts,
+                }
+                for key, engine in self.engines.items()
+            },
+            "store": {
+                "kind": settings.store.kind,
+                "mode": "teaching (one server)",
+                "node": settings.store_node,
+                "url": self.store.url,
+            },
+            "networks": {
+                name: {
+                    "id": network.id,
+                    "scope": network.scope,
+                    "subnet": str(settings.overlays[name].subnet),
+                    "made_from": settings.overlays[name].made_from,
+                }
+                for name, network in self.overlays.networks.items()
+            },
+            "workloads": {
+                name: {"node": workload.spec.node, "addresses": workload.addresses}
+                for name, workload in self.workloads.items()
+            },
+            "checks": self.connectivity.report,
+        }

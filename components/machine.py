@@ -1,0 +1,107 @@
+"""A node's virtual machine."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_command as command
+import pulumi_libvirt as libvirt
+
+from components import conventions, scripts
+from components._base import Component
+from components.first_boot import FirstBoot, first_boot
+from components.ground import Ground
+from components.hypervisor import Storage
+from components.network import LabNetwork
+from components.remote import RemoteHost
+from components.settings import Node, Settings
+
+GIB = 1024**3
+
+
+class Machine(Component):
+    """A domain with its disk and first-boot data, and the gate that waits for its SSH.
+
+    New first-boot data or a new base image replaces the machine: both are part of the disk's name or origin.
+    """
+
+    TOKEN = "overlab:index:Machine"
+    address: pulumi.Output[str]
+
+    def __init__(
+        self,
+        node: Node,
+        settings: Settings,
+        ground: Ground,
+        storage: Storage,
+        network: LabNetwork,
+        host: RemoteHost,
+        provider: libvirt.Provider,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(node.key, opts)
+        self.node = node
+        self._provider = provider
+        seed = first_boot(node, settings, ground)
+        disk = self._declare_disk(seed, storage)
+        iso = self._declare_seed(seed, storage)
+        self.domain = self._declare_domain(settings, ground, network, disk, iso)
+        self.reachable = self._declare_gate(host)
+        self.address = self.reachable.stdout.apply(lambda _: str(node.address))
+        self.register_outputs({"address": self.address})
+
+    def _declare_disk(self, seed: FirstBoot, storage: Storage) -> libvirt.Volume:
+        return libvirt.Volume(
+            f"{self.node.key}-disk",
+            name=f"{self.node.key}-{seed.content}.qcow2",
+            pool=storage.pool_name,
+            base_volume_id=storage.base_id,
+            size=self.node.machine.disk_gib * GIB,
+            opts=self.child(provider=self._provider),
+        )
+
+    def _declare_seed(self, seed: FirstBoot, storage: Storage) -> libvirt.CloudInitDisk:
+        return libvirt.CloudInitDisk(
+            f"{self.node.key}-seed",
+            name=f"{self.node.key}-{seed.content}.iso",
+            pool=storage.pool_name,
+            user_data=pulumi.Output.secret(seed.user_data),
+            meta_data=seed.meta_data,
+            network_config=seed.network_config,
+            opts=self.child(provider=self._provider),
+        )
+
+    def _declare_domain(
+        self,
+        settings: Settings,
+        ground: Ground,
+        network: LabNetwork,
+        disk: libvirt.Volume,
+        iso: libvirt.CloudInitDisk,
+    ) -> libvirt.Domain:
+        accelerated = ground.hypervisor.domain_type == "kvm"
+        return libvirt.Domain(
+            f"{self.node.key}-domain",
+            name=f"overlab-{settings.name}-{self.node.key}",
+            type=ground.hypervisor.domain_type,
+            vcpu=self.node.machine.vcpu,
+            memory=self.node.machine.memory_mib,
+            cpu=libvirt.DomainCpuArgs(mode="host-passthrough") if accelerated else None,
+            cloudinit=iso.id,
+            disks=[libvirt.DomainDiskArgs(volume_id=disk.id)],
+            network_interfaces=[
+                libvirt.DomainNetworkInterfaceArgs(network_id=network.network_id, mac=self.node.mac.upper())
+            ],
+            consoles=[libvirt.DomainConsoleArgs(type="pty", target_port="0", target_type="serial")],
+            graphics=libvirt.DomainGraphicsArgs(type="vnc", listen_type="none"),
+            autostart=True,
+            opts=self.child(provider=self._provider, delete_before_replace=True),
+        )
+
+    def _declare_gate(self, host: RemoteHost) -> command.remote.Command:
+        script = scripts.render("reachable", hostname=self.node.key)
+        return host.run(
+            f"{self.node.key}-reachable",
+            script,
+            self.inside(self.domain, depends_on=[self.domain]),
+            limit_s=conventions.MACHINE_LIMIT_S,
+        )

@@ -1,0 +1,242 @@
+"""The command line ``overlab``: thin calls; what happens is in the modules that are called."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from components import settings as lab_settings
+from components.ground import Ground
+from components.settings import Settings, SettingsError
+from overlab import doctor as examination
+from overlab import remote
+from overlab.ground import prepare
+from overlab.ground.errors import GroundError
+from overlab.ground.paths import LabPaths
+from overlab.ground.prepared import Prepared, checkout
+from overlab.ground.progress import Progress
+from overlab.stack import UNSET, Stack
+
+EXIT_FAILED = 1
+EXIT_BAD_SETTINGS = 2
+EXIT_INTERRUPTED = 130
+
+_DEFAULT_STACK = "dev"
+
+app = typer.Typer(
+    help="A Docker cross-host network lab, declared once, brought up on real machines, proven to work.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+_errors = Console(stderr=True, highlight=False)
+
+_StackOption = Annotated[
+    str | None, typer.Option("--stack", "-s", help=f"The stack; default {_DEFAULT_STACK}.", show_default=False)
+]
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@app.callback()
+def _common(context: typer.Context, stack: _StackOption = None) -> None:
+    context.obj = stack
+
+
+@app.command()
+def up(context: typer.Context, stack: _StackOption = None) -> None:
+    """Prepare the ground and bring the lab up; again: change nothing, and say so."""
+    raise typer.Exit(_operate(_chosen(context, stack), ["up", "--yes", "--skip-preview"], timings=True))
+
+
+@app.command()
+def preview(context: typer.Context, stack: _StackOption = None) -> None:
+    """Say what `up` would do."""
+    raise typer.Exit(_operate(_chosen(context, stack), ["preview"]))
+
+
+@app.command()
+def refresh(context: typer.Context, stack: _StackOption = None) -> None:
+    """Bring the state in line with what is really there."""
+    raise typer.Exit(_operate(_chosen(context, stack), ["refresh", "--yes", "--skip-preview"], timings=True))
+
+
+@app.command()
+def down(
+    context: typer.Context,
+    stack: _StackOption = None,
+    ground: Annotated[bool, typer.Option("--ground", help="Remove the ground too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --ground: do not destroy first, just remove.")] = False,
+) -> None:
+    """Destroy the lab."""
+    if force and not ground:
+        _fail(GroundError("--force means nothing without --ground", "overlab down --ground --force"))
+    name = _chosen(context, stack)
+    lab = _lab_name(name)
+    progress = Progress()
+    found = None if force else prepare.revive(lab, progress)
+    if found is not None and _opened(name, lab).exists():
+        code = _timed(
+            progress, "destroy", lambda: _opened(name, lab).run(_plain(["destroy", "--yes", "--skip-preview"]))
+        )
+        if code != 0:
+            raise typer.Exit(code)
+    if ground:
+        with progress.step("remove the ground"):
+            prepare.teardown(lab, progress)
+        progress.note(f"nothing of lab {lab} is left")
+    elif found is None:
+        progress.note(f"lab {lab} has no ground: nothing to destroy")
+
+
+@app.command()
+def env(context: typer.Context, stack: _StackOption = None) -> None:
+    """Print shell exports, so that plain `pulumi` works on the lab: eval "$(overlab env)"."""
+    opened = _prepared(_chosen(context, stack), Progress())
+    print(f"unset {' '.join(UNSET)}")
+    for key, value in opened.variables().items():
+        print(f"export {key}={shlex.quote(value)}")
+    print(f"export PATH={shlex.quote(opened.path_variable())}")
+
+
+@app.command(context_settings=_PASS_ON)
+def pulumi(context: typer.Context, stack: _StackOption = None) -> None:
+    """Run `pulumi ARGS` on the lab: overlab pulumi -- stack output."""
+    _prepared(_chosen(context, stack), Progress()).replace_process(context.args)
+
+
+@app.command("exec", context_settings=_PASS_ON)
+def execute(context: typer.Context, node: str, stack: _StackOption = None) -> None:
+    """Run a command as root on a node: overlab exec docker01 -- docker ps."""
+    if not context.args:
+        _fail(GroundError("no command was given", "overlab exec NODE -- COMMAND..., or overlab ssh NODE for a shell"))
+    terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    _on_node(_chosen(context, stack), node, context.args, terminal=terminal)
+
+
+@app.command()
+def ssh(context: typer.Context, node: str, stack: _StackOption = None) -> None:
+    """Open a root shell on a node."""
+    _on_node(_chosen(context, stack), node, [], terminal=True)
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    stack: _StackOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Look at every prerequisite and every part of the ground; exit code 1 where something is missing."""
+    name = _chosen(context, stack)
+    settings: Settings | SettingsError
+    try:
+        settings = _settings(name)
+    except SettingsError as error:
+        settings = error
+    findings = examination.examine(name, settings)
+    if as_json:
+        print(json.dumps(examination.as_json(findings), indent=1))
+    else:
+        Console(highlight=False).print(examination.as_table(findings))
+    raise typer.Exit(0 if examination.healthy(findings) else EXIT_FAILED)
+
+
+def main() -> NoReturn:
+    """Entry point: every expected failure is a sentence on standard error and an exit code."""
+    try:
+        app()
+    except SettingsError as error:
+        _errors.print(str(error), markup=False)
+        sys.exit(EXIT_BAD_SETTINGS)
+    except GroundError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        _errors.print("interrupted; run the command again to go on from here", markup=False)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+# -- what the commands share -----------------------------------------------------------------------
+
+
+def _chosen(context: typer.Context, stack: str | None) -> str:
+    """The stack, given after the command, before it, or neither."""
+    return stack or context.obj or _DEFAULT_STACK
+
+
+def _settings(stack: str) -> Settings:
+    return lab_settings.parse(lab_settings.read_stack_file(checkout(), stack), stack)
+
+
+def _lab_name(stack: str) -> str:
+    """The lab's name; the stack's where the settings are broken, so that it can still be taken down."""
+    try:
+        return _settings(stack).name
+    except SettingsError as error:
+        _errors.print(str(error), markup=False)
+        _errors.print(f"taking the lab's name from the stack: {stack}", markup=False)
+        return stack
+
+
+def _ground(settings: Settings, progress: Progress) -> Ground:
+    ground = prepare.ready(settings)
+    if ground is None:
+        with progress.step("ground"):
+            ground = prepare.prepare(settings, progress)
+    return ground
+
+
+def _prepared(stack: str, progress: Progress) -> Stack:
+    """The stack with its ground prepared and itself made."""
+    settings = _settings(stack)
+    _ground(settings, progress)
+    opened = _opened(stack, settings.name)
+    code = opened.ensure()
+    if code != 0:
+        raise GroundError(f"`pulumi stack init {stack}` ended with exit code {code}", "see its output above")
+    return opened
+
+
+def _opened(stack: str, lab: str) -> Stack:
+    paths = LabPaths(lab)
+    prepared = Prepared.load(paths)
+    if prepared is None:
+        raise GroundError(f"the ground of lab {lab} is not prepared", "overlab up")
+    return Stack(stack, paths, prepared)
+
+
+def _operate(stack: str, args: list[str], *, timings: bool = False) -> int:
+    progress = Progress()
+    opened = _prepared(stack, progress)
+    code = _timed(progress, f"pulumi {args[0]}", lambda: opened.run(_plain(args)))
+    if timings:
+        _errors.print(progress.table())
+    return code
+
+
+def _timed(progress: Progress, name: str, work: Callable[[], int]) -> int:
+    """Pulumi draws on the terminal itself."""
+    with progress.paused(), progress.step(name):
+        return work()
+
+
+def _plain(args: list[str]) -> list[str]:
+    return args if sys.stdout.isatty() else [*args, "--non-interactive"]
+
+
+def _on_node(stack: str, node: str, cmd: list[str], *, terminal: bool) -> None:
+    settings = _settings(stack)
+    ground = prepare.ready(settings) or prepare.revive(settings.name, Progress())
+    if ground is None:
+        raise GroundError(f"the lab {settings.name} is not up", f"overlab up --stack {stack}")
+    remote.replace_process(remote.command(settings, ground, node, cmd, terminal=terminal))
+
+
+def _fail(error: GroundError) -> NoReturn:
+    _errors.print(f"error: {error}", markup=False)
+    sys.exit(EXIT_FAILED)

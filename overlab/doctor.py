@@ -1,0 +1,119 @@
+"""Every prerequisite, the rung taken for each part of the ground, and the fix for what is missing."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from components.settings import Settings, SettingsError
+from overlab.ground import acceleration, cache, hypervisors, preflight, prepare
+from overlab.ground.embedded import EmbeddedLibvirt
+from overlab.ground.paths import LabPaths
+from overlab.ground.preflight import Finding
+from overlab.ground.prepared import Prepared, checkout
+
+_STYLE = {"ok": "green", "warning": "yellow", "missing": "red"}
+
+
+def examine(stack: str, settings: Settings | SettingsError) -> list[Finding]:
+    """Look at everything; changes nothing, and reads every byte of the cache."""
+    findings = [_python(), _settings(stack, settings)]
+    if isinstance(settings, Settings):
+        kind = hypervisors.kind_of(settings.ground)
+        findings += preflight.findings(settings, kind)
+        findings += preflight.plugin_rungs(settings.ground.pulumi)
+        findings.append(Finding("ground", "ok", f"{kind} ({settings.ground.kind} in the settings)"))
+        findings.append(_acceleration(kind))
+        findings += _lab(settings)
+    else:
+        findings.append(preflight.packages(("up",)))
+    findings.append(preflight.cache_space())
+    findings += _cache()
+    findings += [_optional(preflight.packages(("test",))), _optional(preflight.packages(("check",)))]
+    return findings
+
+
+def healthy(findings: list[Finding]) -> bool:
+    return all(finding.status != "missing" for finding in findings)
+
+
+def as_json(findings: list[Finding]) -> dict[str, Any]:
+    return {"healthy": healthy(findings), "findings": [asdict(finding) for finding in findings]}
+
+
+def as_table(findings: list[Finding]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("part", no_wrap=True)
+    table.add_column("status")
+    table.add_column("found, and the fix")
+    for finding in findings:
+        text = finding.found if finding.remedy is None else f"{finding.found}\nfix: {finding.remedy}"
+        style = _STYLE[finding.status]
+        table.add_row(finding.part, f"[{style}]{finding.status}[/]", text.replace("[", r"\["))
+    return table
+
+
+# -- parts -----------------------------------------------------------------------------------------
+
+
+def _python() -> Finding:
+    return Finding("python", "ok", f"{sys.version.split()[0]} ({sys.executable})")
+
+
+def _settings(stack: str, settings: Settings | SettingsError) -> Finding:
+    if isinstance(settings, Settings):
+        return Finding("settings", "ok", f"Pulumi.{stack}.yaml: lab {settings.name}, nodes {', '.join(settings.nodes)}")
+    return Finding("settings", "missing", str(settings), f"correct Pulumi.{stack}.yaml")
+
+
+def _acceleration(kind: hypervisors.Kind) -> Finding:
+    if kind == "native":
+        return Finding("acceleration", "ok", "asked from the native hypervisor when the ground is prepared")
+    found = acceleration.probe()
+    return Finding("acceleration", "ok", f"{found.domain_type}: {found.reason}")
+
+
+def _lab(settings: Settings) -> list[Finding]:
+    """What was prepared for this lab, and whether it lives."""
+    paths = LabPaths(settings.name)
+    prepared = Prepared.load(paths)
+    if prepared is None:
+        namespace = EmbeddedLibvirt(paths).namespace
+        if namespace.path.exists() and not namespace.ours():
+            remedy = f"give the lab another name, or, if nobody needs it: ip netns delete {namespace.name}"
+            return [Finding("lab", "missing", f"the network namespace {namespace.name} is somebody else's", remedy)]
+        return [Finding("lab", "ok", "nothing is prepared yet; `overlab up` does it")]
+    findings = [Finding(f"lab: {part}", "ok", rung) for part, rung in prepared.rungs.items()]
+    if prepared.checkout != checkout():
+        findings.append(Finding("lab", "warning", f"was prepared from another checkout, {prepared.checkout}"))
+    if prepare.ready(settings) is None:
+        findings.append(
+            Finding("lab", "warning", "its ground is down, or does not fit the settings any more", "overlab up")
+        )
+    else:
+        findings.append(Finding("lab", "ok", f"its ground is up; state in {paths.state}"))
+    return findings
+
+
+def _cache() -> list[Finding]:
+    findings = []
+    for entry in cache.survey(full=True):
+        part = f"cache: {entry.kind}"
+        size = f"{entry.key[:12]}, {entry.size >> 20} MiB"
+        if entry.problem is None:
+            findings.append(Finding(part, "ok", size))
+        else:
+            findings.append(
+                Finding(part, "warning", f"{size}: {entry.problem}", "none needed: it is built again on use")
+            )
+    return findings
+
+
+def _optional(finding: Finding) -> Finding:
+    """Without it a lab still comes up."""
+    if finding.status != "missing":
+        return finding
+    return Finding(finding.part, "warning", finding.found, finding.remedy)

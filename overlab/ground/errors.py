@@ -1,0 +1,23 @@
+"""Errors of the ground: one sentence that says what is wrong, and the remedy."""
+
+from __future__ import annotations
+
+
+class GroundError(Exception):
+    """The ground cannot be prepared, found or taken down.
+
+    ``str(error)`` is a sentence for people; ``remedy`` says what to do (a command where there is one).
+    """
+
+    def __init__(self, what: str, remedy: str | None = None) -> None:
+        self.what = what
+        self.remedy = remedy
+        super().__init__(what if remedy is None else f"{what}\n  remedy: {remedy}")
+
+
+class ToolError(GroundError):
+    """An external tool ended with an error; the message holds the command, the exit code and the end of its log."""
+
+
+class WaitError(GroundError):
+    """A bounded wait ran into its limit; the message says how long, for what, and what was seen last."""

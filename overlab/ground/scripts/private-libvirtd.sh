@@ -1,0 +1,21 @@
+#!/bin/sh
+# private-libvirtd.sh STATE RUN
+# Runs as the first process of a private mount namespace: puts the lab's directories over libvirt's own ones and
+# becomes libvirtd. The whole of /run is hidden, so that libvirtd reaches no D-Bus, firewalld or machined of the
+# machine and shares no lock or pid file with the machine's own libvirt.
+set -eu
+state=$1
+run=$2
+
+mkdir -p "$state/hold"
+mount --bind "$run" "$state/hold"
+mount -t tmpfs -o mode=0755,size=16m overlab-run /run
+mkdir -p "$run" /run/libvirt
+mount --move "$state/hold" "$run"
+mount --bind "$run/libvirt" /run/libvirt
+mount --bind "$state/etc" /etc/libvirt
+mount --bind "$state/lib" /var/lib/libvirt
+mount --bind "$state/log" /var/log/libvirt
+mount --bind "$state/cache" /var/cache/libvirt
+
+exec libvirtd --config /etc/libvirt/libvirtd.conf --pid-file /run/libvirt/libvirtd.pid

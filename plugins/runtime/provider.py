@@ -1,0 +1,268 @@
+"""The engine's ResourceProvider protocol over a :class:`~plugins.runtime.resource.Plugin`."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf import any_pb2, empty_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+
+from plugins.runtime.engine_log import EngineLog
+from plugins.runtime.errors import CheckFailure, PartialFailure, ProviderError
+from plugins.runtime.resource import Difference, Function, Operation, Plugin, Resource
+from plugins.runtime.serving import serve
+from plugins.runtime.values import Properties, Secret, decode, encode, has_secret, unwrap
+
+WORKERS = 128
+"""More than the engine's parallelism, so that Cancel never waits behind long operations."""
+
+
+def main(plugin: Plugin) -> None:
+    """Serve the plugin until the engine ends it; the process's whole life."""
+    address = sys.argv[-1] if len(sys.argv) > 1 and not sys.argv[-1].startswith("-") else None
+    servicer = ProviderServicer(plugin, EngineLog(address))
+    serve(lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server), WORKERS)
+
+
+class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
+    """One plugin process: configured once, then called concurrently."""
+
+    def __init__(self, plugin: Plugin, log: EngineLog) -> None:
+        self._plugin = plugin
+        self._log = log
+        self._resources: dict[str, Resource] = {kind.token: kind() for kind in plugin.resources}
+        self._functions: dict[str, Function] = {kind.token: kind() for kind in plugin.functions}
+        self._client: Any = None
+        self._cancelled = threading.Event()
+
+    # the provider itself
+
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
+        return plugin_pb2.PluginInfo(version=self._plugin.version)
+
+    def CheckConfig(self, request: Any, context: Any) -> Any:
+        with self._errors(context):
+            checked = self._plugin.check_config(decode(request.olds), decode(request.news))
+            return _check_response(checked.inputs, checked.failures)
+
+    def DiffConfig(self, request: Any, context: Any) -> Any:
+        old, new = decode(request.old_inputs), decode(request.news)
+        changed = sorted(key for key in {*old, *new} if key != "version" and unwrap(old.get(key)) != unwrap(new.get(key)))
+        return provider_pb2.DiffResponse(
+            changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
+            diffs=changed,
+        )
+
+    def Configure(self, request: Any, context: Any) -> Any:
+        with self._errors(context):
+            self._client = self._plugin.configure(decode(request.args), dict(request.variables))
+            return provider_pb2.ConfigureResponse(
+                acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True
+            )
+
+    def Cancel(self, request: Any, context: Any) -> Any:
+        self._cancelled.set()
+        self._plugin.cancel(self._client)
+        return empty_pb2.Empty()
+
+    # resources
+
+    def Check(self, request: Any, context: Any) -> Any:
+        with self._errors(context):
+            resource = self._resource(request)
+            operation = self._operation(request, preview=True)
+            checked = resource.check(operation, decode(request.olds), decode(request.news), _autoname(request))
+            return _check_response(checked.inputs, checked.failures)
+
+    def Diff(self, request: Any, context: Any) -> Any:
+        with self._errors(context):
+            difference = self._resource(request).diff(
+                self._operation(request, preview=True),
+                request.id,
+                decode(request.olds),
+                decode(request.old_inputs),
+                decode(request.news),
+            )
+            return _diff_response(difference)
+
+    def Create(self, request: Any, context: Any) -> Any:
+        with self._errors(context):
+            resource = self._resource(request)
+            inputs = decode(request.properties)
+            operation = self._operation(request, preview=request.preview)
+            if request.preview:
+                outputs = resource.preview_create(operation, inputs)
+                return provider_pb2.CreateResponse(properties=encode(_keep_secrets(inputs, outputs)))
+            with self._partial(context, inputs):
+                id_, outputs = resource.create(operation, inputs)
+            return provider_pb2.CreateResponse(id=id_, properties=encode(_keep_secrets(inputs, outputs)))
+
+    def Read(self, request: Any, context: Any) -> Any:
+        with self._errors(context):
+            inputs = decode(request.inputs)
+            live = self._resource(request).read(
+                self._operation(request, preview=False), request.id, decode(request.properties), inputs
+            )
+            if live is None:
+                return provider_pb2.ReadResponse()
+            return provider_pb2.ReadResponse(
+                id=live.id,
+                properties=encode(_keep_secrets(inputs, live.outputs)),
+                inputs=encode(_keep_secrets(inputs, live.inputs)),
+            )
+
+    def Update(self, request: Any, context: Any) -> Any:
+        with self._errors(context):
+            resource = self._resource(request)
+            olds, old_inputs, news = decode(request.olds), decode(request.old_inputs), decode(request.news)
+            operation = self._operation(request, preview=request.preview)
+            if request.preview:
+                outputs = resource.preview_update(operation, request.id, olds, old_inputs, news)
+            else:
+                with self._partial(context, news):
+                    outputs = resource.update(operation, request.id, olds, old_inputs, news)
+            return provider_pb2.UpdateResponse(properties=encode(_keep_secrets(news, outputs)))
+
+    def Delete(self, request: Any, context: Any) -> Any:
+        with self._errors(context):
+            self._resource(request).delete(
+                self._operation(request, preview=False),
+                request.id,
+                decode(request.properties),
+                decode(request.old_inputs),
+            )
+            return empty_pb2.Empty()
+
+    def Invoke(self, request: Any, context: Any) -> Any:
+        with self._errors(context):
+            function = self._functions.get(request.tok)
+            if function is None:
+                raise ProviderError(self._unsupported("function", request.tok, self._functions))
+            args = decode(request.args)
+            failures = function.check(args)
+            if failures:
+                return provider_pb2.InvokeResponse(failures=_failures(failures))
+            result = function.call(self._operation(request, preview=request.preview, urn=""), args)
+            return provider_pb2.InvokeResponse(**{"return": encode(result)})
+
+    # plumbing
+
+    def _resource(self, request: Any) -> Resource:
+        token = request.type or request.urn.split("::")[2].rsplit("$", 1)[-1]
+        resource = self._resources.get(token)
+        if resource is None:
+            raise ProviderError(self._unsupported("resource type", token, self._resources))
+        return resource
+
+    def _unsupported(self, what: str, token: str, supported: dict[str, Any]) -> str:
+        return (
+            f"the {what} {token} is not supported by the bundled {self._plugin.name} plugin "
+            f"(it has {', '.join(sorted(supported)) or 'none'}); use the official plugin for it"
+        )
+
+    def _operation(self, request: Any, *, preview: bool, urn: str | None = None) -> Operation:
+        where = request.urn if urn is None else urn
+        return Operation(
+            urn=where,
+            name=where.rsplit("::", 1)[-1],
+            preview=preview,
+            provider=self._client,
+            log=lambda severity, message, ephemeral: self._log.write(where, severity, message, ephemeral=ephemeral),
+            cancelled=self._cancelled,
+            timeout_s=getattr(request, "timeout", 0.0),
+        )
+
+    @contextmanager
+    def _errors(self, context: Any) -> Iterator[None]:
+        try:
+            yield
+        except ProviderError as error:
+            _abort(context, str(error))
+        except Exception as error:
+            # context.abort() itself raises a bare Exception, which must pass.
+            if context.code() is not None:
+                raise
+            traceback.print_exc()
+            _abort(context, f"internal error in the bundled {self._plugin.name} plugin: {type(error).__name__}: {error}")
+
+    @contextmanager
+    def _partial(self, context: Any, inputs: Properties) -> Iterator[None]:
+        try:
+            yield
+        except PartialFailure as failure:
+            detail = any_pb2.Any()
+            detail.Pack(
+                provider_pb2.ErrorResourceInitFailed(
+                    id=failure.id,
+                    properties=encode(_keep_secrets(inputs, failure.outputs)),
+                    reasons=failure.reasons,
+                    inputs=encode(inputs),
+                )
+            )
+            status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(failure), details=[detail])
+            context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+            _abort(context, str(failure))
+
+
+def _abort(context: Any, text: str) -> NoReturn:
+    context.abort(grpc.StatusCode.UNKNOWN, text)
+    raise AssertionError("abort returned")
+
+
+def _keep_secrets(inputs: Properties, outputs: Properties) -> Properties:
+    """Outputs in which every top-level property that held a secret among the inputs is secret again."""
+    return {
+        key: Secret(unwrap(value)) if has_secret(inputs.get(key)) and not has_secret(value) else value
+        for key, value in outputs.items()
+    }
+
+
+def _autoname(request: Any) -> Callable[[int], str]:
+    def name(limit: int) -> str:
+        options = request.autonaming if request.HasField("autonaming") else None
+        if options is not None and options.mode == options.ENFORCE:
+            return str(options.proposed_name)
+        if options is not None and options.mode == options.DISABLE:
+            raise ProviderError(f"{request.urn}: autonaming is disabled and no name was given")
+        if options is not None and options.proposed_name:
+            return str(options.proposed_name)
+        base = request.name or request.urn.rsplit("::", 1)[-1]
+        suffix = hashlib.sha256(request.randomSeed + base.encode()).hexdigest()[:7]
+        return f"{base[: limit - 8]}-{suffix}"
+
+    return name
+
+
+def _failures(failures: list[CheckFailure]) -> list[Any]:
+    return [provider_pb2.CheckFailure(property=failure.property, reason=failure.reason) for failure in failures]
+
+
+def _check_response(inputs: Properties, failures: list[CheckFailure]) -> Any:
+    return provider_pb2.CheckResponse(inputs=encode(inputs), failures=_failures(failures))
+
+
+def _diff_response(difference: Difference) -> Any:
+    response = provider_pb2.DiffResponse
+    detailed = {
+        path: provider_pb2.PropertyDiff(kind=provider_pb2.PropertyDiff.Kind.Value(kind.value))
+        for path, kind in difference.paths.items()
+    }
+    return response(
+        changes=response.DIFF_SOME if detailed else response.DIFF_NONE,
+        detailedDiff=detailed,
+        hasDetailedDiff=True,
+        diffs=sorted({_top(path) for path in detailed}),
+        replaces=sorted({_top(path) for path in difference.replaces}),
+        deleteBeforeReplace=difference.delete_before_replace,
+    )
+
+
+def _top(path: str) -> str:
+    return path.split(".", 1)[0].split("[", 1)[0]
