@@ -94,17 +94,18 @@ def script(node: str, checks: Iterable[Check], settings: Settings, addresses: Ad
     """The script that runs a node's checks: exit code 1 and the failed ones on stderr when one fails."""
     own = [check for check in checks if check.node == node]
     sources = list(dict.fromkeys(check.source for check in own))
-    inside = [
+    parts = [
         {
             "workload": source,
-            "script": _inside(source, [check for check in own if check.source == source], settings, addresses),
+            "script": inside(source, [check for check in own if check.source == source], settings, addresses),
         }
         for source in sources
     ]
-    return scripts.render("checks", node=node, sources=inside, bridge=conventions.GWBRIDGE)
+    return scripts.render("checks", node=node, sources=parts, bridge=conventions.GWBRIDGE)
 
 
-def _inside(source: str, checks: list[Check], settings: Settings, addresses: Addresses) -> str:
+def inside(source: str, checks: list[Check], settings: Settings, addresses: Addresses) -> str:
+    """The part of a node's script that runs inside one workload."""
     lines = [_call(check, settings, addresses) for check in checks]
     return scripts.render("checks_inside", record=RECORD, calls=lines)
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Callable
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.core
 from rich.console import Console
 
 from components import settings as lab_settings
 from components.ground import Ground
 from components.settings import Settings, SettingsError
 from overlab import doctor as examination
-from overlab import remote
+from overlab import phases, remote
 from overlab.ground import prepare
 from overlab.ground.errors import GroundError
 from overlab.ground.paths import LabPaths
@@ -28,16 +30,36 @@ EXIT_BAD_SETTINGS = 2
 EXIT_INTERRUPTED = 130
 
 _DEFAULT_STACK = "dev"
+_PLAIN_WIDTH = 160  # of a table that goes to a file
+
+_errors = Console(stderr=True, highlight=False)
+
+
+class _Commands(typer.core.TyperGroup):
+    """Turns every expected failure into a sentence on standard error and an exit code."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer.Context is the vendored one
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            _say(str(error))
+            raise typer.Exit(EXIT_BAD_SETTINGS) from error
+        except GroundError as error:
+            _say(f"error: {error}")
+            raise typer.Exit(EXIT_FAILED) from error
+        except KeyboardInterrupt as error:
+            _say("interrupted; run the command again to go on from here")
+            raise typer.Exit(EXIT_INTERRUPTED) from error
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="A Docker cross-host network lab, declared once, brought up on real machines, proven to work.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_errors = Console(stderr=True, highlight=False)
-
 _StackOption = Annotated[
     str | None, typer.Option("--stack", "-s", help=f"The stack; default {_DEFAULT_STACK}.", show_default=False)
 ]
@@ -76,7 +98,7 @@ def down(
 ) -> None:
     """Destroy the lab."""
     if force and not ground:
-        _fail(GroundError("--force means nothing without --ground", "overlab down --ground --force"))
+        raise GroundError("--force means nothing without --ground", "overlab down --ground --force")
     name = _chosen(context, stack)
     lab = _lab_name(name)
     progress = Progress()
@@ -114,10 +136,11 @@ def pulumi(context: typer.Context, stack: _StackOption = None) -> None:
 @app.command("exec", context_settings=_PASS_ON)
 def execute(context: typer.Context, node: str, stack: _StackOption = None) -> None:
     """Run a command as root on a node: overlab exec docker01 -- docker ps."""
-    if not context.args:
-        _fail(GroundError("no command was given", "overlab exec NODE -- COMMAND..., or overlab ssh NODE for a shell"))
+    cmd = context.args[1:] if context.args[:1] == ["--"] else context.args
+    if not cmd:
+        raise GroundError("no command was given", "overlab exec NODE -- COMMAND..., or overlab ssh NODE for a shell")
     terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
-    _on_node(_chosen(context, stack), node, context.args, terminal=terminal)
+    _on_node(_chosen(context, stack), node, cmd, terminal=terminal)
 
 
 @app.command()
@@ -143,22 +166,16 @@ def doctor(
     if as_json:
         print(json.dumps(examination.as_json(findings), indent=1))
     else:
-        Console(highlight=False).print(examination.as_table(findings))
+        width = None if sys.stdout.isatty() else _PLAIN_WIDTH
+        Console(highlight=False, width=width).print(examination.as_table(findings))
     raise typer.Exit(0 if examination.healthy(findings) else EXIT_FAILED)
 
 
 def main() -> NoReturn:
-    """Entry point: every expected failure is a sentence on standard error and an exit code."""
-    try:
-        app()
-    except SettingsError as error:
-        _errors.print(str(error), markup=False)
-        sys.exit(EXIT_BAD_SETTINGS)
-    except GroundError as error:
-        _fail(error)
-    except KeyboardInterrupt:
-        _errors.print("interrupted; run the command again to go on from here", markup=False)
-        sys.exit(EXIT_INTERRUPTED)
+    """Entry point. TERM is an interrupt: tools that run are ended and what is half-made is removed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app()
+    sys.exit(0)
 
 
 # -- what the commands share -----------------------------------------------------------------------
@@ -178,8 +195,7 @@ def _lab_name(stack: str) -> str:
     try:
         return _settings(stack).name
     except SettingsError as error:
-        _errors.print(str(error), markup=False)
-        _errors.print(f"taking the lab's name from the stack: {stack}", markup=False)
+        _say(f"{error}\ntaking the lab's name from the stack: {stack}")
         return stack
 
 
@@ -213,8 +229,11 @@ def _opened(stack: str, lab: str) -> Stack:
 def _operate(stack: str, args: list[str], *, timings: bool = False) -> int:
     progress = Progress()
     opened = _prepared(stack, progress)
-    code = _timed(progress, f"pulumi {args[0]}", lambda: opened.run(_plain(args)))
+    code = _timed(progress, f"pulumi {args[0]}", lambda: opened.run(_plain(args), events=opened.event_log))
     if timings:
+        changed = phases.read(opened.event_log)
+        if changed:
+            _errors.print(phases.table(changed))
         _errors.print(progress.table())
     return code
 
@@ -237,6 +256,5 @@ def _on_node(stack: str, node: str, cmd: list[str], *, terminal: bool) -> None:
     remote.replace_process(remote.command(settings, ground, node, cmd, terminal=terminal))
 
 
-def _fail(error: GroundError) -> NoReturn:
-    _errors.print(f"error: {error}", markup=False)
-    sys.exit(EXIT_FAILED)
+def _say(text: str) -> None:
+    _errors.print(text, markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from components.settings import Settings, SettingsError
@@ -22,7 +23,7 @@ def examine(stack: str, settings: Settings | SettingsError) -> list[Finding]:
     """Look at everything; changes nothing, and reads every byte of the cache."""
     findings = [_python(), _settings(stack, settings)]
     if isinstance(settings, Settings):
-        kind = hypervisors.kind_of(settings.ground)
+        kind = hypervisors.kind_of(settings)
         findings += preflight.findings(settings, kind)
         findings += preflight.plugin_rungs(settings.ground.pulumi)
         findings.append(Finding("ground", "ok", f"{kind} ({settings.ground.kind} in the settings)"))
@@ -48,11 +49,11 @@ def as_table(findings: list[Finding]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("part", no_wrap=True)
     table.add_column("status")
-    table.add_column("found, and the fix")
+    table.add_column("found, and the fix", overflow="fold")
     for finding in findings:
         text = finding.found if finding.remedy is None else f"{finding.found}\nfix: {finding.remedy}"
         style = _STYLE[finding.status]
-        table.add_row(finding.part, f"[{style}]{finding.status}[/]", text.replace("[", r"\["))
+        table.add_row(finding.part, f"[{style}]{finding.status}[/]", escape(text))
     return table
 
 

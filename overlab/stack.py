@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,10 +20,14 @@ import yaml
 
 from components.ground import RECORD_ENV
 from components.settings import PROJECT
+from overlab.ground.errors import GroundError
 from overlab.ground.paths import LabPaths
 from overlab.ground.plugins import choice
 from overlab.ground.prepared import Prepared, checkout
 from overlab.ground.process import ProcessRecord
+
+_SALT = re.compile(r"^encryptionsalt:.*(\n|\Z)", re.MULTILINE)
+_SECRET = re.compile(r"\bsecure\s*:")
 
 UNSET = ("PULUMI_CONFIG_PASSPHRASE",)
 """Variables that would win over the lab's own; they must not be set."""
@@ -74,26 +79,38 @@ class Stack:
     def ensure(self) -> int:
         """Make the stack in the lab's backend if it is not there; exit code of `pulumi stack init`, 0 if it is."""
         self.remove_stale_locks()
-        return 0 if self.exists() else self.run(["stack", "init", self.name, "--non-interactive"], quiet=True)
+        if self.exists():
+            return 0
+        self._drop_foreign_salt()
+        return self.run(["stack", "init", self.name, "--non-interactive"], quiet=True)
 
     def replace_process(self, args: Sequence[str]) -> None:
         """Become `pulumi ARGS`; does not return."""
         os.chdir(checkout())
         os.execve(self._command, [str(self._command), *args], self.environment())
 
-    def run(self, args: Sequence[str], *, quiet: bool = False) -> int:
+    @property
+    def event_log(self) -> Path:
+        """What the last update did, as Pulumi's engine events."""
+        return self.paths.logs / f"{self.name}-events.json"
+
+    def run(self, args: Sequence[str], *, quiet: bool = False, events: Path | None = None) -> int:
         """Run `pulumi ARGS` in the project, on this terminal; its exit code. An interrupt is the CLI's to handle.
 
-        ``quiet`` shows its output only if it fails.
+        ``quiet`` shows its output only if it fails. ``events`` gets the engine's events, where the operation has any.
         """
+        env = self.environment()
+        if events is not None:
+            events.parent.mkdir(parents=True, exist_ok=True)
+            events.unlink(missing_ok=True)
+            env["PULUMI_DEBUG_COMMANDS"] = "true"  # else the CLI does not know the flag
+            args = [*args, "--event-log", str(events)]
         with self._unchanged_file(), _interrupts_left_to_child() as forward:
             if not quiet:
-                process = subprocess.Popen([self._command, *args], cwd=checkout(), env=self.environment())
+                process = subprocess.Popen([self._command, *args], cwd=checkout(), env=env)
                 forward.append(process)
                 return process.wait()
-            done = subprocess.run(
-                [self._command, *args], cwd=checkout(), env=self.environment(), capture_output=True, check=False
-            )
+            done = subprocess.run([self._command, *args], cwd=checkout(), env=env, capture_output=True, check=False)
             if done.returncode != 0:
                 os.write(2, done.stdout + done.stderr)
             return done.returncode
@@ -116,6 +133,18 @@ class Stack:
                     new.pop("encryptionsalt", None)
                     if new == old:
                         self.file.write_bytes(before)
+
+    def _drop_foreign_salt(self) -> None:
+        """A salt in the stack's file before the stack is made belongs to another passphrase than this lab's new one."""
+        text = self.file.read_text() if self.file.exists() else ""
+        if not _SALT.search(text):
+            return
+        if _SECRET.search(text):
+            raise GroundError(
+                f"{self.file} holds secrets that were encrypted with another lab's passphrase",
+                "remove them and the encryptionsalt line, then set them again: overlab pulumi -- config set --secret",
+            )
+        self.file.write_text(_SALT.sub("", text))
 
     # -- locks ---------------------------------------------------------------------------------
 

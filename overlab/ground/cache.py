@@ -68,7 +68,7 @@ def log_file(kind: str) -> Path:
 def has(kind: str, key_parts: Mapping[str, object]) -> bool:
     """Whether the entry exists and passes the fast check. Takes no lock and builds nothing."""
     place = cache_root() / kind / key_of(kind, key_parts)
-    return place.is_dir() and _problem(place, full=False) is None
+    return place.is_dir() and _problem(place) is None
 
 
 def entry(
@@ -89,7 +89,7 @@ def entry(
     key = key_of(kind, key_parts)
     shelf = cache_root() / kind
     place = shelf / key
-    if not full_check and place.is_dir() and _problem(place, full=False) is None:
+    if not full_check and place.is_dir() and _problem(place, read=False) is None:
         return place / _CONTENT
     shelf.mkdir(parents=True, exist_ok=True)
     with _only_builder(shelf, key, progress):
@@ -198,11 +198,12 @@ def _sync(path: Path) -> None:
 # -- checking --------------------------------------------------------------------------------------
 
 
-def _problem(place: Path, *, full: bool, repair_times: bool = False) -> str | None:
+def _problem(place: Path, *, read: bool = True, full: bool = False, repair_times: bool = False) -> str | None:
     """What is wrong with an entry, or None.
 
-    Files whose size and time match are trusted unless ``full``; others are read. ``repair_times`` (the lock is held)
-    records the new times of files whose content is right, so that the next check is fast again.
+    Files whose size and time match are trusted unless ``full``; others are read, or a problem unless ``read``.
+    ``repair_times`` (the lock is held) records the new times of files whose content is right, so that the next check
+    is fast again.
     """
     content = place / _CONTENT
     try:
@@ -221,6 +222,8 @@ def _problem(place: Path, *, full: bool, repair_times: bool = False) -> str | No
         same_times = (info.st_size, info.st_mtime_ns) == (want.get("size"), want.get("mtime_ns"))
         if same_times and stat.S_ISREG(info.st_mode) and not full:
             continue
+        if not read and not stat.S_ISLNK(info.st_mode):
+            return f"{name} was touched"
         have = _describe(path)
         if {**have, "mtime_ns": None} != {**want, "mtime_ns": None}:
             return f"{name} was changed"

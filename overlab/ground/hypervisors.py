@@ -18,9 +18,10 @@ from overlab.ground.paths import LabPaths
 from overlab.ground.progress import Progress
 
 if TYPE_CHECKING:
-    from components.spec import GroundSpec
+    from components.settings import Settings
 
 Kind = Literal["embedded", "native"]
+_NATIVE_POOLS = "/var/lib/libvirt/images"
 DEFAULT_URI = "qemu:///system"
 
 
@@ -29,26 +30,29 @@ class Found:
     """A hypervisor that answers."""
 
     uri: str
+    pool_path: str
     acceleration: Acceleration
     rung: str
 
 
-def kind_of(spec: GroundSpec) -> Kind:
+def kind_of(settings: Settings) -> Kind:
     """What the settings ask for; ``auto`` is native only where they name a hypervisor."""
-    if spec.kind == "auto":
-        return "embedded" if spec.uri is None else "native"
-    return spec.kind
+    if settings.ground.kind == "auto":
+        return "embedded" if settings.ground.uri is None else "native"
+    return settings.ground.kind
 
 
-def ensure(spec: GroundSpec, kind: Kind, paths: LabPaths, progress: Progress) -> Found:
+def ensure(settings: Settings, paths: LabPaths, progress: Progress) -> Found:
     """Start or adopt the embedded one, or reach the native one. Raises :class:`GroundError` when it does not answer."""
-    if kind == "embedded":
+    if kind_of(settings) == "embedded":
         libvirt = EmbeddedLibvirt(paths)
         libvirt.ensure(progress)
-        return Found(libvirt.uri, acceleration.probe(), "embedded: a private libvirtd in the lab's network namespace")
-    uri = spec.uri or DEFAULT_URI
-    rung = "native, named by the settings" if spec.uri else "native, the machine's own"
-    return Found(uri, _native_acceleration(uri), f"{rung} ({uri})")
+        rung = "embedded: a private libvirtd in the lab's network namespace"
+        return Found(libvirt.uri, str(paths.pool), acceleration.probe(), rung)
+    uri = settings.ground.uri or DEFAULT_URI
+    rung = "native, named by the settings" if settings.ground.uri else "native, the machine's own"
+    # a native qemu runs without rights on this user's directories
+    return Found(uri, f"{_NATIVE_POOLS}/overlab-{paths.lab}", _native_acceleration(uri), f"{rung} ({uri})")
 
 
 def given_image(source: str) -> Image:

@@ -22,7 +22,7 @@ from overlab.ground.toolchain import PulumiCli
 
 CHOICE_ENV = "OVERLAB_PLUGINS"
 """``auto`` (default): official where present, else bundled. ``official``: nothing bundled, Pulumi fetches the rest.
-``bundled``: bundled even where an official one lies in the user's plugin cache."""
+``bundled``: bundled even where an official one lies on PATH or in the user's plugin cache."""
 
 _MARK = "# overlab bundled plugin"
 Choice = Literal["auto", "official", "bundled"]
@@ -121,7 +121,7 @@ def _find(plugin: Plugin, cli: PulumiCli, wish: Choice) -> Found:
     if plugin.kind == "language" and beside.is_file():
         return Found(plugin, f"official, beside the CLI ({beside})", bundled=False)
     on_path = shutil.which(plugin.file)
-    if on_path is not None:
+    if on_path is not None and wish != "bundled":
         return Found(plugin, f"official, on PATH ({on_path})", bundled=False)
     if wish != "bundled":
         for home in _homes():

@@ -51,7 +51,7 @@ def prepare(settings: Settings, progress: Progress) -> Ground:
     ground = ready(settings)
     if ground is not None:
         return ground
-    kind = hypervisors.kind_of(settings.ground)
+    kind = hypervisors.kind_of(settings)
     preflight.require(settings, kind)
     paths = LabPaths(settings.name)
     with _only_one(paths, progress):
@@ -124,7 +124,7 @@ def _make_parts(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, pro
         base = parallel.start("base image", lambda: _image(settings, progress))
         cli = parallel.start("Pulumi CLI", lambda: toolchain.ensure(progress, settings.ground.pulumi))
         contents = parallel.start("container images", lambda: images.ensure(progress)) if own_registry else None
-        hypervisor = parallel.start("hypervisor", lambda: hypervisors.ensure(settings.ground, kind, paths, progress))
+        hypervisor = parallel.start("hypervisor", lambda: hypervisors.ensure(settings, paths, progress))
         packages = parallel.start("engine packages", lambda: _packages(settings, progress))
         parallel.finish()
     if contents is not None:
@@ -179,7 +179,11 @@ def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: 
     ground = Ground(
         lab=settings.name,
         kind=kind,
-        hypervisor=Hypervisor(uri=parts.hypervisor.uri, domain_type=parts.hypervisor.acceleration.domain_type),
+        hypervisor=Hypervisor(
+            uri=parts.hypervisor.uri,
+            pool_path=parts.hypervisor.pool_path,
+            domain_type=parts.hypervisor.acceleration.domain_type,
+        ),
         image=parts.image,
         plain_image=plain,
         packages=parts.packages,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -147,7 +148,7 @@ class Progress:
                 return
             if not self._steps:
                 self._stop_live()
-            if failed or step.elapsed >= _SHOW_AFTER_S:
+            if step.elapsed >= _SHOW_AFTER_S:
                 mark, style = ("failed after", "red") if failed else ("done in", "green")
                 self._console.print(f"{'  ' * step.depth}{escape(step.name)}: [{style}]{mark} {step.elapsed:.1f} s[/]")
 
@@ -276,18 +277,19 @@ def tail(log: Path, start: int = 0, lines: int = _LOG_TAIL_LINES) -> str:
 def _start(
     words: list[str], out: int, cwd: Path | None, env: Mapping[str, str] | None, stdin: bytes | None
 ) -> subprocess.Popen[bytes]:
-    try:
-        process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
-    except FileNotFoundError as error:
-        raise ToolError(f"`{words[0]}` is not installed", "run: overlab doctor") from error
+    if shutil.which(words[0], path=None if env is None else env.get("PATH")) is None:
+        raise ToolError(f"`{words[0]}` is not installed", "run: overlab doctor")
+    # a tool whose overlab was killed ends too, or it would work on beside the next one
+    bound = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+    process = subprocess.Popen(
+        [*bound, *words],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=out,
+        stderr=subprocess.STDOUT,
+        process_group=0,
+    )
     with _running_lock:
         _running.add(process)
     if stdin is not None and process.stdin is not None:

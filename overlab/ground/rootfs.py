@@ -35,11 +35,12 @@ PACKAGES = (
     # /init of the small initramfs
     "busybox-static",
     "cloud-init",
-    "eatmydata",
     "ifupdown",
     "iproute2",
     # for a machine that is given no network-config
     "isc-dhcp-client",
+    # a machine knows its own name without a line in /etc/hosts
+    "libnss-myhostname",
     "iptables",
     "openssh-server",
     "ca-certificates",

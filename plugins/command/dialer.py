@@ -158,24 +158,36 @@ class Login:
     def to(self, sock: Any, stop: Stop) -> Transport:
         """The logged-in transport over ``sock``, which is closed if that fails."""
         transport = Transport(sock, self._pinned.algorithms if self._pinned else ())
-        overdue = threading.Timer(HANDSHAKE_S, transport.close)
-        overdue.daemon = True
-        overdue.start()
+        overdue = threading.Event()
+
+        def give_up() -> None:
+            overdue.set()
+            transport.close()
+
+        timer = threading.Timer(HANDSHAKE_S, give_up)
+        timer.daemon = True
+        timer.start()
         try:
             with stop.closing(transport.close):
                 self._handshake(transport)
                 self._authenticate(transport)
         except (paramiko.SSHException, EOFError, OSError) as error:
             transport.close()
-            late = f" (gave up after {HANDSHAKE_S:g} s)" if not overdue.is_alive() else ""
-            raise AttemptError(f"ssh: handshake failed: {_text(error)}{late}") from error
+            late = f" (given up after {HANDSHAKE_S:g} s)" if overdue.is_set() else ""
+            raise AttemptError(f"ssh: handshake failed: {self._explained(error)}{late}") from error
         except BaseException:
             transport.close()
             raise
         finally:
-            overdue.cancel()
+            timer.cancel()
         transport.set_keepalive(KEEPALIVE_S)
         return transport
+
+    def _explained(self, error: BaseException) -> str:
+        text = _text(error)
+        if self._pinned is not None and "no acceptable host key" in text:
+            return f"ssh: the server has no host key of the pinned type {self._pinned.type}"
+        return text
 
     def _handshake(self, transport: Transport) -> None:
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = HANDSHAKE_S
@@ -240,7 +252,9 @@ def _ask_agent(transport: Transport, user: str, path: str) -> None:
                 transport.auth_publickey(user, key)
             if transport.is_authenticated() or not transport.is_active():
                 return
-        raise paramiko.AuthenticationException(f"none of the {len(agent.get_keys())} keys of the agent {path} was taken")
+        raise paramiko.AuthenticationException(
+            f"none of the {len(agent.get_keys())} keys of the agent {path} was taken"
+        )
     finally:
         agent.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import queue
 import threading
 from typing import Final, Literal
@@ -96,10 +97,8 @@ class Display:
         if self._thread is None:
             self._thread = threading.Thread(target=self._send, name="display", daemon=True)
             self._thread.start()
-        try:
+        with contextlib.suppress(queue.Full):  # the lines that wait matter no less than this one
             self._waiting.put_nowait(line)
-        except queue.Full:
-            pass  # the newer lines matter no more than this one
 
     def _send(self) -> None:
         while (line := self._waiting.get()) is not None:

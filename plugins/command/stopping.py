@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
@@ -23,7 +24,7 @@ class Stop:
 
     def __init__(self, limit_s: float = 0.0) -> None:
         """``limit_s`` seconds after now the operation is over its time; 0 = no limit."""
-        self._limit_s = limit_s
+        self._ends = time.monotonic() + limit_s if limit_s > 0 else None
         self._lock = threading.Lock()
         self._fired = threading.Event()
         self._reason = CANCELLED
@@ -48,6 +49,10 @@ class Stop:
     @property
     def fired(self) -> bool:
         return self._fired.is_set()
+
+    def remaining(self, default_s: float) -> float:
+        """Seconds left for a wait that is limited to ``default_s`` anyway."""
+        return default_s if self._ends is None else max(0.0, min(default_s, self._ends - time.monotonic()))
 
     def fire(self, reason: str) -> None:
         """End the operation, once: later reasons do not count. Closers must not block."""

@@ -25,6 +25,9 @@ DEAD_PEER_MS: Final = 120_000
 class Transport(paramiko.Transport):
     """Client side of one SSH connection over a connected socket (or a channel of another connection)."""
 
+    bastion: Transport | None = None
+    """The connection that carries this one; closed with it."""
+
     def __init__(self, sock: Any, host_key_types: tuple[str, ...] = ()) -> None:
         """``host_key_types``: the only host key algorithms to agree on; empty = all."""
         super().__init__(sock, default_window_size=WINDOW_BYTES)
@@ -38,6 +41,11 @@ class Transport(paramiko.Transport):
             with contextlib.suppress(OSError, AttributeError):  # not on every system
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
 
+    def close(self) -> None:
+        super().close()
+        if self.bastion is not None:
+            self.bastion.close()
+
     _channel_handler_table: ClassVar[dict[int, Any]]
 
 
@@ -48,7 +56,7 @@ def _first(wanted: tuple[str, ...], known: Any) -> tuple[str, ...]:
 def _channel_request(channel: paramiko.Channel, message: paramiko.Message) -> None:
     if message.get_text() == "exit-signal":
         message.get_boolean()
-        channel.exit_signal = message.get_text()  # type: ignore[attr-defined]  # our own mark on their object
+        channel.__dict__["exit_signal"] = message.get_text()
     message.rewind()
     message.get_int()
     _paramiko_channel_request(channel, message)
@@ -73,11 +81,11 @@ def request_env(channel: paramiko.Channel, name: str, value: str) -> None:
     """
     message = paramiko.Message()
     message.add_byte(cMSG_CHANNEL_REQUEST)
-    message.add_int(channel.remote_chanid)  # type: ignore[attr-defined]
+    message.add_int(channel.remote_chanid)
     message.add_string("env")
     message.add_boolean(True)
     message.add_string(name)
     message.add_string(value)
     channel._event_pending()  # type: ignore[attr-defined]
-    channel.transport._send_user_message(message)
+    channel.get_transport()._send_user_message(message)  # type: ignore[attr-defined]
     channel._wait_for_event()  # type: ignore[attr-defined]

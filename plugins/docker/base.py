@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 from docker.errors import DockerException
 
 from plugins.docker.client import Api, Daemon
-from plugins.docker.errors import Failed, Unreachable, framed, layout, text
+from plugins.docker.errors import Failed, framed, layout, text
 from plugins.runtime import bridge
 from plugins.runtime.errors import Cancelled, PartialFailure, ProviderError
 from plugins.runtime.model import Model
@@ -74,7 +75,7 @@ class DockerResource(Resource):
         except Unfinished as failure:
             reason = f"creating {op.urn}: {layout(str(failure))}"
             raise PartialFailure(failure.id, known, [reason]) from failure
-        return id_, known | live
+        return id_, bridge.steady(self.model, known, known | live)
 
     def read(self, op: Operation, id: str, outputs: Properties, inputs: Properties) -> Live | None:
         known = bare(outputs)
@@ -113,8 +114,6 @@ def _daemon(op: Operation) -> Daemon:
 
 def retried(op: Operation, attempt: Callable[[], None], phrase: str, state: str, limit_s: float = 30) -> None:
     """Repeat an attempt that fails with ``phrase`` each second, until it succeeds or ``limit_s`` are over."""
-    import time
-
     deadline = time.monotonic() + limit_s
     while True:
         try:

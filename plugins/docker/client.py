@@ -12,7 +12,7 @@ from typing import Any, Final
 import docker
 import requests
 from docker.constants import DEFAULT_DOCKER_API_VERSION
-from docker.errors import APIError
+from docker.errors import APIError, create_api_error_from_http_exception
 from docker.utils import version_lt
 
 from plugins.docker.errors import Unreachable, text
@@ -82,27 +82,41 @@ class Api(docker.APIClient):
                 operation.check_cancelled()
             raise Unreachable(self._explain(str(method), str(url), error, kwargs["timeout"])) from error
 
-    def agree(self) -> None:
-        """Ping the daemon and settle on the newest API version that both sides know."""
-        ping = self._url("/_ping", versioned_api=False)
+    def call(self, method: str, path: str, *, versioned: bool = True, **kwargs: Any) -> requests.Response:
+        """A request that Docker's client has no method for; raises APIError like its methods do."""
+        version = f"/v{self.api_version}" if versioned else ""
+        response = self.request(method, f"{self.base_url}{version}{path}", **kwargs)
         try:
-            response = self.head(ping, timeout=PING_LIMIT_S)
-            if response.status_code != 200:
-                response = self.get(ping, timeout=PING_LIMIT_S)
-            self._raise_for_status(response)
-        except (APIError, Unreachable) as error:
-            raise Unreachable(
-                f"Error pinging Docker server, please make sure that {self._target.host} is reachable "
-                f"and has a  '_ping' endpoint. Error: {text(error)}"
-            ) from error
-        offered = response.headers.get("Api-Version", DEFAULT_DOCKER_API_VERSION)
+            response.raise_for_status()
+        except requests.HTTPError as error:
+            raise create_api_error_from_http_exception(error) from error
+        return response
+
+    def agree(self) -> None:
+        """Settle on the newest API version that both sides know, by a ping (or else by asking for the version)."""
+        if not self._target.ping:
+            offered = str(self.version(api_version=False)["ApiVersion"])
+        else:
+            try:
+                offered = self._ping().headers.get("Api-Version", DEFAULT_DOCKER_API_VERSION)
+            except (APIError, Unreachable) as error:
+                raise Unreachable(
+                    f"Error pinging Docker server, please make sure that {self._target.host} is reachable "
+                    f"and has a  '_ping' endpoint. Error: {text(error)}"
+                ) from error
         if version_lt(offered, DEFAULT_DOCKER_API_VERSION):
             self._version = offered
 
-    def stop(self) -> None:
+    def _ping(self) -> requests.Response:
+        try:
+            return self.call("HEAD", "/_ping", versioned=False, timeout=PING_LIMIT_S)
+        except APIError:
+            return self.call("GET", "/_ping", versioned=False, timeout=PING_LIMIT_S)
+
+    def abandon(self) -> None:
         """Break what waits for an answer over ssh; other waits end with the operation's time limit."""
         if isinstance(self._adapter, SSHAdapter):
-            self._adapter.stop()
+            self._adapter.abandon()
 
     def _explain(self, method: str, url: str, error: BaseException, limit: float) -> str:
         if isinstance(error, requests.Timeout):
@@ -136,25 +150,22 @@ class Daemon:
 
     def ping(self) -> None:
         """Raise Unreachable unless the daemon answers."""
-        self._connected(always=True)
+        self._connected()
 
     def stop(self) -> None:
         """Give up what is on its way."""
         api = self._api
         if api is not None:
-            api.stop()
+            api.abandon()
 
-    def _connected(self, *, always: bool = False) -> Api:
+    def _connected(self) -> Api:
         # One at a time: parallel first uses would each open connections of their own.
         with self._guard:
             if self._api is None:
                 api = Api(self.target)
                 self._api = api
                 try:
-                    if self.target.ping or always:
-                        api.agree()
-                    else:
-                        api._version = api._retrieve_server_version()
+                    api.agree()
                 except Exception as error:
                     self._api = None
                     api.close()

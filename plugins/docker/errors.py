@@ -38,12 +38,12 @@ def missing(error: BaseException) -> bool:
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Turn an error of the daemon into ``<what>: <text>``."""
+    """Put ``<what>: `` before the text of what fails inside."""
     try:
         yield
     except Cancelled:
         raise
-    except (DockerException, Unreachable) as error:
+    except (DockerException, Failed, Unreachable) as error:
         raise Failed(f"{what}: {text(error)}") from error
 
 

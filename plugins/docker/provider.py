@@ -20,7 +20,7 @@ from plugins.docker.volume import Volume
 from plugins.runtime.errors import CheckFailure, ProviderError
 from plugins.runtime.model import Model
 from plugins.runtime.resource import Checked, Plugin
-from plugins.runtime.values import Properties, Secret, Unknown, Value, has_unknown, unwrap
+from plugins.runtime.values import Properties, Secret, Value, has_unknown, unwrap
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 _NOT_OURS = frozenset({"version", "pluginDownloadURL"})
@@ -154,7 +154,7 @@ def _material(inputs: ProviderInputs) -> Material | None:
     if absent:
         raise ProviderError(f"caMaterial, certMaterial and keyMaterial go together; missing: {', '.join(absent)}")
     if inputs.cert_path:
-        raise ProviderError("certPath and caMaterial, certMaterial, keyMaterial exclude each other; give one of the two")
+        raise ProviderError("certPath and caMaterial, certMaterial, keyMaterial exclude each other; give one")
     return Material(inputs.ca_material or "", inputs.cert_material or "", inputs.key_material or "")
 
 

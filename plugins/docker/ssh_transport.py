@@ -81,7 +81,7 @@ class Destination:
 class _Connection(SSHConnection):
     """An HTTP connection whose socket is the stdin and stdout of an ssh child."""
 
-    def __init__(self, argv: list[str], timeout: float) -> None:
+    def __init__(self, argv: list[str], timeout: int) -> None:
         super().__init__(timeout=timeout)
         self._argv = argv
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,11 +89,11 @@ class _Connection(SSHConnection):
 
     def connect(self) -> None:
         ours, theirs = socket.socketpair()
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the connection
         try:
             # A session of its own: no terminal to prompt on, and no SIGINT meant for the plugin.
             self._process = subprocess.Popen(
-                self._argv, stdin=theirs, stdout=theirs, stderr=self._stderr, start_new_session=True
+                self._argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=self._stderr, start_new_session=True
             )
         except OSError as error:
             ours.close()
@@ -101,7 +101,7 @@ class _Connection(SSHConnection):
         finally:
             theirs.close()
         ours.settimeout(self.timeout)
-        self.sock = ours
+        self.sock = ours  # type: ignore[assignment]  # a real socket in place of Docker's imitation
 
     def getresponse(self) -> Any:
         try:
@@ -111,9 +111,9 @@ class _Connection(SSHConnection):
 
     def close(self) -> None:
         super().close()
-        self.stop()
+        self.abandon()
 
-    def stop(self) -> None:
+    def abandon(self) -> None:
         """End the child and whatever waits for its answer."""
         if self.sock is not None:
             with contextlib.suppress(OSError):
@@ -151,15 +151,15 @@ class _Connection(SSHConnection):
 class _Pool(SSHConnectionPool):
     """At most ``MAX_CONNECTIONS`` connections; callers wait for a free one."""
 
-    def __init__(self, argv: list[str], timeout: float) -> None:
+    def __init__(self, argv: list[str], timeout: int) -> None:
         super().__init__(timeout=timeout, maxsize=MAX_CONNECTIONS, host="")
         self.block = True
-        self._argv = argv
+        self._argv, self._timeout = argv, timeout
         self._made: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._guard = threading.Lock()
 
-    def _new_conn(self) -> _Connection:
-        connection = _Connection(self._argv, self.timeout)
+    def _new_conn(self) -> Any:
+        connection = _Connection(self._argv, self._timeout)
         with self._guard:
             self._made.add(connection)
         return connection
@@ -168,26 +168,26 @@ class _Pool(SSHConnectionPool):
         # Docker's class skips urllib3's test for dropped connections; here the socket is a real one and it works.
         return urllib3.connectionpool.HTTPConnectionPool._get_conn(self, timeout)
 
-    def stop(self) -> None:
+    def abandon(self) -> None:
         with self._guard:
             made = list(self._made)
         for connection in made:
-            connection.stop()
+            connection.abandon()
 
 
 class SSHAdapter(SSHHTTPAdapter):
     """Requests' transport over one pool of ssh connections to one destination."""
 
-    def __init__(self, destination: Destination, ssh_options: tuple[str, ...], timeout: float) -> None:
+    def __init__(self, destination: Destination, ssh_options: tuple[str, ...], timeout: int) -> None:
         super().__init__(f"ssh://{destination.host}", timeout, max_pool_size=MAX_CONNECTIONS, shell_out=True)
         self._pool = _Pool(destination.argv(ssh_options), timeout)
 
     def get_connection(self, url: Any, proxies: Any = None) -> _Pool:
         return self._pool
 
-    def stop(self) -> None:
+    def abandon(self) -> None:
         """Break every connection; requests that wait for an answer fail at once."""
-        self._pool.stop()
+        self._pool.abandon()
 
     def close(self) -> None:
         super().close()

@@ -27,7 +27,7 @@ class Material:
         try:
             ca, cert, key = ((Path(directory) / name).read_text() for name in ("ca.pem", "cert.pem", "key.pem"))
         except OSError as error:
-            raise ProviderError(f'certPath "{directory}": {error}; it must hold ca.pem, cert.pem and key.pem') from error
+            raise ProviderError(f'certPath "{directory}": {error}; it must hold ca.pem, cert.pem, key.pem') from error
         return cls(ca, cert, key)
 
     def context(self) -> ssl.SSLContext:

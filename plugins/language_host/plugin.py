@@ -79,6 +79,8 @@ class PolicyPack:
         self._interpreter = interpreter
         self._children = children
         self._output = Output()
+        self._lock = threading.Lock()
+        self._stopped = False
         self._child: Child | None = None
 
     def run(self, context: grpc.ServicerContext) -> Responses:
@@ -91,20 +93,22 @@ class PolicyPack:
             if self._child is not None and context.is_active():
                 yield language_pb2.RunPluginResponse(exitcode=self._child.wait())
         finally:
+            # The pack first: a proxy that waits for its port learns so that none will come.
+            self._stop()
             proxy.stop()
-            if self._child is not None:
-                self._child.stop()
-                self._children.discard(self._child)
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+        if self._child is not None:
+            self._child.stop()
+            self._children.discard(self._child)
 
     def _start(self, stack: dict[str, str]) -> int:
-        child = Child(
-            self._interpreter,
-            ["module", "pulumi.policy", *self._arguments, self._directory],
-            directory=self._pwd,
-            environment={**self._environment, **stack},
-            piped=True,
-        )
-        self._child = child
+        with self._lock:
+            if self._stopped:
+                raise PackError(f"policy pack {self._directory} is not started: the engine has gone")
+            self._child = child = self._launch(stack)
         self._children.add(child)
         port: Future[int] = Future()
         # stderr first: it tells why a pack never comes to write its port.
@@ -117,6 +121,18 @@ class PolicyPack:
                 f"policy pack {self._directory} does not serve: it has run for {PACK_START_TIMEOUT_S:.0f} s "
                 "without writing its port; what it printed is shown above"
             ) from None
+
+    def _launch(self, stack: dict[str, str]) -> Child:
+        try:
+            return Child(
+                self._interpreter,
+                ["module", "pulumi.policy", *self._arguments, self._directory],
+                directory=self._pwd,
+                environment={**self._environment, **stack},
+                piped=True,
+            )
+        except OSError as error:
+            raise PackError(f"cannot start policy pack {self._directory}: {error}") from error
 
     def _read_stdout(self, pipe: IO[bytes], port: Future[int]) -> None:
         """Find the port in the first line that is a number; show all other lines."""

@@ -52,9 +52,8 @@ class PolicyProxy:
     def stop(self) -> None:
         """Cut off the calls that run."""
         self._server.stop(0)
-        with self._lock:
-            if self._channel is not None:
-                self._channel.close()
+        if self._channel is not None:
+            self._channel.close()
 
     def _handler(self) -> grpc.GenericRpcHandler[bytes, bytes]:
         answers: dict[str, Callable[[bytes, grpc.ServicerContext], bytes]] = {

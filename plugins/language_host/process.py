@@ -101,6 +101,12 @@ class Child:
                 self._signal_group(signal.SIGKILL)
             self._ended.wait()
 
+    def begin_stop(self, grace_s: float = STOP_GRACE_S) -> threading.Thread:
+        """``stop`` in a thread of its own, for callers that must not block."""
+        thread = threading.Thread(target=self.stop, args=(grace_s,), name=f"stop-{self.pid}", daemon=True)
+        thread.start()
+        return thread
+
     def _reap(self) -> None:
         # The leader is waited for without being reaped first: until it is, its id cannot name another group.
         os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
@@ -136,11 +142,7 @@ class Children:
     def begin_stop(self, grace_s: float = STOP_GRACE_S) -> list[threading.Thread]:
         """Stop each child in a thread of its own; returns these threads at once."""
         with self._lock:
-            running = list(self._running)
-        threads = [threading.Thread(target=child.stop, args=(grace_s,), daemon=True) for child in running]
-        for thread in threads:
-            thread.start()
-        return threads
+            return [child.begin_stop(grace_s) for child in self._running]
 
 
 def describe_exit(code: int) -> str:

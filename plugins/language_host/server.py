@@ -15,7 +15,7 @@ from plugins.language_host.install import InstallError, install_dependencies
 from plugins.language_host.interpreter import OptionError, interpreter_for
 from plugins.language_host.packages import DescribeError, Environment, describe
 from plugins.language_host.plugin import run_plugin
-from plugins.language_host.process import Children
+from plugins.language_host.process import Child, Children
 from plugins.language_host.program import outcome, start_program
 
 #: The CLI this host was made for and tested with.
@@ -65,8 +65,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         except OSError as error:
             return self._report(f"cannot start the program of {request.info.program_directory}: {error}")
         self._programs.add(program)
-        # The engine gives the call up when it ends early; stopping one that has ended does nothing.
-        context.add_callback(program.stop)
+        # Also called at the call's regular end; an engine that dies gives the call up earlier.
+        context.add_callback(lambda: _stop_soon(program))
         try:
             return outcome(program)
         finally:
@@ -140,6 +140,11 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             engine = engine_pb2_grpc.EngineStub(channel)
             engine.Log(engine_pb2.LogRequest(severity=engine_pb2.ERROR, message=text), timeout=10)
         return language_pb2.RunResponse(bail=True)
+
+
+def _stop_soon(program: Child) -> None:
+    if program.running:
+        program.begin_stop()
 
 
 def _abort(context: grpc.ServicerContext, text: str) -> NoReturn:

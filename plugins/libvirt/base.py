@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, cast
 
 import libvirt
@@ -11,9 +12,9 @@ from plugins.libvirt.connection import Hypervisor
 from plugins.libvirt.errors import message
 from plugins.runtime import bridge
 from plugins.runtime.errors import PartialFailure, ProviderError
-from plugins.runtime.model import Model
+from plugins.runtime.model import Model, Shape, shapes
 from plugins.runtime.resource import Checked, Difference, Live, Operation, Resource
-from plugins.runtime.values import Properties, unwrap, walk
+from plugins.runtime.values import UNKNOWN, Properties, Unknown, unwrap, walk
 
 NAME_LIMIT = 255
 
@@ -50,7 +51,7 @@ class LibvirtResource(Resource):
         return bridge.diff(self.model, olds, news)
 
     def preview_create(self, op: Operation, inputs: Properties) -> Properties:
-        return plain(bridge.planned(self.model, {}, inputs))
+        return planned(self.model, {}, plain(inputs))
 
     def create(self, op: Operation, inputs: Properties) -> tuple[str, Properties]:
         host = cast(Hypervisor, op.provider)
@@ -78,31 +79,67 @@ class LibvirtResource(Resource):
     def preview_update(
         self, op: Operation, id: str, olds: Properties, old_inputs: Properties, news: Properties
     ) -> Properties:
-        return plain(bridge.planned(self.model, olds, news))
+        return planned(self.model, plain(olds), plain(news))
 
     def update(self, op: Operation, id: str, olds: Properties, old_inputs: Properties, news: Properties) -> Properties:
-        outputs = plain(bridge.planned(self.model, olds, news))
+        before, after = plain(olds), plain(news)
         try:
             with passed_on():
-                self.change(op, op.provider, id, unwrap(plain(olds)), unwrap(plain(news)))
+                self.change(op, op.provider, id, unwrap(before), unwrap(after))
         except ProviderError as error:
-            raise PartialFailure(id, plain(olds), [str(error)]) from error
-        return outputs
+            raise PartialFailure(id, before, [str(error)]) from error
+        return _known_part(planned(self.model, before, after))
 
     def delete(self, op: Operation, id: str, outputs: Properties, inputs: Properties) -> None:
         with passed_on():
             self.remove(op, op.provider, id, unwrap(plain(outputs)))
 
 
-class passed_on:
+@contextmanager
+def passed_on() -> Iterator[None]:
     """libvirt's errors that nobody gave more sense reach the user with libvirt's own text."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        raise ProviderError(message(error)) from error
 
-    def __enter__(self) -> None:
-        return None
 
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, libvirt.libvirtError):
-            raise ProviderError(message(error)) from error
+def planned(model: type[Model], olds: Properties, news: Properties) -> Properties:
+    """Outputs that a plan can promise: the inputs, with absent computed properties, nested ones too, as they were.
+
+    Computed properties that were not there are UNKNOWN.
+    """
+    result = dict(news)
+    for name, shape in shapes(model).items():
+        if name not in news:
+            if shape.prop.computed:
+                result[name] = olds.get(name, UNKNOWN)
+        elif shape.model is not None:
+            result[name] = _planned_nested(shape, olds.get(name), news[name])
+    return result
+
+
+def _planned_nested(shape: Shape, old: Any, new: Any) -> Any:
+    if shape.model is None:
+        return new
+    if isinstance(new, dict):
+        return planned(shape.model, old if isinstance(old, dict) else {}, new)
+    if isinstance(new, list):
+        before = old if isinstance(old, list) else []
+        return [
+            _planned_nested(shape, before[index] if index < len(before) else None, item)
+            for index, item in enumerate(new)
+        ]
+    return new
+
+
+def _known_part(properties: Properties) -> Properties:
+    def clean(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {k: v for k, v in node.items() if not isinstance(v, Unknown)}
+        return node
+
+    return cast(Properties, walk(properties, clean))
 
 
 def plain(properties: Properties) -> Properties:

@@ -16,12 +16,12 @@ from plugins.libvirt.connection import Hypervisor
 from plugins.libvirt.errors import STORAGE_VOL_EXIST, message
 from plugins.libvirt.storage import (
     await_volume,
+    current_volume,
     delete_volume,
     download,
     pool_named,
     refresh,
     upload,
-    volume_with_key,
 )
 from plugins.libvirt.xmltree import add, element, written
 from plugins.runtime.errors import ProviderError
@@ -70,17 +70,13 @@ class CloudInitDisk(LibvirtResource):
         return f"{key};{uuid.uuid4()}"
 
     def observe(self, op: Operation, host: Hypervisor, id: str, known: Properties) -> Properties | None:
-        volume = volume_with_key(host, volume_key(id), known.get("pool"))
+        volume = current_volume(op, host, volume_key(id), known.get("pool"))
         if volume is None:
             return None
         try:
             texts = iso.texts_of(download(op, host, volume, LIMIT_BYTES))
         except iso.NotAnIso as error:
             raise ProviderError(f"the cloud-init disk {volume_key(id)} cannot be read: {error}") from error
-        except libvirt.libvirtError as error:
-            if "No such file" in message(error):
-                return None
-            raise
         return {
             "name": volume.name(),
             "pool": volume.storagePoolLookupByVolume().name(),

@@ -16,6 +16,7 @@ from plugins.libvirt.domain_read import domain_properties
 from plugins.libvirt.domain_xml import DiskSource, Parts, cloudinit_disk, domain_xml, random_mac
 from plugins.libvirt.errors import INVALID_ARG, NO_DOMAIN, NO_SUPPORT, gone, message, told
 from plugins.libvirt.interfaces import announce, await_leases, network_of
+from plugins.libvirt.ownership import made_here, new_uuid
 from plugins.libvirt.storage import volume_format, volume_with_key
 from plugins.libvirt.waits import until
 from plugins.libvirt.xmltree import attribute, parse, text_of, written
@@ -44,12 +45,14 @@ class Domain(LibvirtResource):
 
     def make(self, op: Operation, host: Hypervisor, inputs: Properties) -> str:
         networks = [network_of(host, nic) for nic in inputs.get("networkInterfaces") or []]
-        parts = _parts(host, inputs, networks)
+        parts = _parts(op, host, inputs, networks)
+        xml = domain_xml(inputs, parts)
+        _remove_leftover(op, host, inputs["name"])
         for nic, network, mac in _nics(inputs, networks, parts.macs):
             if network is not None:
                 announce(network, nic, mac, inputs["name"], nic.get("addresses") or [])
         with told("error defining libvirt domain"):
-            domain = host.connection.defineXML(domain_xml(inputs, parts))
+            domain = host.connection.defineXML(xml)
         try:
             if inputs.get("autostart"):
                 with told("error setting autostart for domain"):
@@ -144,6 +147,20 @@ def _lookup(host: Hypervisor, id: str) -> Any | None:
         raise ProviderError(f"error retrieving libvirt domain '{id}': {message(error)}") from error
 
 
+def _remove_leftover(op: Operation, host: Hypervisor, name: str) -> None:
+    try:
+        domain = host.connection.lookupByName(name)
+    except libvirt.libvirtError as error:
+        if gone(error):
+            return
+        raise
+    if made_here(op, domain.UUIDString()):
+        op.log("info", f"the domain '{name}' that an interrupted run left is made anew", False)
+        with contextlib.suppress(libvirt.libvirtError):
+            domain.destroy()
+        _undefine(domain)
+
+
 def _undefine(domain: Any, *, quiet: bool = True) -> None:
     """Remove the definition with all that hangs on it; gone already = success."""
     try:
@@ -164,7 +181,7 @@ def _nics(
     return list(zip(inputs.get("networkInterfaces") or [], networks, macs, strict=True))
 
 
-def _parts(host: Hypervisor, inputs: Properties, networks: list[Any | None]) -> Parts:
+def _parts(op: Operation, host: Hypervisor, inputs: Properties, networks: list[Any | None]) -> Parts:
     """Everything that the definition refers to, looked up. Raises :class:`ProviderError` for what is missing."""
     capabilities = Capabilities(host.connection.getCapabilities())
     arch = inputs.get("arch") or capabilities.host_arch
@@ -172,6 +189,7 @@ def _parts(host: Hypervisor, inputs: Properties, networks: list[Any | None]) -> 
     nics = inputs.get("networkInterfaces") or []
     cloudinit = inputs.get("cloudinit")
     return Parts(
+        uuid=new_uuid(op),
         host_arch=capabilities.host_arch,
         machine=capabilities.canonical(arch, machine),
         disks=[_disk_source(host, disk) for disk in inputs.get("disks") or []],

@@ -29,8 +29,9 @@ class DiskSource:
 
 @dataclass(frozen=True)
 class Parts:
-    """What was looked up on the hypervisor for a domain."""
+    """What a definition needs beside the inputs: mostly what was looked up on the hypervisor."""
 
+    uuid: str
     host_arch: str
     machine: str
     """Canonical."""
@@ -53,6 +54,7 @@ def domain_xml(inputs: Properties, parts: Parts) -> str:
     root = element("domain", type=os.environ.get(TYPE_VARIABLE) or inputs["type"])
     arch = inputs.get("arch") or parts.host_arch
     add(root, "name", inputs["name"])
+    add(root, "uuid", parts.uuid)
     if inputs.get("description"):
         add(root, "description", inputs["description"])
     add(root, "memory", inputs["memory"], unit="MiB")

@@ -13,6 +13,7 @@ from plugins.libvirt.base import NAME_LIMIT, LibvirtResource
 from plugins.libvirt.connection import Hypervisor
 from plugins.libvirt.errors import gone, message, told
 from plugins.libvirt.network_xml import ROUTED_MODES, dns_host, network_properties, network_xml
+from plugins.libvirt.ownership import made_here, new_uuid
 from plugins.libvirt.waits import until
 from plugins.libvirt.xmltree import written
 from plugins.runtime.errors import ProviderError
@@ -116,8 +117,9 @@ class Network(LibvirtResource):
     model = NetworkInputs
 
     def make(self, op: Operation, host: Hypervisor, inputs: Properties) -> str:
-        xml = network_xml(inputs)
+        xml = network_xml(inputs, new_uuid(op))
         with host.network_locked(op):
+            _remove_leftover(op, host, inputs["name"])
             try:
                 network = host.connection.networkDefineXML(xml)
             except libvirt.libvirtError as error:
@@ -182,6 +184,18 @@ def _forget(network: Any) -> None:
     for step in (network.destroy, network.undefine):
         with contextlib.suppress(libvirt.libvirtError):
             step()
+
+
+def _remove_leftover(op: Operation, host: Hypervisor, name: str) -> None:
+    try:
+        network = host.connection.networkLookupByName(name)
+    except libvirt.libvirtError as error:
+        if gone(error):
+            return
+        raise
+    if made_here(op, network.UUIDString()):
+        op.log("info", f"the network '{name}' that an interrupted run left is made anew", False)
+        _forget(network)
 
 
 def _dns_hosts(properties: Properties) -> dict[str, set[str]]:

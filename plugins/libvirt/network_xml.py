@@ -16,11 +16,12 @@ ElementTree.register_namespace("dnsmasq", DNSMASQ)
 ROUTED_MODES = ("none", "nat", "route", "open")
 
 
-def network_xml(inputs: Properties) -> str:
+def network_xml(inputs: Properties, uuid: str) -> str:
     """The definition of a network. Raises :class:`ProviderError` for what libvirt could not run."""
     mode = inputs["mode"].lower()
     root = element("network")
     add(root, "name", inputs["name"])
+    add(root, "uuid", uuid)
     if mode != "none":
         add(root, "forward", mode=mode)
     if mode == "bridge":

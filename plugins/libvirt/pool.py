@@ -12,6 +12,7 @@ from pydantic import field_validator, model_validator
 from plugins.libvirt.base import NAME_LIMIT, LibvirtResource
 from plugins.libvirt.connection import Hypervisor
 from plugins.libvirt.errors import gone, message, told
+from plugins.libvirt.ownership import made_here, new_uuid
 from plugins.libvirt.waits import until
 from plugins.libvirt.xmltree import add, attribute, element, parse, text_of, written
 from plugins.runtime.errors import ProviderError
@@ -76,8 +77,8 @@ class Pool(LibvirtResource):
     def make(self, op: Operation, host: Hypervisor, inputs: Properties) -> str:
         name = inputs["name"]
         with host.pool_locked(op, name):
-            self._refuse_existing(host, name)
-            xml = _definition(inputs)
+            self._refuse_existing(op, host, name)
+            xml = _definition(inputs, new_uuid(op))
             with told("error creating libvirt storage pool"):
                 pool = host.connection.storagePoolDefineXML(xml, 0)
             try:
@@ -88,14 +89,17 @@ class Pool(LibvirtResource):
             until(op, f"storage pool '{name}' to run", lambda: "" if pool.isActive() else "it is not active")
             return str(pool.UUIDString())
 
-    def _refuse_existing(self, host: Hypervisor, name: str) -> None:
+    def _refuse_existing(self, op: Operation, host: Hypervisor, name: str) -> None:
         try:
-            host.connection.storagePoolLookupByName(name)
+            pool = host.connection.storagePoolLookupByName(name)
         except libvirt.libvirtError as error:
             if gone(error):
                 return
             raise
-        raise ProviderError(f"storage pool '{name}' already exists")
+        if not made_here(op, pool.UUIDString()):
+            raise ProviderError(f"storage pool '{name}' already exists")
+        op.log("info", f"the storage pool '{name}' that an interrupted run left is made anew", False)
+        _forget(pool)
 
     def _start(self, pool: Any, build: bool) -> None:
         if build:
@@ -185,9 +189,10 @@ def _builds(kind: str, has_devices: bool) -> bool:
     return kind == "dir" or has_devices
 
 
-def _definition(inputs: Properties) -> str:
+def _definition(inputs: Properties, uuid: str) -> str:
     root = element("pool", type=inputs["type"])
     add(root, "name", inputs["name"])
+    add(root, "uuid", uuid)
     source = inputs.get("source") or {}
     if source:
         made = add(root, "source")

@@ -40,9 +40,8 @@ class LibvirtPlugin(Plugin):
         failures = ProviderInputs.failures(known, "the provider libvirt")
         uri = unwrap(news.get("uri"))
         if not failures and uri is None:
-            if URI_VARIABLE not in os.environ:
-                return Checked(news, [CheckFailure("uri", _missing())])
-            return Checked(news | {"uri": os.environ[URI_VARIABLE]})
+            default = os.environ.get(URI_VARIABLE)
+            return Checked(news | {"uri": default}) if default else Checked(news, [CheckFailure("uri", _missing())])
         if not failures and not isinstance(uri, Unknown):
             try:
                 libvirt_uri(uri)

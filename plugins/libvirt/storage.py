@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import posixpath
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +18,8 @@ from plugins.libvirt.xmltree import attribute, parse
 from plugins.runtime.errors import Cancelled, ProviderError
 from plugins.runtime.resource import Operation
 
-CHUNK_BYTES = 4 * 1024 * 1024
+CHUNK_BYTES = 262_120
+"""What one message of libvirt's stream protocol carries; larger buffers are only cut up again."""
 
 
 def pool_named(host: Hypervisor, name: str) -> Any:
@@ -67,10 +69,11 @@ def volume_with_key(host: Hypervisor, key: str, pool_name: str | None) -> Any | 
     except libvirt.libvirtError as error:
         if error.get_error_code() != NO_STORAGE_VOL:
             raise
-    if not pool_name:
-        return None
     try:
-        pool = host.connection.storagePoolLookupByName(pool_name)
+        if pool_name:
+            pool = host.connection.storagePoolLookupByName(pool_name)
+        else:
+            pool = host.connection.storagePoolLookupByTargetPath(posixpath.dirname(key))
     except libvirt.libvirtError as error:
         if gone(error):
             return None
@@ -83,6 +86,20 @@ def volume_with_key(host: Hypervisor, key: str, pool_name: str | None) -> Any | 
         if error.get_error_code() == NO_STORAGE_VOL:
             return None
         raise
+
+
+def current_volume(op: Operation, host: Hypervisor, key: str, pool_name: str | None) -> Any | None:
+    """The volume as its file is now, None when it is gone.
+
+    libvirt learns of a file's new content, size and absence only by a refresh of the pool.
+    """
+    volume = volume_with_key(host, key, pool_name)
+    if volume is None:
+        return None
+    pool = volume.storagePoolLookupByVolume()
+    with host.pool_locked(op, pool.name()), contextlib.suppress(libvirt.libvirtError):
+        pool.refresh(0)
+    return volume_with_key(host, key, pool_name)
 
 
 def volume_format(volume: Any) -> str:
@@ -121,13 +138,17 @@ def _has(host: Hypervisor, key: str) -> bool:
     return True
 
 
-def upload(op: Operation, host: Hypervisor, volume: Any, source: Path, size: int) -> None:
-    """Write ``size`` bytes of the file into the volume, holes as holes; a Cancel stops it between two chunks."""
+def upload(op: Operation, host: Hypervisor, volume: Any, source: Path, size: int, *, blank: bool = False) -> None:
+    """Write ``size`` bytes of the file into the volume; a Cancel stops it between two chunks.
+
+    ``blank`` says that the volume holds nothing but zeros: then holes stay holes. libvirt skips a hole without
+    clearing it, so over older content the zeros have to be sent.
+    """
     stream = host.connection.newStream(0)
     try:
-        volume.upload(stream, 0, size, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
+        volume.upload(stream, 0, size, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM if blank else 0)
         with source.open("rb") as file:
-            _send(op, stream, file, size)
+            _send(op, stream, file, size, holes=blank)
         stream.finish()
     except BaseException as error:
         with contextlib.suppress(libvirt.libvirtError):
@@ -139,34 +160,30 @@ def upload(op: Operation, host: Hypervisor, volume: Any, source: Path, size: int
         raise
 
 
-def _send(op: Operation, stream: Any, file: BinaryIO, size: int) -> None:
+def _send(op: Operation, stream: Any, file: BinaryIO, size: int, *, holes: bool) -> None:
     position = 0
     while position < size:
-        _stop_if_cancelled(op)
-        hole = min(_hole(file, position), size - position)
-        if hole:
-            stream.sendHole(hole)
-            position += hole
-            continue
-        file.seek(position)
-        chunk = file.read(min(CHUNK_BYTES, size - position))
-        if not chunk:
-            raise ProviderError(f"{file.name} shrank while it was read: {position} of {size} bytes were there")
-        view = memoryview(chunk)
-        while view:
-            sent = stream.send(bytes(view))
-            view = view[sent:]
-        position += len(chunk)
+        data, end = _next_section(file.fileno(), position, size) if holes else (0, size)
+        if data > position:
+            stream.sendHole(data - position)
+        position = data
+        while position < end:
+            stop_if_cancelled(op)
+            chunk = os.pread(file.fileno(), min(CHUNK_BYTES, end - position), position)
+            if not chunk:
+                raise ProviderError(f"{file.name} shrank while it was read: {position} of {size} bytes were there")
+            position += stream.send(chunk)
 
 
-def _hole(file: BinaryIO, position: int) -> int:
-    """Length of the hole at the position; 0 when data begins there."""
+def _next_section(descriptor: int, position: int, size: int) -> tuple[int, int]:
+    """Begin and end of the next data at or after the position; (size, size) when only a hole follows."""
     try:
-        return os.lseek(file.fileno(), position, os.SEEK_DATA) - position
+        data = min(os.lseek(descriptor, position, os.SEEK_DATA), size)
+        return data, min(os.lseek(descriptor, data, os.SEEK_HOLE), size)
     except OSError as error:
-        if error.errno == errno.ENXIO:
-            return os.fstat(file.fileno()).st_size - position
-        return 0
+        if error.errno == errno.ENXIO and os.fstat(descriptor).st_size >= size:
+            return size, size
+        return position, size
 
 
 def download(op: Operation, host: Hypervisor, volume: Any, limit: int) -> bytes:
@@ -179,7 +196,7 @@ def download(op: Operation, host: Hypervisor, volume: Any, limit: int) -> bytes:
     try:
         volume.download(stream, 0, 0, 0)
         while chunk := stream.recv(CHUNK_BYTES):
-            _stop_if_cancelled(op)
+            stop_if_cancelled(op)
             parts.append(chunk)
         stream.finish()
     except BaseException:
@@ -189,6 +206,7 @@ def download(op: Operation, host: Hypervisor, volume: Any, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _stop_if_cancelled(op: Operation) -> None:
+def stop_if_cancelled(op: Operation) -> None:
+    """Raise :class:`Cancelled` when the engine has said Cancel."""
     if op.cancelled.is_set():
         raise Cancelled("cancelled")

@@ -14,6 +14,7 @@ from plugins.libvirt.errors import STORAGE_VOL_EXIST, message, told
 from plugins.libvirt.image import Image, local_image
 from plugins.libvirt.storage import (
     await_volume,
+    current_volume,
     delete_volume,
     pool_named,
     refresh,
@@ -76,7 +77,7 @@ class Volume(LibvirtResource):
     model = VolumeInputs
 
     def make(self, op: Operation, host: Hypervisor, inputs: Properties) -> str:
-        image = local_image(inputs["source"]) if inputs.get("source") else None
+        image = _image(inputs)
         with host.pool_locked(op, inputs["pool"]):
             pool = pool_named(host, inputs["pool"])
             refresh(op, pool)
@@ -90,8 +91,9 @@ class Volume(LibvirtResource):
         return key
 
     def _fill(self, op: Operation, host: Hypervisor, volume: Any, image: Image, adopted: bool) -> None:
+        blank = not adopted and volume_format(volume) == "raw"
         try:
-            upload(op, host, volume, image.path, image.size)
+            upload(op, host, volume, image.path, image.size, blank=blank)
         except BaseException:
             if not adopted:
                 with contextlib.suppress(libvirt.libvirtError):
@@ -99,12 +101,7 @@ class Volume(LibvirtResource):
             raise
 
     def observe(self, op: Operation, host: Hypervisor, id: str, known: Properties) -> Properties | None:
-        volume = volume_with_key(host, id, known.get("pool"))
-        if volume is None:
-            return None
-        with host.pool_locked(op, volume.storagePoolLookupByVolume().name()):
-            _refreshed_quietly(volume)
-        volume = volume_with_key(host, id, known.get("pool"))
+        volume = current_volume(op, host, id, known.get("pool"))
         if volume is None:
             return None
         return {
@@ -116,12 +113,6 @@ class Volume(LibvirtResource):
 
     def remove(self, op: Operation, host: Hypervisor, id: str, outputs: Properties) -> None:
         delete_volume(op, host, id, outputs.get("pool") or DEFAULT_POOL)
-
-
-def _refreshed_quietly(volume: Any) -> None:
-    """libvirt learns of a file's new content, size and absence only by a refresh of its pool."""
-    with contextlib.suppress(libvirt.libvirtError):
-        volume.storagePoolLookupByVolume().refresh(0)
 
 
 def _created(pool: Any, name: str, xml: str) -> tuple[Any, bool]:
@@ -149,12 +140,28 @@ def _base(host: Hypervisor, inputs: Properties) -> Any | None:
     return None
 
 
+def _image(inputs: Properties) -> Image | None:
+    if not inputs.get("source"):
+        return None
+    image = local_image(inputs["source"])
+    if image.is_qcow2 and inputs.get("format") not in (None, "", "qcow2"):
+        raise ProviderError(
+            f"the image {image.path} is qcow2, but the volume's format is '{inputs['format']}'; leave 'format' out"
+        )
+    return image
+
+
 def _definition(inputs: Properties, image: Image | None, base: Any | None) -> str:
     root = element("volume")
     add(root, "name", inputs["name"])
     add(root, "capacity", _capacity(inputs, image, base), unit="bytes")
     target = add(root, "target")
-    add(target, "format", type=_format(inputs, image))
+    if image is not None:
+        # Made blank, so that it can be filled sparsely; libvirt then finds out what the image really is.
+        add(root, "allocation", 0, unit="bytes")
+        add(target, "format", type="raw")
+    else:
+        add(target, "format", type=inputs.get("format") or "qcow2")
     add(add(target, "permissions"), "mode", "644")
     if base is not None:
         described = parse(base.XMLDesc(0))
@@ -169,20 +176,11 @@ def _capacity(inputs: Properties, image: Image | None, base: Any | None) -> int:
     if image is not None:
         return image.size
     if base is None:
-        return size or 1
+        return int(size or 1)
     base_capacity = int(base.info()[1])
     if size and size < base_capacity:
         raise ProviderError(
             "when 'size' is specified, it shouldn't be smaller than the backing store specified with 'base_volume_id' "
             f"or 'base_volume_name/base_volume_pool': {size} is less than the {base_capacity} bytes of {base.key()}"
         )
-    return size or base_capacity
-
-
-def _format(inputs: Properties, image: Image | None) -> str:
-    wanted = inputs.get("format")
-    if image is not None and image.is_qcow2 and wanted not in (None, "", "qcow2"):
-        raise ProviderError(
-            f"the image {image.path} is qcow2, but the volume's format is '{wanted}'; leave 'format' out"
-        )
-    return wanted or "qcow2"
+    return int(size or base_capacity)

@@ -51,9 +51,7 @@ def _nested_defaults(shape: Shape, value: Any, autoname: Callable[[int], str]) -
     if shape.model is None:
         return value
     if shape.many and isinstance(value, list):
-        return [
-            _with_defaults(shape.model, {}, item, autoname) if isinstance(item, dict) else item for item in value
-        ]
+        return [_with_defaults(shape.model, {}, item, autoname) if isinstance(item, dict) else item for item in value]
     return _with_defaults(shape.model, {}, value, autoname) if isinstance(value, dict) else value
 
 
@@ -77,27 +75,25 @@ def _compare_object(
         _compare_property(shape, olds.get(name), news.get(name), (*path, name), found)
 
 
-def _compare_property(
-    shape: Shape, old: Any, new: Any, path: tuple[int | str, ...], found: Difference
-) -> None:
+def _compare_property(shape: Shape, old: Any, new: Any, path: tuple[int | str, ...], found: Difference) -> None:
     prop = shape.prop
     replace = prop.replace
     if isinstance(new, Unknown):
-        _note(found, path, Kind.UPDATE if not zero(old) else Kind.ADD, replace)
+        _note(found, path, Kind.ADD if _absent(old) else Kind.UPDATE, replace)
     elif zero(new):
         if prop.computed and new is None:
             return
         if not zero(old) and not _suppressed(prop, old, new):
-            _note(found, path, Kind.DELETE, replace)
+            _note(found, path, Kind.DELETE if _absent(new) else Kind.UPDATE, replace or _forces(shape.model, old))
     elif _suppressed(prop, old, new):
         return
     elif zero(old):
-        _note(found, path, Kind.ADD, replace)
-    elif shape.many:
+        _note(found, path, Kind.ADD if _absent(old) else Kind.UPDATE, replace or _forces(shape.model, new))
+    elif shape.many and isinstance(old, list) and isinstance(new, list):
         _compare_list(shape, old, new, path, found, replace)
-    elif shape.model is not None:
+    elif shape.model is not None and isinstance(old, dict) and isinstance(new, dict):
         _compare_object(shape.model, old, new, path, found)
-    elif shape.mapping:
+    elif shape.mapping and isinstance(old, dict) and isinstance(new, dict):
         _compare_mapping(old, new, path, found, replace)
     elif old != new:
         _note(found, path, Kind.UPDATE, replace)
@@ -110,27 +106,41 @@ def _compare_list(
         if not has_unknown(new) and _as_set(shape, old) == _as_set(shape, new):
             return
         known = _as_set(shape, old)
+        before = len(found.paths)
         for index, item in enumerate(new):
             if has_unknown(item) or _canonical(shape.model, item) not in known:
                 _note(found, (*path, index), Kind.UPDATE if index < len(old) else Kind.ADD, replace)
-        if len(old) > len(new):
-            for index in range(len(new), len(old)):
-                _note(found, (*path, index), Kind.DELETE, replace)
-        elif not any(p.startswith(property_path(path)) for p in found.paths):
+        for index in range(len(new), len(old)):
+            _note(found, (*path, index), Kind.DELETE, replace)
+        if len(found.paths) == before:
             _note(found, path, Kind.UPDATE, replace)
         return
     for index in range(max(len(old), len(new))):
         here = (*path, index)
         if index >= len(new):
-            _note(found, here, Kind.DELETE, replace)
+            _note(found, here, Kind.DELETE, replace or _forces(shape.model, old[index]))
         elif index >= len(old):
-            _note(found, here, Kind.ADD, replace)
+            _note(found, here, Kind.ADD, replace or _forces(shape.model, new[index]))
         elif isinstance(new[index], Unknown):
             _note(found, here, Kind.UPDATE, replace)
-        elif shape.model is not None:
+        elif shape.model is not None and isinstance(old[index], dict) and isinstance(new[index], dict):
             _compare_object(shape.model, old[index], new[index], here, found)
         elif old[index] != new[index]:
             _note(found, here, Kind.UPDATE, replace)
+
+
+def _forces(model: type[Model] | None, value: Any) -> bool:
+    """Whether a block that comes or goes as a whole has a property in it whose change replaces."""
+    if model is None or isinstance(value, Unknown):
+        return False
+    if isinstance(value, list):
+        return any(_forces(model, item) for item in value)
+    if not isinstance(value, dict):
+        return False
+    return any(
+        not zero(value.get(name)) and (shape.prop.replace or _forces(shape.model, value[name]))
+        for name, shape in shapes(model).items()
+    )
 
 
 def _compare_mapping(old: Any, new: Any, path: tuple[int | str, ...], found: Difference, replace: bool) -> None:
@@ -156,6 +166,11 @@ def zero(value: Any) -> bool:
     return not isinstance(value, Unknown) and (value is None or value in ("", 0, False) or value == [] or value == {})
 
 
+def _absent(value: Any) -> bool:
+    """Whether there is nothing at all, so that a change adds or deletes (false, 0 and "" are something)."""
+    return value is None or value == [] or value == {}
+
+
 def _as_set(shape: Shape, items: Any) -> set[str]:
     return {_canonical(shape.model, item) for item in items}
 
@@ -168,8 +183,11 @@ def _canonical(model: type[Model] | None, item: Any) -> str:
         value = item.get(name)
         if zero(value):
             value = None if zero(shape.prop.default) or value is not None else shape.prop.default
-        if shape.prop.unordered and isinstance(value, list):
-            value = sorted(_canonical(shape.model, element) for element in value)
+        if isinstance(value, list):
+            elements = [_canonical(shape.model, element) for element in value]
+            value = sorted(elements) if shape.prop.unordered else elements
+        elif shape.model is not None:
+            value = _canonical(shape.model, value)
         elif shape.mapping and isinstance(value, dict):
             value = sorted(value.items())
         members.append((name, value))
@@ -184,6 +202,18 @@ def planned(model: type[Model], olds: Properties, news: Properties, outputs_only
             result[name] = olds.get(name, UNKNOWN)
     for name in outputs_only:
         result[name] = olds.get(name, UNKNOWN)
+    return result
+
+
+def steady(model: type[Model], known: Properties, live: Properties) -> Properties:
+    """The live properties with every set in the order that was known before, where its elements are the same."""
+    result = dict(live)
+    for name, shape in shapes(model).items():
+        before, now = known.get(name), live.get(name)
+        if not isinstance(before, list) or not isinstance(now, list) or before == now:
+            continue
+        if shape.prop.unordered and _as_set(shape, before) == _as_set(shape, now):
+            result[name] = before
     return result
 
 

@@ -29,7 +29,11 @@ class EngineLog:
         if self._stub is None:
             return
         request = engine_pb2.LogRequest(
-            severity=_SEVERITY[severity], urn=urn, message=message, ephemeral=ephemeral
+            severity=_SEVERITY[severity], urn=urn, message=_utf8(message), ephemeral=ephemeral
         )
         with contextlib.suppress(grpc.RpcError):
             self._stub.Log(request, timeout=5)
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

@@ -13,11 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self, Union
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from plugins.runtime.errors import CheckFailure
-from plugins.runtime.values import Properties, Unknown, unwrap, walk
+from plugins.runtime.values import Properties, Secret, Unknown, unwrap, walk
 
 
 @dataclass(frozen=True)
@@ -52,20 +59,24 @@ class Model(BaseModel):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _accept_unknown(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    def _accept_unknown(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         if isinstance(value, Unknown):
             return value
-        if isinstance(value, list):
-            return handler([item for item in value if not isinstance(item, Unknown)])
-        if isinstance(value, dict):
+        if isinstance(value, list) and any(isinstance(item, Unknown) for item in value):
+            return _known_items(value, handler)
+        if isinstance(value, dict) and _unfold(cls.model_fields[info.field_name or ""].annotation)[0] is None:
             known = {key: item for key, item in value.items() if not isinstance(item, Unknown)}
             return handler(known) if known or not value else value
         return handler(value)
 
     @classmethod
     def parse(cls, properties: Properties) -> Self:
-        """The model of checked inputs: secrets unwrapped, nulls and ``__*`` keys dropped. Raises ValidationError."""
-        return cls.model_validate(_presentable(properties))
+        """The model of checked inputs: secrets unwrapped, nulls and ``__*`` keys dropped. Raises ValidationError.
+
+        In a preview a field may hold ``UNKNOWN``; of a list or map that holds unknowns among others, only the others
+        are kept (validators see no unknown item, but must expect an unknown whole).
+        """
+        return cls.model_validate(_presentable(properties), by_alias=True, by_name=False)
 
     @classmethod
     def failures(cls, properties: Properties, token: str) -> list[CheckFailure]:
@@ -73,35 +84,80 @@ class Model(BaseModel):
         try:
             cls.parse(properties)
         except ValidationError as error:
-            return [_failure(item, token) for item in error.errors(include_url=False)]
+            return [_failure(item, properties, token) for item in error.errors(include_url=False)]
         return []
+
+
+def _known_items(items: list[Any], handler: ValidatorFunctionWrapHandler) -> Any:
+    """The known items, validated; errors name their places in the whole list. The list itself if it has none."""
+    places = [index for index, item in enumerate(items) if not isinstance(item, Unknown)]
+    if not places:
+        return items
+    try:
+        return handler([items[index] for index in places])
+    except ValidationError as error:
+        found = [item for item in error.errors(include_url=False) if item["type"] != "too_short"]
+        if not found:
+            return items
+        raise ValidationError.from_exception_data(error.title, [_moved(item, places) for item in found]) from None
+
+
+def _moved(error: Any, places: list[int]) -> Any:
+    location = tuple(error["loc"])
+    if location and isinstance(location[0], int):
+        location = (places[location[0]], *location[1:])
+    return {"type": error["type"], "loc": location, "input": error["input"], "ctx": error.get("ctx", {})}
 
 
 def _presentable(properties: Properties) -> Properties:
     def clean(node: Any) -> Any:
         if isinstance(node, dict):
-            return {k: v for k, v in node.items() if v is not None and not k.startswith("__")}
+            return {k: v for k, v in node.items() if v is not None and k != "__defaults"}
         return node
 
-    return typing.cast(Properties, walk(unwrap(properties), clean))
+    visible = {key: value for key, value in properties.items() if not key.startswith("__")}
+    return typing.cast(Properties, walk(unwrap(visible), clean))
 
 
-def _failure(error: Any, token: str) -> CheckFailure:
-    path = property_path(error["loc"])
+def _failure(error: Any, properties: Properties, token: str) -> CheckFailure:
+    location, secret = _located(error["loc"], error["type"], properties)
+    path = property_path(location)
     if error["type"] == "extra_forbidden":
         reason = f"'{path}' is not supported by the bundled plugin for {token}; remove it, or use the official plugin"
     elif error["type"] == "missing":
         reason = f"Missing required property '{path}'"
     elif error["type"] == "value_error":
         reason = str(error["ctx"]["error"])
+        if secret and (text := str(error["input"])):
+            reason = reason.replace(text, "[secret]")
     else:
-        reason = f"{error['msg']} (got {_shown(error['input'])})"
+        reason = f"{error['msg']} (got {_shown(error['input'], secret=secret)})"
     return CheckFailure(path, reason)
 
 
-def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, bool | int | float) else type(value).__name__
+def _shown(value: Any, *, secret: bool) -> str:
+    """The value if it is short and no text: texts may be long, and are too often a password in the wrong place."""
+    text = repr(value) if isinstance(value, bool | int | float) and not secret else type(value).__name__
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _located(location: tuple[int | str, ...], kind: str, data: Any) -> tuple[tuple[int | str, ...], bool]:
+    """The location without what is not in the data (pydantic also names the member of a union that it tried), and
+    whether it lies in a secret."""
+    found: list[int | str] = []
+    secret = False
+    for position, part in enumerate(location):
+        while isinstance(data, Secret):
+            secret, data = True, data.value
+        if isinstance(part, int):
+            inside = isinstance(data, list) and part < len(data)
+        else:
+            inside = isinstance(data, dict) and part in data
+        if inside or (kind == "missing" and position == len(location) - 1):
+            found.append(part)
+        if inside:
+            data = data[part]
+    return tuple(found), secret or isinstance(data, Secret)
 
 
 def property_path(location: tuple[int | str, ...]) -> str:

@@ -1,8 +1,10 @@
 """The engine's ResourceProvider protocol over a :class:`~plugins.runtime.resource.Plugin`."""
+# ruff: noqa: N802  # the calls have the protocol's names
 
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 import threading
 import traceback
@@ -17,18 +19,24 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, st
 from plugins.runtime.engine_log import EngineLog
 from plugins.runtime.errors import CheckFailure, PartialFailure, ProviderError
 from plugins.runtime.resource import Difference, Function, Operation, Plugin, Resource
-from plugins.runtime.serving import serve
-from plugins.runtime.values import Properties, Secret, decode, encode, has_secret, unwrap
+from plugins.runtime.serving import engine_address, serve
+from plugins.runtime.values import Properties, Secret, Value, decode, encode, has_secret, unwrap
 
 WORKERS = 128
 """More than the engine's parallelism, so that Cancel never waits behind long operations."""
 
+MAX_ERROR_CHARS = 256 * 1024
+"""An error travels in a gRPC trailer, of which the engine takes 16 MB, percent-encoded."""
+
 
 def main(plugin: Plugin) -> None:
     """Serve the plugin until the engine ends it; the process's whole life."""
-    address = sys.argv[-1] if len(sys.argv) > 1 and not sys.argv[-1].startswith("-") else None
-    servicer = ProviderServicer(plugin, EngineLog(address))
-    serve(lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server), WORKERS)
+    servicer = ProviderServicer(plugin, EngineLog(engine_address(sys.argv)))
+    serve(
+        lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server),
+        WORKERS,
+        on_stop=servicer.stop,
+    )
 
 
 class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
@@ -44,6 +52,11 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
 
     # the provider itself
 
+    def Attach(self, request: Any, context: Any) -> Any:
+        """An engine takes over a plugin that was started by hand."""
+        self._log = EngineLog(request.address)
+        return empty_pb2.Empty()
+
     def GetPluginInfo(self, request: Any, context: Any) -> Any:
         return plugin_pb2.PluginInfo(version=self._plugin.version)
 
@@ -53,12 +66,14 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
             return _check_response(checked.inputs, checked.failures)
 
     def DiffConfig(self, request: Any, context: Any) -> Any:
-        old, new = decode(request.old_inputs), decode(request.news)
-        changed = sorted(key for key in {*old, *new} if key != "version" and unwrap(old.get(key)) != unwrap(new.get(key)))
-        return provider_pb2.DiffResponse(
-            changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
-            diffs=changed,
-        )
+        with self._errors(context):
+            old, new = decode(request.old_inputs), decode(request.news)
+            keys = {key for key in {*old, *new} if key != "version" and not key.startswith("__")}
+            changed = sorted(key for key in keys if unwrap(old.get(key)) != unwrap(new.get(key)))
+            return provider_pb2.DiffResponse(
+                changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
+                diffs=changed,
+            )
 
     def Configure(self, request: Any, context: Any) -> Any:
         with self._errors(context):
@@ -68,9 +83,16 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
             )
 
     def Cancel(self, request: Any, context: Any) -> Any:
-        self._cancelled.set()
-        self._plugin.cancel(self._client)
+        self.stop()
         return empty_pb2.Empty()
+
+    def stop(self) -> None:
+        """Tell every running operation to give up, and the plugin to break what they wait for."""
+        self._cancelled.set()
+        try:
+            self._plugin.cancel(self._client)
+        except Exception:  # noqa: BLE001  # the engine must get its answer, and the process must end
+            traceback.print_exc()
 
     # resources
 
@@ -150,12 +172,14 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
             if failures:
                 return provider_pb2.InvokeResponse(failures=_failures(failures))
             result = function.call(self._operation(request, preview=request.preview, urn=""), args)
-            return provider_pb2.InvokeResponse(**{"return": encode(result)})
+            response = provider_pb2.InvokeResponse()
+            getattr(response, "return").CopyFrom(encode(result))  # `return` is a keyword
+            return response
 
     # plumbing
 
     def _resource(self, request: Any) -> Resource:
-        token = request.type or request.urn.split("::")[2].rsplit("$", 1)[-1]
+        token = request.type or [*request.urn.split("::"), "", "", ""][2].rsplit("$", 1)[-1]
         resource = self._resources.get(token)
         if resource is None:
             raise ProviderError(self._unsupported("resource type", token, self._resources))
@@ -190,7 +214,9 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
             if context.code() is not None:
                 raise
             traceback.print_exc()
-            _abort(context, f"internal error in the bundled {self._plugin.name} plugin: {type(error).__name__}: {error}")
+            _abort(
+                context, f"internal error in the bundled {self._plugin.name} plugin: {type(error).__name__}: {error}"
+            )
 
     @contextmanager
     def _partial(self, context: Any, inputs: Properties) -> Iterator[None]:
@@ -212,16 +238,33 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def _abort(context: Any, text: str) -> NoReturn:
-    context.abort(grpc.StatusCode.UNKNOWN, text)
+    context.abort(grpc.StatusCode.UNKNOWN, _transportable(text))
     raise AssertionError("abort returned")
 
 
+def _transportable(text: str) -> str:
+    """The text as it fits into the trailer of a gRPC answer: valid UTF-8, a long one without its middle."""
+    left_out = len(text) - MAX_ERROR_CHARS
+    if left_out > 0:
+        half = MAX_ERROR_CHARS // 2
+        text = f"{text[:half]}\n... [{left_out} characters left out] ...\n{text[-half:]}"
+    return text.encode("utf-8", "replace").decode()
+
+
 def _keep_secrets(inputs: Properties, outputs: Properties) -> Properties:
-    """Outputs in which every top-level property that held a secret among the inputs is secret again."""
-    return {
-        key: Secret(unwrap(value)) if has_secret(inputs.get(key)) and not has_secret(value) else value
-        for key, value in outputs.items()
-    }
+    """Outputs in which whatever was secret among the inputs is secret again."""
+    return {key: _marked(inputs.get(key), value) for key, value in outputs.items()}
+
+
+def _marked(model: Value, value: Value) -> Value:
+    """``value`` with the secrets of ``model``: at the same places in objects, as a whole where they cannot be told."""
+    if isinstance(value, Secret) or not has_secret(model):
+        return value
+    if isinstance(model, dict) and isinstance(value, dict):
+        return {key: _marked(model.get(key), item) for key, item in value.items()}
+    if isinstance(model, list) and isinstance(value, list) and len(model) == len(value):
+        return [_marked(before, item) for before, item in zip(model, value, strict=True)]
+    return Secret(unwrap(value))
 
 
 def _autoname(request: Any) -> Callable[[int], str]:
@@ -265,4 +308,8 @@ def _diff_response(difference: Difference) -> Any:
 
 
 def _top(path: str) -> str:
-    return path.split(".", 1)[0].split("[", 1)[0]
+    """The top-level key of a property path: of ``a.b[0]`` it is ``a``, of ``["odd key"].x`` it is ``odd key``."""
+    if not path.startswith('["'):
+        return re.split(r"[.\[]", path, maxsplit=1)[0]
+    quoted = re.match(r'\["((?:[^"\\]|\\.)*)"\]', path)
+    return re.sub(r"\\(.)", r"\1", quoted.group(1)) if quoted else path

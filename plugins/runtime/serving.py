@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
@@ -25,6 +26,9 @@ MESSAGE_OPTIONS: tuple[tuple[str, int], ...] = (
 
 #: The engine kills the process group 5 s after its SIGINT; all must be over before.
 STOP_GRACE_S = 3.0
+
+#: What calls have to answer, when ``on_stop`` has used up the grace time.
+LAST_ANSWERS_S = 0.5
 
 
 def engine_address(argv: Sequence[str]) -> str | None:
@@ -73,9 +77,11 @@ def serve(
 
     _wait_for_end(wake, watch_stdin=engine_address(sys.argv) is not None)
 
+    deadline = time.monotonic() + STOP_GRACE_S
     if on_stop is not None:
         on_stop()
-    server.stop(STOP_GRACE_S).wait(STOP_GRACE_S)
+    grace = max(deadline - time.monotonic(), LAST_ANSWERS_S)
+    server.stop(grace).wait(grace)
     _flush_and_exit()
 
 

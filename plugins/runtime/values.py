@@ -22,6 +22,8 @@ _ASSET: Final = "c44067f5952c0a294b673a41bacd8c17"
 _ARCHIVE: Final = "0def7320c3a5731c473e5ecbe6d01bc7"
 _REFERENCE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
 _OUTPUT: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+_ASSET_KINDS: Final[tuple[Literal["text", "path", "uri"], ...]] = ("text", "path", "uri")
+_ARCHIVE_PLACES: Final[tuple[Literal["path", "uri"], ...]] = ("path", "uri")
 _UNKNOWN_STRING: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _UNKNOWNS: Final = frozenset(
     {
@@ -114,7 +116,7 @@ def _decode_object(struct: struct_pb2.Struct) -> Value:
     if not signature:
         return decode(struct)
     if signature == _SECRET:
-        return Secret(_decode(fields["value"]))
+        return Secret(_decode(fields["value"]) if "value" in fields else None)
     if signature == _OUTPUT:
         inner = _decode(fields["value"]) if "value" in fields else UNKNOWN
         return Secret(inner) if "secret" in fields and fields["secret"].bool_value else inner
@@ -122,16 +124,16 @@ def _decode_object(struct: struct_pb2.Struct) -> Value:
         return _decode(fields["id"]) if "id" in fields else fields["urn"].string_value
     hash_ = fields["hash"].string_value if "hash" in fields else ""
     if signature == _ASSET:
-        for kind in ("text", "path", "uri"):
+        for kind in _ASSET_KINDS:
             if kind in fields:
-                return Asset(kind, fields[kind].string_value, hash_)  # type: ignore[arg-type]  # kind is one of the literals
+                return Asset(kind, fields[kind].string_value, hash_)
         return Asset(None, None, hash_)
     if signature == _ARCHIVE:
         if "assets" in fields:
             return Archive("assets", decode(fields["assets"].struct_value), hash_)
-        for kind in ("path", "uri"):
-            if kind in fields:
-                return Archive(kind, fields[kind].string_value, hash_)  # type: ignore[arg-type]  # as above
+        for place in _ARCHIVE_PLACES:
+            if place in fields:
+                return Archive(place, fields[place].string_value, hash_)
         return Archive(None, None, hash_)
     raise ValueError(f"property value with the unsupported signature {signature}")
 
@@ -154,7 +156,8 @@ def _encode(value: Value) -> struct_pb2.Value:
     if isinstance(value, int | float):
         return struct_pb2.Value(number_value=float(value))
     if isinstance(value, str):
-        return struct_pb2.Value(string_value=value)
+        text = value if value.isascii() else value.encode("utf-8", "replace").decode()  # lone surrogates cannot travel
+        return struct_pb2.Value(string_value=text)
     if isinstance(value, Secret):
         return _signed(_SECRET, {"value": value.value})
     if isinstance(value, Asset):
@@ -163,7 +166,7 @@ def _encode(value: Value) -> struct_pb2.Value:
         return _signed(_ARCHIVE, {"hash": value.hash} | ({value.kind: value.content} if value.kind else {}))
     if isinstance(value, Mapping):
         return struct_pb2.Value(struct_value=encode(value))
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         return struct_pb2.Value(list_value=struct_pb2.ListValue(values=[_encode(item) for item in value]))
     raise TypeError(f"a {type(value).__name__} is no property value")
 

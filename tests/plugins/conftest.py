@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,9 @@ def pulumi_cli() -> Path:
 
 
 @pytest.fixture(scope="module")
-def pulumi_home(pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def pulumi_home(pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A PULUMI_HOME with the bundled language host, for the tests of one module."""
     home = Home(tmp_path_factory.mktemp("engine"), pulumi_cli)
     home.add_plugin("language", "python", "3.259.0", "plugins.language_host")
-    return home
+    yield home
+    home.close()

@@ -11,7 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +45,8 @@ class Home:
         # A language host beside the CLI's real file would win over the one in the home.
         _link_or_copy(cli.resolve(), directory / "bin" / "pulumi")
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")},
+            # PYTHONUNBUFFERED, for one, hides what is not flushed.
+            **{name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "PYTHON"))},
             "PATH": os.pathsep.join([str(directory / "bin"), os.environ["PATH"]]),
             "PULUMI_HOME": str(directory / "home"),
             "PULUMI_BACKEND_URL": f"file://{directory / 'backend'}",
@@ -65,10 +66,10 @@ class Home:
         )
         launcher.chmod(0o755)
 
-    def processes(self) -> list[str]:
-        """Command lines of all living processes that were started, at any remove, with this home."""
+    def processes(self) -> dict[int, str]:
+        """Ids and command lines of all living processes that were started, at any remove, with this home."""
         mark = f"PULUMI_HOME={self.environment['PULUMI_HOME']}".encode()
-        found = []
+        found = {}
         for process in Path("/proc").iterdir():
             if not process.name.isdigit():
                 continue
@@ -78,8 +79,14 @@ class Home:
             except OSError:
                 continue  # ended meanwhile
             if mark in variables:
-                found.append(command.replace(b"\0", b" ").decode(errors="replace"))
+                found[int(process.name)] = command.replace(b"\0", b" ").decode(errors="replace")
         return found
+
+    def close(self) -> None:
+        """Kill what a failed test has left behind."""
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def wait_until_idle(self, limit_s: float = 15) -> None:
         """No process of this home is left."""

@@ -134,7 +134,13 @@ class Provider:
         self.engine = engine
         self._channel = grpc.insecure_channel(
             f"127.0.0.1:{port}",
-            options=[("grpc.max_receive_message_length", 400 << 20), ("grpc.max_send_message_length", 400 << 20)],
+            options=[
+                ("grpc.max_receive_message_length", 400 << 20),
+                ("grpc.max_send_message_length", 400 << 20),
+                # Errors travel in trailers, of which Go's client takes 16 MB and Python's 8 KB.
+                ("grpc.max_metadata_size", 16 << 20),
+                ("grpc.absolute_max_metadata_size", 16 << 20),
+            ],
         )
         self._stub = provider_pb2_grpc.ResourceProviderStub(self._channel)
 
@@ -424,7 +430,8 @@ def running(
 ) -> Iterator[Provider]:
     """The plugin ``python -m module``, started; checked and configured with ``config`` unless told otherwise.
 
-    ``env`` is laid over this process's environment; ``prefix`` goes before the command (``("ip", "netns", "exec", NAME)``).
+    ``env`` is laid over this process's environment; ``prefix`` goes before the command
+    (``("ip", "netns", "exec", NAME)``).
     The plugin's stderr is shown when the start fails and echoed to the test's stderr at the end.
     """
     engine = Engine()

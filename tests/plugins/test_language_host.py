@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -44,9 +45,10 @@ def test_program_with_components_config_and_outputs(project: Project) -> None:
     project.run("config", "set", "plain", "seen").passed()
     project.run("config", "set", "--secret", "password", "k7-hidden").passed()
     project.write("inner/__init__.py", "VALUE = 'from a package of the program'\n")
-    # A neighbour of the host's own runner bears this name too.
+    # Neighbours of the host's own runner are called process and policy_proxy.
     project.write("process.py", "NAME = 'the program\\'s own module'\n")
     text = """
+        import importlib.util
         import sys
         import pulumi
         import process
@@ -62,8 +64,9 @@ def test_program_with_components_config_and_outputs(project: Project) -> None:
         config = pulumi.Config()
         pulumi.export("plain", config.require("plain"))
         pulumi.export("password", config.require_secret("password"))
-        pulumi.export("secret known", pulumi.Config().get("password") == "k7-hidden")
-        pulumi.export("imports", [VALUE, process.NAME])
+        keys = [f"{config.name}:plain", f"{config.name}:password"]
+        pulumi.export("secret keys", [pulumi.runtime.is_config_secret(key) for key in keys])
+        pulumi.export("imports", [VALUE, process.NAME, importlib.util.find_spec("policy_proxy")])
         pulumi.export("where", [pulumi.get_project(), pulumi.get_stack(), pulumi.get_organization()])
         pulumi.export("applied", parent.urn.apply(lambda urn: urn.split("::")[-1]))
         pulumi.export("arguments", sys.argv[1:])
@@ -82,8 +85,8 @@ def test_program_with_components_config_and_outputs(project: Project) -> None:
     assert outputs == {
         "plain": "seen",
         "password": "k7-hidden",
-        "secret known": True,
-        "imports": ["from a package of the program", "the program's own module"],
+        "secret keys": [False, True],
+        "imports": ["from a package of the program", "the program's own module", None],
         "where": [project.name, "dev", "organization"],
         "applied": "parent",
         "arguments": [],
@@ -96,7 +99,10 @@ def test_program_with_components_config_and_outputs(project: Project) -> None:
 
 def test_main_and_virtualenv_relative_to_the_project(project: Project) -> None:
     (project.directory / "env").symlink_to(sys.prefix)
-    project.write("Pulumi.yaml", f"name: {project.name}\nmain: code/entry.py\nruntime: {{name: python, options: {{virtualenv: env}}}}\n")
+    project.write(
+        "Pulumi.yaml",
+        f"name: {project.name}\nmain: code/entry.py\nruntime: {{name: python, options: {{virtualenv: env}}}}\n",
+    )
     project.write("code/beside.py", "WHO = 'beside the entry'\n")
     project.write(
         "code/entry.py",
@@ -126,14 +132,14 @@ def test_run_error_shows_its_text_and_nothing_else(shared: Project) -> None:
     shown = shared.up(
         """
         import pulumi
-        raise pulumi.RunError("2 settings are wrong:\\n  cidr: no network\\n  nodes[1]: no name\\n\\nsee Pulumi.dev.yaml")
+        raise pulumi.RunError("2 settings are wrong:\\n  cidr: no network\\n  name: no name\\n\\nsee Pulumi.dev.yaml")
         """
     ).failed()
 
     assert diagnostics(shown) == [
         "error: 2 settings are wrong:",
         "  cidr: no network",
-        "  nodes[1]: no name",
+        "  name: no name",
         "see Pulumi.dev.yaml",
     ]
 
@@ -206,7 +212,7 @@ def test_failures_before_the_program_runs(shared: Project) -> None:
         assert f"virtualenv {shared.directory}/nowhere has no bin/python; make it with `pulumi install`" in shown
 
         shared.write("Pulumi.yaml", "name: shared\nruntime: python\n")
-        bare = shared.write("bare", f"#!/bin/sh\nexec {sys.executable} -S -I \"$@\"\n")
+        bare = shared.write("bare", f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
         bare.chmod(0o755)
         shown = shared.run("preview", PULUMI_PYTHON_CMD=str(bare)).failed()
         assert "cannot import the package 'pulumi' with" in shown
@@ -220,36 +226,49 @@ def test_interrupt_ends_soon_and_leaves_nothing(project: Project, prepare: str) 
     with project.started("up", "--yes", "--skip-preview") as command:
         command.wait_for("program is hanging")
         command.send(signal.SIGINT)
-        shown = command.result(10).failed()
+        shown = command.result(20).failed()
 
     assert "error: update canceled" in shown
     assert "KeyboardInterrupt" not in shown
     assert "Traceback" not in shown
-    project.home.wait_until_idle(5)
+    project.home.wait_until_idle()
 
 
 def test_killed_cli_leaves_no_process(project: Project) -> None:
     project.write("__main__.py", HANGING.format(prepare="signal.signal(signal.SIGINT, signal.SIG_IGN)"))
     with project.started("up", "--yes", "--skip-preview") as command:
         command.wait_for("program is hanging")
-        assert any("sleep" in each for each in project.home.processes())
+        assert any("sleep" in each for each in project.home.processes().values())
         command.send(signal.SIGKILL)
         command.result(5)
-        project.home.wait_until_idle(10)
+        project.home.wait_until_idle()
 
 
 def test_about_and_install(project: Project) -> None:
     project.write("Pulumi.yaml", f"name: {project.name}\nruntime: {{name: python, options: {{virtualenv: made}}}}\n")
+    made = project.directory / "made"
+    # Unpacking pip takes seconds, and an environment without it shows how a failed step looks.
+    without_pip = project.write("python", f'#!/bin/sh\nexec {sys.executable} "$@" --without-pip\n')
+    without_pip.chmod(0o755)
 
-    shown = project.run("install", "--no-plugins").passed()
+    shown = project.run("install", "--no-plugins", PULUMI_PYTHON_CMD=str(without_pip)).passed()
 
-    assert f"Making the virtual environment {project.directory}/made" in shown
+    assert f"Making the virtual environment {made}" in shown
     assert f"Nothing to install: there is no {project.directory}/requirements.txt" in shown
     about = project.run("about", "--json").passed()
-    described = json.loads(about[about.index("{") :])
-    assert described["runtime"]["language"] == "python"
-    assert described["runtime"]["executable"] == f"{project.directory}/made/bin/python"
-    assert "pip" in [each["name"] for each in described["dependencies"]]
+    runtime = json.loads(about[about.index("{") :])["runtime"]
+    assert (runtime["language"], runtime["executable"]) == ("python", f"{made}/bin/python")
+
+    requirements = project.write("requirements.txt", "# none\n")
+    shown = project.run("install", "--no-plugins").failed()
+    assert "No module named pip" in shown
+    assert f"`{made}/bin/python -m pip install --requirement {requirements}` exited with non-zero exit code: 1" in shown
+
+    shutil.rmtree(made)
+    made.symlink_to(sys.prefix)
+    shown = project.run("install", "--no-plugins").passed()
+    assert "Making the virtual environment" not in shown
+    assert f"Installing {requirements} with {made}/bin/python" in shown
 
 
 def diagnostics(shown: str) -> list[str]:

@@ -1,0 +1,48 @@
+# Every target works on a fresh checkout; STACK names the lab.
+
+STACK ?= dev
+OVERLAB = .venv/bin/overlab --stack $(STACK)
+SHELL_SCRIPTS = $(shell grep -rlE '^\#!/(usr/)?bin/(env )?(ba)?sh' --exclude-dir=.venv --exclude-dir=.git --exclude-dir='.*_cache' --exclude='*.j2' .)
+
+.PHONY: up preview refresh down doctor test check lint types fast lock bootstrap
+
+up: bootstrap ## bring the lab up; again: change nothing
+	@$(OVERLAB) up
+
+preview: bootstrap ## say what `up` would do
+	@$(OVERLAB) preview
+
+refresh: bootstrap ## bring the state in line with what is there
+	@$(OVERLAB) refresh
+
+down: bootstrap ## destroy the lab; GROUND=1 removes its ground too
+	@$(OVERLAB) down $(if $(GROUND),--ground)
+
+doctor: bootstrap ## look at every prerequisite
+	@$(OVERLAB) doctor
+
+bootstrap:
+	@scripts/bootstrap up
+
+test: ## all tests, real machines included
+	@scripts/bootstrap up test check
+	.venv/bin/pytest $(PYTEST_ARGS)
+
+check: ## linters, types and the fast tests
+	@scripts/bootstrap up test check
+	@$(MAKE) --no-print-directory lint types fast
+
+lint:
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
+	shellcheck $(SHELL_SCRIPTS)
+
+types:
+	.venv/bin/mypy
+
+fast:
+	.venv/bin/pytest tests/unit tests/components
+
+lock: ## resolve pyproject.toml into requirements.lock
+	@scripts/lock

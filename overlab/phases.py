@@ -1,0 +1,99 @@
+"""Where the time of an update went: Pulumi's event log, summed up by component and by resource."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+_SLOWEST = 8
+_UNCHANGED = ("same", "read", "refresh")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A resource or a component's resources: from its first step to its last, in seconds from the update's start."""
+
+    name: str
+    begin: int
+    end: int
+
+    @property
+    def seconds(self) -> int:
+        return self.end - self.begin
+
+
+def read(log: Path) -> list[Span]:
+    """The resources that an update changed, each by ``component/name``. Empty where there is no readable log."""
+    try:
+        lines = log.read_text().splitlines()
+    except OSError:
+        return []
+    return spans(_events(lines))
+
+
+def spans(events: Iterable[dict[str, Any]]) -> list[Span]:
+    """:func:`read` on the log's events (whole seconds; one step a resource counts from its start to its end)."""
+    start: int | None = None
+    begun: dict[str, int] = {}
+    found = []
+    for event in events:
+        now = int(event.get("timestamp", 0))
+        start = now if start is None else start
+        if metadata := _metadata(event, "resourcePreEvent"):
+            begun.setdefault(metadata["urn"], now)
+        for kind in ("resOutputsEvent", "resOpFailedEvent"):
+            metadata = _metadata(event, kind)
+            if metadata and metadata["urn"] in begun and metadata.get("op") not in _UNCHANGED:
+                found.append(Span(_name(metadata["urn"]), begun.pop(metadata["urn"]) - start, now - start))
+    return found
+
+
+def by_component(resources: Iterable[Span]) -> list[Span]:
+    """One span for all resources of a kind of component, in order of their begin."""
+    merged: dict[str, Span] = {}
+    for one in resources:
+        component = one.name.split("/", 1)[0]
+        known = merged.get(component, one)
+        merged[component] = Span(component, min(known.begin, one.begin), max(known.end, one.end))
+    return sorted(merged.values(), key=lambda span: (span.begin, span.end))
+
+
+def table(resources: list[Span]) -> Table:
+    """Components in order, then the slowest resources."""
+    shown = Table(title="what changed, seconds from the start of the update", title_justify="left", box=None)
+    for column in ("", "from", "to", "took"):
+        shown.add_column(column, justify="left" if not column else "right")
+    for span in by_component(resources):
+        shown.add_row(span.name, str(span.begin), str(span.end), str(span.seconds))
+    shown.add_section()
+    for span in sorted(resources, key=lambda span: -span.seconds)[:_SLOWEST]:
+        shown.add_row(f"  {span.name}", str(span.begin), str(span.end), str(span.seconds))
+    return shown
+
+
+def _events(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # the last line of a killed update
+        if isinstance(event, dict):
+            yield event
+
+
+def _metadata(event: dict[str, Any], kind: str) -> dict[str, Any] | None:
+    detail = event.get(kind)
+    metadata = detail.get("metadata") if isinstance(detail, dict) else None
+    return metadata if isinstance(metadata, dict) and isinstance(metadata.get("urn"), str) else None
+
+
+def _name(urn: str) -> str:
+    """``Machine/docker01-domain`` for the resource of that name whose parent is of the type ``...:Machine``."""
+    types, name = urn.split("::")[2:4]
+    parent = types.split("$")[-2:][0]
+    return f"{parent.rsplit(':', 1)[-1]}/{name}"

@@ -1,0 +1,150 @@
+"""The program under Pulumi's mocks, with everything that it declared recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.runtime import mocks, rpc
+
+from components.ground import Ground, HostKey, Hypervisor, Identity, Image
+from components.lab import Lab
+from components.settings import Settings
+
+SECRET = rpc._special_secret_sig
+
+
+def unwrapped(value: Any) -> Any:
+    """The value with its secrets in clear."""
+    if isinstance(value, dict):
+        return unwrapped(value["value"]) if value.get(rpc._special_sig_key) == SECRET else {k: unwrapped(v) for k, v in value.items()}
+    return [unwrapped(item) for item in value] if isinstance(value, list) else value
+
+
+@dataclass
+class Declared:
+    """One registration, as the engine would get it."""
+
+    type: str
+    name: str
+    urn: str
+    inputs: dict[str, Any]
+    secrets: set[str]
+    """Top-level inputs with a secret in them."""
+    parent: str
+    provider: str
+    dependencies: set[str]
+    deleted_with: str
+    replace_with: list[str]
+    delete_before_replace: bool
+
+
+class Answers(mocks.Mocks):
+    """Answers every registration with its inputs and what the program reads back."""
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        outputs = dict(args.inputs)
+        if args.typ == "docker:index/container:Container":
+            networks = args.inputs.get("networksAdvanced") or []
+            outputs["networkDatas"] = [
+                {"networkName": n["name"].removesuffix("_id"), "ipAddress": "10.0.0.9"} for n in networks
+            ]
+        if args.typ == "command:remote:Command":
+            outputs |= {"stdout": "{}", "stderr": ""}
+        return f"{args.name}_id", outputs
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        raise AssertionError(f"the program called {args.token}")
+
+
+class Recorder(mocks.MockMonitor):
+    """Keeps every registration, with its options."""
+
+    def __init__(self) -> None:
+        super().__init__(Answers())
+        self.declared: dict[str, Declared] = {}
+
+    def RegisterResource(self, request: Any) -> Any:
+        with event_loop():
+            response = super().RegisterResource(request)
+            inputs = rpc.deserialize_properties(request.object)
+        self.declared[response.urn] = Declared(
+            type=request.type,
+            name=request.name,
+            urn=response.urn,
+            inputs=unwrapped(inputs),
+            secrets={key for key, value in request.object.fields.items() if SECRET in str(value)},
+            parent=request.parent,
+            provider=request.provider.rsplit("::", 1)[0],
+            dependencies=set(request.dependencies),
+            deleted_with=request.deletedWith,
+            replace_with=list(request.replace_with),
+            delete_before_replace=request.deleteBeforeReplace,
+        )
+        return response
+
+    def of(self, type_: str) -> list[Declared]:
+        return [item for item in self.declared.values() if item.type == type_]
+
+
+def make_ground(directory: Path, settings: Settings) -> Ground:
+    """A ground record whose key files exist (their content is no key)."""
+
+    def file(name: str, text: str) -> Path:
+        path = directory / name
+        path.write_text(text)
+        return path
+
+    keys = {
+        key: HostKey(
+            private=file(f"{key}.private", f"PRIVATE HOST KEY OF {key}"),
+            public=file(f"{key}.public", f"ssh-ed25519 KEY-OF-{key} comment"),
+        )
+        for key in settings.nodes
+    }
+    return Ground(
+        lab=settings.name,
+        kind="embedded",
+        hypervisor=Hypervisor(uri="qemu:///system?socket=/s", pool_path=str(directory / "pool"), domain_type="qemu"),
+        image=Image(source="/base.qcow2", content="0123456789abcdef", engine="20.10.5"),
+        registry_mirror="http://10.99.0.1:5000",
+        identity=Identity(
+            client_key=file("client", "PRIVATE CLIENT KEY"),
+            client_public_key=file("client.pub", "ssh-ed25519 CLIENT overlab"),
+            known_hosts=file("known_hosts", ""),
+            host_keys=keys,
+        ),
+        run_dir=directory,
+    )
+
+
+@contextmanager
+def event_loop() -> Iterator[None]:
+    """A loop of this thread's own, closed at the end."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def run_lab(settings: Settings, ground: Ground, *, preview: bool = False) -> Recorder:
+    """Declare the lab and wait for all of it."""
+    recorder = Recorder()
+    with event_loop():
+        mocks.set_mocks(recorder.mocks, project="overlab", stack=settings.stack, preview=preview, monitor=recorder)
+
+        @pulumi.runtime.test
+        def declare() -> pulumi.Output[Any]:
+            return pulumi.Output.from_input(Lab(settings, ground).outputs)
+
+        function: Callable[[], None] = declare
+        function()
+    return recorder

@@ -1,0 +1,163 @@
+"""The whole dev lab under mocks: what is declared, with which options, in which order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from components.settings import Settings, parse, read_stack_file
+from tests.components.recorder import Declared, Recorder, make_ground, run_lab
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return parse(read_stack_file(PROJECT, "dev"), "dev")
+
+
+@pytest.fixture(scope="module")
+def lab(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Recorder:
+    return run_lab(settings, make_ground(tmp_path_factory.mktemp("ground"), settings))
+
+
+def named(lab: Recorder, type_: str, name: str) -> Declared:
+    (found,) = [item for item in lab.of(type_) if item.name == name]
+    return found
+
+
+def reach(lab: Recorder, urn: str) -> set[str]:
+    """Everything that a resource comes after: dependencies, its provider's too."""
+    seen: set[str] = set()
+    todo = [urn]
+    while todo:
+        item = lab.declared[todo.pop()]
+        for other in {*item.dependencies, *([item.provider] if item.provider else [])} - seen:
+            seen.add(other)
+            todo.append(other)
+    return seen
+
+
+COMMAND = "command:remote:Command"
+CONTAINER = "docker:index/container:Container"
+DOMAIN = "libvirt:index/domain:Domain"
+
+
+def test_no_two_resources_share_a_name_within_their_type(lab: Recorder) -> None:
+    names = [(item.type, item.name) for item in lab.declared.values()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_resource_has_a_parent_and_every_custom_one_a_provider_of_ours(lab: Recorder) -> None:
+    custom = [i for i in lab.declared.values() if not i.type.startswith(("overlab:", "pulumi:"))]
+    assert custom
+    assert all(item.provider in lab.declared for item in custom)
+    assert [item.type for item in lab.declared.values() if not item.parent] == ["pulumi:pulumi:Stack"]
+
+
+def test_what_lives_inside_a_machine_goes_and_comes_with_it(lab: Recorder) -> None:
+    inside = [i for i in lab.declared.values() if i.type.startswith(("docker:", "command:"))]
+    domains = {item.urn for item in lab.of(DOMAIN)}
+    assert inside
+    assert {item.deleted_with for item in inside} <= domains
+    assert all(item.replace_with == [item.deleted_with] for item in inside)
+
+
+def test_overlays_go_with_the_stores_machine_whoever_made_them(lab: Recorder) -> None:
+    overlay = named(lab, "docker:index/network:Network", "ov_net1")
+    assert overlay.deleted_with.endswith("::docker01-domain")
+    assert overlay.provider.endswith("::docker02-docker")
+
+
+def test_workloads_come_after_store_membership_and_overlay(lab: Recorder) -> None:
+    for name in ("t1", "t2", "t3"):
+        before = {urn.rsplit("::", 1)[1] for urn in reach(lab, named(lab, CONTAINER, name).urn)}
+        joined = {"docker01-joined", "docker02-joined", "docker03-joined"}
+        assert {"store-consul", "ov_net1", *joined} <= before
+
+
+def test_the_store_does_not_wait_for_the_cluster(lab: Recorder) -> None:
+    before = {urn.rsplit("::", 1)[1] for urn in reach(lab, named(lab, CONTAINER, "store-consul").urn)}
+    assert "docker01-dockerd" in before
+    assert not before & {"docker02-dockerd", "docker01-joined", "ov_net1"}
+
+
+def test_nodes_proceed_in_parallel_up_to_their_engines(lab: Recorder) -> None:
+    before = reach(lab, named(lab, COMMAND, "docker02-dockerd").urn)
+    assert not any("docker01" in urn or "docker03" in urn for urn in before)
+
+
+def test_remote_commands_pin_the_nodes_host_key_and_hide_the_client_key(lab: Recorder) -> None:
+    for item in lab.of(COMMAND):
+        node = item.deleted_with.rsplit("::", 1)[1].removesuffix("-domain")
+        assert item.inputs["connection"]["hostKey"] == f"ssh-ed25519 KEY-OF-{node}"
+        assert "connection" in item.secrets
+
+
+def test_docker_over_ssh_pins_host_keys(lab: Recorder) -> None:
+    for item in lab.of("pulumi:providers:docker"):
+        options = json.loads(item.inputs["sshOpts"])
+        assert "StrictHostKeyChecking=yes" in options
+        assert item.inputs["host"].startswith("ssh://root@10.99.0.")
+
+
+def test_first_boot_data_is_secret_and_names_the_disk(lab: Recorder) -> None:
+    for node in ("docker01", "docker02", "docker03"):
+        seed = named(lab, "libvirt:index/cloudInitDisk:CloudInitDisk", f"{node}-seed")
+        disk = named(lab, "libvirt:index/volume:Volume", f"{node}-disk")
+        assert "userData" in seed.secrets
+        assert seed.inputs["name"].removesuffix(".iso") == disk.inputs["name"].removesuffix(".qcow2")
+
+
+def test_domains_are_deleted_before_they_are_replaced(lab: Recorder) -> None:
+    assert len(lab.of(DOMAIN)) == 3
+    assert all(item.delete_before_replace for item in lab.of(DOMAIN))
+
+
+def test_every_container_has_a_memory_limit_and_a_restart_policy(lab: Recorder) -> None:
+    for item in lab.of(CONTAINER):
+        assert item.inputs["memory"] > 0
+        assert item.inputs["restart"] in {"always", "unless-stopped", "no"}
+
+
+def test_no_secret_is_in_a_plain_input(lab: Recorder) -> None:
+    for item in lab.declared.values():
+        plain = {key: value for key, value in item.inputs.items() if key not in item.secrets}
+        assert "PRIVATE" not in json.dumps(plain, default=str), item.urn
+
+
+def test_another_image_renames_the_base_volume(settings: Settings, tmp_path: Path) -> None:
+    ground = make_ground(tmp_path, settings)
+    other = ground.model_copy(update={"image": ground.image.model_copy(update={"content": "feedfacefeedface"})})
+    names = [
+        named(run_lab(settings, g), "libvirt:index/volume:Volume", "storage-base").inputs["name"]
+        for g in (ground, other)
+    ]
+    assert names == ["base-0123456789abcdef.qcow2", "base-feedfacefeedface.qcow2"]
+
+
+def test_a_preview_declares_up_to_what_it_cannot_know(settings: Settings, tmp_path: Path) -> None:
+    lab = run_lab(settings, make_ground(tmp_path, settings), preview=True)
+    assert len(lab.of(DOMAIN)) == 3
+    assert len(lab.of(CONTAINER)) == 4
+
+
+TOKENS = {
+    "overlab:index:Connectivity",
+    "overlab:index:DockerEngine",
+    "overlab:index:Lab",
+    "overlab:index:LabNetwork",
+    "overlab:index:Machine",
+    "overlab:index:Membership",
+    "overlab:index:NodeImages",
+    "overlab:index:Overlays",
+    "overlab:index:Storage",
+    "overlab:index:Store",
+    "overlab:index:Workload",
+}
+
+
+def test_type_tokens_are_public_names(lab: Recorder) -> None:
+    assert {item.type for item in lab.declared.values() if item.type.startswith("overlab:")} == TOKENS

@@ -1,0 +1,95 @@
+"""A real lab, driven as a person would: through the command line, looked at through libvirt and SSH."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).parents[2]
+OVERLAB = Path(sys.executable).with_name("overlab")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that ended."""
+
+    command: list[str]
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        return self.stdout + self.stderr
+
+    def ok(self) -> Done:
+        assert self.code == 0, f"{' '.join(self.command)}: exit code {self.code}\n{self.text}"
+        return self
+
+
+@dataclass(frozen=True)
+class RealLab:
+    """One stack of this checkout."""
+
+    stack: str
+    state: Path
+    """``XDG_STATE_HOME`` of the lab."""
+
+    def overlab(self, *arguments: str, limit_s: int = 2700, stdin: str | None = None) -> Done:
+        """Run ``overlab --stack STACK ARGUMENTS``."""
+        command = [str(OVERLAB), "--stack", self.stack, *arguments]
+        environment = os.environ | {"XDG_STATE_HOME": str(self.state)}
+        done = subprocess.run(
+            command,
+            cwd=PROJECT,
+            env=environment,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=limit_s,
+            check=False,
+        )
+        print(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}", flush=True)
+        return Done(command, done.returncode, done.stdout, done.stderr)
+
+    def pulumi(self, *arguments: str) -> Done:
+        """Run the plain CLI on the lab."""
+        return self.overlab("pulumi", "--", *arguments)
+
+    def on(self, node: str, script: str) -> str:
+        """Standard output of a shell script that runs as root on a node."""
+        return self.overlab("exec", node, "--", "sh", "-c", script).ok().stdout
+
+    def operations(self, *arguments: str) -> tuple[Done, Counter[str]]:
+        """Run an update with ``--json`` events; what was done, counted by operation (``same`` left out)."""
+        done = self.pulumi(*arguments, "--json")
+        counts: Counter[str] = Counter()
+        for line in done.stdout.splitlines():
+            event = json.loads(line) if line.startswith("{") else {}
+            summary = event.get("summaryEvent")
+            if summary:
+                counts = Counter({op: n for op, n in summary["resourceChanges"].items() if op != "same"})
+        return done, counts
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs."""
+        outputs: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json").ok().stdout)
+        return outputs
+
+    def resources(self) -> list[dict[str, Any]]:
+        """What the state holds."""
+        deployment = json.loads(self.pulumi("stack", "export").ok().stdout)["deployment"]
+        found: list[dict[str, Any]] = deployment.get("resources") or []
+        return found
+
+    def urn(self, name: str) -> str:
+        """The URN of the resource with this logical name."""
+        (urn,) = [r["urn"] for r in self.resources() if r["urn"].rsplit("::", 1)[1] == name]
+        return str(urn)

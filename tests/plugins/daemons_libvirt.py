@@ -1,0 +1,87 @@
+"""A private libvirtd for tests: the product's own embedded hypervisor, in directories of the test session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from overlab.ground.embedded import EmbeddedLibvirt
+from overlab.ground.errors import GroundError
+from overlab.ground.paths import LabPaths
+from overlab.ground.progress import Progress
+
+PROGRAMS = ("libvirtd", "qemu-system-x86_64", "qemu-img", "ip", "unshare", "dnsmasq", "mkisofs", "xsltproc")
+
+
+@dataclass(frozen=True)
+class SessionPaths(LabPaths):
+    """A lab's paths with the state below a directory of the test session."""
+
+    directory: Path
+
+    @property
+    def state(self) -> Path:
+        return self.directory
+
+
+@dataclass(frozen=True)
+class PrivateLibvirt:
+    """A running private libvirtd: where it is and a connection of the test's own."""
+
+    embedded: EmbeddedLibvirt
+    connection: libvirt.virConnect
+
+    @property
+    def uri(self) -> str:
+        return self.embedded.uri
+
+    @property
+    def namespace(self) -> str:
+        return self.embedded.namespace.name
+
+    def domains(self) -> set[str]:
+        return {domain.name() for domain in self.connection.listAllDomains()}
+
+    def networks(self) -> set[str]:
+        return {network.name() for network in self.connection.listAllNetworks()}
+
+    def pools(self) -> set[str]:
+        return {pool.name() for pool in self.connection.listAllStoragePools()}
+
+
+def missing() -> str:
+    """Why no private libvirtd can run here; "" when it can."""
+    if os.geteuid() != 0:
+        return "needs root (network and mount namespaces)"
+    absent = [program for program in PROGRAMS if shutil.which(program) is None]
+    return f"needs {', '.join(absent)} on PATH" if absent else ""
+
+
+@contextmanager
+def private_libvirt(directory: Path, name: str) -> Iterator[PrivateLibvirt]:
+    """Start libvirtd below ``directory``, in a network namespace of its own; nothing of it is left afterwards."""
+    reason = missing()
+    if reason:
+        pytest.skip(f"no private libvirtd: {reason}")
+    paths = SessionPaths(f"{name}-{os.getpid()}", directory)
+    embedded = EmbeddedLibvirt(paths)
+    try:
+        try:
+            embedded.ensure(Progress(quiet=True))
+        except GroundError as error:
+            pytest.fail(f"the private libvirtd did not start: {error}")
+        connection = libvirt.open(embedded.uri)
+        try:
+            yield PrivateLibvirt(embedded, connection)
+        finally:
+            connection.close()
+    finally:
+        embedded.stop()
+        shutil.rmtree(paths.run, ignore_errors=True)

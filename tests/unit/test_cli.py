@@ -1,0 +1,273 @@
+"""The command line: options before and after, sentences and exit codes, and nothing created where settings are bad."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from components.settings import Settings
+from overlab import cli, phases
+from overlab import doctor as examination
+from overlab import stack as stack_module
+from overlab.ground import prepare
+from overlab.ground.errors import GroundError
+from overlab.stack import Stack
+
+_GOOD = """\
+config:
+  overlab:lab:
+    name: {name}
+    nodes: {{docker01: {{}}, docker02: {{}}}}
+    store: {{node: docker01}}
+    overlays: {{ov_net1: {{made_from: docker01, subnet: 10.0.0.0/24}}}}
+    workloads: {{t1: {{node: docker01, overlays: [ov_net1]}}}}
+"""
+_BAD = """\
+config:
+  overlab:lab:
+    nodes: {docker01: {address: 1.2.3.4}}
+    machine: {memory_mib: 10}
+    nonsense: 1
+"""
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    directory = tmp_path / "project"
+    directory.mkdir()
+    for stack in ("dev", "ci"):
+        (directory / f"Pulumi.{stack}.yaml").write_text(_GOOD.format(name=f"t-{stack}"))
+    (directory / "Pulumi.bad.yaml").write_text(_BAD)
+    for module in (cli, stack_module):
+        monkeypatch.setattr(module, "checkout", lambda: directory)
+    return directory
+
+
+def overlab(*args: str) -> Result:
+    return CliRunner().invoke(cli.app, list(args))
+
+
+@pytest.mark.parametrize(
+    ("args", "stack"),
+    [
+        (["preview"], "dev"),
+        (["--stack", "ci", "preview"], "ci"),
+        (["preview", "--stack", "ci"], "ci"),
+        (["-s", "dev", "preview", "-s", "ci"], "ci"),
+    ],
+)
+def test_stack_is_taken_before_and_after_the_command(
+    monkeypatch: pytest.MonkeyPatch, args: list[str], stack: str
+) -> None:
+    seen: list[str] = []
+
+    def operate(name: str, *_: object, **__: object) -> int:
+        seen.append(name)
+        return 0
+
+    monkeypatch.setattr(cli, "_operate", operate)
+    assert overlab(*args).exit_code == 0
+    assert seen == [stack]
+
+
+@pytest.mark.parametrize("command", ["up", "preview", "refresh", "env"])
+def test_bad_settings_are_all_listed_and_nothing_is_created(tmp_path: Path, command: str) -> None:
+    done = overlab(command, "--stack", "bad")
+    assert done.exit_code == 2
+    for path in ("lab.nodes.docker01.address", "lab.machine.memory_mib", "lab.nonsense"):
+        assert path in done.stderr
+    assert not (tmp_path / "state").exists()
+
+
+def test_unknown_stack_lists_those_that_exist() -> None:
+    done = overlab("up", "--stack", "nope")
+    assert done.exit_code == 2
+    assert "bad, ci, dev" in done.stderr
+
+
+def test_expected_failures_are_a_sentence_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise GroundError("the moon is down", "wait a night")
+
+    monkeypatch.setattr(prepare, "prepare", fail)
+    done = overlab("up")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "error: the moon is down\n  remedy: wait a night\n"
+
+
+def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare, "prepare", interrupt)
+    done = overlab("up")
+    assert done.exit_code == 130
+    assert "run the command again" in done.stderr
+
+
+@pytest.mark.parametrize("args", [["docker01", "--", "ls", "-l", "--", "a b"], ["docker01", "ls", "-l", "--", "a b"]])
+def test_exec_takes_every_word_after_the_node(monkeypatch: pytest.MonkeyPatch, args: list[str]) -> None:
+    seen: list[tuple[object, ...]] = []
+    monkeypatch.setattr(cli, "_on_node", lambda *a, **k: seen.append((*a, k["terminal"])))
+    assert overlab("exec", "-s", "ci", *args).exit_code == 0
+    assert seen == [("ci", "docker01", ["ls", "-l", "--", "a b"], False)]
+
+
+def test_exec_without_a_command_is_refused() -> None:
+    assert "no command was given" in overlab("exec", "docker01").stderr
+
+
+def test_exec_on_a_lab_that_is_not_up_says_so() -> None:
+    done = overlab("exec", "-s", "ci", "docker01", "--", "true")
+    assert done.exit_code == 1
+    assert "the lab t-ci is not up\n  remedy: overlab up --stack ci" in done.stderr
+
+
+def test_pulumi_gets_every_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+
+    class Opened:
+        def replace_process(self, args: list[str]) -> None:
+            seen.append(args)
+
+    monkeypatch.setattr(cli, "_prepared", lambda *_: Opened())
+    assert overlab("pulumi", "--", "stack", "output", "--json").exit_code == 0
+    assert overlab("pulumi", "stack", "output", "--json").exit_code == 0
+    assert seen == [["stack", "output", "--json"]] * 2
+
+
+def test_env_can_be_evaluated_and_says_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from overlab.ground.paths import LabPaths
+    from overlab.ground.prepared import Prepared
+
+    prepared = Prepared(
+        checkout=tmp_path,
+        inputs="",
+        files={},
+        cli=tmp_path,
+        cli_version="",
+        rungs={},
+        bundled_plugins=True,
+        images=None,
+    )
+    monkeypatch.setattr(cli, "_prepared", lambda *_: Stack("dev", LabPaths("o'brien"), prepared))
+    done = overlab("env")
+    assert (done.exit_code, done.stderr) == (0, "")
+    script = f'{done.stdout}\nprintf %s "$PULUMI_HOME|$PULUMI_STACK|${{PULUMI_CONFIG_PASSPHRASE-unset}}|$PATH"'
+    env = {"PULUMI_CONFIG_PASSPHRASE": "x", "PATH": os.environ["PATH"]}
+    shown = subprocess.run(["/bin/sh", "-c", script], env=env, capture_output=True, text=True, check=True).stdout
+    paths = LabPaths("o'brien")
+    assert shown == f"{paths.pulumi_home}|dev|unset|{paths.bin}:{os.environ['PATH']}"
+
+
+def test_down_of_a_lab_without_a_ground_is_no_error() -> None:
+    done = overlab("down")
+    assert done.exit_code == 0
+    assert "lab t-dev has no ground: nothing to destroy" in done.stderr
+
+
+def test_a_lab_whose_settings_broke_can_still_be_taken_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    removed: list[str] = []
+    monkeypatch.setattr(prepare, "teardown", lambda lab, _: removed.append(lab))
+    done = overlab("down", "--ground", "--stack", "bad")
+    assert done.exit_code == 0
+    assert removed == ["bad"]
+
+
+def test_a_failed_destroy_keeps_the_ground(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Opened:
+        def exists(self) -> bool:
+            return True
+
+        def remove_stale_locks(self) -> None:
+            pass
+
+        def run(self, args: list[str]) -> int:
+            assert args[0] == "destroy"
+            return 255
+
+    monkeypatch.setattr(prepare, "revive", lambda *_: object())
+    monkeypatch.setattr(prepare, "teardown", lambda *_: pytest.fail("the ground was removed"))
+    monkeypatch.setattr(cli, "_opened", lambda *_: Opened())
+    assert overlab("down", "--ground").exit_code == 255
+
+
+def test_doctor_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
+    done = overlab("doctor", "--json")
+    report: dict[str, Any] = json.loads(done.stdout)
+    statuses = {finding["status"] for finding in report["findings"]}
+    assert report["healthy"] == ("missing" not in statuses)
+    assert done.exit_code == (0 if report["healthy"] else 1)
+    assert all(finding["remedy"] for finding in report["findings"] if finding["status"] == "missing")
+    parts = [finding["part"] for finding in report["findings"]]
+    for part in ("settings", "rights", "pulumi", "acceleration", "memory"):
+        assert part in parts
+
+
+def test_doctor_fails_on_bad_settings_and_shows_them() -> None:
+    done = overlab("doctor", "--stack", "bad")
+    assert done.exit_code == 1
+    assert "lab.machine.memory_mib" in done.stdout
+
+
+def test_doctor_names_broken_cache_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from overlab.ground import cache
+    from overlab.ground.progress import Progress
+
+    monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
+    content = cache.entry("thing", {}, lambda place: (place / "x").touch(), Progress(quiet=True))
+    (content / "x").unlink()
+    settings = cli._settings("dev")
+    assert isinstance(settings, Settings)
+    [finding] = [one for one in examination.examine("dev", settings) if one.part == "cache: thing"]
+    assert finding.status == "warning"
+    assert "x is missing" in finding.found
+
+
+def test_the_installed_command_answers() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "overlab", "--help"], capture_output=True, text=True, check=True
+    )
+    for command in ("up", "preview", "refresh", "down", "env", "pulumi", "exec", "ssh", "doctor"):
+        assert f"\n  {command} " in done.stdout
+
+
+# -- where the time went ---------------------------------------------------------------------------
+
+
+def event(
+    at: int, kind: str, name: str, op: str = "create", types: str = "o:index:Lab$o:index:Machine$l:x:D"
+) -> dict[str, Any]:
+    return {"timestamp": at, kind: {"metadata": {"urn": f"urn:pulumi:dev::overlab::{types}::{name}", "op": op}}}
+
+
+def test_phases_are_summed_by_component_and_leave_out_what_did_not_change() -> None:
+    events = [
+        {"timestamp": 100, "preludeEvent": {}},
+        event(101, "resourcePreEvent", "a"),
+        event(102, "resourcePreEvent", "b"),
+        event(105, "resOutputsEvent", "a"),
+        event(130, "resOpFailedEvent", "b"),
+        event(130, "resourcePreEvent", "c", op="same", types="o:index:Lab$o:index:Store$d:x:C"),
+        event(131, "resOutputsEvent", "c", op="same", types="o:index:Lab$o:index:Store$d:x:C"),
+    ]
+    spans = phases.spans(events)
+    assert [(one.name, one.begin, one.end) for one in spans] == [("Machine/a", 1, 5), ("Machine/b", 2, 30)]
+    assert phases.by_component(spans) == [phases.Span("Machine", 1, 30)]
+
+
+def test_a_log_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    log = tmp_path / "events.json"
+    lines = [json.dumps(event(1, "resourcePreEvent", "a")), json.dumps(event(3, "resOutputsEvent", "a")), '{"times']
+    log.write_text("\n".join(lines))
+    assert phases.read(log) == [phases.Span("Machine/a", 0, 2)]
+    assert phases.read(tmp_path / "none") == []

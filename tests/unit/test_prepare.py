@@ -1,0 +1,239 @@
+"""One lab has one owner, comes back after a crash, and is taken down without a trace."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from components.ground import Ground, Hypervisor, Identity, Image
+from components.settings import Settings, parse
+from overlab.ground import debian, preflight, prepare
+from overlab.ground.embedded import EmbeddedLibvirt
+from overlab.ground.errors import GroundError
+from overlab.ground.paths import LabPaths, run_root
+from overlab.ground.preflight import Finding
+from overlab.ground.prepared import Prepared, checkout, fingerprints, inputs_digest
+from overlab.ground.process import write_private
+from overlab.ground.progress import Progress
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network and mount namespaces")
+
+_RAW = {
+    "network": {"cidr": "10.97.0.0/24"},
+    "nodes": {"docker01": {}, "docker02": {}},
+    "store": {"node": "docker01"},
+    "overlays": {"ov_net1": {"made_from": "docker01", "subnet": "10.0.0.0/24"}},
+    "workloads": {"t1": {"node": "docker01", "overlays": ["ov_net1"]}},
+}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return parse({**_RAW, "name": f"t-p{os.getpid()}"}, "t")
+
+
+@pytest.fixture
+def progress() -> Progress:
+    return Progress(quiet=True)
+
+
+@pytest.fixture
+def paths(settings: Settings, progress: Progress) -> Iterator[LabPaths]:
+    paths = LabPaths(settings.name)
+    yield paths
+    if os.geteuid() == 0:
+        prepare.teardown(settings.name, progress)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    file = tmp_path / "image"
+    file.write_text("image")
+    return file
+
+
+def record(settings: Settings, paths: LabPaths, image: Path, by: Path | None = None) -> Ground:
+    """What a preparation of this lab leaves, without its daemons."""
+    nowhere = Path("/nowhere")
+    ground = Ground(
+        lab=settings.name,
+        kind="embedded",
+        hypervisor=Hypervisor(uri=EmbeddedLibvirt(paths).uri, pool_path=str(paths.pool), domain_type="qemu"),
+        image=Image(source=str(image), content="0" * 16),
+        identity=Identity(client_key=nowhere, client_public_key=nowhere, known_hosts=nowhere, host_keys={}),
+        run_dir=paths.run,
+    )
+    write_private(paths.record, ground.model_dump_json().encode())
+    Prepared(
+        checkout=by or checkout(),
+        inputs=inputs_digest(settings),
+        files=fingerprints([image]),
+        cli=nowhere,
+        cli_version="3.259.0",
+        rungs={},
+        bundled_plugins=True,
+        images=None,
+    ).save(paths)
+    return ground
+
+
+@pytest.mark.root
+@needs_root
+def test_ready_only_while_everything_lives_and_fits(
+    settings: Settings, paths: LabPaths, image: Path, progress: Progress
+) -> None:
+    assert prepare.ready(settings) is None
+    ground = record(settings, paths, image)
+    assert prepare.ready(settings) is None  # nothing runs
+    EmbeddedLibvirt(paths).ensure(progress)
+    assert prepare.ready(settings) == ground
+    other = {**_RAW, "name": settings.name, "nodes": {"docker01": {}, "docker02": {}, "docker03": {}}}
+    assert prepare.ready(parse(other, "t")) is None  # keys of a new node are missing
+    image.write_text("another image")
+    assert prepare.ready(settings) is None
+
+
+@pytest.mark.root
+@needs_root
+def test_revive_starts_what_died(settings: Settings, paths: LabPaths, image: Path, progress: Progress) -> None:
+    assert prepare.revive(settings.name, progress) is None
+    ground = record(settings, paths, image)
+    assert prepare.revive(settings.name, progress) == ground
+    assert EmbeddedLibvirt(paths).alive()
+
+
+@pytest.mark.root
+@needs_root
+def test_teardown_leaves_nothing_and_may_be_repeated(
+    settings: Settings, paths: LabPaths, image: Path, progress: Progress
+) -> None:
+    record(settings, paths, image)
+    EmbeddedLibvirt(paths).ensure(progress)
+    processes = EmbeddedLibvirt(paths).namespace.processes()
+    for _ in range(2):
+        prepare.teardown(settings.name, progress)
+        assert not any(process.alive() for process in processes)
+        assert not paths.state.exists()
+        assert not paths.run.exists()
+        assert not EmbeddedLibvirt(paths).namespace.path.exists()
+        assert not (run_root() / f".{settings.name}.lock").exists()
+
+
+@pytest.mark.root
+@needs_root
+def test_a_lab_that_lives_for_another_checkout_is_refused(
+    settings: Settings,
+    paths: LabPaths,
+    image: Path,
+    progress: Progress,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preflight, "require", lambda *_: None)
+    monkeypatch.setattr(prepare, "_make_parts", lambda *_: pytest.fail("it went on to prepare"))
+    record(settings, paths, image, by=tmp_path)
+    EmbeddedLibvirt(paths).ensure(progress)
+    before = prepare.read_record(paths)
+    with pytest.raises(GroundError, match=rf"is up from another checkout, {tmp_path}\n.*another name.*make down"):
+        prepare.prepare(settings, progress)
+    assert prepare.read_record(paths) == before
+    assert EmbeddedLibvirt(paths).alive()
+
+
+@pytest.mark.parametrize("gone", ["its ground is down", "the checkout is gone"])
+def test_a_lab_that_is_dead_or_ownerless_is_taken_over(
+    settings: Settings,
+    paths: LabPaths,
+    image: Path,
+    progress: Progress,
+    tmp_path: Path,
+    gone: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preflight, "require", lambda *_: None)
+    reached = []
+    monkeypatch.setattr(prepare, "_make_parts", lambda *_: reached.append(1))
+    monkeypatch.setattr(prepare, "_record", lambda *_: None)
+    if gone == "the checkout is gone":
+        monkeypatch.setattr(EmbeddedLibvirt, "alive", lambda _: True)
+    record(settings, paths, image, by=tmp_path if gone == "its ground is down" else tmp_path / "gone")
+    prepare.prepare(settings, progress)
+    assert reached
+
+
+def test_a_second_command_waits_and_says_for_what(settings: Settings, paths: LabPaths) -> None:
+    seen: list[str] = []
+    progress = Progress(quiet=True)
+    entered = threading.Event()
+
+    def second() -> None:
+        progress.waiting_for = seen.append  # type: ignore[method-assign,assignment]  # records instead of showing
+        with prepare._only_one(paths, progress):
+            entered.set()
+
+    run_root().mkdir(parents=True, exist_ok=True, mode=0o700)
+    thread = threading.Thread(target=second)
+    with FileLock(run_root() / f".{settings.name}.lock"):
+        thread.start()
+        assert not entered.wait(1.5)
+    thread.join(10)
+    assert entered.is_set()
+    assert f"another command that prepares or removes the ground of lab {settings.name}" in seen
+
+
+# -- what must hold before -------------------------------------------------------------------------
+
+
+def test_everything_that_is_missing_is_said_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(debian, "missing", lambda packages: [one for one in packages if one.name in ("umoci", "gcc")])
+    with pytest.raises(GroundError) as caught:
+        preflight.require(settings, "embedded")
+    text = str(caught.value)
+    assert "not root" in text
+    assert "sudo" in text
+    assert "apt-get install --no-install-recommends -y gcc umoci" in text
+
+
+def test_a_native_ground_needs_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert preflight.rights("native").status == "ok"
+    assert preflight.rights("embedded").status == "missing"
+
+
+def test_no_space_names_the_variable(tmp_path: Path) -> None:
+    found = preflight.space(tmp_path / "not" / "yet", 1 << 40, "XDG_STATE_HOME")
+    assert found.status == "missing"
+    assert "XDG_STATE_HOME" in str(found.remedy)
+
+
+def test_the_package_list_has_a_reason_for_each_and_names_none_twice() -> None:
+    packages = debian.needed(("up", "test", "check"))
+    assert len({one.name for one in packages}) == len(packages)
+    assert all(one.reason and one.use in ("up", "test", "check") for one in packages)
+
+
+def test_missing_packages_are_found() -> None:
+    strange = debian.DebianPackage("no-such-package-at-all", "up", "none")
+    assert debian.missing([strange, *debian.needed(("up",))])[0] == strange
+
+
+def test_findings_tell_missing_from_warning(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "_available_mib", lambda: 1)
+    assert preflight.memory(settings) == Finding(
+        "memory",
+        "warning",
+        "1 MiB available, the machines take 2048 MiB",
+        "fewer nodes, or a smaller machine.memory_mib",
+    )

@@ -1,0 +1,172 @@
+"""Settings: what is refused is refused at once, whole, with path, value, rule and remedy."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.settings import SettingsError, parse, read_stack_file
+
+PROJECT = Path(__file__).parents[2]
+
+
+def lab() -> dict[str, Any]:
+    return copy.deepcopy(
+        {
+            "network": {"cidr": "10.99.0.0/24"},
+            "nodes": {"docker01": {}, "docker02": None, "docker03": {"address": "10.99.0.77"}},
+            "overlays": {"ov_net1": {"made_from": "docker02", "subnet": "10.0.0.0/24"}},
+            "workloads": {
+                "t1": {"node": "docker01", "overlays": ["ov_net1"]},
+                "t2": {"node": "docker02", "overlays": ["ov_net1"]},
+            },
+        }
+    )
+
+
+def put(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    *parents, last = path.split(".")
+    place = raw
+    for part in parents:
+        place[part] = place.get(part) or {}
+        place = place[part]
+    place[last] = value
+    return raw
+
+
+def problems(raw: object) -> dict[str, tuple[str, str, str]]:
+    with pytest.raises(SettingsError) as caught:
+        parse(raw, "dev")
+    return {p.path: (p.value, p.rule, p.remedy) for p in caught.value.problems}
+
+
+@pytest.mark.parametrize("stack", ["dev", "ci"])
+def test_the_shipped_stacks_are_valid(stack: str) -> None:
+    settings = parse(read_stack_file(PROJECT, stack), stack)
+    assert settings.name == stack
+
+
+def test_what_follows_from_the_keys() -> None:
+    settings = parse(lab(), "dev")
+    assert {key: str(node.address) for key, node in settings.nodes.items()} == {
+        "docker01": "10.99.0.11",
+        "docker02": "10.99.0.12",
+        "docker03": "10.99.0.77",
+    }
+    assert settings.store_node == "docker01"
+    assert str(settings.gateway) == "10.99.0.1"
+    assert settings.nodes["docker01"].mac == "52:54:00:63:00:0b"
+
+
+BAD = [
+    ("netwrk", {}, "lab.netwrk", "unknown key", "did you mean network"),
+    ("nodes.docker01", {"adress": "10.99.0.9"}, "lab.nodes.docker01.adress", "unknown key", "did you mean address"),
+    ("machine", {"memory_mib": "1024"}, "lab.machine.memory_mib", "integer", "whole number without quotes"),
+    ("machine", {"memory_mib": 128}, "lab.machine.memory_mib", "at least 512", "512 or more"),
+    ("machine", {"memory_mib": 520}, "lab.machine.memory_mib", "must fit", "or more, or move a workload"),
+    ("network.cidr", "10.99.0.3/24", "lab.network.cidr", "without host bits (here: 10.99.0.0/24)", "own address"),
+    ("network.cidr", "fe80::/64", "lab.network.cidr", "IPv4 network", "prefix length"),
+    ("network.cidr", 5, "lab.network.cidr", "IPv4 network", "prefix length"),
+    ("network.cidr", "10.99.0.0/29", "lab.network.cidr", "/28 or larger", "shorter prefix"),
+    (
+        "nodes.docker01",
+        {"address": "10.98.0.5"},
+        "lab.nodes.docker01.address",
+        "inside the lab network",
+        "free address",
+    ),
+    ("nodes.docker01", {"address": "10.99.0.1"}, "lab.nodes.docker01.address", "gateway", "free address"),
+    ("nodes.docker01", {"address": "10.99.0.12"}, "lab.nodes.docker02.address", "has it already", "another address"),
+    ("nodes.web", {}, "lab.nodes.web", "number (1 or more)", "rename it (such as web1)"),
+    ("nodes.docker999", {}, "lab.nodes.docker999", "node numbers 1 to 244", "larger lab network"),
+    ("nodes.Docker_4", {}, "lab.nodes.Docker_4", "host name", "rename"),
+    ("nodes", {}, "lab.nodes", "1 to 250 nodes", "add a node"),
+    (
+        "overlays.ov_net1.subnet",
+        "10.99.0.128/25",
+        "lab.overlays.ov_net1.subnet",
+        "must not overlap",
+        "no other network",
+    ),
+    ("overlays.ov_net1.subnet", "172.30.4.0/24", "lab.overlays.ov_net1.subnet", "local_pools", "no other network"),
+    (
+        "overlays.ov_net1.made_from",
+        "docker9",
+        "lab.overlays.ov_net1.made_from",
+        "node of this lab",
+        "docker01, docker02",
+    ),
+    ("overlays.ov_net1.mtu", 9000, "lab.overlays.ov_net1.mtu", "at most the lab network's MTU", "leave it out"),
+    ("store", {"kind": "etcdd"}, "lab.store.kind", "one of 'consul'", "choose one"),
+    ("store", {"node": "docker9"}, "lab.store.node", "node of this lab", "docker01, docker02"),
+    ("engine", {"ttl_s": 15}, "lab.engine.ttl_s", "at least 20", "20 or more"),
+    ("engine", {"heartbeat_s": 30, "ttl_s": 30}, "lab.engine.ttl_s", "greater than", "three heartbeats"),
+    ("engine", {"version": "23.0"}, "lab.engine.version", "20", "form"),
+    ("workloads.t1.node", "docker7", "lab.workloads.t1.node", "node of this lab", "docker01"),
+    ("workloads.t1.overlays", ["ov_net9"], "lab.workloads.t1.overlays.0", "overlay of this lab", "ov_net1"),
+    ("workloads.t1.overlays", [], "lab.workloads.t1.overlays", "at least 1", "add at least one"),
+    ("workloads.t1.image", "-evil image", "lab.workloads.t1.image", "image reference", "another name"),
+    ("workloads.-x", {"node": "docker01", "overlays": ["ov_net1"]}, "lab.workloads.-x", "letters, digits", "another"),
+    (
+        "checks.c1",
+        {"kind": "ping-ip", "source": "t1", "target": "t9", "overlay": "ov_net1"},
+        "lab.checks.c1.target",
+        "workload of this lab",
+        "t1, t2",
+    ),
+    ("name", "Not A Name", "lab.name", "lower-case", "short name"),
+    ("name", 5, "lab.name", "lower-case", "short name"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "where", "rule", "remedy"), BAD, ids=[f"{b[0]}={b[1]}" for b in BAD])
+def test_refused(path: str, value: Any, where: str, rule: str, remedy: str) -> None:
+    found = problems(put(lab(), path, value))
+    assert where in found
+    assert rule in found[where][1]
+    assert remedy in found[where][2]
+
+
+def test_every_problem_is_told_at_once() -> None:
+    raw = lab()
+    for path, value in [("netwrk", {}), ("store", {"kind": "x"}), ("machine", {"vcpu": "1", "memory_mib": 1})]:
+        put(raw, path, value)
+    put(raw, "workloads.t1.node", "docker9")
+    assert {
+        "lab.netwrk",
+        "lab.store.kind",
+        "lab.machine.vcpu",
+        "lab.machine.memory_mib",
+        "lab.workloads.t1.node",
+    } <= set(problems(raw))
+
+
+@pytest.mark.parametrize("raw", [None, [], "x", 5, True])
+def test_a_lab_that_is_no_mapping(raw: object) -> None:
+    assert "lab" in problems(raw)
+
+
+def test_the_text_has_path_value_rule_and_remedy() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(put(lab(), "store", {"kind": "etcdd"}), "dev")
+    assert str(caught.value).splitlines() == [
+        "Pulumi.dev.yaml: 1 problem; nothing was created.",
+        '  lab.store.kind = "etcdd"',
+        "    rule:   one of 'consul'",
+        "    remedy: choose one of these",
+    ]
+
+
+def test_a_key_written_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.x.yaml").write_text("config:\n  overlab:lab:\n    nodes:\n      a1: {}\n      a1: {}\n")
+    with pytest.raises(SettingsError, match="stands twice"):
+        read_stack_file(tmp_path, "x")
+
+
+def test_a_missing_stack_names_those_that_exist(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {}\n")
+    with pytest.raises(SettingsError, match="stacks here: dev"):
+        read_stack_file(tmp_path, "prod")

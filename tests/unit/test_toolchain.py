@@ -1,0 +1,128 @@
+"""The ladder of the Pulumi CLI: named, on PATH and new enough, built; and what a broken rung says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from overlab.ground import toolchain
+from overlab.ground.errors import GroundError
+from overlab.ground.paths import LabPaths
+from overlab.ground.progress import Progress
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.delenv(toolchain.SETTING_ENV, raising=False)
+
+
+def fake_cli(directory: Path, version: str) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / "pulumi"
+    file.write_text(f"#!/bin/sh\necho v{version}\n")
+    file.chmod(0o755)
+    return file
+
+
+def on_path(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> None:
+    monkeypatch.setenv("PATH", os.pathsep.join([*map(str, directories), "/usr/bin", "/bin"]))
+
+
+def test_nothing_is_found_where_nothing_is() -> None:
+    assert toolchain.find() is None
+
+
+def test_the_settings_win_over_the_environment_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = fake_cli(tmp_path / "a", "3.1.0")
+    monkeypatch.setenv(toolchain.SETTING_ENV, str(fake_cli(tmp_path / "b", "3.2.0")))
+    on_path(monkeypatch, fake_cli(tmp_path / "c", "3.300.0").parent)
+    found = toolchain.find(str(named))
+    assert found is not None
+    assert (found.path, found.version, found.rung) == (named, "3.1.0", "named by overlab:lab ground.pulumi")
+    found = toolchain.find()
+    assert found is not None
+    assert (found.version, found.rung) == ("3.2.0", "named by OVERLAB_PULUMI")
+
+
+@pytest.mark.parametrize(
+    ("version", "taken"), [("3.259.0", True), ("3.300.1", True), ("4.0.0", True), ("3.99.9", False)]
+)
+def test_path_counts_from_the_known_version_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, taken: bool
+) -> None:
+    on_path(monkeypatch, fake_cli(tmp_path / "bin", version).parent)
+    found = toolchain.find()
+    assert (found is not None) == taken
+    if found is not None:
+        assert found.version == version
+
+
+def test_links_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = fake_cli(tmp_path / "real", toolchain.VERSION)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "pulumi").symlink_to(real)
+    on_path(monkeypatch, tmp_path / "bin")
+    found = toolchain.find()
+    assert found is not None
+    assert found.path == real
+
+
+def test_a_labs_own_shim_is_never_taken_for_the_cli(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_path(monkeypatch, fake_cli(LabPaths("t-x").bin, toolchain.VERSION).parent)
+    assert toolchain.find() is None
+
+
+def test_a_named_cli_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GroundError, match=r"ground\.pulumi=/nowhere/pulumi is not an executable file"):
+        toolchain.find("/nowhere/pulumi")
+
+
+def test_without_go_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_args, **_kwargs: None)
+    with pytest.raises(GroundError, match=r"no Go to build one\n.*install Go >= 1\.25\.11"):
+        toolchain.ensure(Progress(quiet=True))
+
+
+def test_an_old_go_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = tmp_path / "go"
+    go.write_text("#!/bin/sh\necho go1.19.8\n")
+    go.chmod(0o755)
+    on_path(monkeypatch, tmp_path)
+    with pytest.raises(GroundError, match=r"is Go 1\.19\.8, too old"):
+        toolchain.ensure(Progress(quiet=True))
+
+
+def test_a_build_that_fails_leaves_nothing_and_shows_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = tmp_path / "go"
+    go.write_text('#!/bin/sh\n[ "$1" = env ] && echo go1.99.0 && exit\necho "no such module" >&2\nexit 1\n')
+    go.chmod(0o755)
+    on_path(monkeypatch, tmp_path)
+    with pytest.raises(GroundError, match=r"(?s)go build .*exit code 1.*no such module"):
+        toolchain.ensure(Progress(quiet=True))
+    assert toolchain.find() is None
+    assert not list((tmp_path / "cache" / "pulumi-cli").glob("[!.]*"))
+
+
+def test_the_built_one_lies_alone_and_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A language host beside the binary would win over the lab's own."""
+    go = tmp_path / "go"
+    script = f"""#!/bin/sh
+[ "$1" = env ] && echo go1.99.0 && exit
+while [ "$1" != -o ]; do shift; done
+[ -f go.mod ] && [ -f go.sum ] && [ -f tools.go ] || exit 9
+printf '#!/bin/sh\\necho v{toolchain.VERSION}\\n' > "$2"
+chmod +x "$2"
+"""
+    go.write_text(script)
+    go.chmod(0o755)
+    on_path(monkeypatch, tmp_path)
+    made = toolchain.ensure(Progress(quiet=True))
+    assert [path.name for path in made.path.parent.iterdir()] == ["pulumi"]
+    go.unlink()
+    assert toolchain.ensure(Progress(quiet=True)) == made
