@@ -86,6 +86,7 @@ class _Connection(SSHConnection):
         self._argv = argv
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
+        self._answering = False
 
     def connect(self) -> None:
         ours, theirs = socket.socketpair()
@@ -104,14 +105,19 @@ class _Connection(SSHConnection):
         self.sock = ours  # type: ignore[assignment]  # a real socket in place of Docker's imitation
 
     def getresponse(self) -> Any:
+        self._answering = True
         try:
             return super().getresponse()
         except (ConnectionError, http.client.HTTPException) as error:
             raise self._why(error) from error
+        finally:
+            self._answering = False
 
     def close(self) -> None:
         super().close()
-        self.abandon()
+        # While an answer fails, http.client closes first: the child's last words are still wanted then.
+        if not self._answering:
+            self.abandon()
 
     def abandon(self) -> None:
         """End the child and whatever waits for its answer."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from io import BufferedReader
 from queue import SimpleQueue
-from typing import IO, Literal
+from typing import Literal
 
 from plugins.language_host.process import Child
 
@@ -27,17 +28,11 @@ class Output:
     def put(self, stream: Stream, chunk: bytes) -> None:
         self._chunks.put((stream, chunk))
 
-    def pump(self, stream: Stream, pipe: IO[bytes]) -> None:
-        """Pass on what comes from an unbuffered ``pipe`` until its end, in a thread of its own."""
-        pump = threading.Thread(target=self.copy, args=(stream, pipe), name=f"pump-{stream}", daemon=True)
+    def pump(self, stream: Stream, pipe: BufferedReader) -> None:
+        """Pass on what comes from ``pipe``, as it comes, until its end; in a thread of its own, which closes it."""
+        pump = threading.Thread(target=self._copy, args=(stream, pipe), name=f"pump-{stream}", daemon=True)
         self._pumps.append(pump)
         pump.start()
-
-    def copy(self, stream: Stream, pipe: IO[bytes]) -> None:
-        """Pass on what comes from an unbuffered ``pipe`` until its end, then close it."""
-        with pipe:
-            while chunk := pipe.read(_CHUNK_BYTES):
-                self.put(stream, chunk)
 
     def drain(self) -> None:
         """Wait, but not long, until the pumps have passed on all."""
@@ -57,6 +52,11 @@ class Output:
     def close(self) -> None:
         """End the iteration after what was put before; may be called more than once."""
         self._chunks.put(None)
+
+    def _copy(self, stream: Stream, pipe: BufferedReader) -> None:
+        with pipe:
+            while chunk := pipe.read1(_CHUNK_BYTES):
+                self.put(stream, chunk)
 
     def __iter__(self) -> Iterator[tuple[Stream, bytes]]:
         while (chunk := self._chunks.get()) is not None:

@@ -6,8 +6,8 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 import grpc
 from pulumi.runtime.proto import language_pb2
@@ -134,7 +134,7 @@ class PolicyPack:
         except OSError as error:
             raise PackError(f"cannot start policy pack {self._directory}: {error}") from error
 
-    def _read_stdout(self, pipe: IO[bytes], port: Future[int]) -> None:
+    def _read_stdout(self, pipe: BufferedReader, port: Future[int]) -> None:
         """Find the port in the first line that is a number; show all other lines."""
         with pipe:
             for line in pipe:

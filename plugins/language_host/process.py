@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -49,7 +50,6 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if piped else None,
                 stderr=subprocess.PIPE if piped else None,
-                bufsize=0,
                 pass_fds=(their_end,),
                 process_group=0,
             )
@@ -65,13 +65,13 @@ class Child:
         return self._process.pid
 
     @property
-    def stdout(self) -> IO[bytes]:
-        """Unbuffered; only with ``piped``."""
+    def stdout(self) -> BufferedReader:
+        """Only with ``piped``."""
         return _opened(self._process.stdout)
 
     @property
-    def stderr(self) -> IO[bytes]:
-        """Unbuffered; only with ``piped``."""
+    def stderr(self) -> BufferedReader:
+        """Only with ``piped``."""
         return _opened(self._process.stderr)
 
     @property
@@ -156,7 +156,7 @@ def describe_exit(code: int) -> str:
     return f"was ended by signal {-code} ({name})"
 
 
-def _opened(stream: IO[bytes] | None) -> IO[bytes]:
-    if stream is None:
-        raise ValueError("the child was started without pipes")
+def _opened(stream: IO[bytes] | None) -> BufferedReader:
+    if not isinstance(stream, BufferedReader):
+        raise TypeError("the child was started without pipes")
     return stream

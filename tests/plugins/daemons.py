@@ -18,6 +18,7 @@ import socket
 import subprocess
 import tarfile
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -149,6 +150,34 @@ class PrivateDocker:
         )
         return f"127.0.0.1:{REGISTRY_PORT}"
 
+    @contextmanager
+    def forwarded(self, port: int) -> Iterator[int]:
+        """A port of this machine's loopback that leads to one of the namespace's loopback."""
+        children: list[subprocess.Popen[bytes]] = []
+        command = [*self.inside, "busybox", "nc", "127.0.0.1", str(port)]
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return  # closed: the context has ended
+                with connection:
+                    descriptor = connection.fileno()
+                    children.append(subprocess.Popen(command, stdin=descriptor, stdout=descriptor))
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            try:
+                yield int(listener.getsockname()[1])
+            finally:
+                listener.shutdown(socket.SHUT_RDWR)
+                thread.join(5)
+                for child in children:
+                    child.kill()
+                    child.wait(5)
+
     def stop_registry(self) -> None:
         self._end("docker-registry")
 
@@ -261,10 +290,10 @@ def _prepare(daemon: PrivateDocker) -> None:
         f'[grpc]\n  address = "{daemon.directory}/containerd.sock"\n'
     )
     daemon.tls.mkdir()
-    _write_certificates(daemon.tls)
+    write_certificates(daemon.tls)
 
 
-def _write_certificates(directory: Path) -> None:
+def write_certificates(directory: Path) -> None:
     """An authority, a server certificate for loopback and a client certificate."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority = _certificate("t-docker authority", authority_key, authority_key, None, ca=True)

@@ -46,9 +46,13 @@ def test_short_steps_leave_no_line_but_a_timing(screen: io.StringIO) -> None:
 
 
 def test_failed_step_is_marked_and_passes_on(progress: Progress, screen: io.StringIO) -> None:
-    with pytest.raises(ValueError, match="no"), progress.step("bad"):
-        time.sleep(0.15)
-        raise ValueError("no")
+    def fail() -> None:
+        with progress.step("bad"):
+            time.sleep(0.15)
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
     assert "bad: failed after" in screen.getvalue()
     assert progress.timings[0].failed
 

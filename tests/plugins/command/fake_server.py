@@ -58,7 +58,10 @@ class _Interface(paramiko.ServerInterface):
             channel.send_exit_status(0)
             channel.close()
 
-        threading.Thread(target=answer, daemon=True).start()
+        # Paramiko grants the request after this call; the answer must come later than that.
+        timer = threading.Timer(0.3, answer)
+        timer.daemon = True
+        timer.start()
         return True
 
 
