@@ -5,18 +5,19 @@ A node's address depends on its own key alone, so adding, removing or reordering
 
 from __future__ import annotations
 
-import re
 from ipaddress import IPv4Address, IPv4Network
 
 FIRST_OFFSET = 10
 """``docker01`` gets the network's address + 11; below that is room for the gateway and for people."""
 
+_MOST_DIGITS = 12
+"""A longer number is cut: no network has room for it either way."""
+
 
 def node_number(key: str) -> int | None:
     """The number that ends the key (``docker01`` -> 1), or None when it has none or it is 0."""
-    match = re.search(r"[0-9]+$", key)
-    number = int(match.group()) if match else 0
-    return number or None
+    digits = key[len(key.rstrip("0123456789")) :].lstrip("0")
+    return int(digits[:_MOST_DIGITS] or 0) or None
 
 
 def node_address(network: IPv4Network, number: int) -> IPv4Address | None:

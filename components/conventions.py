@@ -16,6 +16,12 @@ ENGINE_PORT: Final = 2376
 SERF_PORT: Final = 7946
 VXLAN_PORT: Final = 4789
 CONSUL_HTTP_PORT: Final = 8500
+CONSUL_RPC_PORT: Final = 8300
+CONSUL_GOSSIP_PORT: Final = 8301
+RESERVED_PORTS: Final = frozenset(
+    {SSH_PORT, ENGINE_PORT, SERF_PORT, VXLAN_PORT, CONSUL_HTTP_PORT, CONSUL_RPC_PORT, CONSUL_GOSSIP_PORT}
+)
+"""Ports of the lab itself: no workload may publish them."""
 REGISTRY_PORT: Final = 5000
 
 # --- pins
@@ -23,6 +29,8 @@ ENGINE_VERSION: Final = "20.10"
 """The last line with --cluster-store; 23.0 removed it."""
 CONSUL_IMAGE: Final = "consul:1.8"
 BUSYBOX_IMAGE: Final = "busybox:1.35"
+IDLE: Final = ("sleep", "2147483647")
+"""What a busybox does when it has nothing to do."""
 
 # --- the overlay's overhead
 VXLAN_OVERHEAD: Final = 50

@@ -8,9 +8,10 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components import conventions, scripts
+from components import conventions, engine_guard, firewall, scripts
 from components._base import Component
-from components.ground import Ground, Packages
+from components.docker_names import advertised, store_url
+from components.ground import Ground, Packages, Tls
 from components.machine import Machine
 from components.remote import RemoteHost
 from components.settings import Node, Settings
@@ -45,6 +46,7 @@ class DockerEngine(Component):
             f"{key}-dockerd",
             script,
             self.inside(machine.domain, depends_on=waits_for),
+            stdin=_server_key(machine.node, settings, ground),
             limit_s=conventions.ENGINE_LIMIT_S,
         )
         self.facts = self.configured.stdout.apply(json.loads)
@@ -62,17 +64,6 @@ class DockerEngine(Component):
         )
 
 
-def advertised(node: Node) -> str:
-    """The node as it stands in the store: address and the label port."""
-    return f"{node.address}:{conventions.ENGINE_PORT}"
-
-
-def store_url(settings: Settings) -> str:
-    """The cluster store as the engines are told."""
-    address = settings.nodes[settings.store_node].address
-    return f"consul://{address}:{conventions.CONSUL_HTTP_PORT}"
-
-
 def _values(node: Node, settings: Settings, ground: Ground) -> dict[str, Any]:
     return {
         "version": settings.engine.version,
@@ -80,30 +71,51 @@ def _values(node: Node, settings: Settings, ground: Ground) -> dict[str, Any]:
         "bundle": BUNDLE,
         "limit_s": conventions.ENGINE_LIMIT_S // 2,
         "files": _files(node, settings, ground),
+        "key_path": f"{CONFIG_DIR}/key.pem" if settings.engine.api == "tls" else "",
         "advertise": advertised(node),
         "store": store_url(settings),
         "nic": conventions.NIC,
+        "firewall": settings.engine.firewall,
+        "firewall_unit": firewall.UNIT,
+        "guard_unit": engine_guard.PATH_UNIT,
     }
 
 
 def _files(node: Node, settings: Settings, ground: Ground) -> list[dict[str, str]]:
     daemon = json.dumps(daemon_json(settings, ground), indent=2, sort_keys=True) + "\n"
     files = [
-        {"path": f"{CONFIG_DIR}/daemon.json", "mode": "0644", "content": daemon},
-        {
-            "path": "/etc/systemd/system/docker.service.d/overlab.conf",
-            "mode": "0644",
-            "content": drop_in(node, settings),
-        },
+        _file(f"{CONFIG_DIR}/daemon.json", "engine", daemon),
+        _file("/etc/systemd/system/docker.service.d/overlab.conf", "engine", drop_in(node, settings)),
     ]
-    tls = ground.identity.tls
-    if settings.engine.api == "tls" and tls is not None:
-        material = {"ca": tls.ca, "cert": tls.server_certs[node.key], "key": tls.server_keys[node.key]}
-        files += [
-            {"path": f"{CONFIG_DIR}/{name}.pem", "mode": "0600", "content": path.read_text("utf-8")}
-            for name, path in material.items()
-        ]
+    files += [
+        _file(engine_guard.SCRIPT, "guard", engine_guard.script(), mode="0755"),
+        _file(f"/etc/systemd/system/{engine_guard.SERVICE}", "guard", engine_guard.service()),
+        _file(f"/etc/systemd/system/{engine_guard.PATH_UNIT}", "guard", engine_guard.path_unit()),
+    ]
+    if settings.engine.firewall:
+        files.append(_file(firewall.RULES_FILE, "firewall", firewall.rules(node, settings)))
+        files.append(_file(f"/etc/systemd/system/{firewall.UNIT}", "firewall", firewall.unit()))
+    if settings.engine.api == "tls":
+        tls = _tls(ground)
+        files.append(_file(f"{CONFIG_DIR}/ca.pem", "engine", tls.ca.read_text("utf-8")))
+        files.append(_file(f"{CONFIG_DIR}/cert.pem", "engine", tls.server_certs[node.key].read_text("utf-8")))
     return files
+
+
+def _tls(ground: Ground) -> Tls:
+    if ground.identity.tls is None:
+        raise pulumi.RunError("lab.engine.api is tls, and the ground record has no certificates: run 'overlab up'")
+    return ground.identity.tls
+
+
+def _server_key(node: Node, settings: Settings, ground: Ground) -> pulumi.Output[str] | None:
+    if settings.engine.api != "tls":
+        return None
+    return pulumi.Output.secret(_tls(ground).server_keys[node.key].read_text("utf-8").rstrip("\n"))
+
+
+def _file(path: str, part: str, content: str, *, mode: str = "0644") -> dict[str, str]:
+    return {"path": path, "part": part, "content": content, "mode": mode}
 
 
 def daemon_json(settings: Settings, ground: Ground) -> dict[str, Any]:

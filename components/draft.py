@@ -1,30 +1,32 @@
-"""Raw settings taken apart: every section that has the right shape, and a problem for every one that has not."""
+"""Raw settings taken apart: what could be read of every section, and a problem for everything that could not."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from components.problems import Problem, shown
+from components.partial import Spec, Unreadable
+from components.problems import Problem, joined, shown
 from components.spec import (
     CheckSpec,
     EngineSpec,
     GroundSpec,
+    LabSpec,
     MachineSpec,
     NetworkSpec,
     NodeSpec,
     OverlaySpec,
-    Spec,
     StoreSpec,
     WorkloadSpec,
 )
 
 ROOT = "lab"
+_LONGEST_KEY = 40
 _REMEDIES = {
     "int_type": "write a whole number without quotes",
     "bool_type": "write true or false without quotes",
@@ -34,29 +36,45 @@ _REMEDIES = {
     "dict_type": "write a mapping of keys to values",
     "cidr": "write the network's own address and prefix length",
     "address": "write four numbers 0 to 255 with dots, in quotes",
-    "name": "choose another name",
+    "form": "write it in that form",
+    "once": "remove the repetition",
     "too_short": "add at least one",
 }
 
 
 @dataclass
 class Draft:
-    """The sections that could be read; a section that could not is None or missing."""
+    """What could be read of a lab. To ask for the rest raises :class:`~components.partial.Unreadable`."""
 
     stack: str
+    raw: Mapping[Any, Any] = field(default_factory=dict)
     name: Any = None
-    network: NetworkSpec | None = None
-    machine: MachineSpec | None = None
-    engine: EngineSpec | None = None
-    store: StoreSpec | None = None
-    ground: GroundSpec | None = None
+    network: NetworkSpec = field(default_factory=NetworkSpec)
+    machine: MachineSpec = field(default_factory=MachineSpec)
+    engine: EngineSpec = field(default_factory=EngineSpec)
+    store: StoreSpec = field(default_factory=StoreSpec)
+    ground: GroundSpec = field(default_factory=GroundSpec)
     nodes: dict[str, NodeSpec] = field(default_factory=dict)
     overlays: dict[str, OverlaySpec] = field(default_factory=dict)
     workloads: dict[str, WorkloadSpec] = field(default_factory=dict)
     checks: dict[str, CheckSpec] = field(default_factory=dict)
-    keys: dict[str, set[str]] = field(default_factory=dict)
-    """Per collection, every key that was written, readable or not: for "no such node" rules."""
+    unreadable: set[str] = field(default_factory=set)
+    """Collections of which not even the names could be read."""
     problems: list[Problem] = field(default_factory=list)
+
+    def names(self, collection: str) -> Collection[str]:
+        """Every name in ``nodes``, ``overlays``, ``workloads`` or ``checks``."""
+        if collection in self.unreadable:
+            raise Unreadable(collection)
+        found: dict[str, Spec] = getattr(self, collection)
+        return found.keys()
+
+    def written(self, *path: str) -> Any:
+        """What a person wrote at a path."""
+        value: Any = self.raw
+        for part in path:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
 
     def refuse(self, path: str, value: Any, rule: str, remedy: str) -> None:
         """Note a problem at ``lab.<path>``."""
@@ -81,50 +99,49 @@ _NAMED: dict[str, type[Spec]] = {
 def read(raw: object, stack: str) -> Draft:
     """Take ``raw`` (the value of ``overlab:lab``) apart. Never raises; problems are in the draft."""
     draft = Draft(stack)
-    written: Mapping[Any, Any] = {}
     if isinstance(raw, Mapping):
-        written = raw
+        draft.raw = raw
     else:
         draft.refuse("", raw, "the lab is a mapping", "set the configuration key overlab:lab in the stack file")
-    _known_keys(draft, written, {"name", *_SINGLE, *_NAMED})
-    draft.name = written.get("name", stack)
+        draft.unreadable |= _NAMED.keys()
+    _known_keys(draft, draft.raw, set(LabSpec.model_fields))
+    name = draft.raw.get("name")
+    draft.name = stack if name is None else name
     for key, single in _SINGLE.items():
-        value = written.get(key)
-        setattr(draft, key, _parse(draft, single, {} if value is None else value, key))
+        setattr(draft, key, _parse(draft, single, draft.raw.get(key), key))
     for key, named in _NAMED.items():
-        _read_named(draft, key, named, written.get(key))
+        _read_named(draft, key, named, draft.raw.get(key))
     return draft
 
 
 def _read_named(draft: Draft, key: str, spec: type[Spec], raw: object) -> None:
-    draft.keys[key] = set()
     if raw is None:
         return
     if not isinstance(raw, Mapping):
         draft.refuse(key, raw, "a mapping of names to settings", f"write one name a line under {key}:")
+        draft.unreadable.add(key)
         return
     for name, value in raw.items():
-        path = f"{key}.{name}"
-        if not isinstance(name, str):
+        path = joined(key, name)
+        if isinstance(name, str):
+            getattr(draft, key)[name] = _parse(draft, spec, value, path)
+        else:
             draft.refuse(path, name, "a name is text", "put the name in quotes")
-            continue
-        draft.keys[key].add(name)
-        parsed = _parse(draft, spec, {} if value is None else value, path)
-        if parsed is not None:
-            getattr(draft, key)[name] = parsed
 
 
-def _parse(draft: Draft, spec: type[Spec], value: object, path: str) -> Spec | None:
+def _parse(draft: Draft, spec: type[Spec], value: object, path: str) -> Spec:
+    written = {} if value is None else value
     try:
-        return spec.model_validate(value)
+        return spec.model_validate(written)
     except ValidationError as error:
         for item in error.errors(include_url=False):
             _refuse(draft, spec, path, item)
-        return None
+        return spec.partly(written)
 
 
 def _refuse(draft: Draft, spec: type[Spec], path: str, error: ErrorDetails) -> None:
-    where = ".".join([path, *(str(part) for part in error["loc"])])
+    # pydantic's mark for "the key, not the value"
+    where = ".".join([path, *(joined(part) for part in error["loc"] if part != "[key]")])
     kind, context = error["type"], error.get("ctx", {})
     rule, remedy = error["msg"], _REMEDIES.get(kind, "change the value accordingly")
     if kind == "extra_forbidden":
@@ -160,12 +177,12 @@ def _types(annotation: Any) -> list[type]:
 
 
 def _known_keys(draft: Draft, raw: Mapping[Any, Any], known: set[str]) -> None:
-    for key in raw:
+    for key, value in raw.items():
         if key not in known:
-            draft.refuse(str(key), raw[key], "unknown key", _suggestion(str(key), known))
+            draft.refuse(joined(key), value, "unknown key", _suggestion(str(key), known))
 
 
 def _suggestion(key: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
+    close = difflib.get_close_matches(key[:_LONGEST_KEY], known, n=1)
     listed = f"known keys: {', '.join(sorted(known))}"
     return f"did you mean {close[0]}? {listed}" if close else f"remove it; {listed}"

@@ -77,6 +77,8 @@ class Identity(_Fact):
     host_keys: dict[str, HostKey]
     """By node key."""
     tls: Tls | None = None
+    gossip_key: Path | None = None
+    """File (0600) with the store's gossip key: 32 random bytes, base64."""
 
 
 class Ground(_Fact):

@@ -36,11 +36,13 @@ class Lab(Component):
         self._network = LabNetwork("network", settings, ground, self._hypervisor, self.child())
         self._storage = Storage("storage", settings, ground, self._hypervisor, self.child())
         self.engines = {key: self._declare_engine(key) for key in settings.nodes}
-        self.store = Store(settings, self.engines[settings.store_node], self.child())
+        self.store = Store(settings, ground, self.engines, self.child())
         self.membership = Membership(settings, self.store, self.engines, self.child())
         self.overlays = Overlays(settings, self.store, self.engines, self.membership, self.child())
         self.workloads = self._declare_workloads()
-        self.connectivity = Connectivity(settings, self.engines, self.workloads, self.child())
+        self.connectivity = Connectivity(
+            settings, self.engines, self.overlays, self.workloads, self._ssh, self.child()
+        )
         self.register_outputs({})
 
     def _declare_engine(self, key: str) -> DockerEngine:
@@ -52,15 +54,17 @@ class Lab(Component):
         return DockerEngine(machine, self._settings, self._ground, host, self.child())
 
     def _declare_workloads(self) -> dict[str, Workload]:
-        specs = self._settings.workloads
-        images = {
-            key: NodeImages(engine, list(dict.fromkeys(s.image for s in specs.values() if s.node == key)), self.child())
-            for key, engine in self.engines.items()
-        }
-        return {
-            name: Workload(name, spec, self.engines[spec.node], self.overlays, images[spec.node], self.child())
-            for name, spec in specs.items()
-        }
+        settings = self._settings
+        images = {key: NodeImages(engine, _images(key, settings), self.child()) for key, engine in self.engines.items()}
+        found: dict[str, Workload] = {}
+        # Those that share another one's network come after it.
+        for name, spec in sorted(settings.workloads.items(), key=lambda item: item[1].share_with is not None):
+            node = settings.placement[name]
+            shared = found[spec.share_with] if spec.share_with else None
+            found[name] = Workload(
+                name, spec, self.engines[node], self.overlays, images[node], shared, self.child()
+            )
+        return found
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -78,22 +82,27 @@ class Lab(Component):
             },
             "store": {
                 "kind": settings.store.kind,
-                "mode": "teaching (one server)",
-                "node": settings.store_node,
+                "mode": "cluster" if settings.store.servers > 1 else "teaching (one server)",
+                "servers": list(settings.store_nodes),
                 "url": self.store.url,
             },
             "networks": {
                 name: {
-                    "id": network.id,
+                    **self.overlays.facts[name],
                     "scope": network.scope,
-                    "subnet": str(settings.overlays[name].subnet),
                     "made_from": settings.overlays[name].made_from,
                 }
                 for name, network in self.overlays.networks.items()
             },
             "workloads": {
-                name: {"node": workload.spec.node, "addresses": workload.addresses}
+                name: {"node": settings.placement[name], "addresses": workload.addresses}
                 for name, workload in self.workloads.items()
             },
+            "ports": self.connectivity.ports,
             "checks": self.connectivity.report,
         }
+
+
+def _images(node: str, settings: Settings) -> list[str]:
+    specs = settings.workloads.items()
+    return list(dict.fromkeys(spec.image for name, spec in specs if settings.placement[name] == node))

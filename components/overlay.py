@@ -16,9 +16,10 @@ from components.store import Membership, Store
 
 
 class Overlays(Component):
-    """All overlays of the lab, and per node the gate that its engine sees them.
+    """All overlays of the lab, and per node the gate that its engine sees them and has room for its workloads.
 
-    An overlay lives in the store, so it goes with the store's machine, whichever node made it.
+    An overlay lives in the store: with a single server it goes with that one's machine, whichever node made it; a
+    cluster of servers keeps it when a machine is replaced.
     """
 
     TOKEN = "overlab:index:Overlays"
@@ -33,12 +34,13 @@ class Overlays(Component):
     ) -> None:
         super().__init__("overlays", opts)
         self._settings = settings
-        self._home = engines[settings.store_node].machine.domain
+        self._store_machine = engines[settings.store_nodes[0]].machine.domain
         joined = list(membership.gates.values())
         self.networks = {
-            name: self._declare(name, spec, engines[spec.made_from], [*joined, store.container])
+            name: self._declare(name, spec, engines[spec.made_from], [*joined, *store.containers])
             for name, spec in settings.overlays.items()
         }
+        self.facts = {name: {"id": n.id, "subnet": n.ipam_configs.apply(_subnet)} for name, n in self.networks.items()}
         self.gates = {key: self._declare_gate(key, engine, joined) for key, engine in engines.items()}
         self.register_outputs({})
 
@@ -50,13 +52,22 @@ class Overlays(Component):
             name,
             name=name,
             driver="overlay",
-            ipam_configs=[docker.NetworkIpamConfigArgs(subnet=str(spec.subnet))],
+            internal=spec.internal or None,
+            ipam_configs=[_ipam(spec)] if spec.subnet else None,
             options=options,
-            opts=self.inside(self._home, provider=engine.provider, depends_on=waits_for),
+            opts=self._kept_in_store(engine, waits_for),
         )
 
+    def _kept_in_store(self, engine: DockerEngine, waits_for: list[Any]) -> pulumi.ResourceOptions:
+        if self._settings.store.servers > 1:
+            return self.child(deleted_with=engine.machine.domain, provider=engine.provider, depends_on=waits_for)
+        return self.inside(self._store_machine, provider=engine.provider, depends_on=waits_for)
+
     def _declare_gate(self, key: str, engine: DockerEngine, joined: list[Any]) -> pulumi.Resource:
-        overlays = [{"name": name, "id": network.id} for name, network in self.networks.items()]
+        overlays = [
+            {"name": name, "id": network.id, "residents": self._residents(key, name)}
+            for name, network in self.networks.items()
+        ]
         script = pulumi.Output.all(overlays).apply(
             lambda known: scripts.render("overlays", overlays=known[0], limit_s=conventions.OVERLAY_LIMIT_S)
         )
@@ -66,3 +77,16 @@ class Overlays(Component):
             self.inside(engine.machine.domain, depends_on=joined),
             limit_s=2 * conventions.OVERLAY_LIMIT_S,
         )
+
+    def _residents(self, node: str, overlay: str) -> list[str]:
+        settings = self._settings
+        return [n for n, spec in settings.workloads.items() if settings.placement[n] == node and overlay in spec.overlays]
+
+
+def _ipam(spec: OverlaySpec) -> docker.NetworkIpamConfigArgs:
+    gateway = str(spec.gateway) if spec.gateway else None
+    return docker.NetworkIpamConfigArgs(subnet=str(spec.subnet), gateway=gateway)
+
+
+def _subnet(configs: Any) -> str:
+    return str(configs[0].subnet) if configs else ""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
+
+_PLAIN_PART = re.compile(r"[A-Za-z0-9_.:@/()-]{1,80}")
+_LONGEST_VALUE = 80
+_LONGEST_TEXT = 600
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One refused setting."""
+    """One refused setting. Whatever a person wrote, each text is printable, on one line and of bounded length."""
 
     path: str
     """Where it stands in the stack's configuration, e.g. ``lab.nodes.docker01.address``."""
@@ -18,6 +23,10 @@ class Problem:
     """What stands there, as JSON, shortened."""
     rule: str
     remedy: str
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, _printable(_shortened(getattr(self, field.name), _LONGEST_TEXT)))
 
     def __str__(self) -> str:
         return f"{self.path} = {self.value}\n    rule:   {self.rule}\n    remedy: {self.remedy}"
@@ -27,14 +36,55 @@ class SettingsError(Exception):
     """The settings are refused as a whole; nothing may be created."""
 
     def __init__(self, stack: str, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda problem: problem.path))
+        self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda problem: problem.path))
         count = len(self.problems)
-        lines = [f"Pulumi.{stack}.yaml: {count} problem{'s' if count != 1 else ''}; nothing was created."]
+        lines = [f"Pulumi.{_printable(stack)}.yaml: {count} problem{'s' if count != 1 else ''}; nothing was created."]
         lines += [f"  {problem}" for problem in self.problems]
         super().__init__("\n".join(lines))
 
 
+def joined(*parts: object) -> str:
+    """A path from its parts; a part that is no plain name is quoted."""
+    return ".".join(text if _PLAIN_PART.fullmatch(text := str(part)) else shown(text) for part in parts)
+
+
 def shown(value: Any) -> str:
-    """A value as a person wrote it, on one line, shortened to 80 characters."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    """A value as a person wrote it, as JSON on one line, shortened to 80 characters. Takes anything of any size."""
+    return _shortened(_text(value, 0), _LONGEST_VALUE)
+
+
+def _text(value: Any, depth: int) -> str:
+    # Bounded in depth and length: YAML aliases make structures that are endless when they are written out.
+    if isinstance(value, dict):
+        if depth > 3:
+            return "{...}"
+        return "{" + _listed((f"{_text(key, 9)}: {_text(item, depth + 1)}" for key, item in value.items())) + "}"
+    if isinstance(value, list | tuple):
+        if depth > 3:
+            return "[...]"
+        return "[" + _listed(_text(item, depth + 1) for item in value) + "]"
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
+        return f"(a number of {value.bit_length()} bits)"
+    if value is None or isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return json.dumps(str(value)[: 2 * _LONGEST_VALUE], ensure_ascii=False)
+
+
+def _listed(items: Iterable[str]) -> str:
+    found: list[str] = []
+    for item in items:
+        found.append(item)
+        if sum(map(len, found)) > _LONGEST_VALUE:
+            break
+    return ", ".join(found)
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def _printable(text: str) -> str:
+    """Without what moves a terminal's cursor, turns text around or cannot be encoded."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)

@@ -34,14 +34,19 @@ class RemoteHost:
         opts: pulumi.ResourceOptions,
         *,
         triggers: list[Any] | None = None,
+        stdin: pulumi.Input[str] | None = None,
         limit_s: int,
     ) -> command.remote.Command:
-        """Run an idempotent script as root on the node; a changed script runs again, a changed trigger replaces."""
+        """Run an idempotent script as root on the node; a changed script runs again, a changed trigger replaces.
+
+        The script is for all to see there (process list); what is secret goes by ``stdin``.
+        """
         return command.remote.Command(
             name,
             connection=self._connection(limit_s),
             create=script,
             triggers=triggers or [],
+            stdin=stdin,
             logging=command.remote.Logging.STDERR,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions.merge(opts, self._options(limit_s)),

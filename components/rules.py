@@ -1,17 +1,22 @@
-"""Rules across fields. Each looks at what could be read of a draft and notes every problem it sees."""
+"""Rules across fields. A rule judges one thing and notes what is wrong with it.
+
+What rests on a field that could not be read is passed over: that field's own problem is noted already. Rules about
+addresses, networks and names on them: ``rules_network.py``.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network
-from itertools import combinations
+from collections import Counter
+from collections.abc import Callable
 
-from components import addressing
+from components import rules_network
 from components.draft import Draft
-from components.spec import HOSTNAME, OBJECT_NAME, MachineSpec, NodeSpec
+from components.forms import HOSTNAME, LAB_NAME, OBJECT_NAME
+from components.partial import if_readable
+from components.problems import joined
+from components.rules_network import known
+from components.spec import CheckSpec, NodeSpec, WorkloadSpec
 
-LAB_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 MAXIMUM_NODES = 250
 ENGINE_HEADROOM_MIB = 320
 """What the node's own system, dockerd and containerd need beside the containers."""
@@ -19,156 +24,220 @@ ENGINE_HEADROOM_MIB = 320
 
 def check(draft: Draft) -> None:
     """Apply every rule; the problems are added to the draft."""
-    for rule in (_names, _nodes, _addresses, _networks, _store, _overlays, _workloads, _memory, _checks):
-        rule(draft)
+    rules_network.check(draft)
+    for rule in _LAB_RULES:
+        with if_readable:
+            rule(draft)
+    for key, workload in draft.workloads.items():
+        for of_workload in _WORKLOAD_RULES:
+            with if_readable:
+                of_workload(draft, key, workload)
+    for key, check_ in draft.checks.items():
+        for of_check in _CHECK_RULES:
+            with if_readable:
+                of_check(draft, key, check_)
+
+
+# -- derived
+
+
+def store_nodes(draft: Draft) -> tuple[str, ...]:
+    """The nodes that run a server, in order."""
+    if draft.store.servers > 1:
+        return tuple(draft.nodes)[: draft.store.servers]
+    return (draft.store.node,) if draft.store.node else tuple(draft.nodes)[:1]
+
+
+def node_of(draft: Draft, key: str) -> str | None:
+    """The node of a workload, its own or that of the one whose network it shares."""
+    workload = draft.workloads[key]
+    target = draft.workloads.get(workload.share_with or "")
+    return workload.node or (target.node if target else None)
+
+
+# -- the lab
+
+
+def _lab_name(draft: Draft) -> None:
+    if not isinstance(draft.name, str) or not LAB_NAME.fullmatch(draft.name):
+        rule = "lower-case letters, digits and inner hyphens, at most 20 characters (default: the stack's name)"
+        draft.refuse("name", draft.name, rule, "set a short name")
 
 
 def _names(draft: Draft) -> None:
-    if not isinstance(draft.name, str) or not LAB_NAME.fullmatch(draft.name):
-        rule = "the lab's name: lower-case letters, digits, inner hyphens, at most 20 characters (default: the stack's name)"
-        draft.refuse("name", draft.name, rule, "set a short name")
-    for key in draft.keys["nodes"]:
+    for key in draft.nodes:
         if not HOSTNAME.fullmatch(key):
             rule = "a node's key is its host name: lower-case letters, digits and inner hyphens, 1 to 63 characters"
-            draft.refuse(f"nodes.{key}", key, rule, "rename the node, such as docker01")
+            draft.refuse(joined("nodes", key), key, rule, "rename the node, such as docker01")
     for collection in ("overlays", "workloads", "checks"):
-        for key in draft.keys[collection]:
+        for key in getattr(draft, collection):
             if not OBJECT_NAME.fullmatch(key):
                 rule = "letters, digits, '_', '.', '-', starting with a letter or digit, at most 63 characters"
-                draft.refuse(f"{collection}.{key}", key, rule, "choose another name")
+                draft.refuse(joined(collection, key), key, rule, "choose another name")
 
 
-def _nodes(draft: Draft) -> None:
-    count = len(draft.keys["nodes"])
+def _node_count(draft: Draft) -> None:
+    count = len(draft.names("nodes"))
     if not 1 <= count <= MAXIMUM_NODES:
         draft.refuse("nodes", count, f"1 to {MAXIMUM_NODES} nodes", "add a node, such as docker01: {}")
 
 
-def node_addresses(draft: Draft) -> Iterator[tuple[str, NodeSpec, IPv4Address | None]]:
-    """Every readable node with its address: stated, or derived, or None where neither works."""
-    for key, node in draft.nodes.items():
-        if node.address is not None:
-            yield key, node, node.address
-        else:
-            number = addressing.node_number(key)
-            network = draft.network.cidr if draft.network else None
-            yield key, node, addressing.node_address(network, number) if network and number else None
+def _time_to_live(draft: Draft) -> None:
+    heartbeat, ttl = draft.engine.heartbeat_s, draft.engine.ttl_s
+    if ttl <= heartbeat:
+        rule = f"greater than engine.heartbeat_s ({heartbeat})"
+        draft.refuse("engine.ttl_s", ttl, rule, f"use {3 * heartbeat}, three heartbeats")
 
 
-def _addresses(draft: Draft) -> None:
-    if draft.network is None:
-        return
-    network = draft.network.cidr
-    taken: dict[IPv4Address, str] = {}
-    for key, node, address in sorted(node_addresses(draft), key=lambda item: item[0]):
-        path = f"nodes.{key}.address"
-        if address is None:
-            _refuse_underived(draft, key, network)
-        elif not addressing.usable(network, address):
-            rule = f"inside the lab network {network}, and not its network, gateway ({network[1]}) or broadcast address"
-            draft.refuse(path, str(address), rule, f"choose a free address of {network}")
-        elif address in taken:
-            rule = f"one address a node; nodes.{taken[address]} has it already"
-            draft.refuse(path, str(address), rule, "state another address for one of the two")
-        taken.setdefault(address, key) if address is not None else None
+def _store_node(draft: Draft) -> None:
+    if draft.store.node is not None:
+        known(draft, "nodes", "store.node", draft.store.node)
 
 
-def _refuse_underived(draft: Draft, key: str, network: IPv4Network) -> None:
-    number = addressing.node_number(key)
-    if number is None:
-        rule = "a node's address follows from the number (1 or more) that ends its key, and this key has none"
-        draft.refuse(f"nodes.{key}", key, rule, f"rename it (such as {key}1) or state its address")
-    else:
-        last = addressing.last_number(network)
-        rule = f"{network} has addresses for node numbers 1 to {max(last, 0)}"
-        draft.refuse(f"nodes.{key}", key, rule, "use a larger lab network, a smaller number, or state its address")
+def _store_servers(draft: Draft) -> None:
+    nodes, servers = len(draft.names("nodes")), draft.store.servers
+    if servers > 1 and servers > nodes:
+        rule = f"at most a server a node ({nodes} nodes)"
+        draft.refuse("store.servers", servers, rule, "use fewer servers, or add nodes")
 
 
-def _networks(draft: Draft) -> None:
-    ranges: list[tuple[str, IPv4Network]] = []
-    if draft.network:
-        ranges.append(("network.cidr", draft.network.cidr))
-    if draft.engine:
-        ranges += [(f"engine.local_pools.{i}.base", pool.base) for i, pool in enumerate(draft.engine.local_pools)]
-        for index, pool in enumerate(draft.engine.local_pools):
-            if pool.size < pool.base.prefixlen:
-                rule = f"a prefix length of {pool.base.prefixlen} or more, to cut {pool.base} into subnets"
-                draft.refuse(f"engine.local_pools.{index}.size", pool.size, rule, "write a larger prefix length")
-    ranges += [(f"overlays.{key}.subnet", overlay.subnet) for key, overlay in sorted(draft.overlays.items())]
-    for (first, one), (second, other) in combinations(ranges, 2):
-        if one.overlaps(other):
-            rule = f"networks must not overlap; lab.{first} is {one}"
-            draft.refuse(second, str(other), rule, "choose a range that no other network of the lab uses")
-    for key, overlay in draft.overlays.items():
-        if overlay.subnet.prefixlen > 29:
-            draft.refuse(f"overlays.{key}.subnet", str(overlay.subnet), "/29 or larger", "use a shorter prefix")
-    if draft.network and draft.network.cidr.prefixlen > 28:
-        draft.refuse("network.cidr", str(draft.network.cidr), "/28 or larger", "use a shorter prefix")
-
-
-def _known(draft: Draft, collection: str, path: str, name: str) -> bool:
-    known = draft.keys[collection]
-    if name in known:
-        return True
-    kind = collection.removesuffix("s")
-    draft.refuse(path, name, f"the name of a {kind} of this lab", f"one of: {', '.join(sorted(known)) or '(none)'}")
-    return False
-
-
-def _store(draft: Draft) -> None:
-    if draft.store and draft.store.node is not None:
-        _known(draft, "nodes", "store.node", draft.store.node)
-    if draft.engine and draft.engine.ttl_s <= draft.engine.heartbeat_s:
-        rule = f"greater than engine.heartbeat_s ({draft.engine.heartbeat_s})"
-        draft.refuse("engine.ttl_s", draft.engine.ttl_s, rule, f"use {3 * draft.engine.heartbeat_s}, three heartbeats")
-
-
-def _overlays(draft: Draft) -> None:
-    for key, overlay in draft.overlays.items():
-        _known(draft, "nodes", f"overlays.{key}.made_from", overlay.made_from)
-        if overlay.mtu and draft.network and overlay.mtu > draft.network.mtu:
-            rule = f"at most the lab network's MTU ({draft.network.mtu})"
-            draft.refuse(f"overlays.{key}.mtu", overlay.mtu, rule, "leave it out, or write a smaller one")
-
-
-def _workloads(draft: Draft) -> None:
-    for key, workload in draft.workloads.items():
-        _known(draft, "nodes", f"workloads.{key}.node", workload.node)
-        for index, overlay in enumerate(workload.overlays):
-            _known(draft, "overlays", f"workloads.{key}.overlays.{index}", overlay)
-        if len(set(workload.overlays)) < len(workload.overlays):
-            draft.refuse(f"workloads.{key}.overlays", list(workload.overlays), "each overlay once", "remove the repetition")
-
-
-def store_node(draft: Draft) -> str | None:
-    """The node that runs the single server."""
-    if draft.store and draft.store.node:
-        return draft.store.node
-    return next(iter(draft.nodes), None)
+def _store_placement(draft: Draft) -> None:
+    if draft.store.servers > 1 and draft.store.node is not None:
+        rule = "only for a single server"
+        draft.refuse("store.node", draft.store.node, rule, "leave it out: the first nodes have the servers")
 
 
 def _memory(draft: Draft) -> None:
-    if not (draft.store and draft.machine):
-        return
+    wanted: Counter[str | None] = Counter()
+    for key, workload in draft.workloads.items():
+        with if_readable:
+            wanted[node_of(draft, key)] += workload.memory_mib
+    with if_readable:
+        # In cluster mode a node without a server has an agent.
+        for key in draft.nodes if draft.store.servers > 1 else store_nodes(draft):
+            wanted[key] += draft.store.memory_mib
     for key, node in draft.nodes.items():
-        machine: MachineSpec = node.machine or draft.machine
-        wanted = sum(w.memory_mib for w in draft.workloads.values() if w.node == key)
-        wanted += draft.store.memory_mib if key == store_node(draft) else 0
-        if wanted and wanted + ENGINE_HEADROOM_MIB > machine.memory_mib:
-            path = f"nodes.{key}.machine.memory_mib" if node.machine else "machine.memory_mib"
-            need = wanted + ENGINE_HEADROOM_MIB
-            rule = f"{key}'s containers ({wanted} MiB) and its engine ({ENGINE_HEADROOM_MIB} MiB) must fit: {need} MiB"
-            draft.refuse(path, machine.memory_mib, rule, f"give {key} {need} MiB or more, or move a workload")
+        with if_readable:
+            _memory_of(draft, key, node, wanted[key])
 
 
-def _checks(draft: Draft) -> None:
-    for key, check_ in draft.checks.items():
-        overlay_known = _known(draft, "overlays", f"checks.{key}.overlay", check_.overlay)
-        for role in ("source", "target"):
-            name = getattr(check_, role)
-            if not _known(draft, "workloads", f"checks.{key}.{role}", name) or not overlay_known:
-                continue
-            workload = draft.workloads.get(name)
-            if workload and role == "target" and check_.overlay not in workload.overlays:
-                rule = f"a workload on overlay {check_.overlay}"
-                draft.refuse(f"checks.{key}.{role}", name, rule, "name another workload or overlay")
+def _memory_of(draft: Draft, key: str, node: NodeSpec, wanted: int) -> None:
+    machine = node.machine or draft.machine
+    need = wanted + ENGINE_HEADROOM_MIB
+    if wanted and need > machine.memory_mib:
+        path = joined("nodes", key, "machine.memory_mib") if node.machine else "machine.memory_mib"
+        rule = f"{key}'s containers ({wanted} MiB) and its engine ({ENGINE_HEADROOM_MIB} MiB) must fit: {need} MiB"
+        draft.refuse(path, machine.memory_mib, rule, f"give {key} {need} MiB or more, or move a workload")
+
+
+_LAB_RULES: tuple[Callable[[Draft], None], ...] = (
+    _lab_name,
+    _names,
+    _node_count,
+    _time_to_live,
+    _store_node,
+    _store_servers,
+    _store_placement,
+    _memory,
+)
+
+
+# -- each workload
+
+
+def _place(draft: Draft, key: str, workload: WorkloadSpec) -> None:
+    if workload.node is not None:
+        known(draft, "nodes", joined("workloads", key, "node"), workload.node)
+    elif workload.share_with is None:
+        rule = "a workload has a node, or shares another one's network"
+        draft.refuse(joined("workloads", key), None, rule, "add the key node")
+
+
+def _some_overlay(draft: Draft, key: str, workload: WorkloadSpec) -> None:
+    if workload.share_with is None and not workload.overlays:
+        rule = "at least one overlay, or share_with"
+        draft.refuse(joined("workloads", key, "overlays"), [], rule, "name an overlay of this lab")
+
+
+def _known_overlays(draft: Draft, key: str, workload: WorkloadSpec) -> None:
+    for overlay in workload.overlays:
+        known(draft, "overlays", joined("workloads", key, "overlays", overlay), overlay)
+
+
+def _container_name(draft: Draft, key: str, workload: WorkloadSpec) -> None:
+    # What serf names a node is a host name; the workload's is one too.
+    if OBJECT_NAME.fullmatch(key) and not HOSTNAME.fullmatch(key.replace("_", "-").lower()):
+        rule = "a name that is a host name when '_' is '-'"
+        draft.refuse(joined("workloads", key), key, rule, "choose another name")
+
+
+def _shared_with(draft: Draft, key: str, workload: WorkloadSpec) -> None:
+    path, target = joined("workloads", key, "share_with"), workload.share_with
+    if target is None or not known(draft, "workloads", path, target):
+        return
+    if target == key or draft.workloads[target].share_with is not None:
+        rule = "a workload that has a network stack of its own"
+        draft.refuse(path, target, rule, "name the workload at the end of the chain")
+    elif workload.node not in (None, draft.workloads[target].node):
+        rule = f"on the node of {target} ({draft.workloads[target].node})"
+        draft.refuse(joined("workloads", key, "node"), workload.node, rule, "leave it out")
+
+
+def _nothing_of_its_own(draft: Draft, key: str, workload: WorkloadSpec) -> None:
+    if workload.share_with is None:
+        return
+    for name in ("overlays", "ports", "publish_all"):
+        with if_readable:
+            if getattr(workload, name):
+                value = draft.written("workloads", key, name)
+                rule = f"a workload that shares {workload.share_with}'s network has none of its own"
+                remedy = f"leave it out, or set it at {workload.share_with}"
+                draft.refuse(joined("workloads", key, name), value, rule, remedy)
+
+
+_WORKLOAD_RULES: tuple[Callable[[Draft, str, WorkloadSpec], None], ...] = (
+    _place,
+    _some_overlay,
+    _known_overlays,
+    _container_name,
+    _shared_with,
+    _nothing_of_its_own,
+)
+
+
+# -- each check of one's own
+
+
+def _check_overlay(draft: Draft, key: str, check_: CheckSpec) -> None:
+    known(draft, "overlays", joined("checks", key, "overlay"), check_.overlay)
+
+
+def _check_source(draft: Draft, key: str, check_: CheckSpec) -> None:
+    known(draft, "workloads", joined("checks", key, "source"), check_.source)
+
+
+def _check_target(draft: Draft, key: str, check_: CheckSpec) -> None:
+    known(draft, "workloads", joined("checks", key, "target"), check_.target)
+
+
+def _target_overlay(draft: Draft, key: str, check_: CheckSpec) -> None:
+    target = draft.workloads.get(check_.target)
+    if target and check_.overlay not in target.overlays:
+        rule = f"a workload on overlay {check_.overlay}"
+        draft.refuse(joined("checks", key, "target"), check_.target, rule, "name another workload or overlay")
+
+
+def _target_serves(draft: Draft, key: str, check_: CheckSpec) -> None:
+    target = draft.workloads.get(check_.target)
+    if target and check_.kind == "http" and target.serves is None:
+        rule = f"a workload with a web server: one that states serves; {check_.target} does not"
+        draft.refuse(joined("checks", key, "target"), check_.target, rule, f"state workloads.{check_.target}.serves")
+
+
+_CHECK_RULES: tuple[Callable[[Draft, str, CheckSpec], None], ...] = (
+    _check_overlay,
+    _check_source,
+    _check_target,
+    _target_overlay,
+    _target_serves,
+)

@@ -10,29 +10,40 @@ import os
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from components import addressing, draft, rules
+from components import addressing, draft, rules, rules_network, stack_file
 from components.ground import RECORD_ENV, Ground
 from components.problems import Problem, SettingsError
 from components.spec import (
     CheckSpec,
     EngineSpec,
     GroundSpec,
+    LabSpec,
     MachineSpec,
     NetworkSpec,
     OverlaySpec,
     StoreSpec,
     WorkloadSpec,
 )
+from components.stack_file import KEY, PROJECT, stacks
 
-PROJECT = "overlab"
-KEY = "lab"
-
-__all__ = ["Node", "Problem", "Settings", "SettingsError", "load", "parse", "read_ground", "read_stack_file"]
+__all__ = [
+    "KEY",
+    "PROJECT",
+    "LabSpec",
+    "Node",
+    "Problem",
+    "Settings",
+    "SettingsError",
+    "from_stack_file",
+    "load",
+    "parse",
+    "read_ground",
+    "read_stack_file",
+    "stacks",
+]
 
 
 @dataclass(frozen=True)
@@ -56,9 +67,12 @@ class Settings:
     nodes: dict[str, Node]
     engine: EngineSpec
     store: StoreSpec
-    store_node: str
+    store_nodes: tuple[str, ...]
+    """The nodes that run a store server; the first one is where a single server is."""
     overlays: dict[str, OverlaySpec]
     workloads: dict[str, WorkloadSpec]
+    placement: dict[str, str]
+    """Workload -> node."""
     checks: dict[str, CheckSpec]
     ground: GroundSpec
 
@@ -83,9 +97,8 @@ def parse(raw: object, stack: str) -> Settings:
     rules.check(found)
     if found.problems:
         raise SettingsError(stack, found.problems)
-    assert found.name and found.network and found.machine and found.engine and found.store and found.ground
     nodes = {}
-    for key, spec, address in rules.node_addresses(found):
+    for key, spec, address in rules_network.node_addresses(found):
         assert address is not None
         nodes[key] = Node(key, address, addressing.mac(address), spec.machine or found.machine)
     return Settings(
@@ -95,48 +108,40 @@ def parse(raw: object, stack: str) -> Settings:
         nodes=nodes,
         engine=found.engine,
         store=found.store,
-        store_node=rules.store_node(found) or next(iter(nodes)),
+        store_nodes=rules.store_nodes(found),
         overlays=found.overlays,
         workloads=found.workloads,
+        placement={key: rules.node_of(found, key) or "" for key in found.workloads},
         checks=found.checks,
         ground=found.ground,
     )
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice in one mapping."""
-
-
-def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def read_stack_file(project_dir: Path, stack: str) -> object:
-    """The raw value of ``overlab:lab`` in ``Pulumi.<stack>.yaml``; None when it is not set.
+    """The raw value of ``overlab:lab`` in ``Pulumi.<stack>.yaml``, or the project's default where it is not set.
 
-    Raises SettingsError where the file is missing or is no YAML.
+    Raises SettingsError where the file is missing, is no YAML, or means different things to different readers.
     """
-    path = project_dir / f"Pulumi.{stack}.yaml"
+    found = stack_file.read(project_dir, stack)
+    if found.problems:
+        raise SettingsError(stack, found.problems)
+    return found.lab
+
+
+def from_stack_file(project_dir: Path, stack: str) -> Settings:
+    """Settings of a stack. Raises SettingsError with every problem of the file and of what it says."""
+    found = stack_file.read(project_dir, stack)
+    if not found.problems:
+        return parse(found.lab, stack)
+    if found.lab is None:
+        raise SettingsError(stack, found.problems)
+    told = {problem.path for problem in found.problems}
     try:
-        content = yaml.load(path.read_text("utf-8"), _UniqueKeys)
-    except FileNotFoundError:
-        known = ", ".join(sorted(p.name.split(".")[1] for p in project_dir.glob("Pulumi.*.yaml"))) or "none"
-        problem = Problem("(file)", str(path), "the stack's settings file exists", f"stacks here: {known}")
-        raise SettingsError(stack, [problem]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = Problem("(file)", " ".join(str(error).split()), "valid YAML, each key once", "correct the file")
-        raise SettingsError(stack, [problem]) from None
-    config = content.get("config") if isinstance(content, dict) else None
-    return config.get(f"{PROJECT}:{KEY}") if isinstance(config, dict) else None
+        parse(found.lab, stack)
+    except SettingsError as error:
+        # What is ambiguous is told once, as that.
+        found.problems.extend(problem for problem in error.problems if problem.path not in told)
+    raise SettingsError(stack, found.problems)
 
 
 def read_ground() -> Ground:
@@ -148,7 +153,8 @@ def read_ground() -> Ground:
     except OSError:
         problem = Problem(f"(environment) {RECORD_ENV}", path, "names the ground record of this lab", remedy)
     except ValidationError as error:
-        problem = Problem(f"(ground record) {path}", str(error.errors()[0]["loc"]), str(error.errors()[0]["msg"]), remedy)
+        first = error.errors()[0]
+        problem = Problem(f"(ground record) {path}", str(first["loc"]), str(first["msg"]), remedy)
     raise SettingsError("", [problem])
 
 
@@ -160,7 +166,7 @@ def load() -> tuple[Settings, Ground]:
     try:
         settings = parse(json.loads(text) if text else None, pulumi.get_stack())
         return settings, read_ground()
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise pulumi.RunError(f"{PROJECT}:{KEY} is no structured value: {error}") from error
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from error

@@ -1,89 +1,122 @@
-"""The cluster store: one Consul server in a container (the teaching mode), and the gate that every engine joined."""
+"""The cluster store: Consul in containers, and the gate that every engine joined."""
 
 from __future__ import annotations
+
+import json
 
 import pulumi
 import pulumi_docker as docker
 
 from components import conventions, scripts
 from components._base import Component
-from components.docker_engine import DockerEngine, advertised
-from components.settings import Settings
+from components.docker_engine import DockerEngine
+from components.docker_names import advertised, store_address
+from components.ground import Ground
+from components.settings import Node, Settings
 
 DATA_DIR = "/consul/data"
+CONFIG_FILE = "/consul/config/lab.json"
 STOP_GRACE_S = 10
 
 
-class Store(Component):
-    """Consul on one node's engine, in the node's own network, its data in a volume.
+class Agent(Component):
+    """One Consul agent on a node's engine, in the node's own network, its data in a volume.
 
-    It listens on the lab address and on loopback, nowhere else. The engine that runs it is also its client: the
-    engine starts without it and finds it within a heartbeat.
+    A single server listens on its lab address and on loopback; an agent of a cluster on loopback alone. The engine
+    that runs it is also its client: the engine starts without it and finds it within a heartbeat.
     """
+
+    TOKEN = "overlab:index:StoreAgent"
+
+    def __init__(
+        self, settings: Settings, ground: Ground, engine: DockerEngine, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        node = engine.machine.node
+        super().__init__(f"store-{node.key}", opts)
+        self._engine = engine
+        image = docker.RemoteImage(
+            f"{node.key}-store-image", name=settings.store.image, keep_locally=True, opts=self._placed()
+        )
+        volume = docker.Volume(f"{node.key}-store-data", name="consul-data", opts=self._placed())
+        self.container = docker.Container(
+            f"{node.key}-consul",
+            name="consul",
+            hostname="consul",
+            image=settings.store.image,
+            command=["agent", f"-config-file={CONFIG_FILE}"],
+            network_mode="host",
+            restart="always",
+            memory=settings.store.memory_mib,
+            memory_swap=settings.store.memory_mib,
+            destroy_grace_seconds=STOP_GRACE_S,
+            volumes=[docker.ContainerVolumeArgs(volume_name=volume.name, container_path=DATA_DIR)],
+            # A file and not arguments: the gossip key must not stand in a process list.
+            uploads=[docker.ContainerUploadArgs(file=CONFIG_FILE, content=_document(node, settings, ground))],
+            opts=self._placed(depends_on=[image]),
+        )
+        self.register_outputs({})
+
+    def _placed(self, depends_on: list[pulumi.Resource] | None = None) -> pulumi.ResourceOptions:
+        return self.inside(self._engine.machine.domain, provider=self._engine.provider, depends_on=depends_on)
+
+
+def _document(node: Node, settings: Settings, ground: Ground) -> pulumi.Output[str]:
+    text = json.dumps(agent_config(node, settings, ground), indent=2, sort_keys=True) + "\n"
+    return pulumi.Output.secret(text) if settings.store.servers > 1 else pulumi.Output.from_input(text)
+
+
+def agent_config(node: Node, settings: Settings, ground: Ground) -> dict[str, object]:
+    """Consul's configuration on a node. In cluster mode it holds the gossip key."""
+    address = str(node.address)
+    config: dict[str, object] = {
+        "bind_addr": address,
+        "client_addr": "127.0.0.1",
+        "data_dir": DATA_DIR,
+        "disable_update_check": True,
+        "enable_script_checks": False,
+        "node_name": node.key,
+        "ui_config": {"enabled": True},
+    }
+    if node.key in settings.store_nodes:
+        config |= {"server": True, "bootstrap_expect": len(settings.store_nodes)}
+    if settings.store.servers == 1:
+        return config | {"client_addr": f"127.0.0.1 {address}"}
+    assert ground.identity.gossip_key is not None
+    return config | {
+        "encrypt": ground.identity.gossip_key.read_text("utf-8").strip(),
+        "retry_join": [str(settings.nodes[key].address) for key in settings.store_nodes],
+        # A lab that was off for longer than Consul's week must still come back.
+        "server_rejoin_age_max": "8760h",
+    }
+
+
+class Store(Component):
+    """One server (the teaching mode), or a cluster of servers with an agent on every node."""
 
     TOKEN = "overlab:index:Store"
     url: pulumi.Output[str]
 
-    def __init__(self, settings: Settings, engine: DockerEngine, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ground: Ground,
+        engines: dict[str, DockerEngine],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         super().__init__("store", opts)
-        self._settings = settings
-        self._engine = engine
-        image = self._declare_image()
-        volume = self._declare_volume()
-        self.container = self._declare_container(image, volume)
-        address = engine.machine.node.address
-        self.http = f"http://{address}:{conventions.CONSUL_HTTP_PORT}"
-        self.url = self.container.id.apply(lambda _: self.http)
+        places = engines if settings.store.servers > 1 else settings.store_nodes
+        self.agents = {key: Agent(settings, ground, engines[key], self.child()) for key in places}
+        self.containers: list[pulumi.Resource] = [agent.container for agent in self.agents.values()]
+        self.ids = [agent.container.id for agent in self.agents.values()]
+        first = settings.nodes[settings.store_nodes[0]]
+        host = "127.0.0.1" if settings.store.servers > 1 else first.address
+        url = f"http://{host}:{conventions.CONSUL_HTTP_PORT}"
+        self.url = pulumi.Output.all(*self.ids).apply(lambda _: url)
         self.register_outputs({"url": self.url})
-
-    def _declare_image(self) -> docker.RemoteImage:
-        return docker.RemoteImage(
-            "store-image",
-            name=self._settings.store.image,
-            keep_locally=True,
-            opts=self.inside(self._engine.machine.domain, provider=self._engine.provider),
-        )
-
-    def _declare_volume(self) -> docker.Volume:
-        return docker.Volume(
-            "store-data",
-            name="consul-data",
-            opts=self.inside(self._engine.machine.domain, provider=self._engine.provider),
-        )
-
-    def _declare_container(self, image: docker.RemoteImage, volume: docker.Volume) -> docker.Container:
-        spec = self._settings.store
-        return docker.Container(
-            "store-consul",
-            name="consul",
-            hostname="consul",
-            image=spec.image,
-            command=self._arguments(),
-            network_mode="host",
-            restart="always",
-            memory=spec.memory_mib,
-            memory_swap=spec.memory_mib,
-            destroy_grace_seconds=STOP_GRACE_S,
-            volumes=[docker.ContainerVolumeArgs(volume_name=volume.name, container_path=DATA_DIR)],
-            opts=self.inside(self._engine.machine.domain, provider=self._engine.provider, depends_on=[image]),
-        )
-
-    def _arguments(self) -> list[str]:
-        node = self._engine.machine.node
-        return [
-            "agent",
-            "-server",
-            "-bootstrap-expect=1",
-            f"-node={node.key}",
-            f"-bind={node.address}",
-            f"-client=127.0.0.1 {node.address}",
-            f"-data-dir={DATA_DIR}",
-            "-ui",
-        ]
 
 
 class Membership(Component):
-    """The gate behind the store: every engine is listed and has every other engine as a serf member."""
+    """The gate behind the store: a leader, every engine listed, and every other engine a serf member."""
 
     TOKEN = "overlab:index:Membership"
 
@@ -96,25 +129,24 @@ class Membership(Component):
     ) -> None:
         super().__init__("membership", opts)
         self._settings = settings
+        domains = [engine.machine.domain.id for engine in engines.values()]
         self.gates = {
             key: engine.host.run(
                 f"{key}-joined",
-                scripts.render("joined", **self._values(index, engine, store, engines)),
-                self.inside(engine.machine.domain, depends_on=[store.container, engine.configured]),
-                triggers=[store.container.id, *(other.machine.domain.id for other in engines.values())],
+                scripts.render("joined", **self._values(index, engine, engines)),
+                self.inside(engine.machine.domain, depends_on=[*store.containers, engine.configured]),
+                triggers=[*store.ids, *domains],
                 limit_s=2 * conventions.JOIN_LIMIT_S,
             )
             for index, (key, engine) in enumerate(engines.items())
         }
         self.register_outputs({})
 
-    def _values(
-        self, index: int, engine: DockerEngine, store: Store, engines: dict[str, DockerEngine]
-    ) -> dict[str, object]:
+    def _values(self, index: int, engine: DockerEngine, engines: dict[str, DockerEngine]) -> dict[str, object]:
         heartbeat = self._settings.engine.heartbeat_s
         nodes = [{"advertise": advertised(other.machine.node)} for other in engines.values()]
         return {
-            "consul": store.http,
+            "consul": f"http://{store_address(self._settings)}",
             "own": advertised(engine.machine.node),
             "nodes": nodes,
             "peers": [key for key in engines if key != engine.machine.node.key],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_docker as docker
 
+from components import conventions
 from components._base import Component
 from components.docker_engine import DockerEngine
 from components.overlay import Overlays
@@ -34,11 +35,11 @@ class NodeImages(Component):
 
 
 class Workload(Component):
-    """One container on its overlays, made when its node sees them."""
+    """One container on its overlays, or in another one's network, made when its node sees the overlays."""
 
     TOKEN = "overlab:index:Workload"
     addresses: pulumi.Output[dict[str, str]]
-    """Overlay name -> address."""
+    """Overlay name -> address; those of the other one where the network is shared."""
 
     def __init__(
         self,
@@ -47,21 +48,23 @@ class Workload(Component):
         engine: DockerEngine,
         overlays: Overlays,
         images: NodeImages,
+        shared: Workload | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(f"workload-{name}", opts)
         self.name = name
         self.spec = spec
         self.engine = engine
-        self.container = docker.Container(
+        self.container: docker.Container = docker.Container(
             name,
             name=name,
-            hostname=name,
+            hostname=None if shared else name,
             image=spec.image,
-            command=list(spec.command),
-            networks_advanced=[
-                docker.ContainerNetworksAdvancedArgs(name=overlays.networks[overlay].id) for overlay in spec.overlays
-            ],
+            command=_command(spec),
+            network_mode=pulumi.Output.format("container:{0}", shared.container.id) if shared else None,
+            networks_advanced=_attachments(spec, overlays) or None,
+            ports=_ports(spec) or None,
+            publish_all_ports=spec.publish_all or None,
             restart="unless-stopped",
             memory=spec.memory_mib,
             memory_swap=spec.memory_mib,
@@ -75,13 +78,40 @@ class Workload(Component):
                 delete_before_replace=True,
             ),
         )
-        self.addresses = self.container.network_datas.apply(
+        self.addresses = shared.addresses if shared else self._own_addresses()
+        self.register_outputs({"addresses": self.addresses})
+
+    def _own_addresses(self) -> pulumi.Output[dict[str, str]]:
+        return self.container.network_datas.apply(
             # In no fixed order, and with the bridge beside the overlays.
             lambda found: {
                 overlay: data.ip_address or ""
-                for overlay in spec.overlays
+                for overlay in self.spec.overlays
                 for data in found or []
                 if data.network_name == overlay
             }
         )
-        self.register_outputs({"addresses": self.addresses})
+
+
+def _command(spec: WorkloadSpec) -> list[str] | None:
+    if spec.command is not None:
+        return list(spec.command)
+    return list(conventions.IDLE) if spec.image.split(":")[0] == "busybox" else None
+
+
+def _attachments(spec: WorkloadSpec, overlays: Overlays) -> list[docker.ContainerNetworksAdvancedArgs]:
+    return [
+        docker.ContainerNetworksAdvancedArgs(
+            name=overlays.networks[overlay].id,
+            ipv4_address=str(attachment.address) if attachment.address else None,
+            aliases=list(attachment.aliases) or None,
+        )
+        for overlay, attachment in spec.overlays.items()
+    ]
+
+
+def _ports(spec: WorkloadSpec) -> list[docker.ContainerPortArgs]:
+    return [
+        docker.ContainerPortArgs(internal=port.container, external=port.node, protocol=port.protocol)
+        for port in spec.ports
+    ]

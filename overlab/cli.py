@@ -17,7 +17,10 @@ from components import settings as lab_settings
 from components.ground import Ground
 from components.settings import Settings, SettingsError
 from overlab import doctor as examination
+from overlab import new as new_stack
 from overlab import phases, remote
+from overlab import schema as editor_schema
+from overlab import validate as validation
 from overlab.ground import prepare
 from overlab.ground.errors import GroundError
 from overlab.ground.paths import LabPaths
@@ -171,6 +174,45 @@ def doctor(
     raise typer.Exit(0 if examination.healthy(findings) else EXIT_FAILED)
 
 
+@app.command()
+def validate(
+    context: typer.Context,
+    stack: _StackOption = None,
+    every: Annotated[bool, typer.Option("--all", help="Every stack of the project.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Judge a stack's settings, whole; needs neither engine nor hypervisor. Exit code 2 where something is wrong."""
+    verdicts = validation.validate(validation.every_stack() if every else [_chosen(context, stack)])
+    if as_json:
+        print(json.dumps(validation.as_json(verdicts), indent=1))
+    else:
+        print("\n".join([*(verdict.text for verdict in verdicts), *validation.conflicts(verdicts)]))
+    raise typer.Exit(0 if all(verdict.valid for verdict in verdicts) else EXIT_BAD_SETTINGS)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="STACK", help="The stack to make.")],
+    source: Annotated[str, typer.Option("--from", help="The stack whose file to start from.")] = _DEFAULT_STACK,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Below overlab:lab; again for more.")
+    ] = None,
+) -> None:
+    """Make a stack's settings file from another one's, with its comments, on a lab network that is free."""
+    print(f"made {new_stack.create(name, source, changes or [])}; next: overlab up --stack {name}")
+
+
+@app.command()
+def schema(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it is current; exit code 1 if not.")] = False,
+) -> None:
+    """Write the JSON Schema by which editors complete and check stack files."""
+    if not check:
+        print(f"wrote {editor_schema.write()}")
+    elif not editor_schema.is_current():
+        raise GroundError(f"{editor_schema.FILE} is not what the settings say", "overlab schema")
+
+
 def main() -> NoReturn:
     """Entry point. TERM is an interrupt: tools that run are ended and what is half-made is removed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -187,7 +229,7 @@ def _chosen(context: typer.Context, stack: str | None) -> str:
 
 
 def _settings(stack: str) -> Settings:
-    return lab_settings.parse(lab_settings.read_stack_file(checkout(), stack), stack)
+    return lab_settings.from_stack_file(checkout(), stack)
 
 
 def _lab_name(stack: str) -> str:

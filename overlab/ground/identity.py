@@ -6,6 +6,7 @@ keys are never replaced; known_hosts and server certificates follow a node's add
 
 from __future__ import annotations
 
+import base64
 import datetime
 import ipaddress
 import secrets
@@ -55,7 +56,15 @@ def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Identity:
         known_hosts=directory / "known_hosts",
         host_keys=host_keys,
         tls=_ensure_tls(directory / "tls", lab, nodes),
+        gossip_key=_ensure_gossip_key(directory / "gossip"),
     )
+
+
+def _ensure_gossip_key(path: Path) -> Path:
+    """A random key for the store's gossip; an existing one is kept, or the servers would lose each other."""
+    if not path.exists():
+        write_private(path, base64.b64encode(secrets.token_bytes(32)))
+    return path
 
 
 def ensure_passphrase(path: Path) -> None:

@@ -37,6 +37,8 @@ PACKAGES = (
     "cloud-init",
     "ifupdown",
     "iproute2",
+    # full-size packets that must not be cut up: a busybox cannot send them
+    "iputils-ping",
     # for a machine that is given no network-config
     "isc-dhcp-client",
     # a machine knows its own name without a line in /etc/hosts

@@ -54,8 +54,10 @@ class Answers(mocks.Mocks):
             outputs["networkDatas"] = [
                 {"networkName": n["name"].removesuffix("_id"), "ipAddress": "10.0.0.9"} for n in networks
             ]
-        if args.typ == "command:remote:Command":
-            outputs |= {"stdout": "{}", "stderr": ""}
+        if args.typ == "docker:index/network:Network":
+            outputs.setdefault("ipamConfigs", [{"subnet": "10.0.1.0/24"}])
+        if args.typ in ("command:remote:Command", "command:local:Command"):
+            outputs |= {"stdout": "" if args.name.endswith("-ports") else "{}", "stderr": ""}
         return f"{args.name}_id", outputs
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
@@ -118,6 +120,7 @@ def make_ground(directory: Path, settings: Settings) -> Ground:
             client_public_key=file("client.pub", "ssh-ed25519 CLIENT overlab"),
             known_hosts=file("known_hosts", ""),
             host_keys=keys,
+            gossip_key=file("gossip", "PRIVATE GOSSIP KEY"),
         ),
         run_dir=directory,
     )

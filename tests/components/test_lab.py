@@ -58,7 +58,7 @@ def test_every_resource_has_a_parent_and_every_custom_one_a_provider_of_ours(lab
 
 
 def test_what_lives_inside_a_machine_goes_and_comes_with_it(lab: Recorder) -> None:
-    inside = [i for i in lab.declared.values() if i.type.startswith(("docker:", "command:"))]
+    inside = [i for i in lab.declared.values() if i.type.startswith(("docker:", "command:remote:"))]
     domains = {item.urn for item in lab.of(DOMAIN)}
     assert inside
     assert {item.deleted_with for item in inside} <= domains
@@ -75,11 +75,11 @@ def test_workloads_come_after_store_membership_and_overlay(lab: Recorder) -> Non
     for name in ("t1", "t2", "t3"):
         before = {urn.rsplit("::", 1)[1] for urn in reach(lab, named(lab, CONTAINER, name).urn)}
         joined = {"docker01-joined", "docker02-joined", "docker03-joined"}
-        assert {"store-consul", "ov_net1", *joined} <= before
+        assert {"docker01-consul", "ov_net1", *joined} <= before
 
 
 def test_the_store_does_not_wait_for_the_cluster(lab: Recorder) -> None:
-    before = {urn.rsplit("::", 1)[1] for urn in reach(lab, named(lab, CONTAINER, "store-consul").urn)}
+    before = {urn.rsplit("::", 1)[1] for urn in reach(lab, named(lab, CONTAINER, "docker01-consul").urn)}
     assert "docker01-dockerd" in before
     assert not before & {"docker02-dockerd", "docker01-joined", "ov_net1"}
 
@@ -141,7 +141,7 @@ def test_another_image_renames_the_base_volume(settings: Settings, tmp_path: Pat
 def test_a_preview_declares_up_to_what_it_cannot_know(settings: Settings, tmp_path: Path) -> None:
     lab = run_lab(settings, make_ground(tmp_path, settings), preview=True)
     assert len(lab.of(DOMAIN)) == 3
-    assert len(lab.of(CONTAINER)) == 4
+    assert len(lab.of(CONTAINER)) == 1 + len(settings.workloads)
 
 
 TOKENS = {
@@ -155,6 +155,7 @@ TOKENS = {
     "overlab:index:Overlays",
     "overlab:index:Storage",
     "overlab:index:Store",
+    "overlab:index:StoreAgent",
     "overlab:index:Workload",
 }
 

@@ -9,7 +9,21 @@ import tomllib
 from pathlib import Path
 
 _PROJECT = Path(__file__).parents[2]
-_BELOW = {"addressing", "conventions", "draft", "ground", "problems", "rules", "settings", "spec"}
+_BELOW = {
+    "addressing",
+    "conventions",
+    "draft",
+    "forms",
+    "ground",
+    "partial",
+    "problems",
+    "rules",
+    "rules_network",
+    "settings",
+    "spec",
+    "stack_file",
+    "yaml_reader",
+}
 _FOR_THE_COMMAND_LINE = {"checks", "scripts"}
 
 

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components import checks, scripts
+from components import checks, engine_guard, scripts
+from components.checks.model import FIELDS, RECORD
+from components.checks.script import INSIDE, inside_script
 from components.settings import Settings, parse, read_stack_file
 
 PROJECT = Path(__file__).parents[2]
@@ -23,14 +25,22 @@ def lab() -> Settings:
     return parse(read_stack_file(PROJECT, "dev"), "dev")
 
 
-def addresses(lab: Settings) -> dict[str, dict[str, str]]:
-    return {name: {"ov_net1": f"10.0.0.{n}"} for n, name in enumerate(lab.workloads, 2)}
+def facts(lab: Settings) -> checks.Facts:
+    return checks.Facts(
+        addresses={
+            name: {overlay: f"10.0.{n}.{m}" for n, overlay in enumerate(lab.workloads[spec.share_with or name].overlays)}
+            for m, (name, spec) in enumerate(lab.workloads.items(), 2)
+        },
+        ports={name: {"80/tcp": 32768} for name in lab.workloads},
+        networks={name: {"id": f"{n:064x}", "subnet": f"10.0.{n}.0/24"} for n, name in enumerate(lab.overlays)},
+    )
 
 
 def rendered(lab: Settings) -> dict[str, str]:
-    file = {"path": "/etc/docker/daemon.json", "mode": "0644", "content": HOSTILE}
+    file = {"path": "/etc/docker/daemon.json", "mode": "0644", "part": "engine", "content": HOSTILE}
     engine = {"version": "20.10", "install": "golden", "bundle": "/b.tar", "limit_s": 9, "files": [file]}
-    engine |= {"advertise": "10.99.0.11:2376", "store": "consul://10.99.0.11:8500", "nic": "lab0"}
+    engine |= {"advertise": "10.99.0.11:2376", "store": "consul://10.99.0.11:8500", "nic": "lab0", "firewall_unit": "f.service"}
+    engine |= {"firewall": True, "guard_unit": "g.path", "key_path": "/etc/docker/key.pem"}
     joined: dict[str, Any] = {
         "consul": "http://10.99.0.11:8500",
         "own": "10.99.0.11:2376",
@@ -46,19 +56,21 @@ def rendered(lab: Settings) -> dict[str, str]:
         "reachable": scripts.render("reachable", hostname=HOSTILE),
         "engine": scripts.render("engine", **engine),
         "joined": scripts.render("joined", **joined),
-        "overlays": scripts.render("overlays", overlays=[{"name": HOSTILE, "id": "0a"}], limit_s=9),
-        "checks": checks.script("docker01", checks.matrix(lab), lab, addresses(lab)),
+        "overlays": scripts.render("overlays", overlays=[{"name": HOSTILE, "id": "0a", "residents": [HOSTILE]}], limit_s=9),
+        "engine-guard": engine_guard.script(),
+        "checks": checks.node_script("docker01", checks.matrix(lab), lab, facts(lab)),
     }
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
 def test_every_script_passes_shellcheck(lab: Settings, tmp_path: Path) -> None:
-    inside = checks.inside("t1", [c for c in checks.matrix(lab) if c.source == "t1"], lab, addresses(lab))
+    inside = inside_script([c for c in checks.matrix(lab) if c.source == "t1" and c.kind in INSIDE], lab, facts(lab))
     for name, text in (rendered(lab) | {"inside": inside}).items():
         path = tmp_path / f"{name}.sh"
         path.write_text(text)
         # SC2016: a script within single quotes is meant to be expanded elsewhere.
-        found = subprocess.run(["shellcheck", "-e", "SC2016", str(path)], capture_output=True, text=True, check=False)
+        # SC2317: probe calls the functions.
+        found = subprocess.run(["shellcheck", "-e", "SC2016,SC2317", str(path)], capture_output=True, text=True, check=False)
         assert found.returncode == 0, found.stdout
 
 
@@ -72,46 +84,66 @@ def test_inserted_values_are_inert(value: str) -> None:
 
 
 def run_inside(call: dict[str, object]) -> list[str]:
-    text = scripts.render("checks_inside", record=checks.RECORD, calls=[call])
+    text = scripts.render("checks_inside", record=RECORD, calls=[call], tcp_port=1, tcp_bytes=1)
     done = subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, check=True)
     return done.stdout.rstrip("\n").split("\t")
 
 
 def call(argv: list[str], expect: str = "pass", within_s: int = 1) -> dict[str, object]:
-    return {"id": "x", "title": "a -> b", "expect": expect, "within_s": within_s, "argv": argv}
+    return {"id": "x", "kind": "ping-ip", "title": "a -> b", "expect": expect, "within_s": within_s, "argv": argv}
 
 
 def test_a_check_that_passes_says_so_with_its_output() -> None:
     record = run_inside(call(["echo", "one\ntwo\tthree"]))
-    assert record[:5] == [checks.RECORD, "x", "a -> b", "pass", "pass"]
-    assert record[7] == "one|two three"
+    assert record[:6] == [RECORD, "x", "ping-ip", "a -> b", "pass", "pass"]
+    assert record[8] == "one|two three"
 
 
 def test_a_check_that_fails_is_tried_until_its_limit() -> None:
     record = run_inside(call(["false"]))
-    assert record[3:5] == ["pass", "fail"]
-    assert int(record[5]) >= 1
+    assert record[4:6] == ["pass", "fail"]
+    assert int(record[6]) >= 1
 
 
 def test_one_that_must_fail_is_wrong_when_any_of_three_tries_passes(tmp_path: Path) -> None:
     late = f"n=$(cat {tmp_path}/n 2>/dev/null || echo 0); echo $((n + 1)) > {tmp_path}/n; [ $n -ge 2 ]"
-    assert run_inside(call(["sh", "-c", late], expect="fail"))[4] == "pass"
-    assert run_inside(call(["false"], expect="fail"))[4] == "fail"
+    assert run_inside(call(["sh", "-c", late], expect="fail"))[5] == "pass"
+    assert run_inside(call(["false"], expect="fail"))[5] == "fail"
 
 
 def test_the_matrix_has_every_ordered_pair_by_address_and_by_name(lab: Settings) -> None:
     matrix = checks.matrix(lab)
-    pairs = {(c.kind, c.source, c.target) for c in matrix if c.kind.startswith("ping")}
-    names = list(lab.workloads)
-    assert pairs == {(k, a, b) for k in ("ping-ip", "ping-name") for a in names for b in names if a != b}
+    pairs = {(c.kind, c.overlay, c.source, c.target) for c in matrix if c.kind in ("ping-ip", "ping-name")}
+    expected = {
+        (kind, overlay, a, b)
+        for kind in ("ping-ip", "ping-name")
+        for overlay in lab.overlays
+        for a, source in lab.workloads.items()
+        for b, target in lab.workloads.items()
+        if a != b and overlay in source.overlays and overlay in target.overlays and source.image.startswith("busybox")
+    }
+    assert pairs == expected
     assert len({c.id for c in matrix}) == len(matrix)
-    assert {c.source for c in matrix if c.kind == "interface"} == set(names)
-    assert {c.source for c in matrix if c.kind == "bridge"} == set(names)
+
+
+def test_the_matrix_follows_from_what_is_declared(lab: Settings) -> None:
+    ids = {c.id for c in checks.matrix(lab)}
+    nodes = set(lab.nodes)
+    assert {f"engine:{n}" for n in nodes} | {f"kv:{n}" for n in nodes} <= ids
+    assert {f"network:{o}:{n}" for o in lab.overlays for n in nodes} <= ids
+    assert {"internal:c1", "internal:c2", "shared:web6:web5", "dns:ov_net3:web5:four"} <= ids
+    assert {"bridge:c1", "bridge:web6", "interface:ov_net3:web6"}.isdisjoint(ids)
+    assert {"http-node:docker02:web1", "http-node:docker03:web2", "http-node:docker01:web3"} <= ids
+    assert {"http-ground:web1", "http-ground:web2", "http-ground:web3"} <= ids
+    assert {c.expect for c in checks.matrix(lab) if c.kind == "isolation"} == {"fail"}
+    assert any(i.startswith("isolation:ov_net1:ov_net3:") for i in ids)
+    assert any(i.startswith("isolation:ov_net1:ov_closed:") for i in ids)
 
 
 def test_records_are_read_back(lab: Settings) -> None:
     line = "\t".join(
-        [checks.RECORD, "id", "t1 -> t2 ping-ip on ov_net1", "pass", "fail", "90", "ping -c 1 x", "no route"]
+        [RECORD, "id", "ping-ip", "t1 -> t2 ping-ip on ov_net1", "pass", "fail", "90", "ping -c 1 x", "no route"]
     )
+    assert line.count("\t") == FIELDS
     (result,) = checks.parse("docker01", f"noise\n{line}\n")
     assert (result.node, result.passed, result.seconds, result.output) == ("docker01", False, 90, "no route")

@@ -56,7 +56,7 @@ def test_what_follows_from_the_keys() -> None:
         "docker02": "10.99.0.12",
         "docker03": "10.99.0.77",
     }
-    assert settings.store_node == "docker01"
+    assert settings.store_nodes == ("docker01",)
     assert str(settings.gateway) == "10.99.0.1"
     assert settings.nodes["docker01"].mac == "52:54:00:63:00:0b"
 
@@ -66,7 +66,7 @@ BAD = [
     ("nodes.docker01", {"adress": "10.99.0.9"}, "lab.nodes.docker01.adress", "unknown key", "did you mean address"),
     ("machine", {"memory_mib": "1024"}, "lab.machine.memory_mib", "integer", "whole number without quotes"),
     ("machine", {"memory_mib": 128}, "lab.machine.memory_mib", "at least 512", "512 or more"),
-    ("machine", {"memory_mib": 520}, "lab.machine.memory_mib", "must fit", "or more, or move a workload"),
+    ("workloads.t1.memory_mib", 900, "lab.machine.memory_mib", "must fit", "or more, or move a workload"),
     ("network.cidr", "10.99.0.3/24", "lab.network.cidr", "without host bits (here: 10.99.0.0/24)", "own address"),
     ("network.cidr", "fe80::/64", "lab.network.cidr", "IPv4 network", "prefix length"),
     ("network.cidr", 5, "lab.network.cidr", "IPv4 network", "prefix length"),
@@ -106,9 +106,9 @@ BAD = [
     ("engine", {"heartbeat_s": 30, "ttl_s": 30}, "lab.engine.ttl_s", "greater than", "three heartbeats"),
     ("engine", {"version": "23.0"}, "lab.engine.version", "20", "form"),
     ("workloads.t1.node", "docker7", "lab.workloads.t1.node", "node of this lab", "docker01"),
-    ("workloads.t1.overlays", ["ov_net9"], "lab.workloads.t1.overlays.0", "overlay of this lab", "ov_net1"),
-    ("workloads.t1.overlays", [], "lab.workloads.t1.overlays", "at least 1", "add at least one"),
-    ("workloads.t1.image", "-evil image", "lab.workloads.t1.image", "image reference", "another name"),
+    ("workloads.t1.overlays", ["ov_net9"], "lab.workloads.t1.overlays.ov_net9", "overlay of this lab", "ov_net1"),
+    ("workloads.t1.overlays", [], "lab.workloads.t1.overlays", "at least one overlay", "name an overlay"),
+    ("workloads.t1.image", "-evil image", "lab.workloads.t1.image", "image reference", "in that form"),
     ("workloads.-x", {"node": "docker01", "overlays": ["ov_net1"]}, "lab.workloads.-x", "letters, digits", "another"),
     (
         "checks.c1",
@@ -162,7 +162,7 @@ def test_the_text_has_path_value_rule_and_remedy() -> None:
 
 def test_a_key_written_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.x.yaml").write_text("config:\n  overlab:lab:\n    nodes:\n      a1: {}\n      a1: {}\n")
-    with pytest.raises(SettingsError, match="stands twice"):
+    with pytest.raises(SettingsError, match="each key once"):
         read_stack_file(tmp_path, "x")
 
 

@@ -1,0 +1,125 @@
+"""Which checks follow from a lab's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from components.checks.model import GROUND, Check
+from components.settings import Settings
+
+TOOLBOX = "busybox"
+"""The image whose containers can ping, look up and fetch; others are targets only."""
+
+
+def matrix(settings: Settings) -> tuple[Check, ...]:
+    """Every check of the lab, each with an id of its own."""
+    return (
+        *_nodes(settings),
+        *_pairs(settings),
+        *_names(settings),
+        *_stacks(settings),
+        *_web(settings),
+        *_isolation(settings),
+        *_stated(settings),
+    )
+
+
+def members(settings: Settings, overlay: str) -> list[str]:
+    """The workloads on an overlay, in the order of the settings."""
+    return [name for name, spec in settings.workloads.items() if overlay in spec.overlays]
+
+
+def able(settings: Settings, name: str) -> bool:
+    """Whether checks can run inside the workload."""
+    return settings.workloads[name].image.rsplit("/", 1)[-1].split(":")[0] == TOOLBOX
+
+
+def _nodes(settings: Settings) -> Iterator[Check]:
+    for node in settings.nodes:
+        yield Check(f"engine:{node}", "engine", node)
+        yield Check(f"kv:{node}", "kv", node)
+        for overlay in settings.overlays:
+            yield Check(f"network:{overlay}:{node}", "network", node, overlay=overlay)
+
+
+def _pairs(settings: Settings) -> Iterator[Check]:
+    for overlay in settings.overlays:
+        names = members(settings, overlay)
+        for source in names:
+            if not able(settings, source):
+                continue
+            node = settings.placement[source]
+            for target in names:
+                if source != target:
+                    yield Check(f"ping-ip:{overlay}:{source}:{target}", "ping-ip", node, source, target, overlay)
+                    yield Check(f"ping-name:{overlay}:{source}:{target}", "ping-name", node, source, target, overlay)
+        # Bulk and full-size packets go round a ring, so that their number grows with the workloads and not the pairs.
+        ring = [name for name in names if able(settings, name)]
+        for source, target in zip(ring, [*ring[1:], *ring[:1]], strict=True):
+            if source != target:
+                node = settings.placement[source]
+                yield Check(f"mtu:{overlay}:{source}:{target}", "mtu", node, source, target, overlay)
+                yield Check(f"tcp:{overlay}:{source}:{target}", "tcp", node, source, target, overlay)
+
+
+def _names(settings: Settings) -> Iterator[Check]:
+    for overlay in settings.overlays:
+        names = members(settings, overlay)
+        for target in names:
+            asking = next((name for name in names if name != target and able(settings, name)), None)
+            if asking is None:
+                continue
+            for name in (target, *settings.workloads[target].overlays[overlay].aliases):
+                node = settings.placement[asking]
+                yield Check(f"dns:{overlay}:{asking}:{name}", "dns", node, asking, f"{target}/{name}", overlay)
+
+
+def _stacks(settings: Settings) -> Iterator[Check]:
+    for name, spec in settings.workloads.items():
+        node = settings.placement[name]
+        if spec.share_with:
+            yield Check(f"shared:{name}:{spec.share_with}", "shared", node, name, spec.share_with)
+            continue
+        for overlay in spec.overlays:
+            yield Check(f"interface:{overlay}:{name}", "interface", node, name, overlay=overlay)
+        if all(settings.overlays[overlay].internal for overlay in spec.overlays):
+            yield Check(f"internal:{name}", "internal", node, name)
+        else:
+            yield Check(f"bridge:{name}", "bridge", node, name)
+
+
+def _web(settings: Settings) -> Iterator[Check]:
+    nodes = list(settings.nodes)
+    for name, spec in settings.workloads.items():
+        if spec.serves is None or spec.share_with:
+            continue
+        for overlay in spec.overlays:
+            asking = next((n for n in members(settings, overlay) if n != name and able(settings, n)), None)
+            if asking is not None:
+                yield Check(f"http:{overlay}:{asking}:{name}", "http", settings.placement[asking], asking, name, overlay)
+        if spec.publish_all or any(port.container == spec.serves for port in spec.ports):
+            # From the next node, so that it crosses the lab network; a lone node asks itself.
+            other = nodes[(nodes.index(settings.placement[name]) + 1) % len(nodes)]
+            yield Check(f"http-node:{other}:{name}", "http-node", other, target=name)
+            yield Check(f"http-ground:{name}", "http-ground", GROUND, target=name)
+
+
+def _isolation(settings: Settings) -> Iterator[Check]:
+    """From each overlay to each other one, where a workload is on the one and not on the other."""
+    for overlay in settings.overlays:
+        for other in settings.overlays:
+            source = next(
+                (n for n in members(settings, overlay) if other not in settings.workloads[n].overlays and able(settings, n)),
+                None,
+            )
+            target = next((n for n in members(settings, other) if overlay not in settings.workloads[n].overlays), None)
+            if overlay != other and source and target:
+                node = settings.placement[source]
+                name = f"isolation:{overlay}:{other}:{source}:{target}"
+                yield Check(name, "isolation", node, source, target, other, expect="fail")
+
+
+def _stated(settings: Settings) -> Iterator[Check]:
+    for name, spec in settings.checks.items():
+        node = settings.placement[spec.source]
+        yield Check(name, spec.kind, node, spec.source, spec.target, spec.overlay, spec.expect, spec.within_s)

@@ -1,0 +1,157 @@
+"""Checks as shell: one script a node, so that sessions grow with nodes and not with pairs.
+
+A check is a call of a shell function or command. Those that need a workload's tools run inside it
+(``templates/checks_inside.sh.j2``); the others run on the node (``templates/checks.sh.j2``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+from typing import Any
+
+from components import conventions, engine_guard, scripts
+from components.checks.facts import Facts
+from components.checks.matrix import able
+from components.checks.model import GROUND, RECORD, Check
+from components.docker_names import advertised, store_address, store_url
+from components.settings import Settings
+
+INSIDE = frozenset({"ping-ip", "ping-name", "dns", "http", "tcp", "isolation", "shared"})
+TCP_PORT = 5201
+TCP_BYTES = 10_000_000
+PING = ("ping", "-c", "1", "-W")
+PACKET_HEADERS = 28
+"""Bytes of IP and ICMP in a ping."""
+
+
+def node_script(node: str, checks: Iterable[Check], settings: Settings, facts: Facts) -> str:
+    """The script that runs a node's checks: records on stdout; exit code 1 and what failed on stderr if one did."""
+    everything = list(checks)
+    own = [check for check in everything if check.node == node]
+    inside = [check for check in own if check.kind in INSIDE]
+    sources = [
+        {
+            "workload": source,
+            "script": inside_script([check for check in inside if check.source == source], settings, facts),
+        }
+        for source in dict.fromkeys(check.source for check in inside)
+    ]
+    asked = {check.target for check in everything if check.kind == "tcp"}
+    return scripts.render(
+        "checks",
+        node=node,
+        record=RECORD,
+        sources=sources,
+        calls=[_call(check, settings, facts) for check in own if check.kind not in INSIDE],
+        listeners=[name for name in settings.workloads if name in asked and settings.placement[name] == node],
+        listener=scripts.render(
+            "listener", seconds=3 * conventions.CHECK_LIMIT_S, tcp_port=TCP_PORT, tcp_bytes=TCP_BYTES
+        ),
+        consul=f"http://{store_address(settings)}",
+        bridge=conventions.GWBRIDGE,
+        guard=engine_guard.SCRIPT,
+    )
+
+
+def inside_script(checks: list[Check], settings: Settings, facts: Facts) -> str:
+    """The part of a node's script that runs inside one workload."""
+    calls = [_call(check, settings, facts) for check in checks]
+    return scripts.render("checks_inside", record=RECORD, calls=calls, tcp_port=TCP_PORT, tcp_bytes=TCP_BYTES)
+
+
+def ground_checks(checks: Iterable[Check], settings: Settings, facts: Facts) -> list[dict[str, Any]]:
+    """The checks that run on the hypervisor's end: id, kind, title, expect, within_s, url."""
+    return [
+        {
+            "id": check.id,
+            "kind": check.kind,
+            "title": check.title,
+            "expect": check.expect,
+            "within_s": check.within_s,
+            "url": _published(check.target, settings, facts),
+        }
+        for check in checks
+        if check.node == GROUND
+    ]
+
+
+def _call(check: Check, settings: Settings, facts: Facts) -> dict[str, Any]:
+    arguments = _ARGUMENTS[check.kind](check, settings, facts)
+    return {
+        "id": check.id,
+        "kind": check.kind,
+        "title": check.title,
+        "expect": check.expect,
+        "within_s": check.within_s,
+        "argv": [str(argument) for argument in arguments],
+    }
+
+
+def _address(workload: str, overlay: str, facts: Facts) -> str:
+    return facts.addresses[workload][overlay]
+
+
+def _published(workload: str, settings: Settings, facts: Facts) -> str:
+    spec = settings.workloads[workload]
+    port = facts.ports.get(workload, {}).get(f"{spec.serves}/tcp", 0)
+    return f"http://{settings.nodes[settings.placement[workload]].address}:{port}/"
+
+
+def _mtu(check: Check, settings: Settings) -> int:
+    return settings.underlay_mtu(check.overlay) - conventions.VXLAN_OVERHEAD
+
+
+def _interface(check: Check, settings: Settings, facts: Facts) -> list[Any]:
+    # With several overlays the engine joins them in no fixed order.
+    device = "eth0" if len(settings.workloads[check.source].overlays) == 1 else ""
+    prefix = IPv4Network(facts.networks[check.overlay]["subnet"]).prefixlen
+    address = f"{_address(check.source, check.overlay, facts)}/{prefix}"
+    return ["interface", check.source, device, address, _mtu(check, settings)]
+
+
+def _bridge(check: Check, settings: Settings, _: Facts) -> list[Any]:
+    device = "eth1" if len(settings.workloads[check.source].overlays) == 1 else ""
+    return ["on_bridge", check.source, device]
+
+
+def _shared(check: Check, settings: Settings, facts: Facts) -> list[Any]:
+    """In the one that shares: the other's addresses, and its web server on loopback."""
+    served = settings.workloads[check.target].serves or settings.workloads[check.source].serves or ""
+    return ["shared", served, *facts.addresses[check.target].values()]
+
+
+def _dns(check: Check, _: Settings, facts: Facts) -> list[Any]:
+    owner, name = check.target.split("/", 1)
+    return ["resolves", name, _address(owner, check.overlay, facts)]
+
+
+def _http(check: Check, settings: Settings, _: Facts) -> list[Any]:
+    return ["wget", "-q", "-T", "5", "-O", "-", f"http://{check.target}:{settings.workloads[check.target].serves}/"]
+
+
+def _kv(check: Check, settings: Settings, facts: Facts) -> list[Any]:
+    nodes = [f"docker/nodes/{advertised(node)}" for node in settings.nodes.values()]
+    networks = [f"docker/network/v1.0/network/{facts.networks[name]['id']}/" for name in settings.overlays]
+    return ["in_store", *nodes, *networks]
+
+
+_ARGUMENTS: dict[str, Any] = {
+    "ping-ip": lambda c, s, f: [*PING, "2", _address(c.target, c.overlay, f)],
+    "ping-name": lambda c, s, f: [*PING, "2", c.target],
+    "isolation": lambda c, s, f: [*PING, "1", _address(c.target, c.overlay, f)],
+    "dns": _dns,
+    "http": _http,
+    "http-node": lambda c, s, f: ["curl", "-fsS", "-m", "10", _published(c.target, s, f)],
+    "tcp": lambda c, s, f: ["receives", _address(c.target, c.overlay, f)],
+    "mtu": lambda c, s, f: ["full_size", c.source, _address(c.target, c.overlay, f), _mtu(c, s) - PACKET_HEADERS],
+    "interface": _interface,
+    "bridge": _bridge,
+    "internal": lambda c, s, f: ["no_way_out", c.source],
+    "shared": _shared,
+    "network": lambda c, s, f: ["sees_network", c.overlay, f.networks[c.overlay]["id"]],
+    "kv": _kv,
+    "engine": lambda c, s, f: ["engine_has", store_url(s), advertised(s.nodes[c.node])],
+}
+
+__all__ = ["GROUND", "able", "ground_checks", "inside_script", "node_script"]

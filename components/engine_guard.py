@@ -1,0 +1,50 @@
+"""The guard on every node that restarts an engine with a thread in a dead namespace. Pure; why: the script says it."""
+
+from __future__ import annotations
+
+from components import scripts
+
+SCRIPT = "/usr/local/sbin/engine-guard"
+SERVICE = "overlab-engine-guard.service"
+PATH_UNIT = "overlab-engine-guard.path"
+QUIET_S = 3
+"""Seconds without a client of the engine's API before it is restarted."""
+LIMIT_S = 1800
+
+
+def script() -> str:
+    """``engine-guard look`` tells, ``engine-guard heal [idle]`` cures (idle: when no client is connected)."""
+    return scripts.render("engine-guard", quiet_s=QUIET_S, limit_s=LIMIT_S)
+
+
+def service() -> str:
+    """Runs when a namespace of the engine came or went."""
+    return "\n".join(
+        [
+            "[Unit]",
+            "Description=Restart an engine that was left with a thread in a dead namespace",
+            "",
+            "[Service]",
+            "Type=oneshot",
+            f"ExecStart={SCRIPT} heal idle",
+            "",
+        ]
+    )
+
+
+def path_unit() -> str:
+    """Watches where the engine keeps its namespaces: nothing runs while nothing happens."""
+    return "\n".join(
+        [
+            "[Unit]",
+            "Description=Watch the engine's namespaces",
+            "",
+            "[Path]",
+            "PathChanged=/run/docker/netns",
+            f"Unit={SERVICE}",
+            "",
+            "[Install]",
+            "WantedBy=multi-user.target",
+            "",
+        ]
+    )

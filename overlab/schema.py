@@ -1,0 +1,69 @@
+"""The JSON Schema of a stack file, for editors: made from the settings' own description, so that it cannot drift."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from components.settings import KEY, PROJECT, LabSpec
+from overlab.ground.prepared import checkout
+
+FILE = Path("schema") / "lab.schema.json"
+
+
+def document() -> dict[str, Any]:
+    """The schema of ``Pulumi.<stack>.yaml``. Rules across fields are beyond it: these ``overlab validate`` knows."""
+    lab = _for_editors(LabSpec.model_json_schema(mode="validation"))
+    parts = lab.pop("$defs")
+    keys = {f"{PROJECT}:{KEY}": {"$ref": "#/$defs/LabSpec"}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Stack file of {PROJECT}",
+        "description": "What a person writes in Pulumi.<stack>.yaml. Made by `overlab schema`; do not edit.",
+        "type": "object",
+        "properties": {
+            "config": {
+                "description": "The stack's configuration.",
+                "type": "object",
+                "properties": keys,
+                "patternProperties": {f"^{PROJECT}:(?!{KEY}$)": False},
+            }
+        },
+        "$defs": {"LabSpec": lab, **parts},
+    }
+
+
+def text() -> str:
+    """The schema as it stands in the file."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def is_current() -> bool:
+    """Whether the checkout's schema file says what the settings say."""
+    path = checkout() / FILE
+    return path.exists() and path.read_text("utf-8") == text()
+
+
+def write() -> Path:
+    """Write the checkout's schema file; its path."""
+    path = checkout() / FILE
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text(), "utf-8")
+    return path
+
+
+def _for_editors(node: Any, *, names: bool = False) -> Any:
+    """Without titles, which only repeat the names; closed where names have a form. ``names``: the keys are people's."""
+    if isinstance(node, list):
+        return [_for_editors(item) for item in node]
+    if not isinstance(node, dict):
+        return node.replace("``", "`") if isinstance(node, str) else node
+    if names:
+        return {key: _for_editors(item) for key, item in node.items()}
+    inner = ("properties", "patternProperties", "$defs")
+    found = {key: _for_editors(item, names=key in inner) for key, item in node.items() if key != "title"}
+    if "patternProperties" in found:
+        [(pattern, settings)] = found.pop("patternProperties").items()
+        found |= {"propertyNames": {"pattern": pattern}, "additionalProperties": settings}
+    return found

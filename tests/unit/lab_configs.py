@@ -1,0 +1,222 @@
+"""Hypothesis strategies: valid values of ``overlab:lab``, and ways to spoil them."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import strategies as st
+
+Path = tuple[Any, ...]
+Raw = dict[str, Any]
+
+_names = st.from_regex(r"[a-z][a-z0-9]{0,9}", fullmatch=True)
+_numbers = st.sets(st.integers(1, 240), min_size=1, max_size=6)
+
+
+@st.composite
+def labs(draw: st.DrawFn) -> Raw:
+    """A lab that is valid."""
+    stem = draw(st.sampled_from(["docker", "node-", "n", "web0x"]))
+    nodes = [f"{stem}{number:02d}" for number in sorted(draw(_numbers))]
+    raw: Raw = {
+        "network": {"cidr": f"10.{draw(st.integers(60, 99))}.0.0/24"},
+        "nodes": {node: draw(st.sampled_from([None, {}, {"machine": {"memory_mib": 4096}}])) for node in nodes},
+        "machine": {"memory_mib": 4096},
+    }
+    raw |= draw(st.fixed_dictionaries({}, optional=_SECTIONS))
+    servers = draw(st.sampled_from([count for count in (1, 3, 5) if count <= len(nodes)]))
+    raw["store"] = {"servers": servers} if servers > 1 else {"node": draw(st.sampled_from([None, *nodes]))}
+    raw["overlays"] = {
+        name: {"made_from": draw(st.sampled_from(nodes))} | draw(_overlay(index))
+        for index, name in enumerate(sorted(draw(st.sets(_names, max_size=4))))
+    }
+    raw["workloads"] = _workloads(draw, nodes, list(raw["overlays"])) if raw["overlays"] else {}
+    raw["checks"] = _checks(draw, raw["workloads"])
+    return raw
+
+
+_SECTIONS: Any = {
+    "name": st.sampled_from(["lab", "a-b", "x" * 20]),
+    "engine": st.fixed_dictionaries(
+        {},
+        optional={
+            "version": st.sampled_from(["20.10", "20.10.5"]),
+            "install": st.sampled_from(["golden", "packages", "apt"]),
+            "live_restore": st.booleans(),
+            "heartbeat_s": st.integers(1, 19),
+            "ttl_s": st.integers(20, 3600),
+            "local_pools": st.just([{"base": "172.30.0.0/16", "size": 24}]),
+        },
+    ),
+    "ground": st.fixed_dictionaries(
+        {},
+        optional={
+            "kind": st.sampled_from(["auto", "native"]),
+            "uri": st.sampled_from(["qemu:///system", "qemu+ssh://root@h/system"]),
+            "image": st.sampled_from(["/srv/ä b.qcow2", "https://example.net/x.qcow2"]),
+        },
+    ),
+}
+
+
+def _overlay(index: int) -> st.SearchStrategy[Raw]:
+    subnet = f"172.20.{index}.0/24"
+    with_subnet = st.fixed_dictionaries(
+        {"subnet": st.just(subnet)}, optional={"gateway": st.just(f"172.20.{index}.254"), "internal": st.booleans()}
+    )
+    return with_subnet | st.fixed_dictionaries({}, optional={"mtu": st.integers(1280, 1500)})
+
+
+def _workloads(draw: st.DrawFn, nodes: list[str], overlays: list[str]) -> Raw:
+    found: Raw = {}
+    for name in sorted(draw(st.sets(_names, max_size=5))):
+        on = draw(st.lists(st.sampled_from(overlays), min_size=1, unique=True))
+        found[name] = {"node": draw(st.sampled_from(nodes))} | draw(
+            st.fixed_dictionaries(
+                {"overlays": st.sampled_from([on, dict.fromkeys(on), {overlay: {} for overlay in on}])},
+                optional={
+                    "image": st.sampled_from(["busybox:1.35", "nginx:1.18", "a.b/c@sha256:00"]),
+                    "command": st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)),
+                    "ports": st.just([{"container": 80}]),
+                    "serves": st.integers(1, 65535),
+                    "memory_mib": st.integers(6, 64),
+                },
+            )
+        )
+    if found and draw(st.booleans()):
+        found["shares0"] = {"share_with": next(iter(found))}
+    return found
+
+
+def _checks(draw: st.DrawFn, workloads: Raw) -> Raw:
+    able = [name for name, spec in workloads.items() if "overlays" in spec]
+    if len(able) < 2 or not draw(st.booleans()):
+        return {}
+    source, target = draw(st.permutations(able))[:2]
+    overlay = draw(st.sampled_from(list(workloads[target]["overlays"])))
+    return {"c1": {"kind": "ping-ip", "source": source, "target": target, "overlay": overlay, "expect": "fail"}}
+
+
+def leaves(value: Any, path: Path = ()) -> Iterator[Path]:
+    """The paths of everything in a value, the root apart."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*path, key)
+        yield from leaves(inner, (*path, key))
+
+
+def mappings(value: Any, path: Path = ()) -> Iterator[Path]:
+    """The paths of every mapping in a value, the root too."""
+    if isinstance(value, dict):
+        yield path
+        for key, inner in value.items():
+            yield from mappings(inner, (*path, key))
+
+
+def at(value: Any, path: Path) -> Any:
+    for part in path:
+        value = value[part]
+    return value
+
+
+def replaced(raw: Raw, path: Path, value: Any) -> Raw:
+    """A copy with another value at a path."""
+    found = copy.deepcopy(raw)
+    at(found, path[:-1])[path[-1]] = value
+    return found
+
+
+_bottomless: list[Any] = []
+_bottomless.append(_bottomless)
+_bomb: Any = ["lol"]
+for _ in range(40):
+    _bomb = [_bomb] * 10
+_deep: Any = 0
+for _ in range(5000):
+    _deep = {"a": _deep}
+
+HOSTILE_TEXTS = (
+    "",
+    " ",
+    "\0",
+    "a\nb: c",
+    "\x1b[2J\x07",
+    "\u202eabc",
+    "\ud800",
+    "x\u2028y",
+    "$(reboot)",
+    "`id`; rm -rf /",
+    "'; DROP TABLE nodes; --",
+    "]]></domain><domain>",
+    "{{ 7*7 }}",
+    "../../etc/passwd",
+    "-oProxyCommand=id",
+    "ｄｏｃｋｅｒ０１",
+    "ドッカー",
+    "é" * 64,
+    "A" * 64 + "!",
+    "9" * 5000 + "!",
+    "x" * 100_000,
+    "%s%n{}{0}",
+)
+"""Wrong wherever a lab has text, but in a command's argument, a path and a URI."""
+
+ALWAYS_WRONG: tuple[Any, ...] = (
+    -1,
+    0,
+    3.5,
+    float("nan"),
+    float("inf"),
+    2**31,
+    10**30,
+    10**5000,
+    b"bytes",
+    datetime.date(2001, 1, 1),
+    {1: 2},
+    {None: {}},
+    {("a",): 1},
+    {"a": {"b": [1]}},
+    {"\n": {}},
+    {"a\0": None},
+    [[[[]]]],
+    [None],
+    [{}, 1],
+    object(),
+    _bottomless,
+    _bomb,
+    _deep,
+)
+"""Wrong at every place of a lab."""
+
+MAYBE_WRONG: tuple[Any, ...] = (
+    None,
+    True,
+    False,
+    1,
+    64,
+    65535,
+    {},
+    [],
+    "true",
+    "1",
+    "10.0.0.0/8",
+    "10.0.0.0/0",
+    "0.0.0.0/0",
+    "255.255.255.255/32",
+    "127.0.0.0/24",
+    "224.0.0.0/24",
+    "10.70.0.77/24",
+    "10.70.0.5",
+    "docker01",
+    "docker99999999999999999999",
+    "a" * 63,
+    "a" * 64,
+    ["a", "a"],
+    ["docker01"],
+    {"docker01": None},
+    {"made_from": "docker01"},
+)
+"""Right at some places."""

@@ -1,0 +1,225 @@
+"""Whatever stands under ``overlab:lab`` is valid, or refused with a path for every problem: never anything else."""
+
+from __future__ import annotations
+
+import copy
+import time
+from pathlib import Path as FilePath
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components import settings as lab_settings
+from components.problems import joined
+from components.settings import Problem, Settings, SettingsError
+from tests.unit import lab_configs
+from tests.unit.lab_configs import ALWAYS_WRONG, HOSTILE_TEXTS, MAYBE_WRONG, Path, Raw, at, leaves, mappings, replaced
+
+EXAMPLES = 500
+SPOILED = 19
+"""With the valid one of each example: 10,000 configurations."""
+
+QUICK = settings(
+    max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+_LOADER_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+FREE_TEXT = {"command", "image", "uri", "pulumi"}
+"""Keys below which hostile text may be meant."""
+
+
+def refusal(raw: object) -> dict[str, Problem] | None:
+    """Problems by path; None where there are none. Fails for any other outcome."""
+    try:
+        found = lab_settings.parse(raw, "dev")
+    except SettingsError as error:
+        assert error.problems
+        for problem in error.problems:
+            assert problem.path.split(".")[0] == "lab"
+            assert problem.rule
+            assert problem.remedy
+            assert all(len(text) <= 700 for text in (problem.path, problem.value, problem.rule, problem.remedy))
+        assert all(char.isprintable() or char == "\n" for char in str(error))
+        return {problem.path: problem for problem in error.problems}
+    assert isinstance(found, Settings)
+    return None
+
+
+def told(problems: dict[str, Problem] | None, path: Path) -> bool:
+    """Whether a problem is told at a path, or at what lies below it or around it."""
+    place = joined("lab", *path)
+    return any(
+        found == place or found.startswith(f"{place}.") or place.startswith(f"{found}.") for found in problems or {}
+    )
+
+
+spoilings = st.lists(
+    st.tuples(
+        st.sampled_from(["wrong", "hostile", "maybe", "unknown key", "hostile key", "removed"]),
+        st.integers(0, 10**6),
+        st.integers(0, 10**6),
+    ),
+    min_size=SPOILED,
+    max_size=SPOILED,
+)
+
+
+def spoil(raw: Raw, kind: str, where: int, what: int) -> tuple[Raw, Path | None]:
+    """A copy that is spoiled, and the path at which something is surely wrong (None: perhaps nothing is)."""
+    if kind in ("unknown key", "hostile key"):
+        places = list(mappings(raw))
+        place = places[where % len(places)]
+        key = HOSTILE_TEXTS[what % len(HOSTILE_TEXTS)] if kind == "hostile key" else "no_such_key"
+        collection = place in {("nodes",), ("overlays",), ("workloads",), ("checks",)} or place[2:] == ("overlays",)
+        value: Any = {} if kind == "hostile key" else ["x"]
+        return replaced(raw, (*place, key), value), place if collection else (*place, key)
+    places = list(leaves(raw))
+    path = places[where % len(places)]
+    if kind == "removed":
+        found = copy.deepcopy(raw)
+        del at(found, path[:-1])[path[-1]]
+        return found, None
+    if kind == "wrong":
+        return replaced(raw, path, ALWAYS_WRONG[what % len(ALWAYS_WRONG)]), path
+    if kind == "hostile":
+        sure = not FREE_TEXT & {str(part) for part in path}
+        return replaced(raw, path, HOSTILE_TEXTS[what % len(HOSTILE_TEXTS)]), path if sure else None
+    return replaced(raw, path, MAYBE_WRONG[what % len(MAYBE_WRONG)]), None
+
+
+def test_ten_thousand_configurations(tmp_path: FilePath) -> None:
+    """Valid ones come back from YAML as they were; spoiled ones are refused where they are spoiled."""
+    judged = 0
+
+    @QUICK
+    @given(lab_configs.labs(), spoilings)
+    def judge(raw: Raw, spoils: list[tuple[str, int, int]]) -> None:
+        nonlocal judged
+        meant = lab_settings.parse(raw, "dev")
+        text = yaml.dump({"config": {"overlab:lab": raw}}, Dumper=_Quoting, sort_keys=False, allow_unicode=True)
+        (tmp_path / "Pulumi.dev.yaml").write_text(text, "utf-8")
+        assert lab_settings.read_stack_file(tmp_path, "dev") == raw
+        assert lab_settings.from_stack_file(tmp_path, "dev") == meant
+        judged += 1
+        for kind, where, what in spoils:
+            spoiled, wrong = spoil(raw, kind, where, what)
+            problems = refusal(spoiled)
+            assert wrong is None or told(problems, wrong), (kind, wrong, problems)
+            judged += 1
+
+    judge()
+    assert judged >= 10_000
+
+
+class _Quoting(_LOADER_DUMPER):  # type: ignore[misc]  # one of two classes
+    """Every text in quotes, so that it is text for every reader."""
+
+
+_Quoting.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+_Quoting.ignore_aliases = lambda *_: True
+
+
+@settings(QUICK, max_examples=150)
+@given(lab_configs.labs(), st.data())
+def test_every_wrong_value_is_told_at_once(raw: Raw, data: st.DataObject) -> None:
+    paths = [path for path in leaves(raw) if not isinstance(at(raw, path), dict | list)]
+    chosen = data.draw(st.lists(st.sampled_from(paths), min_size=1, max_size=6, unique=True))
+    # In a list that is on its own wrong, whichever entry is told stands for all.
+    spoiled = raw
+    for path in chosen:
+        spoiled = replaced(spoiled, path, 3.5)
+    problems = refusal(spoiled)
+    assert all(told(problems, path) for path in chosen)
+
+
+LAB: Raw = {
+    "network": {"cidr": "10.99.0.0/24", "mtu": 1500, "domain": "lab"},
+    "machine": {"memory_mib": 4096, "vcpu": 1, "disk_gib": 8},
+    "engine": {"heartbeat_s": 10, "ttl_s": 30, "install": "golden", "live_restore": True},
+    "store": {"kind": "consul", "servers": 1, "memory_mib": 128},
+    "nodes": {"docker01": {}, "docker02": {"address": "10.99.0.50"}, "docker03": {}},
+    "overlays": {
+        "one": {"made_from": "docker01", "subnet": "10.0.0.0/24", "gateway": "10.0.0.1", "mtu": 1400},
+        "two": {"made_from": "docker02", "subnet": "10.0.1.0/24", "internal": False},
+    },
+    "workloads": {
+        "a": {"node": "docker01", "image": "x", "memory_mib": 64, "overlays": {"one": {"address": "10.0.0.5"}}},
+        "b": {"node": "docker02", "image": "x", "memory_mib": 64, "overlays": {"one": {"aliases": ["bee"]}, "two": {}}},
+        "c": {"node": "docker02", "image": "x", "overlays": ["two"], "ports": [{"container": 80, "node": 8080}]},
+        "d": {"share_with": "a", "image": "x", "memory_mib": 64},
+    },
+    "checks": {"k": {"kind": "ping-ip", "source": "a", "target": "b", "overlay": "one", "within_s": 9}},
+}
+VIOLATIONS: list[tuple[Path, Any, str, set[Path]]] = [
+    (("network", "cidr"), "10.99.0.7/24", "lab.network.cidr", set()),
+    (("nodes", "docker01", "address"), "10.1.1.1", "lab.nodes.docker01.address", {("network", "cidr")}),
+    (("nodes", "docker01", "address"), "10.99.0.50", "lab.nodes.docker02.address", {("nodes", "docker02", "address")}),
+    (("overlays", "one", "subnet"), "10.0.1.0/24", "lab.overlays.two.subnet", {("overlays", "two", "subnet")}),
+    (("overlays", "one", "made_from"), "docker09", "lab.overlays.one.made_from", set()),
+    (("overlays", "one", "mtu"), 1501, "lab.overlays.one.mtu", {("network", "mtu")}),
+    (("overlays", "one", "gateway"), "10.9.9.9", "lab.overlays.one.gateway", {("overlays", "one", "subnet")}),
+    (("engine", "ttl_s"), 20, "lab.engine.ttl_s", {("engine", "heartbeat_s")}),
+    (("store", "servers"), 5, "lab.store.servers", set()),
+    (("store", "node"), "docker09", "lab.store.node", set()),
+    (("workloads", "a", "node"), "docker09", "lab.workloads.a.node", set()),
+    (("workloads", "c", "overlays"), ["two", "three"], "lab.workloads.c.overlays.three", set()),
+    (("workloads", "d", "share_with"), "zzz", "lab.workloads.d.share_with", set()),
+    (
+        ("workloads", "c", "ports"),
+        [{"container": 80, "node": 2376}],
+        "lab.workloads.c.ports.0.node",
+        {("workloads", "c", "node")},
+    ),
+    (("checks", "k", "target"), "zzz", "lab.checks.k.target", set()),
+    (("checks", "k", "overlay"), "zzz", "lab.checks.k.overlay", set()),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "told_at", "rests_on"), VIOLATIONS, ids=lambda item: str(item)[:40])
+def test_a_wrong_field_silences_no_rule_that_does_not_rest_on_it(
+    path: Path, value: Any, told_at: str, rests_on: set[Path]
+) -> None:
+    raw = copy.deepcopy(LAB)
+    if path == ("engine", "ttl_s"):
+        raw["engine"]["heartbeat_s"] = 20
+    spoiled = replaced(raw, path, value)
+    assert told_at in (refusal(spoiled) or {})
+    for other in leaves(raw):
+        if isinstance(at(raw, other), dict | list) or other == path or other in rests_on or other[: len(path)] == path:
+            continue
+        assert told_at in (refusal(replaced(spoiled, other, 3.5)) or {}), other
+
+
+def test_a_network_with_host_bits_takes_part_as_what_was_meant() -> None:
+    raw = replaced(LAB, ("network", "cidr"), "10.0.0.9/24")
+    assert {"lab.network.cidr", "lab.overlays.one.subnet", "lab.nodes.docker02.address"} <= set(refusal(raw) or {})
+
+
+def test_the_other_overlays_of_a_list_with_one_wrong_name_are_judged() -> None:
+    raw = replaced(LAB, ("workloads", "c", "overlays"), ["two", "not a name", "three"])
+    assert set(refusal(raw) or {}) == {'lab.workloads.c.overlays."not a name"', "lab.workloads.c.overlays.three"}
+
+
+def test_a_collection_that_is_none_makes_no_name_unknown() -> None:
+    assert set(refusal(replaced(LAB, ("nodes",), ["docker01", "docker02"])) or {}) == {"lab.nodes"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("nodes",), {f"docker{n}": {} for n in range(1, 20_001)}),
+        (("overlays",), {f"o{n}": {"made_from": "nowhere", "subnet": "10.0.0.0/24"} for n in range(3000)}),
+        (("workloads",), {f"w{n}": {"node": "nowhere", "overlays": ["one"]} for n in range(5000)}),
+        (("workloads", "a", "overlays"), [f"o{n}" for n in range(5000)]),
+        (("workloads", "a", "command"), ["x"] * 50_000),
+        (("checks",), {f"c{n}": {"kind": "http", "source": "x", "target": "y", "overlay": "z"} for n in range(3000)}),
+        (("engine", "local_pools"), [{"base": "172.30.0.0/16", "size": 24}] * 3000),
+    ],
+    ids=lambda item: ".".join(item) if isinstance(item, tuple) else "",
+)
+def test_huge_counts_are_judged_in_time(path: Path, value: Any) -> None:
+    begun = time.process_time()
+    refusal(replaced(LAB, path, value))
+    assert time.process_time() - begun < 5
