@@ -1,6 +1,8 @@
 # Every target works on a fresh checkout; STACK names the lab.
 
 STACK ?= dev
+# USES=up is enough for a native ground with an image of its own
+USES ?= up embedded
 OVERLAB = .venv/bin/overlab --stack $(STACK)
 SHELL_SCRIPTS = $(shell grep -rlE '^\#!/(usr/)?bin/(env )?(ba)?sh' --exclude-dir=.venv --exclude-dir=.git --exclude-dir='.*_cache' --exclude='*.j2' .)
 
@@ -22,14 +24,14 @@ doctor: bootstrap ## look at every prerequisite
 	@$(OVERLAB) doctor
 
 bootstrap:
-	@scripts/bootstrap up
+	@scripts/bootstrap $(USES)
 
 test: ## all tests, real machines included
-	@scripts/bootstrap up test check
+	@scripts/bootstrap up embedded test check
 	.venv/bin/pytest $(PYTEST_ARGS)
 
 check: ## linters, types and the fast tests
-	@scripts/bootstrap up test check
+	@scripts/bootstrap up embedded test check
 	@$(MAKE) --no-print-directory lint types fast
 
 lint:

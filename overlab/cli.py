@@ -6,7 +6,6 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -107,9 +106,9 @@ def down(
     progress = Progress()
     found = None if force else prepare.revive(lab, progress)
     if found is not None and _opened(name, lab).exists():
-        code = _timed(
-            progress, "destroy", lambda: _opened(name, lab).run(_plain(["destroy", "--yes", "--skip-preview"]))
-        )
+        opened = _opened(name, lab)
+        _unlock(opened, progress)
+        code = _run(opened, ["destroy", "--yes", "--skip-preview"], progress, timings=True)
         if code != 0:
             raise typer.Exit(code)
     if ground:
@@ -254,6 +253,7 @@ def _prepared(stack: str, progress: Progress) -> Stack:
     settings = _settings(stack)
     _ground(settings, progress)
     opened = _opened(stack, settings.name)
+    _unlock(opened, progress)
     code = opened.ensure()
     if code != 0:
         raise GroundError(f"`pulumi stack init {stack}` ended with exit code {code}", "see its output above")
@@ -268,26 +268,27 @@ def _opened(stack: str, lab: str) -> Stack:
     return Stack(stack, paths, prepared)
 
 
+def _unlock(opened: Stack, progress: Progress) -> None:
+    for lock in opened.remove_stale_locks():
+        progress.note(f"removed the lock that a dead pulumi process left: {lock}")
+
+
 def _operate(stack: str, args: list[str], *, timings: bool = False) -> int:
     progress = Progress()
-    opened = _prepared(stack, progress)
-    code = _timed(progress, f"pulumi {args[0]}", lambda: opened.run(_plain(args), events=opened.event_log))
+    return _run(_prepared(stack, progress), args, progress, timings=timings)
+
+
+def _run(opened: Stack, args: list[str], progress: Progress, *, timings: bool) -> int:
+    """Run Pulumi, which draws on the terminal itself, and say where the time went."""
+    words = args if sys.stdout.isatty() else [*args, "--non-interactive"]
+    with progress.paused(), progress.step(f"pulumi {args[0]}"):
+        code = opened.run(words, events=opened.event_log)
     if timings:
         changed = phases.read(opened.event_log)
         if changed:
             _errors.print(phases.table(changed))
         _errors.print(progress.table())
     return code
-
-
-def _timed(progress: Progress, name: str, work: Callable[[], int]) -> int:
-    """Pulumi draws on the terminal itself."""
-    with progress.paused(), progress.step(name):
-        return work()
-
-
-def _plain(args: list[str]) -> list[str]:
-    return args if sys.stdout.isatty() else [*args, "--non-interactive"]
 
 
 def _on_node(stack: str, node: str, cmd: list[str], *, terminal: bool) -> None:

@@ -30,7 +30,7 @@ def examine(stack: str, settings: Settings | SettingsError) -> list[Finding]:
         findings.append(_acceleration(kind))
         findings += _lab(settings)
     else:
-        findings.append(preflight.packages(("up",)))
+        findings.append(preflight.packages(("up", "embedded")))
     findings.append(preflight.cache_space())
     findings += _cache()
     findings += [_optional(preflight.packages(("test",))), _optional(preflight.packages(("check",)))]

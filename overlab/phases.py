@@ -16,7 +16,7 @@ _UNCHANGED = ("same", "read", "refresh")
 
 @dataclass(frozen=True)
 class Span:
-    """A resource or a component's resources: from its first step to its last, in seconds from the update's start."""
+    """A resource, or all of a kind of component: from first step to last, in seconds from the update's start."""
 
     name: str
     begin: int
@@ -37,7 +37,7 @@ def read(log: Path) -> list[Span]:
 
 
 def spans(events: Iterable[dict[str, Any]]) -> list[Span]:
-    """:func:`read` on the log's events (whole seconds; one step a resource counts from its start to its end)."""
+    """:func:`read` on the log's events, which count whole seconds. Components themselves only frame others' time."""
     start: int | None = None
     begun: dict[str, int] = {}
     found = []
@@ -48,7 +48,7 @@ def spans(events: Iterable[dict[str, Any]]) -> list[Span]:
             begun.setdefault(metadata["urn"], now)
         for kind in ("resOutputsEvent", "resOpFailedEvent"):
             metadata = _metadata(event, kind)
-            if metadata and metadata["urn"] in begun and metadata.get("op") not in _UNCHANGED:
+            if metadata and metadata["urn"] in begun and metadata.get("op") not in _UNCHANGED and _is_custom(metadata):
                 found.append(Span(_name(metadata["urn"]), begun.pop(metadata["urn"]) - start, now - start))
     return found
 
@@ -65,7 +65,7 @@ def by_component(resources: Iterable[Span]) -> list[Span]:
 
 def table(resources: list[Span]) -> Table:
     """Components in order, then the slowest resources."""
-    shown = Table(title="what changed, seconds from the start of the update", title_justify="left", box=None)
+    shown = Table(title="changes, in seconds", title_justify="left", box=None)
     for column in ("", "from", "to", "took"):
         shown.add_column(column, justify="left" if not column else "right")
     for span in by_component(resources):
@@ -90,6 +90,11 @@ def _metadata(event: dict[str, Any], kind: str) -> dict[str, Any] | None:
     detail = event.get(kind)
     metadata = detail.get("metadata") if isinstance(detail, dict) else None
     return metadata if isinstance(metadata, dict) and isinstance(metadata.get("urn"), str) else None
+
+
+def _is_custom(metadata: dict[str, Any]) -> bool:
+    state = metadata.get("new") or metadata.get("old") or {}
+    return state.get("custom") is True
 
 
 def _name(urn: str) -> str:

@@ -78,7 +78,6 @@ class Stack:
 
     def ensure(self) -> int:
         """Make the stack in the lab's backend if it is not there; exit code of `pulumi stack init`, 0 if it is."""
-        self.remove_stale_locks()
         if self.exists():
             return 0
         self._drop_foreign_salt()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -11,11 +12,11 @@ from importlib.resources import files
 class DebianPackage:
     name: str
     use: str
-    """``up`` for every lab, ``test`` for the tests, ``check`` for the linters."""
+    """``up`` for every lab, ``embedded`` for one that is made here, ``test`` for the tests, ``check`` for the linters."""
     reason: str
 
 
-def needed(uses: tuple[str, ...] = ("up",)) -> list[DebianPackage]:
+def needed(uses: Sequence[str]) -> list[DebianPackage]:
     """The list, for these uses, in its order."""
     packages = []
     for line in (files("overlab.ground") / "debian-packages.txt").read_text().splitlines():

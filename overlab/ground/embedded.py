@@ -92,7 +92,12 @@ class EmbeddedLibvirt:
         return True
 
     def stop(self) -> None:
-        """End libvirtd and everything else in the namespace, and remove namespace, sockets and libvirt's state."""
+        """End libvirtd and everything else in the namespace, and remove namespace, sockets and libvirt's state.
+
+        A libvirtd of the same name that belongs to another state directory is left alone.
+        """
+        if self.namespace.other_owner() is not None:
+            return
         end(self._daemons())
         self.namespace.remove()
         self._pid_file.unlink(missing_ok=True)

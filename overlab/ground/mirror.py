@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from overlab.ground.errors import GroundError
 from overlab.ground.progress import output
 
 _FORMAT = "$(SITE)\t$(RELEASE)\t$(ORIGIN)\t$(LABEL)"
+_RELEASES = "buster bullseye bookworm trixie forky sid oldoldstable oldstable stable testing unstable".split()
 _TRANSPORT_OPTIONS = ("Acquire::http", "Acquire::https", "Acquire::Retries", "Acquire::ForceIPv4")
 
 
@@ -42,11 +44,12 @@ def parse(listing: str) -> Mirror:
     main = security = None
     for line in listing.splitlines():
         site, release, origin, label = (line.split("\t") + ["", "", ""])[:4]
-        if origin not in ("", "Debian") or label not in ("", "Debian", "Debian-Security"):
+        codename = re.split("[-/]", release)[0]
+        if origin != "Debian" and (origin or codename not in _RELEASES):
             continue
-        if release.endswith(("-security", "/updates")):
+        if label == "Debian-Security" or release.endswith(("-security", "/updates")):
             security = security or site.rstrip("/")
-        elif "-" not in release and "/" not in release:
+        elif release == codename:
             main = main or site.rstrip("/")
     if main is None:
         raise GroundError(
@@ -74,5 +77,7 @@ def archive_keyring() -> Path:
     """Debian's archive keys on this machine."""
     keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
     if not keyring.is_file():
-        raise GroundError(f"{keyring} is missing: packages cannot be verified", "run: apt-get install debian-archive-keyring")
+        raise GroundError(
+            f"{keyring} is missing: packages cannot be verified", "run: apt-get install debian-archive-keyring"
+        )
     return keyring

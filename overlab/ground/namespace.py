@@ -61,6 +61,13 @@ class Namespace:
         claim = self._claimed()
         return inode is not None and claim is not None and claim.owner == self.owner and claim.inode == inode
 
+    def other_owner(self) -> str | None:
+        """Who else provably made it: a lab of the same name with another state directory. None if nobody."""
+        claim = self._claimed()
+        if claim is None or claim.owner == self.owner or claim.inode is None or claim.inode != self.inode():
+            return None
+        return claim.owner
+
     def ensure(self) -> None:
         """Make it if it is not there; take down what a dead run of ours left half-made; refuse a stranger's."""
         if self.ours():
@@ -106,7 +113,8 @@ class Namespace:
                 )
             until(f"the processes in {self.name} to end", self._end_all, _END_LIMIT_S)
             output(["ip", "netns", "delete", self.name])
-        self.claim.unlink(missing_ok=True)
+        if self.other_owner() is None:
+            self.claim.unlink(missing_ok=True)
 
     def _end_all(self) -> None:
         """End what is inside now; something may have been forked meanwhile, so only an empty look is the end."""

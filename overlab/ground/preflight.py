@@ -46,7 +46,7 @@ def findings(settings: Settings, kind: Kind) -> list[Finding]:
     """Everything that is needed on this machine, in the order in which one would mend it."""
     return [
         rights(kind),
-        packages(("up",)),
+        packages(uses(settings, kind)),
         cli(settings.ground.pulumi),
         space(state_root(), _STATE_MIB_PER_NODE * len(settings.nodes), "XDG_STATE_HOME"),
         memory(settings),
@@ -66,10 +66,16 @@ def rights(kind: Kind) -> Finding:
     )
 
 
-def packages(uses: tuple[str, ...]) -> Finding:
-    needed = debian.needed(uses)
+def uses(settings: Settings, kind: Kind) -> tuple[str, ...]:
+    """Parts of the package list: a native ground with an image of its own makes nothing here."""
+    return ("up",) if kind == "native" and settings.ground.image is not None else ("up", "embedded")
+
+
+def packages(parts: tuple[str, ...]) -> Finding:
+    """Whether these parts of the package list are installed."""
+    needed = debian.needed(parts)
     missing = debian.missing(needed)
-    part = f"Debian packages ({', '.join(uses)})"
+    part = f"Debian packages ({', '.join(parts)})"
     if not missing:
         return Finding(part, "ok", f"all {len(needed)} are installed")
     return Finding(

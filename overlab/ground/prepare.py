@@ -55,7 +55,9 @@ def prepare(settings: Settings, progress: Progress) -> Ground:
     preflight.require(settings, kind)
     paths = LabPaths(settings.name)
     with _only_one(paths, progress):
-        _claim(paths)
+        _refuse_other_checkout(paths)
+        paths.state.mkdir(parents=True, exist_ok=True)
+        paths.state.chmod(0o700)
         parts = _make_parts(settings, kind, paths, progress)
         return _record(settings, kind, paths, parts)
 
@@ -63,17 +65,20 @@ def prepare(settings: Settings, progress: Progress) -> Ground:
 def revive(lab: str, progress: Progress) -> Ground | None:
     """The recorded ground of a lab with its daemons running again, whatever its settings say now; None if it has none.
 
-    For commands that must work on a lab whose settings changed or broke: destroy, look around.
+    For commands that must work on a lab whose settings changed or broke: destroy, look around. Raises
+    :class:`GroundError` where the lab lives for another checkout.
     """
     paths = LabPaths(lab)
     ground, prepared = read_record(paths), Prepared.load(paths)
     if ground is None or prepared is None:
         return None
-    if not _alive(paths, ground, prepared):
-        with _only_one(paths, progress):
+    _refuse_other_checkout(paths)
+    with _only_one(paths, progress):
+        if not _alive(paths, ground, prepared):
             EmbeddedLibvirt(paths).ensure(progress)
             if prepared.images is not None:
                 Registry(paths, prepared.images).ensure()
+        _restore_tools(paths, ground, prepared, progress)
     return ground
 
 
@@ -81,13 +86,11 @@ def teardown(lab: str, progress: Progress) -> None:
     """Remove the lab's ground: no process, namespace, mount, socket or directory of it is left. Repeatable."""
     paths = LabPaths(lab)
     with _only_one(paths, progress):
-        prepared = Prepared.load(paths)
-        if prepared is not None and prepared.images is not None:
-            Registry(paths, prepared.images).stop()
-        EmbeddedLibvirt(paths).stop()
-        for directory in (paths.state, paths.run):
-            if directory.exists():
-                shutil.rmtree(directory)
+        if EmbeddedLibvirt(paths).namespace.other_owner() is None:
+            _stop(paths)
+            shutil.rmtree(paths.run, ignore_errors=True)
+        if paths.state.exists():
+            shutil.rmtree(paths.state)
     _lock_file(paths).unlink(missing_ok=True)
     for empty in (paths.state.parent, run_root()):
         with contextlib.suppress(OSError):
@@ -131,12 +134,13 @@ def _make_parts(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, pro
         with progress.step("registry"):
             Registry(paths, contents.result()).ensure()
     mirror = settings.ground.registry_mirror or (_own_mirror(settings) if own_registry else None)
+    accelerated = hypervisor.result().acceleration
     found_plugins = plugins.install(paths, cli.result())
     rungs = {
         "pulumi": f"{cli.result().version}, {cli.result().rung}",
         **{f"plugin {one.plugin.name}": f"{one.plugin.version}, {one.rung}" for one in found_plugins},
         "hypervisor": hypervisor.result().rung,
-        "acceleration": hypervisor.result().acceleration.reason,
+        "acceleration": f"{accelerated.domain_type}: {accelerated.reason}",
         "image": "given by the settings"
         if settings.ground.image
         else f"made from Debian packages ({base.result().source})",
@@ -210,6 +214,22 @@ def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: 
     return ground
 
 
+def _restore_tools(paths: LabPaths, ground: Ground, prepared: Prepared, progress: Progress) -> None:
+    """CLI and plugins again, where the checkout has moved or the cache was emptied since."""
+    if prepared.checkout == checkout() and prepared.cli.exists():
+        return
+    cli = toolchain.ensure(progress)
+    shim.write(paths, cli.path, namespace=paths.namespace if ground.kind == "embedded" else None)
+    plugins.install(paths, cli)
+
+
+def _stop(paths: LabPaths) -> None:
+    prepared = Prepared.load(paths)
+    if prepared is not None and prepared.images is not None:
+        Registry(paths, prepared.images).stop()
+    EmbeddedLibvirt(paths).stop()
+
+
 def _alive(paths: LabPaths, ground: Ground, prepared: Prepared) -> bool:
     if ground.kind == "native":
         return True
@@ -220,7 +240,7 @@ def _alive(paths: LabPaths, ground: Ground, prepared: Prepared) -> bool:
 # -- one lab, one owner ----------------------------------------------------------------------------
 
 
-def _claim(paths: LabPaths) -> None:
+def _refuse_other_checkout(paths: LabPaths) -> None:
     """Refuse a lab that another checkout holds with a living ground; one that is dead is taken over."""
     prepared = Prepared.load(paths)
     if prepared is not None and prepared.checkout != checkout() and prepared.checkout.exists():
@@ -229,10 +249,8 @@ def _claim(paths: LabPaths) -> None:
             raise GroundError(
                 f"the lab {paths.lab} is up from another checkout, {prepared.checkout}",
                 f"give this lab another name (overlab:lab name), or take that one down:"
-                f" cd {prepared.checkout} && make down",
+                f" cd {prepared.checkout} && make down GROUND=1",
             )
-    paths.state.mkdir(parents=True, exist_ok=True)
-    paths.state.chmod(0o700)
 
 
 @contextlib.contextmanager

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from plugins.command.provider import CommandPlugin
-from plugins.runtime import provider
+import logging
+
+from plugins.runtime import light
 
 
 def main() -> None:
     """Serve the plugin until the engine ends it."""
+    light.start()
+    # Its every failed attempt to log in would be a traceback; what matters of it is in our errors.
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+    from plugins.command.provider import CommandPlugin
+    from plugins.runtime import provider
+
     provider.main(CommandPlugin())
 
 

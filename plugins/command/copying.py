@@ -15,8 +15,6 @@ from plugins.runtime.errors import ProviderError
 
 #: SFTP's usual largest write; more is cut by servers.
 _BLOCK: Final = 32 * 1024
-#: Written data without an answer yet.
-_IN_FLIGHT: Final = 64
 
 
 class Copier:
@@ -91,9 +89,15 @@ class Copier:
         try:
             with remote:
                 remote.set_pipelined(True)
-                while block := file.read(_BLOCK):
+                block = file.read(_BLOCK)
+                while block:
                     self._stop.check()
+                    following = file.read(_BLOCK)
+                    if not following:
+                        # The last write waits for the answers to all of them: only they tell of a full disk.
+                        remote.set_pipelined(False)
                     remote.write(block)
+                    block = following
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise ProviderError(f"failed to copy file {what} to remote path {destination}: {_reason(error)}") from error
 

@@ -9,8 +9,9 @@ from plugins.runtime.values import Properties, Secret
 
 MASK = "[secret]"
 
-#: Shorter strings would mask ordinary text all over.
+#: Shorter secrets, and shorter lines of secrets, would mask ordinary text all over.
 SHORTEST = 3
+SHORTEST_LINE = 8
 
 _CREDENTIALS = ("password", "privateKey", "privateKeyPassword")
 
@@ -24,7 +25,9 @@ class Mask:
     def __init__(self, *properties: Properties) -> None:
         found = {text for bag in properties for text in _secrets(bag)}
         lines = {line.strip() for text in found for line in text.splitlines()}
-        self._words = sorted((word for word in found | lines if len(word) >= SHORTEST), key=len, reverse=True)
+        words = {text for text in found if len(text) >= SHORTEST}
+        words |= {line for line in lines if len(line) >= SHORTEST_LINE}
+        self._words = sorted(words, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         for word in self._words:

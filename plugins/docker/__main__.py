@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from plugins.docker.provider import DockerPlugin
-from plugins.runtime import provider
+from plugins.runtime import light
 
 
 def main() -> None:
     """Serve until the engine ends the process."""
+    light.start()
+    from plugins.docker.provider import DockerPlugin
+    from plugins.runtime import provider
+
     provider.main(DockerPlugin())
 
 

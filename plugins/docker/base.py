@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 from docker.errors import DockerException
 
 from plugins.docker.client import Api, Daemon
-from plugins.docker.errors import Failed, framed, layout, text
+from plugins.docker.errors import BROKEN, Failed, framed, layout, text
 from plugins.runtime import bridge
 from plugins.runtime.errors import Cancelled, PartialFailure, ProviderError
 from plugins.runtime.model import Model
@@ -99,7 +99,7 @@ class DockerResource(Resource):
                 return self.change(op, api, id, bare(olds), planned)
         except Cancelled:
             raise
-        except (DockerException, ProviderError) as error:
+        except (*BROKEN, ProviderError) as error:
             reason = f"updating {op.urn}: {layout(text(error))}"
             raise PartialFailure(id, bare(olds), [reason]) from error
 

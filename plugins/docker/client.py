@@ -18,14 +18,13 @@ from docker.utils import version_lt
 from plugins.docker.errors import Unreachable, text
 from plugins.docker.registry import Registries
 from plugins.docker.ssh_transport import Destination, RemoteCommandEnded, SSHAdapter
-from plugins.docker.tls import Material, TLSAdapter
+from plugins.docker.transport import Material, TcpAdapter, UnixAdapter
 from plugins.runtime.errors import Cancelled, ProviderError
 from plugins.runtime.resource import Operation
 
 DEFAULT_LIMIT_S: Final = 20 * 60
 """Time that an operation has where the program states none."""
-PING_LIMIT_S: Final = 60
-_CONNECTIONS: Final = 10
+PING_LIMIT_S: Final = 120
 
 _running: contextvars.ContextVar[Operation | None] = contextvars.ContextVar("running", default=None)
 
@@ -52,22 +51,38 @@ class Api(docker.APIClient):
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._adapter: SSHAdapter | TLSAdapter | None = None
+        self._adapter: SSHAdapter | UnixAdapter | TcpAdapter
+        self._answered = False
+        settings: dict[str, Any] = {"version": DEFAULT_DOCKER_API_VERSION, "timeout": DEFAULT_LIMIT_S}
         if target.is_ssh:
+            super().__init__("ssh://daemon", use_ssh_client=True, **settings)
             self._adapter = SSHAdapter(Destination.parse(target.host), target.ssh_options, DEFAULT_LIMIT_S)
-            super().__init__("ssh://daemon", version=DEFAULT_DOCKER_API_VERSION, use_ssh_client=True)
             self.mount("http+docker://ssh", self._adapter)
+        elif target.host.startswith("unix://"):
+            super().__init__(target.host, **settings)
+            self._adapter = UnixAdapter(target.host, DEFAULT_LIMIT_S)
+            self.mount("http+docker://", self._adapter)
         else:
-            super().__init__(_base_url(target), version=DEFAULT_DOCKER_API_VERSION, timeout=DEFAULT_LIMIT_S)
-            if target.tls is not None:
-                self._adapter = TLSAdapter(target.tls, _CONNECTIONS)
-                self.mount("https://", self._adapter)
+            super().__init__(_base_url(target), **settings)
+            self._adapter = TcpAdapter(target.tls)
+            self.mount("http://", self._adapter)
+            self.mount("https://", self._adapter)
 
     @property
     def registries(self) -> Registries:
         return self._target.registries
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        try:
+            return self._requested(str(method), str(url), *args, **kwargs)
+        except Unreachable:
+            # A kept connection may have died with the daemon's last restart; asking again harms nobody.
+            if not self._answered or str(method).upper() not in ("GET", "HEAD"):
+                raise
+            self._answered = False
+            return self._requested(str(method), str(url), *args, **kwargs)
+
+    def _requested(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
         operation = _running.get()
         limit = DEFAULT_LIMIT_S if operation is None else operation.remaining(DEFAULT_LIMIT_S)
         if operation is not None:
@@ -76,11 +91,13 @@ class Api(docker.APIClient):
                 raise Cancelled(f"the time limit of {operation.timeout_s or DEFAULT_LIMIT_S:g} s has passed")
         kwargs["timeout"] = min(limit, kwargs["timeout"]) if kwargs.get("timeout") else limit
         try:
-            return super().request(method, url, *args, **kwargs)
+            response = super().request(method, url, *args, **kwargs)
         except (requests.RequestException, OSError) as error:
             if operation is not None:
                 operation.check_cancelled()
-            raise Unreachable(self._explain(str(method), str(url), error, kwargs["timeout"])) from error
+            raise Unreachable(self._explain(method, url, error, kwargs["timeout"])) from error
+        self._answered = True
+        return response
 
     def call(self, method: str, path: str, *, versioned: bool = True, **kwargs: Any) -> requests.Response:
         """A request that Docker's client has no method for; raises APIError like its methods do."""
@@ -114,9 +131,8 @@ class Api(docker.APIClient):
             return self.call("GET", "/_ping", versioned=False, timeout=PING_LIMIT_S)
 
     def abandon(self) -> None:
-        """Break what waits for an answer over ssh; other waits end with the operation's time limit."""
-        if isinstance(self._adapter, SSHAdapter):
-            self._adapter.abandon()
+        """Break every request that waits for an answer."""
+        self._adapter.abandon()
 
     def _explain(self, method: str, url: str, error: BaseException, limit: float) -> str:
         if isinstance(error, requests.Timeout):
@@ -176,13 +192,11 @@ class Daemon:
 
 
 def _base_url(target: Target) -> str:
-    if target.tls is not None:
-        return target.host.replace("tcp://", "https://", 1)
-    if target.host.startswith(("unix://", "tcp://", "http://", "https://")):
-        return target.host
-    raise ProviderError(
-        f'host "{target.host}" is not understood; give unix://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]'
-    )
+    if not target.host.startswith("tcp://"):
+        raise ProviderError(
+            f'host "{target.host}" is not understood; give unix://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]'
+        )
+    return target.host.replace("tcp://", "http://" if target.tls is None else "https://", 1)
 
 
 def _path(url: str) -> str:

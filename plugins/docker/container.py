@@ -13,8 +13,9 @@ from plugins.docker.client import DEFAULT_LIMIT_S, Api
 from plugins.docker.container_inputs import OUTPUTS, ContainerInputs, NetworkAttachment
 from plugins.docker.container_read import observed
 from plugins.docker.container_spec import create_body, limits, uploads_tar
-from plugins.docker.errors import Failed, missing, says, told
+from plugins.docker.errors import BROKEN, Failed, missing, says, told
 from plugins.runtime.errors import ProviderError
+from plugins.runtime.model import shapes
 from plugins.runtime.resource import Difference, Operation
 from plugins.runtime.values import Properties
 
@@ -49,7 +50,7 @@ class Container(DockerResource):
                     _wait_healthy(op, api, id_, spec.wait_timeout or 60)
             logs = _attached(op, api, id_, spec) if spec.attach else {}
             live = self.observe(op, api, id_, inputs)
-        except (DockerException, ProviderError) as error:
+        except (*BROKEN, ProviderError) as error:
             raise Unfinished(id_, error) from error
         if live is None:
             raise ProviderError(f"expected non-nil error with nil state during Create of {op.urn}")
@@ -65,7 +66,8 @@ class Container(DockerResource):
             with told("Unable to start container"):
                 api.start(id)
         if any((olds.get(key) or None) != (news.get(key) or None) for key in _UPDATABLE):
-            spec = ContainerInputs.parse({k: v for k, v in news.items() if k not in (*OUTPUTS, "id")})
+            # The state may come from the official plugin and hold more than this one knows.
+            spec = ContainerInputs.parse({key: news[key] for key in shapes(ContainerInputs) if key in news})
             with told("Unable to update a container"):
                 api.call("POST", f"/containers/{id}/update", json=limits(spec))
         return news
@@ -167,6 +169,9 @@ def _attached(op: Operation, api: Api, id: str, spec: ContainerInputs) -> Proper
         if op.remaining(DEFAULT_LIMIT_S) == 0:
             limit = op.timeout_s or DEFAULT_LIMIT_S
             raise Failed(f"Unable to wait container end of execution: it still runs after {limit:g} s")
+    if spec.rm:
+        _wait_gone(op, api, id)
+        return {}
     if not spec.logs or inspect is None:
         return {}
     with told("unable to read container logs"):

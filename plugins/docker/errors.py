@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import requests
+import urllib3.exceptions
 from docker.errors import APIError, DockerException
 
 from plugins.runtime.errors import Cancelled, ProviderError
+
+BROKEN = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError)
+"""What Docker's client raises: the daemon's refusals, and answers that break off."""
 
 
 class Unreachable(ProviderError):
@@ -43,7 +48,7 @@ def told(what: str) -> Iterator[None]:
         yield
     except Cancelled:
         raise
-    except (DockerException, Failed, Unreachable) as error:
+    except (*BROKEN, Failed, Unreachable) as error:
         raise Failed(f"{what}: {text(error)}") from error
 
 
@@ -59,5 +64,5 @@ def framed(prefix: str = "") -> Iterator[None]:
         yield
     except Cancelled:
         raise
-    except (DockerException, ProviderError) as error:
+    except (*BROKEN, ProviderError) as error:
         raise ProviderError(f"{prefix}{layout(text(error))}") from error

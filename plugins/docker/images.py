@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from docker.errors import DockerException
 
 from plugins.docker.client import Api
-from plugins.docker.errors import Failed, missing, told
+from plugins.docker.errors import BROKEN, Failed, missing, told
 from plugins.runtime.resource import Operation
 
 
 def find(api: Api, name: str) -> dict[str, Any] | None:
     """The inspected image, None when the daemon does not have it."""
     try:
-        image: dict[str, Any] = api.call("GET", f"/images/{name}/json").json()
+        image: dict[str, Any] = api.call("GET", f"/images/{quote(name, safe='/:@')}/json").json()
     except DockerException as error:
         if missing(error):
             return None
@@ -27,15 +29,25 @@ def pull(op: Operation, api: Api, name: str, platform: str | None = None) -> dic
     op.log("info", f"pulling {name}", True)
     reported = ""
     with told(f"unable to pull image {name}: error pulling image {name}"):
-        for line in api.pull(
-            name, stream=True, decode=True, auth_config=api.registries.for_image(name), platform=platform or None
-        ):
+        try:
+            for line in _progress(api, name, platform):
+                op.check_cancelled()
+                reported = line.get("error", reported)
+        except BROKEN:
             op.check_cancelled()
-            reported = line.get("error", reported)
+            raise
     image = find(api, name)
     if image is None:
         raise Failed(f"unable to find or pull image {name}" + (f": {reported}" if reported else ""))
     return image
+
+
+def _progress(api: Api, name: str, platform: str | None) -> Iterator[dict[str, Any]]:
+    credentials = api.registries.for_image(name)
+    lines: Iterator[dict[str, Any]] = api.pull(
+        name, stream=True, decode=True, auth_config=credentials, platform=platform or None
+    )
+    return lines
 
 
 def repo_digest(name: str, digests: list[str]) -> str:

@@ -9,8 +9,9 @@ from docker.types import IPAMConfig, IPAMPool
 
 from plugins.docker.base import NAME_LIMIT, DockerResource, Unfinished, retried
 from plugins.docker.client import Api
-from plugins.docker.errors import missing, told
+from plugins.docker.errors import BROKEN, missing, told
 from plugins.docker.labels import Label, as_list, as_mapping
+from plugins.runtime.errors import ProviderError
 from plugins.runtime.model import Model, Prop
 from plugins.runtime.resource import Operation
 from plugins.runtime.values import Properties
@@ -74,7 +75,7 @@ class Network(DockerResource):
             )
         try:
             live = self.observe(op, api, id_, inputs)
-        except DockerException as error:
+        except (*BROKEN, ProviderError) as error:
             raise Unfinished(id_, error) from error
         return id_, {} if live is None else live[1]
 

@@ -15,7 +15,7 @@ from plugins.docker.functions import GetLogs, GetNetwork, GetRemoteImage
 from plugins.docker.image import RemoteImage
 from plugins.docker.network import Network
 from plugins.docker.registry import Registries, RegistryAuth
-from plugins.docker.tls import Material
+from plugins.docker.transport import Material
 from plugins.docker.volume import Volume
 from plugins.runtime.errors import CheckFailure, ProviderError
 from plugins.runtime.model import Model

@@ -6,14 +6,11 @@ One child process a connection, as Docker's own command line does it. Connection
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import shlex
 import socket
 import subprocess
 import tempfile
-import threading
-import weakref
 from dataclasses import dataclass
 from typing import IO, Any, Final
 from urllib.parse import urlsplit
@@ -21,6 +18,7 @@ from urllib.parse import urlsplit
 import urllib3.connectionpool
 from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAdapter
 
+from plugins.docker.transport import Abandonable
 from plugins.runtime.errors import ProviderError
 
 MAX_CONNECTIONS: Final = 4
@@ -117,16 +115,18 @@ class _Connection(SSHConnection):
         super().close()
         # While an answer fails, http.client closes first: the child's last words are still wanted then.
         if not self._answering:
-            self.abandon()
+            self._bury()
 
-    def abandon(self) -> None:
-        """End the child and whatever waits for its answer."""
-        if self.sock is not None:
-            with contextlib.suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RDWR)
-        process, self._process = self._process, None
+    def kill(self) -> None:
+        """End the child, from any thread: whoever waits for its answer gets an error."""
+        process = self._process
         if process is not None:
             process.terminate()
+
+    def _bury(self) -> None:
+        self.kill()
+        process, self._process = self._process, None
+        if process is not None:
             try:
                 process.wait(_END_LIMIT_S)
             except subprocess.TimeoutExpired:
@@ -154,31 +154,29 @@ class _Connection(SSHConnection):
         )
 
 
-class _Pool(SSHConnectionPool):
-    """At most ``MAX_CONNECTIONS`` connections; callers wait for a free one."""
+class _SSHPool(SSHConnectionPool):
+    """Docker's pool with our connections, and with urllib3's test for dropped ones, which a real socket allows."""
 
     def __init__(self, argv: list[str], timeout: int) -> None:
         super().__init__(timeout=timeout, maxsize=MAX_CONNECTIONS, host="")
-        self.block = True
         self._argv, self._timeout = argv, timeout
-        self._made: weakref.WeakSet[_Connection] = weakref.WeakSet()
-        self._guard = threading.Lock()
 
     def _new_conn(self) -> Any:
-        connection = _Connection(self._argv, self._timeout)
-        with self._guard:
-            self._made.add(connection)
-        return connection
+        return _Connection(self._argv, self._timeout)
 
     def _get_conn(self, timeout: float | None = None) -> Any:
-        # Docker's class skips urllib3's test for dropped connections; here the socket is a real one and it works.
         return urllib3.connectionpool.HTTPConnectionPool._get_conn(self, timeout)
 
-    def abandon(self) -> None:
-        with self._guard:
-            made = list(self._made)
-        for connection in made:
-            connection.abandon()
+
+class _Pool(Abandonable, _SSHPool):
+    """At most ``MAX_CONNECTIONS`` connections; callers wait for a free one."""
+
+    def __init__(self, argv: list[str], timeout: int) -> None:
+        super().__init__(argv, timeout)
+        self.block = True
+
+    def break_off(self, connection: _Connection) -> None:
+        connection.kill()
 
 
 class SSHAdapter(SSHHTTPAdapter):
@@ -188,11 +186,10 @@ class SSHAdapter(SSHHTTPAdapter):
         super().__init__(f"ssh://{destination.host}", timeout, max_pool_size=MAX_CONNECTIONS, shell_out=True)
         self._pool = _Pool(destination.argv(ssh_options), timeout)
 
-    def get_connection(self, url: Any, proxies: Any = None) -> _Pool:
+    def get_connection(self, url: Any, proxies: Any = None) -> Any:
         return self._pool
 
     def abandon(self) -> None:
-        """Break every connection; requests that wait for an answer fail at once."""
         self._pool.abandon()
 
     def close(self) -> None:

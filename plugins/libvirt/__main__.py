@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from plugins.libvirt.provider import LibvirtPlugin
-from plugins.runtime import provider
+from plugins.runtime import light
 
 
 def main() -> None:
     """Serve until the engine ends the process."""
+    light.start()
+    from plugins.libvirt.provider import LibvirtPlugin
+    from plugins.runtime import provider
+
     provider.main(LibvirtPlugin())
 
 

@@ -56,6 +56,7 @@ class LibvirtResource(Resource):
     def create(self, op: Operation, inputs: Properties) -> tuple[str, Properties]:
         host = cast(Hypervisor, op.provider)
         known = plain(inputs)
+        self._require_valid(known)
         with passed_on():
             id_ = self.make(op, host, unwrap(known))
         try:
@@ -83,12 +84,19 @@ class LibvirtResource(Resource):
 
     def update(self, op: Operation, id: str, olds: Properties, old_inputs: Properties, news: Properties) -> Properties:
         before, after = plain(olds), plain(news)
+        self._require_valid(after)
         try:
             with passed_on():
                 self.change(op, op.provider, id, unwrap(before), unwrap(after))
         except ProviderError as error:
             raise PartialFailure(id, before, [str(error)]) from error
         return _known_part(planned(self.model, before, after))
+
+    def _require_valid(self, inputs: Properties) -> None:
+        """Values that were unknown when the inputs were checked are judged here."""
+        failures = self.model.failures(inputs, self.token)
+        if failures:
+            raise ProviderError("; ".join(f"{failure.property}: {failure.reason}".lstrip(": ") for failure in failures))
 
     def delete(self, op: Operation, id: str, outputs: Properties, inputs: Properties) -> None:
         with passed_on():
@@ -151,3 +159,8 @@ def plain(properties: Properties) -> Properties:
         return node
 
     return cast(Properties, walk(properties, clean))
+
+
+def known_texts(value: Any) -> list[str]:
+    """The texts in a list of which items, or the whole, may be unknown."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

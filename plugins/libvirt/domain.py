@@ -175,9 +175,7 @@ def _undefine(domain: Any, *, quiet: bool = True) -> None:
             raise
 
 
-def _nics(
-    inputs: Properties, networks: list[Any | None], macs: list[str]
-) -> list[tuple[Properties, Any | None, str]]:
+def _nics(inputs: Properties, networks: list[Any | None], macs: list[str]) -> list[tuple[Properties, Any | None, str]]:
     return list(zip(inputs.get("networkInterfaces") or [], networks, macs, strict=True))
 
 

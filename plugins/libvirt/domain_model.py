@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from plugins.libvirt.base import NAME_LIMIT
+from plugins.libvirt.base import NAME_LIMIT, known_texts
 from plugins.runtime.model import Model, Prop
 
 
@@ -50,7 +50,7 @@ class DomainInterface(Model):
     @field_validator("addresses", mode="after")
     @classmethod
     def _parsable(cls, value: Any) -> Any:
-        for item in value if isinstance(value, list) else []:
+        for item in known_texts(value):
             try:
                 ipaddress.ip_address(item)
             except ValueError as error:
@@ -121,7 +121,7 @@ class DomainInputs(Model):
     @classmethod
     def _one_word(cls, value: Any) -> Any:
         for words in value if isinstance(value, list) else []:
-            for key in words:
+            for key in words if isinstance(words, dict) else ():
                 if not key or any(character.isspace() for character in key):
                     raise ValueError(f"'{key}' is no kernel argument; words without '=' go under the key '_'")
         return value

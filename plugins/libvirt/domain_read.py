@@ -10,7 +10,7 @@ import libvirt
 from plugins.libvirt.capabilities import Capabilities
 from plugins.libvirt.connection import Hypervisor
 from plugins.libvirt.domain_xml import CLOUDINIT_SERIAL
-from plugins.libvirt.errors import gone, message
+from plugins.libvirt.errors import OPERATION_INVALID, gone, message
 from plugins.libvirt.interfaces import dhcp_hostname, held_addresses, networks_by_name
 from plugins.libvirt.storage import activate
 from plugins.libvirt.xmltree import Element, attribute, parse, text_of
@@ -34,7 +34,7 @@ def domain_properties(host: Hypervisor, domain: Any, known: Properties) -> Prope
         "arch": arch,
         "machine": capabilities.alias(arch, attribute(root, "os/type", "machine")),
         "emulator": text_of(root, "devices/emulator"),
-        "cpu": {"mode": attribute(root, "cpu", "mode")},
+        "cpu": {"mode": _cpu_mode(domain)},
         "autostart": bool(domain.autostart()),
         "running": running,
     }
@@ -48,6 +48,11 @@ def domain_properties(host: Hypervisor, domain: Any, known: Properties) -> Prope
         "networkInterfaces": _interfaces(host, domain, root, known, running),
     }
     return live | {key: value for key, value in optional.items() if value or known.get(key)}
+
+
+def _cpu_mode(domain: Any) -> str:
+    """As it was defined: in a running machine ``host-model`` shows as the model that it came to."""
+    return attribute(parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)), "cpu", "mode")
 
 
 def _cmdlines(line: str, known: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -127,9 +132,7 @@ def _filesystem(item: Element) -> Properties:
     }
 
 
-def _interfaces(
-    host: Hypervisor, domain: Any, root: Element, known: Properties, running: bool
-) -> list[Properties]:
+def _interfaces(host: Hypervisor, domain: Any, root: Element, known: Properties, running: bool) -> list[Properties]:
     items = root.findall("devices/interface")
     networks = networks_by_name(host, (attribute(item, "source", "network") for item in items))
     held = _held(domain, bool(known.get("qemuAgent"))) if running and items else {}
@@ -144,15 +147,14 @@ def _held(domain: Any, agent: bool) -> dict[str, list[str]]:
     try:
         return held_addresses(domain, agent)
     except libvirt.libvirtError as error:
-        # A guest whose agent has not come up, or that stopped meanwhile, holds no address that anybody could tell.
-        if agent or not domain.isActive():
+        # A guest whose agent has not come up, whose network is down or that stopped meanwhile, holds no address that
+        # anybody could tell.
+        if agent or gone(error) or error.get_error_code() == OPERATION_INVALID or not domain.isActive():
             return {}
         raise ProviderError(f"error retrieving interface addresses: {message(error)}") from error
 
 
-def _interface(
-    item: Element, before: Properties, networks: dict[str, Any], held: dict[str, list[str]]
-) -> Properties:
+def _interface(item: Element, before: Properties, networks: dict[str, Any], held: dict[str, list[str]]) -> Properties:
     mac = attribute(item, "mac", "address").upper()
     found: Properties = {"mac": mac, "hostname": before.get("hostname", "")}
     name = attribute(item, "source", "network")

@@ -84,9 +84,7 @@ def _add_os(root: Element, inputs: Properties, arch: str, machine: str) -> None:
 
 def command_line(cmdlines: list[dict[str, str]]) -> str:
     """All words, sorted; those under the key ``_`` have no ``=``."""
-    words = [
-        value if key == "_" else f"{key}={value}" for cmdline in cmdlines for key, value in cmdline.items()
-    ]
+    words = [value if key == "_" else f"{key}={value}" for cmdline in cmdlines for key, value in cmdline.items()]
     return " ".join(sorted(words))
 
 

@@ -9,7 +9,7 @@ import libvirt
 from pydantic import field_validator
 
 from plugins.libvirt.addresses import parse_cidr, same_networks
-from plugins.libvirt.base import NAME_LIMIT, LibvirtResource
+from plugins.libvirt.base import NAME_LIMIT, LibvirtResource, known_texts
 from plugins.libvirt.connection import Hypervisor
 from plugins.libvirt.errors import gone, message, told
 from plugins.libvirt.network_xml import ROUTED_MODES, dns_host, network_properties, network_xml
@@ -102,7 +102,7 @@ class NetworkInputs(Model):
     @field_validator("addresses", mode="after")
     @classmethod
     def _networks(cls, value: Any) -> Any:
-        for item in value if isinstance(value, list) else []:
+        for item in known_texts(value):
             try:
                 parse_cidr(item)
             except ProviderError as error:

@@ -58,12 +58,12 @@ class PoolInputs(Model):
     @classmethod
     def _supported(cls, value: Any) -> Any:
         if isinstance(value, str) and value not in ("dir", "logical"):
-            raise ValueError(f"only storage pools of type \"dir\" and \"logical\" are supported, not '{value}'")
+            raise ValueError(f'only storage pools of type "dir" and "logical" are supported, not \'{value}\'')
         return value
 
     @model_validator(mode="after")
     def _one_path(self) -> PoolInputs:
-        if self.path is not None and self.target is not None and self.target.path is not None:
+        if self.path is not None and isinstance(self.target, PoolTarget) and self.target.path is not None:
             raise ValueError("'path' conflicts with 'target.path'; keep 'target.path'")
         return self
 
@@ -202,7 +202,7 @@ def _definition(inputs: Properties, uuid: str) -> str:
             add(made, "name", source["name"])
     path = (inputs.get("target") or {}).get("path") or inputs.get("path")
     if not path and inputs["type"] == "dir":
-        raise ProviderError("\"target.path\" attribute is required for storage pools of type \"dir\"")
+        raise ProviderError('"target.path" attribute is required for storage pools of type "dir"')
     if path:
         add(add(root, "target"), "path", path)
     return written(root, (inputs.get("xml") or {}).get("xslt"))

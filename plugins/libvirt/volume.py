@@ -54,15 +54,15 @@ class VolumeInputs(Model):
 
     @model_validator(mode="after")
     def _one_origin(self) -> VolumeInputs:
-        if self.source is not None:
+        if isinstance(self.source, str):
             for name, value in (
                 ("size", self.size),
                 ("baseVolumeId", self.base_volume_id),
                 ("baseVolumeName", self.base_volume_name),
             ):
-                if value is not None:
+                if isinstance(value, str | int):
                     raise ValueError(f"'{name}' can't be specified when also 'source' is given")
-        if self.base_volume_id is not None and self.base_volume_name is not None:
+        if isinstance(self.base_volume_id, str) and isinstance(self.base_volume_name, str):
             raise ValueError("'baseVolumeName' can't be specified when also 'baseVolumeId' is given")
         return self
 

@@ -32,7 +32,7 @@ def _with_defaults(
 ) -> Properties:
     filled = {key: value for key, value in news.items() if key != DEFAULTS and value is not None}
     defaults: list[str] = []
-    old_defaults = olds.get(DEFAULTS) or []
+    old_defaults = _filled_in(olds)
     for name, shape in shapes(model).items():
         if name in filled:
             filled[name] = _nested_defaults(shape, filled[name], autoname)
@@ -43,6 +43,12 @@ def _with_defaults(
             filled[name] = shape.prop.default
             defaults.append(name)
     return filled | {DEFAULTS: sorted(defaults)}
+
+
+def _filled_in(inputs: Mapping[str, Any]) -> list[str]:
+    """Names of the properties that check filled in."""
+    names = inputs.get(DEFAULTS)
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _nested_defaults(shape: Shape, value: Any, autoname: Callable[[int], str]) -> Any:
@@ -59,7 +65,7 @@ def diff(model: type[Model], olds: Properties, news: Properties) -> Difference:
     """Changes from the old outputs to the new inputs; ``news`` must come from :func:`check`."""
     difference = Difference()
     _compare_object(model, unwrap(olds), unwrap(news), (), difference)
-    named_by_user = "name" not in (news.get(DEFAULTS) or [])
+    named_by_user = "name" not in _filled_in(news)
     difference.delete_before_replace = bool(difference.replaces) and "name" in news and named_by_user
     return difference
 
@@ -158,7 +164,12 @@ def _note(found: Difference, path: tuple[int | str, ...], kind: Kind, replace: b
 
 
 def _suppressed(prop: Prop, old: Any, new: Any) -> bool:
-    return prop.same is not None and not has_unknown(new) and prop.same(old, new)
+    if prop.same is None or has_unknown(new):
+        return False
+    try:
+        return prop.same(old, new)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return False  # the state holds a value of another shape
 
 
 def zero(value: Any) -> bool:
@@ -222,7 +233,7 @@ def refreshed_inputs(model: type[Model], inputs: Properties, outputs: Properties
     if not inputs:
         return _imported(model, outputs)
     result: Properties = {}
-    defaults = set(inputs.get(DEFAULTS) or [])
+    defaults = set(_filled_in(inputs))
     for key, old in inputs.items():
         if key == DEFAULTS or key not in outputs:
             continue

@@ -56,4 +56,9 @@ def _same(old: Any, new: Any) -> bool:
         found: dict[str, Kind] = {}
         _value(old.value, new.value, ("secret",), found)
         return not found
-    return type(old) is type(new) and bool(old == new)
+    return _type(old) is _type(new) and bool(old == new)
+
+
+def _type(value: Any) -> type:
+    """The value's type on the wire, which has one kind of number (and where a boolean is none)."""
+    return float if type(value) is int else type(value)

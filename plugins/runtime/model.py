@@ -54,7 +54,12 @@ class Model(BaseModel):
     """Base of every input model: strict types, unknown properties refused, unknown *values* accepted anywhere."""
 
     model_config = ConfigDict(
-        strict=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, arbitrary_types_allowed=True
+        strict=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,  # it may be a secret
     )
 
     @field_validator("*", mode="wrap")
@@ -103,10 +108,11 @@ def _known_items(items: list[Any], handler: ValidatorFunctionWrapHandler) -> Any
 
 
 def _moved(error: Any, places: list[int]) -> Any:
-    location = tuple(error["loc"])
-    if location and isinstance(location[0], int):
-        location = (places[location[0]], *location[1:])
-    return {"type": error["type"], "loc": location, "input": error["input"], "ctx": error.get("ctx", {})}
+    location = list(error["loc"])
+    index = next((position for position, part in enumerate(location) if isinstance(part, int)), None)
+    if index is not None:  # behind the name of a union's member, if there is one
+        location[index] = places[location[index]]
+    return {"type": error["type"], "loc": tuple(location), "input": error["input"], "ctx": error.get("ctx", {})}
 
 
 def _presentable(properties: Properties) -> Properties:

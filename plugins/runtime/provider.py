@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -16,17 +14,15 @@ import grpc
 from google.protobuf import any_pb2, empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
+from plugins.runtime.answers import autoname, check_response, diff_response, failures, keep_secrets, transportable
 from plugins.runtime.engine_log import EngineLog
-from plugins.runtime.errors import CheckFailure, PartialFailure, ProviderError
-from plugins.runtime.resource import Difference, Function, Operation, Plugin, Resource
+from plugins.runtime.errors import PartialFailure, ProviderError
+from plugins.runtime.resource import Function, Operation, Plugin, Resource
 from plugins.runtime.serving import engine_address, serve
-from plugins.runtime.values import Properties, Secret, Value, decode, encode, has_secret, unwrap
+from plugins.runtime.values import Properties, decode, encode, unwrap
 
 WORKERS = 128
 """More than the engine's parallelism, so that Cancel never waits behind long operations."""
-
-MAX_ERROR_CHARS = 256 * 1024
-"""An error travels in a gRPC trailer, of which the engine takes 16 MB, percent-encoded."""
 
 
 def main(plugin: Plugin) -> None:
@@ -63,7 +59,7 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
     def CheckConfig(self, request: Any, context: Any) -> Any:
         with self._errors(context):
             checked = self._plugin.check_config(decode(request.olds), decode(request.news))
-            return _check_response(checked.inputs, checked.failures)
+            return check_response(checked.inputs, checked.failures)
 
     def DiffConfig(self, request: Any, context: Any) -> Any:
         with self._errors(context):
@@ -100,8 +96,8 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
         with self._errors(context):
             resource = self._resource(request)
             operation = self._operation(request, preview=True)
-            checked = resource.check(operation, decode(request.olds), decode(request.news), _autoname(request))
-            return _check_response(checked.inputs, checked.failures)
+            checked = resource.check(operation, decode(request.olds), decode(request.news), autoname(request))
+            return check_response(checked.inputs, checked.failures)
 
     def Diff(self, request: Any, context: Any) -> Any:
         with self._errors(context):
@@ -112,7 +108,7 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
                 decode(request.old_inputs),
                 decode(request.news),
             )
-            return _diff_response(difference)
+            return diff_response(difference)
 
     def Create(self, request: Any, context: Any) -> Any:
         with self._errors(context):
@@ -121,10 +117,10 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
             operation = self._operation(request, preview=request.preview)
             if request.preview:
                 outputs = resource.preview_create(operation, inputs)
-                return provider_pb2.CreateResponse(properties=encode(_keep_secrets(inputs, outputs)))
+                return provider_pb2.CreateResponse(properties=encode(keep_secrets(inputs, outputs)))
             with self._partial(context, inputs):
                 id_, outputs = resource.create(operation, inputs)
-            return provider_pb2.CreateResponse(id=id_, properties=encode(_keep_secrets(inputs, outputs)))
+            return provider_pb2.CreateResponse(id=id_, properties=encode(keep_secrets(inputs, outputs)))
 
     def Read(self, request: Any, context: Any) -> Any:
         with self._errors(context):
@@ -136,8 +132,8 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
                 return provider_pb2.ReadResponse()
             return provider_pb2.ReadResponse(
                 id=live.id,
-                properties=encode(_keep_secrets(inputs, live.outputs)),
-                inputs=encode(_keep_secrets(inputs, live.inputs)),
+                properties=encode(keep_secrets(inputs, live.outputs)),
+                inputs=encode(keep_secrets(inputs, live.inputs)),
             )
 
     def Update(self, request: Any, context: Any) -> Any:
@@ -150,7 +146,7 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
             else:
                 with self._partial(context, news):
                     outputs = resource.update(operation, request.id, olds, old_inputs, news)
-            return provider_pb2.UpdateResponse(properties=encode(_keep_secrets(news, outputs)))
+            return provider_pb2.UpdateResponse(properties=encode(keep_secrets(news, outputs)))
 
     def Delete(self, request: Any, context: Any) -> Any:
         with self._errors(context):
@@ -168,9 +164,9 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
             if function is None:
                 raise ProviderError(self._unsupported("function", request.tok, self._functions))
             args = decode(request.args)
-            failures = function.check(args)
-            if failures:
-                return provider_pb2.InvokeResponse(failures=_failures(failures))
+            refused = function.check(args)
+            if refused:
+                return provider_pb2.InvokeResponse(failures=failures(refused))
             result = function.call(self._operation(request, preview=request.preview, urn=""), args)
             response = provider_pb2.InvokeResponse()
             getattr(response, "return").CopyFrom(encode(result))  # `return` is a keyword
@@ -227,89 +223,17 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
             detail.Pack(
                 provider_pb2.ErrorResourceInitFailed(
                     id=failure.id,
-                    properties=encode(_keep_secrets(inputs, failure.outputs)),
-                    reasons=failure.reasons,
+                    properties=encode(keep_secrets(inputs, failure.outputs)),
+                    reasons=[transportable(reason) for reason in failure.reasons],
                     inputs=encode(inputs),
                 )
             )
-            status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(failure), details=[detail])
+            text = transportable(str(failure))
+            status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=text, details=[detail])
             context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-            _abort(context, str(failure))
+            _abort(context, text)
 
 
 def _abort(context: Any, text: str) -> NoReturn:
-    context.abort(grpc.StatusCode.UNKNOWN, _transportable(text))
+    context.abort(grpc.StatusCode.UNKNOWN, transportable(text))
     raise AssertionError("abort returned")
-
-
-def _transportable(text: str) -> str:
-    """The text as it fits into the trailer of a gRPC answer: valid UTF-8, a long one without its middle."""
-    left_out = len(text) - MAX_ERROR_CHARS
-    if left_out > 0:
-        half = MAX_ERROR_CHARS // 2
-        text = f"{text[:half]}\n... [{left_out} characters left out] ...\n{text[-half:]}"
-    return text.encode("utf-8", "replace").decode()
-
-
-def _keep_secrets(inputs: Properties, outputs: Properties) -> Properties:
-    """Outputs in which whatever was secret among the inputs is secret again."""
-    return {key: _marked(inputs.get(key), value) for key, value in outputs.items()}
-
-
-def _marked(model: Value, value: Value) -> Value:
-    """``value`` with the secrets of ``model``: at the same places in objects, as a whole where they cannot be told."""
-    if isinstance(value, Secret) or not has_secret(model):
-        return value
-    if isinstance(model, dict) and isinstance(value, dict):
-        return {key: _marked(model.get(key), item) for key, item in value.items()}
-    if isinstance(model, list) and isinstance(value, list) and len(model) == len(value):
-        return [_marked(before, item) for before, item in zip(model, value, strict=True)]
-    return Secret(unwrap(value))
-
-
-def _autoname(request: Any) -> Callable[[int], str]:
-    def name(limit: int) -> str:
-        options = request.autonaming if request.HasField("autonaming") else None
-        if options is not None and options.mode == options.ENFORCE:
-            return str(options.proposed_name)
-        if options is not None and options.mode == options.DISABLE:
-            raise ProviderError(f"{request.urn}: autonaming is disabled and no name was given")
-        if options is not None and options.proposed_name:
-            return str(options.proposed_name)
-        base = request.name or request.urn.rsplit("::", 1)[-1]
-        suffix = hashlib.sha256(request.randomSeed + base.encode()).hexdigest()[:7]
-        return f"{base[: limit - 8]}-{suffix}"
-
-    return name
-
-
-def _failures(failures: list[CheckFailure]) -> list[Any]:
-    return [provider_pb2.CheckFailure(property=failure.property, reason=failure.reason) for failure in failures]
-
-
-def _check_response(inputs: Properties, failures: list[CheckFailure]) -> Any:
-    return provider_pb2.CheckResponse(inputs=encode(inputs), failures=_failures(failures))
-
-
-def _diff_response(difference: Difference) -> Any:
-    response = provider_pb2.DiffResponse
-    detailed = {
-        path: provider_pb2.PropertyDiff(kind=provider_pb2.PropertyDiff.Kind.Value(kind.value))
-        for path, kind in difference.paths.items()
-    }
-    return response(
-        changes=response.DIFF_SOME if detailed else response.DIFF_NONE,
-        detailedDiff=detailed,
-        hasDetailedDiff=True,
-        diffs=sorted({_top(path) for path in detailed}),
-        replaces=sorted({_top(path) for path in difference.replaces}),
-        deleteBeforeReplace=difference.delete_before_replace,
-    )
-
-
-def _top(path: str) -> str:
-    """The top-level key of a property path: of ``a.b[0]`` it is ``a``, of ``["odd key"].x`` it is ``odd key``."""
-    if not path.startswith('["'):
-        return re.split(r"[.\[]", path, maxsplit=1)[0]
-    quoted = re.match(r'\["((?:[^"\\]|\\.)*)"\]', path)
-    return re.sub(r"\\(.)", r"\1", quoted.group(1)) if quoted else path

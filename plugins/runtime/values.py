@@ -121,7 +121,7 @@ def _decode_object(struct: struct_pb2.Struct) -> Value:
         inner = _decode(fields["value"]) if "value" in fields else UNKNOWN
         return Secret(inner) if "secret" in fields and fields["secret"].bool_value else inner
     if signature == _REFERENCE:
-        return _decode(fields["id"]) if "id" in fields else fields["urn"].string_value
+        return next((_decode(fields[name]) for name in ("id", "urn") if name in fields), UNKNOWN)
     hash_ = fields["hash"].string_value if "hash" in fields else ""
     if signature == _ASSET:
         for kind in _ASSET_KINDS:

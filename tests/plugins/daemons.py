@@ -90,12 +90,24 @@ class PrivateDocker:
         found: dict[str, Any] = self.api.inspect_container(container)
         return found
 
+    def image_id(self, name: str) -> str:
+        return self.cli("image", "inspect", "--format", "{{.Id}}", name)
+
     def names(self) -> set[str]:
         """Names of all containers, running or not."""
         return {name.lstrip("/") for entry in self.api.containers(all=True) for name in entry["Names"]}
 
     def wait_until_ended(self, container: str, limit_s: float = 20) -> None:
         _until(lambda: not self.inspect(container)["State"]["Running"], limit_s, lambda: f"{container} still runs")
+
+    def wait_for_file(self, container: str, path: str, limit_s: float = 20) -> None:
+        """Until the container's own process has made a file."""
+        probe = ["docker", "-H", self.host, "exec", container, "test", "-e", path]
+        _until(
+            lambda: subprocess.run(probe, capture_output=True, timeout=60).returncode == 0,
+            limit_s,
+            lambda: f"{container} has no {path}",
+        )
 
     def clear(self) -> None:
         """Remove all containers, user-made networks and volumes; images stay."""
@@ -279,7 +291,8 @@ def _skip_unless_possible() -> None:
 
 
 def _prepare(daemon: PrivateDocker) -> None:
-    for command in (["ip", "netns", "add", daemon.namespace], ["ip", "-n", daemon.namespace, "link", "set", "lo", "up"]):
+    for arguments in (["netns", "add", daemon.namespace], ["-n", daemon.namespace, "link", "set", "lo", "up"]):
+        command = ["ip", *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             pytest.skip(f"needs network namespaces: {' '.join(command)}: {done.stderr.strip()}")

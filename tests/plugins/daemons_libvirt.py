@@ -46,15 +46,6 @@ class PrivateLibvirt:
     def namespace(self) -> str:
         return self.embedded.namespace.name
 
-    def domains(self) -> set[str]:
-        return {domain.name() for domain in self.connection.listAllDomains()}
-
-    def networks(self) -> set[str]:
-        return {network.name() for network in self.connection.listAllNetworks()}
-
-    def pools(self) -> set[str]:
-        return {pool.name() for pool in self.connection.listAllStoragePools()}
-
 
 def missing() -> str:
     """Why no private libvirtd can run here; "" when it can."""

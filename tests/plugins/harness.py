@@ -26,6 +26,7 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
 
 from plugins.runtime.values import Properties, Value, decode, encode
+from tests.plugins import sdk
 
 ROOT = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 60
@@ -116,7 +117,7 @@ class Engine(engine_pb2_grpc.EngineServicer):
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         self._server.start()
 
-    def Log(self, request: Any, context: Any) -> Any:
+    def Log(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol names it
         severity = engine_pb2.LogSeverity.Name(request.severity).lower()
         self.messages.append(Message(severity, request.urn, request.message, request.ephemeral))
         return empty_pb2.Empty()
@@ -202,9 +203,7 @@ class Provider:
         )
         return self._checked(self._call("Check", request))
 
-    def diff(
-        self, token: str, name: str, id: str, olds: Properties, old_inputs: Properties, news: Properties
-    ) -> Diff:
+    def diff(self, token: str, name: str, id: str, olds: Properties, old_inputs: Properties, news: Properties) -> Diff:
         request = provider_pb2.DiffRequest(
             id=id,
             urn=self.urn(token, name),
@@ -376,6 +375,7 @@ class Managed:
             self._forget()
             return False
         self.id, self.outputs, self.inputs = live.id, live.outputs, live.inputs
+        self._fits_the_sdk()
         self.initialized = True
         return True
 
@@ -388,6 +388,7 @@ class Managed:
     def _create(self, timeout: float) -> None:
         try:
             self.id, self.outputs = self.provider.create(self.token, self.name, self.inputs, timeout)
+            self._fits_the_sdk()
         except CallFailed as failure:
             if failure.partial is not None:
                 self.id, self.outputs, self.initialized = failure.partial.id, failure.partial.outputs, False
@@ -399,6 +400,7 @@ class Managed:
                 self.token, self.name, self.id, self.outputs, self.inputs, news, timeout
             )
             self.inputs, self.initialized = news, True
+            self._fits_the_sdk()
         except CallFailed as failure:
             if failure.partial is not None:
                 self.outputs, self.initialized = failure.partial.outputs, False
@@ -413,6 +415,11 @@ class Managed:
         if not diff.delete_before_replace:
             self.provider.delete(self.token, self.name, old_id, old_outputs, old_inputs, timeout)
         return "replace"
+
+    def _fits_the_sdk(self) -> None:
+        """A program could read every output."""
+        wrong = sdk.mismatches(self.outputs, sdk.outputs(self.token))
+        assert not wrong, f"{self.token}: the SDK cannot read these outputs: {wrong}"
 
     def _forget(self) -> None:
         self.id, self.inputs, self.outputs, self.initialized = "", {}, {}, True

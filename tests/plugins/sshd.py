@@ -68,7 +68,9 @@ class Sshd:
         """Start it and wait until it listens."""
         configuration = self._configure()
         with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen([_SSHD, "-D", "-e", "-f", configuration], stdin=subprocess.DEVNULL, stderr=log)
+            self._process = subprocess.Popen(
+                [_SSHD, "-D", "-e", "-f", configuration], stdin=subprocess.DEVNULL, stderr=log
+            )
         limit = time.monotonic() + START_LIMIT_S
         while not listens(self.port):
             if self._process.poll() is not None or time.monotonic() > limit:

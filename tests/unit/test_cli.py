@@ -187,17 +187,21 @@ def test_a_failed_destroy_keeps_the_ground(monkeypatch: pytest.MonkeyPatch) -> N
         def exists(self) -> bool:
             return True
 
-        def remove_stale_locks(self) -> None:
-            pass
+        event_log = Path("/nowhere")
 
-        def run(self, args: list[str]) -> int:
+        def remove_stale_locks(self) -> list[Path]:
+            return [Path("/the/lock")]
+
+        def run(self, args: list[str], **_: object) -> int:
             assert args[0] == "destroy"
             return 255
 
     monkeypatch.setattr(prepare, "revive", lambda *_: object())
     monkeypatch.setattr(prepare, "teardown", lambda *_: pytest.fail("the ground was removed"))
     monkeypatch.setattr(cli, "_opened", lambda *_: Opened())
-    assert overlab("down", "--ground").exit_code == 255
+    done = overlab("down", "--ground")
+    assert done.exit_code == 255
+    assert "removed the lock that a dead pulumi process left: /the/lock" in done.stderr
 
 
 def test_doctor_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -247,7 +251,8 @@ def test_the_installed_command_answers() -> None:
 def event(
     at: int, kind: str, name: str, op: str = "create", types: str = "o:index:Lab$o:index:Machine$l:x:D"
 ) -> dict[str, Any]:
-    return {"timestamp": at, kind: {"metadata": {"urn": f"urn:pulumi:dev::overlab::{types}::{name}", "op": op}}}
+    metadata = {"urn": f"urn:pulumi:dev::overlab::{types}::{name}", "op": op, "new": {"custom": "$" in types}}
+    return {"timestamp": at, kind: {"metadata": metadata}}
 
 
 def test_phases_are_summed_by_component_and_leave_out_what_did_not_change() -> None:
@@ -259,6 +264,8 @@ def test_phases_are_summed_by_component_and_leave_out_what_did_not_change() -> N
         event(130, "resOpFailedEvent", "b"),
         event(130, "resourcePreEvent", "c", op="same", types="o:index:Lab$o:index:Store$d:x:C"),
         event(131, "resOutputsEvent", "c", op="same", types="o:index:Lab$o:index:Store$d:x:C"),
+        event(101, "resourcePreEvent", "lab", types="o:index:Lab"),
+        event(140, "resOutputsEvent", "lab", types="o:index:Lab"),
     ]
     spans = phases.spans(events)
     assert [(one.name, one.begin, one.end) for one in spans] == [("Machine/a", 1, 5), ("Machine/b", 2, 30)]

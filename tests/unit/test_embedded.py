@@ -12,6 +12,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
+from overlab.ground import hypervisors
 from overlab.ground.embedded import EmbeddedLibvirt
 from overlab.ground.errors import GroundError
 from overlab.ground.namespace import Namespace
@@ -159,6 +160,24 @@ def test_it_says_why_libvirtd_does_not_start(
     monkeypatch.setattr("overlab.ground.embedded._LIBVIRTD_CONF", "no such = setting\n")
     with pytest.raises(GroundError, match=r"(?s)libvirtd ended at start.*libvirtd.conf.*remedy"):
         make("one").ensure(progress)
+
+
+def test_a_native_hypervisor_is_asked_what_it_can(
+    make: Callable[[str], EmbeddedLibvirt], progress: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = make("one")
+    one.ensure(progress)
+    types = hypervisors._domain_types(one.uri)
+    assert "qemu" in types
+    monkeypatch.setattr(hypervisors, "_domain_types", lambda _: {"qemu"})
+    assert "offers no kvm" in hypervisors._native_acceleration(one.uri).reason
+    monkeypatch.setattr(hypervisors, "_domain_types", lambda _: {"qemu", "kvm"})
+    assert hypervisors._native_acceleration("qemu+ssh://far/system").domain_type == "kvm"
+
+
+def test_a_native_hypervisor_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GroundError, match=r"(?s)hypervisor qemu:///system\?socket=.*does not answer.*ground\.kind"):
+        hypervisors._domain_types(f"qemu:///system?socket={tmp_path / 'none'}")
 
 
 # -- the namespace alone ---------------------------------------------------------------------------

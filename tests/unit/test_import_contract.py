@@ -39,7 +39,7 @@ def _components() -> set[str]:
 
 
 def test_the_contract_is_kept() -> None:
-    command = [Path(sys.executable).parent / "lint-imports", "--no-cache"]
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     done = subprocess.run(command, cwd=_PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

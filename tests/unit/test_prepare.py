@@ -145,10 +145,31 @@ def test_a_lab_that_lives_for_another_checkout_is_refused(
     record(settings, paths, image, by=tmp_path)
     EmbeddedLibvirt(paths).ensure(progress)
     before = prepare.read_record(paths)
-    with pytest.raises(GroundError, match=rf"is up from another checkout, {tmp_path}\n.*another name.*make down"):
+    with pytest.raises(
+        GroundError, match=rf"is up from another checkout, {tmp_path}\n.*another name.*make down GROUND=1"
+    ):
         prepare.prepare(settings, progress)
     assert prepare.read_record(paths) == before
     assert EmbeddedLibvirt(paths).alive()
+
+
+@pytest.mark.root
+@needs_root
+def test_a_lab_of_the_same_name_with_another_state_directory_survives_a_teardown(
+    settings: Settings, paths: LabPaths, progress: Progress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = EmbeddedLibvirt(paths)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "theirs"))
+    theirs.ensure(progress)
+    before = theirs.namespace.processes()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "ours"))
+    with pytest.raises(GroundError, match="is not this lab's own"):
+        EmbeddedLibvirt(paths).ensure(progress)
+    prepare.teardown(settings.name, progress)
+    assert not paths.state.exists()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "theirs"))
+    assert theirs.alive()
+    assert theirs.namespace.processes() == before
 
 
 @pytest.mark.parametrize("gone", ["its ground is down", "the checkout is gone"])
@@ -219,9 +240,9 @@ def test_no_space_names_the_variable(tmp_path: Path) -> None:
 
 
 def test_the_package_list_has_a_reason_for_each_and_names_none_twice() -> None:
-    packages = debian.needed(("up", "test", "check"))
+    packages = debian.needed(("up", "embedded", "test", "check"))
     assert len({one.name for one in packages}) == len(packages)
-    assert all(one.reason and one.use in ("up", "test", "check") for one in packages)
+    assert all(one.reason and one.use in ("up", "embedded", "test", "check") for one in packages)
 
 
 def test_missing_packages_are_found() -> None:

@@ -52,7 +52,7 @@ class Host:
 
     server: Sshd
 
-    def command(self, create: str | None = None, connection: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    def command(self, create: Any = None, connection: Any = None, **more: Any) -> dict[str, Any]:
         """Inputs of a remote command as the SDK sends them: the whole connection in one secret."""
         bag = {"connection": Secret(connection or self.server.connection()), "create": create, **more}
         return {name: value for name, value in bag.items() if value is not None}

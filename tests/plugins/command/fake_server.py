@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import paramiko
+from paramiko.server import InteractiveQuery
 
 from tests.plugins.sshd import Key
 
@@ -37,9 +38,9 @@ class _Interface(paramiko.ServerInterface):
         right = "password" in self._methods and password == PASSWORD
         return paramiko.common.AUTH_SUCCESSFUL if right else paramiko.common.AUTH_FAILED
 
-    def check_auth_interactive(self, username: str, submethods: str) -> int | paramiko.InteractiveQuery:
+    def check_auth_interactive(self, username: str, submethods: str) -> int | InteractiveQuery:
         self._server.tried.append("keyboard-interactive")
-        return paramiko.InteractiveQuery("", "", ("Password: ", False), ("Again: ", False))
+        return InteractiveQuery("", "", ("Password: ", False), ("Again: ", False))
 
     def check_auth_interactive_response(self, responses: list[str]) -> int:
         right = responses == [PASSWORD, PASSWORD]

@@ -25,7 +25,12 @@ def test_version_and_configuration(plugin: Provider) -> None:
 
 
 def test_inputs_come_back_as_they_are(plugin: Provider) -> None:
-    inputs = {"create": "x", "triggers": [1, "a", {"b": None}, Secret("c")], "logging": "none", "environment": {"__A": "1"}}
+    inputs = {
+        "create": "x",
+        "triggers": [1, "a", {"b": None}, Secret("c")],
+        "logging": "none",
+        "environment": {"__A": "1"},
+    }
     assert plugin.check(LOCAL, "same", inputs) == inputs
 
 
@@ -35,7 +40,8 @@ def test_a_connection_is_completed_and_secret_in_itself_and_in_its_credentials(p
     checked = plugin.check(
         token,
         "filled",
-        {"connection": {"host": "h", "password": "p", "privateKey": None, "proxy": {"host": "q", "privateKey": "k"}}} | more,
+        {"connection": {"host": "h", "password": "p", "privateKey": None, "proxy": {"host": "q", "privateKey": "k"}}}
+        | more,
     )
     assert checked == more | {
         "connection": Secret(
@@ -95,7 +101,9 @@ def test_required_inputs(plugin: Provider) -> None:
 
 
 def test_copy_file_is_refused_by_name(plugin: Provider) -> None:
-    with pytest.raises(CallFailed, match="the resource type command:remote:CopyFile is not supported by the bundled command"):
+    with pytest.raises(
+        CallFailed, match="the resource type command:remote:CopyFile is not supported by the bundled command"
+    ):
         plugin.check("command:remote:CopyFile", "old", {})
 
 
@@ -128,7 +136,8 @@ def test_previews_promise_the_inputs_and_nothing_that_only_a_run_can_tell(plugin
         ({"triggers": [1]}, {"triggers": UNKNOWN}, {"triggers": "UPDATE_REPLACE"}),
         ({"triggers": [{"a": 1}]}, {"triggers": [{"a": UNKNOWN}]}, {"triggers[0].a": "UPDATE_REPLACE"}),
         ({"triggers": [Asset(None, None, "h")]}, {"triggers": [Asset("text", "x", "h")]}, {}),
-        ({"triggers": [Asset(None, None, "h")]}, {"triggers": [Asset("text", "x", "i")]}, {"triggers[0]": "UPDATE_REPLACE"}),
+        ({"triggers": [Asset(None, None, "h")]}, {"triggers": [Asset("text", "x", "i")]},
+         {"triggers[0]": "UPDATE_REPLACE"}),
         ({"create": "x"}, {"create": "x", "version": "2", "__internal": 1}, {}),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -15,12 +16,14 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from plugins.command import dialer
+from plugins.command import dialer, sessions
+from plugins.command.client import Client, running
 from plugins.command.connection import Connection
 from plugins.command.dialer import dial
 from plugins.command.pool import Pool
 from plugins.command.stopping import Stop
 from plugins.runtime.errors import Cancelled, ProviderError
+from plugins.runtime.resource import Operation
 from tests.plugins.command.conftest import REMOTE, Host, messages
 from tests.plugins.command.fake_server import PASSWORD, fake_server
 from tests.plugins.harness import CallFailed, Provider
@@ -62,7 +65,9 @@ def test_a_key_of_another_type_is_refused(plugin: Provider, sshd: Sshd) -> None:
     assert "the server has no host key of the pinned type ecdsa-sha2-nistp256" in message
 
 
-@pytest.mark.parametrize("line", ["nonsense", "ssh-ed25519", "ssh-ed25519 ????", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIA=="])
+@pytest.mark.parametrize(
+    "line", ["nonsense", "ssh-ed25519", "ssh-ed25519 ????", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIA=="]
+)
 def test_a_host_key_that_cannot_be_parsed_is_an_error_at_once(plugin: Provider, sshd: Sshd, line: str) -> None:
     message = _refused(plugin, "no-key", sshd.connection(hostKey=line))
     assert message.startswith("failed to parse the connection's hostKey")
@@ -161,7 +166,11 @@ def agent(tmp_path: Path, sshd: Sshd) -> Iterator[Path]:
             time.sleep(0.02)
         for key in (Key.generate(), sshd.client_key):
             subprocess.run(
-                ["ssh-add", "-q", "-"], input=key.private, text=True, check=True, env={**os.environ, "SSH_AUTH_SOCK": str(path)}
+                ["ssh-add", "-q", "-"],
+                input=key.private,
+                text=True,
+                check=True,
+                env={**os.environ, "SSH_AUTH_SOCK": str(path)},
             )
         yield path
     finally:
@@ -245,7 +254,7 @@ def test_a_server_that_says_nothing_ends_at_the_handshake_limit(sshd: Sshd, monk
     with socket.create_server(("127.0.0.1", 0)) as mute:
         connection = Connection.parse(sshd.connection(port=mute.getsockname()[1], dialErrorLimit=0))
         started = time.monotonic()
-        with pytest.raises(ProviderError, match="ssh: handshake failed: .*given up after 0.5 s"):
+        with pytest.raises(ProviderError, match=r"ssh: handshake failed: .*given up after 0\.5 s"):
             dial(connection, Stop(), print)
     assert time.monotonic() - started < 5
 
@@ -315,6 +324,68 @@ def test_an_operation_takes_over_the_dial_of_one_that_was_stopped(tmp_path: Path
         server.stop()
 
 
+class Wire(threading.Thread):
+    """Carries bytes to a server until it is cut, without a word to either side."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._cut = 0
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._target))
+            number = len(self._pairs)
+            self._pairs.append((near, far))
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=(number, source, sink), daemon=True).start()
+
+    def cut(self) -> None:
+        """From now on nothing comes through the connections that there are."""
+        self._cut = len(self._pairs)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for pair in self._pairs:
+            for end in pair:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+        self.join(5)
+
+    def _carry(self, number: int, source: socket.socket, sink: socket.socket) -> None:
+        with source:
+            while data := source.recv(65536):
+                if number >= self._cut:
+                    sink.sendall(data)
+
+
+def test_a_shared_connection_that_went_silent_is_replaced(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "CHANNEL_S", 1.0)
+    wire = Wire(sshd.port)
+    client = Client()
+    connection = Connection.parse(sshd.connection(port=wire.port))
+    op = Operation("urn", "name", False, client, lambda *_: None, threading.Event())
+    try:
+        for _ in range(2):
+            with running(op) as run, sessions.channel(run, connection) as channel:
+                channel.exec_command("true")
+                assert channel.recv_exit_status() == 0
+            wire.cut()
+        assert len(wire._pairs) == 2
+    finally:
+        client.cancel()
+        wire.close()
+
+
 # proxies
 
 
@@ -332,6 +403,15 @@ def test_a_dead_proxy_connection_is_replaced(own_plugin: Provider, sshd: Sshd, o
     own_sshd.stop()
     own_sshd.start()
     assert _run(own_plugin, "after", connection) == "in"
+
+
+def test_a_closed_connection_closes_its_proxys(sshd: Sshd) -> None:
+    transport = dial(Connection.parse(sshd.connection(proxy=sshd.connection())), Stop(), print)
+    bastion = transport.bastion
+    assert bastion is not None
+    assert bastion.is_active()
+    transport.close()
+    assert not bastion.is_active()
 
 
 @pytest.mark.parametrize(
@@ -364,7 +444,7 @@ def test_a_proxy_that_forwards_nothing(own_plugin: Provider, sshd: Sshd, tmp_pat
 
 
 def test_handshakes_with_cheap_algorithms(sshd: Sshd) -> None:
-    transport = dial(Connection.parse(sshd.connection()), Stop(), print)
+    transport: Any = dial(Connection.parse(sshd.connection()), Stop(), print)
     assert transport.remote_cipher == "aes128-gcm@openssh.com"
     assert transport.remote_compression == "none"
     transport.close()

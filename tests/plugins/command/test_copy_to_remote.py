@@ -144,7 +144,9 @@ def test_what_cannot_be_read_or_written_is_said(plugin: Provider, host: Host, so
     assert _refused(plugin, "full", host.copy(text("x" * 1_000_000), "/dev/full")).startswith(
         "failed to copy file the text asset to remote path /dev/full: "
     )
-    assert _refused(plugin, "proc", host.copy(text("x"), "/proc/x")).startswith("failed to create remote file /proc/x: ")
+    assert _refused(plugin, "proc", host.copy(text("x"), "/proc/x")).startswith(
+        "failed to create remote file /proc/x: "
+    )
 
 
 def test_a_relative_path_starts_at_home(own_plugin: Provider, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -51,7 +52,9 @@ def test_update_runs_update_or_else_create(plugin: Provider) -> None:
 
 def test_delete_runs_what_the_state_holds(plugin: Provider, tmp_path: Path) -> None:
     resource = plugin.resource(LOCAL, "deleted")
-    resource.up({"create": "echo made", "delete": f"echo $PULUMI_COMMAND_STDOUT > {tmp_path}/gone", "dir": str(tmp_path)})
+    resource.up(
+        {"create": "echo made", "delete": f"echo $PULUMI_COMMAND_STDOUT > {tmp_path}/gone", "dir": str(tmp_path)}
+    )
 
     resource.destroy()
 
@@ -247,7 +250,9 @@ def test_a_value_that_turns_secret_is_an_update(plugin: Provider) -> None:
 def test_a_time_limit_kills_the_command_and_its_children(plugin: Provider, tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(CallFailed) as caught:
-        plugin.resource(LOCAL, "slow").up({"create": f"sleep 60 & echo $! > {tmp_path}/child; echo on; wait"}, timeout=1)
+        plugin.resource(LOCAL, "slow").up(
+            {"create": f"sleep 60 & echo $! > {tmp_path}/child; echo on; wait"}, timeout=1
+        )
     assert time.monotonic() - started < 10
     assert caught.value.message.startswith("context deadline exceeded")
     assert "running" in caught.value.message
@@ -321,10 +326,8 @@ def test_run_runs_at_once(plugin: Provider) -> None:
 
 
 def _ignoring(provider: Provider, command: str) -> None:
-    try:
+    with contextlib.suppress(CallFailed, ValueError):  # how the call ends is not what the test is about
         provider.resource(LOCAL, "abandoned").up({"create": command})
-    except (CallFailed, ValueError):
-        pass  # how the call ends is not what the test is about
 
 
 def _written(path: Path) -> int:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from plugins.runtime.values import UNKNOWN
+from plugins.runtime.values import UNKNOWN, Secret
 from tests.plugins.daemons import IMAGE, PrivateDocker
 from tests.plugins.harness import CallFailed, Managed, Provider, Refused, running
 
@@ -109,9 +109,7 @@ def test_stopped_container_is_started_again_by_the_next_up(provider: Provider, d
     assert web.up(SLEEP) == "same"
 
 
-def test_job_that_need_not_run_keeps_its_exit_code_and_is_left_alone(
-    provider: Provider, daemon: PrivateDocker
-) -> None:
+def test_job_that_need_not_run_keeps_its_exit_code_and_is_left_alone(provider: Provider, daemon: PrivateDocker) -> None:
     job = {"image": IMAGE, "command": ["sh", "-c", "exit 3"], "mustRun": False}
     container = provider.resource(CONTAINER, "job")
     container.up(job)
@@ -133,12 +131,15 @@ def test_stopped_container_with_ports_is_replaced(provider: Provider, daemon: Pr
     assert "ports" in plan.replaces
 
 
-def test_container_that_dies_at_once_is_a_success_with_mustrun_false(provider: Provider) -> None:
+def test_container_that_dies_at_once_is_a_success_and_then_not_running(
+    provider: Provider, daemon: PrivateDocker
+) -> None:
     container = provider.resource(CONTAINER, "brief")
-    container.up({"image": IMAGE, "command": ["true"]})
-    # The daemon may not have noticed the end yet when the plugin looks.
-    container.refresh()
+    assert container.up({"image": IMAGE, "command": ["true"]}) == "create"
+    daemon.wait_until_ended(container.id)
+    assert container.refresh()
     assert container["mustRun"] is False
+    assert container["exitCode"] == 0
 
 
 def test_container_that_is_not_started_has_no_process(provider: Provider, daemon: PrivateDocker) -> None:
@@ -164,7 +165,9 @@ def test_limits_change_in_place(provider: Provider, daemon: PrivateDocker) -> No
 
 def test_update_that_the_daemon_refuses_keeps_the_old_state(provider: Provider) -> None:
     web = made(provider, "web", memory=64, memorySwap=64)
-    with pytest.raises(CallFailed, match="Unable to update a container: Error response from daemon: Requested CPUs") as failed:
+    with pytest.raises(
+        CallFailed, match="Unable to update a container: Error response from daemon: Requested CPUs"
+    ) as failed:
         web.up(SLEEP | {"memory": 64, "memorySwap": 64, "cpuSet": "4000"})
     assert failed.value.partial is not None
     assert failed.value.partial.id == web.id
@@ -194,6 +197,22 @@ def test_replacement_deletes_first_so_that_a_fixed_name_is_free(provider: Provid
     assert web.last_diff.replaces == ["hostname"]
     assert web.id != old
     assert daemon.names() == {"fixed"}
+
+
+def test_state_of_the_official_plugin_is_taken_over(provider: Provider, daemon: PrivateDocker) -> None:
+    web = made(provider, "web", memory=64, memorySwap=64)
+    web.outputs |= {
+        "id": web.id,
+        "__meta": "{}",
+        "__pulumi_raw_state_delta": {"x": 1},
+        "gpus": "",
+        "deviceRequests": [],
+    }
+    limits = {"memory": 64, "memorySwap": 64}
+    assert web.up(SLEEP | limits) == "same"
+    provider.update(CONTAINER, "web", web.id, web.outputs, web.inputs, web.inputs | {"cpuShares": 128})
+    assert daemon.inspect(web.id)["HostConfig"]["CpuShares"] == 128
+    assert web.refresh()
 
 
 # files, networks, health
@@ -229,9 +248,7 @@ def test_upload_must_have_exactly_one_content(provider: Provider) -> None:
         made(provider, "box", uploads=[{"file": "/x"}])
 
 
-def test_networks_replace_the_bridge_and_carry_address_and_aliases(
-    provider: Provider, daemon: PrivateDocker
-) -> None:
+def test_networks_replace_the_bridge_and_carry_address_and_aliases(provider: Provider, daemon: PrivateDocker) -> None:
     network = provider.resource(NETWORK, "lab")
     network.up({"name": "lab", "ipamConfigs": [{"subnet": "10.77.0.0/24"}]})
     attached = {"networksAdvanced": [{"name": network["name"], "ipv4Address": "10.77.0.9", "aliases": ["nine"]}]}
@@ -302,6 +319,15 @@ def test_attach_waits_for_the_end_and_collects_the_output(provider: Provider) ->
     assert sorted(job["containerLogs"].split()) == ["err", "out"]
 
 
+def test_self_removing_job_vanishes_while_it_is_made(provider: Provider, daemon: PrivateDocker) -> None:
+    with pytest.raises(
+        CallFailed, match="expected non-nil error with nil state during Create of urn:pulumi:"
+    ) as failed:
+        made(provider, "job", command=["true"], rm=True, attach=True)
+    assert failed.value.partial is None
+    assert daemon.names() == set()
+
+
 # failures
 
 
@@ -320,16 +346,14 @@ def test_taken_name_says_who_has_it(provider: Provider) -> None:
 def test_missing_image_that_cannot_be_pulled(provider: Provider, daemon: PrivateDocker) -> None:
     with pytest.raises(
         CallFailed,
-        match="Unable to create container with image 127.0.0.1:1/no:1: unable to pull image 127.0.0.1:1/no:1: "
-        "error pulling image 127.0.0.1:1/no:1: Error response from daemon: ",
+        match=r"Unable to create container with image 127\.0\.0\.1:1/no:1: unable to pull image 127\.0\.0\.1:1/no:1: "
+        r"error pulling image 127\.0\.0\.1:1/no:1: Error response from daemon: ",
     ):
         made(provider, "web", image="127.0.0.1:1/no:1")
     assert daemon.names() == set()
 
 
-def test_failed_start_keeps_the_id_and_the_next_up_calls_it_healthy(
-    provider: Provider, daemon: PrivateDocker
-) -> None:
+def test_failed_start_keeps_the_id_and_the_next_up_calls_it_healthy(provider: Provider, daemon: PrivateDocker) -> None:
     """As the official provider does; whoever cannot live with it says replaceOnChanges=["#initerror"]."""
     web = provider.resource(CONTAINER, "web")
     broken = SLEEP | {"command": ["/no/such/program"]}
@@ -354,8 +378,8 @@ def test_static_address_needs_a_network_with_a_subnet(provider: Provider) -> Non
     provider.resource(NETWORK, "plain").up({"name": "plain"})
     with pytest.raises(
         CallFailed,
-        match="Unable to connect to network 'plain': Error response from daemon: user specified IP address is supported "
-        "only when connecting to networks with user configured subnets",
+        match="Unable to connect to network 'plain': Error response from daemon: user specified IP address is "
+        "supported only when connecting to networks with user configured subnets",
     ):
         made(provider, "web", networksAdvanced=[{"name": "plain", "ipv4Address": "10.1.1.1"}])
 
@@ -393,15 +417,17 @@ def test_several_wrong_inputs_are_all_named(provider: Provider) -> None:
 
 
 def test_removal_is_at_once_unless_a_grace_period_is_in_the_state(provider: Provider, daemon: PrivateDocker) -> None:
-    slow = ["sh", "-c", "trap 'sleep 2; exit 0' TERM; while :; do sleep 1; done"]
-    at_once = made(provider, "at-once", command=slow)
-    started = time.monotonic()
-    at_once.destroy()
-    assert time.monotonic() - started < 2
-    graceful = made(provider, "graceful", command=slow, destroyGraceSeconds=20)
-    started = time.monotonic()
-    graceful.destroy()
-    assert 2 <= time.monotonic() - started < 15
+    slow = ["sh", "-c", "trap 'sleep 2; exit 0' TERM; touch /tmp/ready; while :; do sleep 1; done"]
+
+    def removal_s(name: str, **inputs: object) -> float:
+        container = made(provider, name, command=slow, **inputs)
+        daemon.wait_for_file(container.id, "/tmp/ready")
+        started = time.monotonic()
+        container.destroy()
+        return time.monotonic() - started
+
+    assert removal_s("at-once") < 2
+    assert 2 <= removal_s("graceful", destroyGraceSeconds=20) < 15
     assert daemon.names() == set()
 
 
@@ -447,6 +473,34 @@ def test_unknown_network_name_means_replacement_before_deletion(provider: Provid
     plan = web.plan(SLEEP | {"networksAdvanced": [{"name": UNKNOWN}]})
     assert plan.replace
     assert plan.delete_before_replace
+
+
+def test_unknown_values_may_be_anywhere(provider: Provider) -> None:
+    unknown = {
+        "healthcheck": {"tests": UNKNOWN, "interval": "1s"},
+        "capabilities": {"adds": UNKNOWN},
+        "ports": [{"internal": UNKNOWN, "external": 80}],
+        "hosts": UNKNOWN,
+        "logOpts": {"max-size": UNKNOWN},
+        "envs": ["A=1", UNKNOWN],
+    }
+    inputs = provider.check(CONTAINER, "web", SLEEP | unknown)
+    assert inputs["healthcheck"]["tests"] is UNKNOWN
+    assert inputs["envs"] == ["A=1", UNKNOWN]
+    assert provider.preview(CONTAINER, "web", inputs)["ports"][0]["internal"] is UNKNOWN
+
+
+def test_secrets_reach_the_daemon_and_stay_secret_in_the_state(provider: Provider, daemon: PrivateDocker) -> None:
+    secret = {"envs": Secret(["TOKEN=hush"]), "uploads": [{"file": "/k", "content": Secret("hush")}]}
+    web = made(provider, "web", **secret)
+    assert "TOKEN=hush" in daemon.inspect(web.id)["Config"]["Env"]
+    for _ in range(2):
+        assert web.outputs["envs"] == Secret(["TOKEN=hush"])
+        assert isinstance(web.outputs["uploads"], Secret)
+        assert web.inputs["envs"] == Secret(["TOKEN=hush"])
+        assert web.up(SLEEP | secret) == "same"
+        assert web.refresh()
+    assert web.plan(SLEEP | secret | {"envs": Secret(["TOKEN=other"])}).replaces == ["envs"]
 
 
 # limits and cancellation

@@ -172,7 +172,7 @@ def test_capabilities_are_written_as_the_daemon_takes_them(provider: Provider, d
 
 
 def test_image_can_be_named_by_its_id(provider: Provider, daemon: PrivateDocker) -> None:
-    image = daemon.api.inspect_image(IMAGE)["Id"]
+    image = daemon.image_id(IMAGE)
     container = provider.resource(CONTAINER, "box")
     container.up(SLEEP | {"image": image})
     assert container.refresh()

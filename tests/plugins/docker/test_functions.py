@@ -36,7 +36,7 @@ def test_missing_network(provider: Provider) -> None:
 
 def test_local_image_by_name(provider: Provider, daemon: PrivateDocker) -> None:
     found = provider.invoke("docker:index/getRemoteImage:getRemoteImage", {"name": IMAGE})
-    assert found == {"id": daemon.api.inspect_image(IMAGE)["Id"], "name": IMAGE, "repoDigest": ""}
+    assert found == {"id": daemon.image_id(IMAGE), "name": IMAGE, "repoDigest": ""}
     with pytest.raises(CallFailed, match="did not find docker image 'no:1'"):
         provider.invoke("docker:index/getRemoteImage:getRemoteImage", {"name": "no:1"})
 

@@ -22,7 +22,12 @@ LAB = {
     "options": {"com.docker.network.driver.mtu": "1400"},
     "labels": [{"label": "b", "value": "2"}, {"label": "a", "value": "1"}],
     "ipamConfigs": [
-        {"subnet": "10.88.0.0/24", "ipRange": "10.88.0.128/25", "gateway": "10.88.0.1", "auxAddress": {"x": "10.88.0.9"}}
+        {
+            "subnet": "10.88.0.0/24",
+            "ipRange": "10.88.0.128/25",
+            "gateway": "10.88.0.1",
+            "auxAddress": {"x": "10.88.0.9"},
+        }
     ],
 }
 
@@ -109,7 +114,7 @@ def test_overlapping_subnet_is_an_error(provider: Provider) -> None:
 
 
 def test_overlay_without_a_store_says_what_is_missing(provider: Provider) -> None:
-    with pytest.raises(CallFailed, match="Unable to create network: Error response from daemon: .*swarm"):
+    with pytest.raises(CallFailed, match=r"Unable to create network: Error response from daemon: .*swarm"):
         provider.resource(NETWORK, "over").up({"driver": "overlay"})
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -82,7 +84,7 @@ def test_host_that_does_not_answer_fails_configure(tmp_path: Path) -> None:
         pytest.raises(
             CallFailed,
             match="docker native provider returned an unexpected error from Configure: failed to connect to any docker "
-            f"daemon: .*Cannot connect to the Docker daemon at unix://{tmp_path}/none.sock. Is the docker daemon running?",
+            f"daemon: .*Cannot connect to the Docker daemon at unix://{tmp_path}/none.sock. Is the docker daemon",
         ),
         running("plugins.docker", {"host": f"unix://{tmp_path}/none.sock"}),
     ):
@@ -188,10 +190,32 @@ def test_tls_daemon_of_another_authority_is_not_trusted(daemon: PrivateDocker, t
     with daemon.forwarded(TLS_PORT) as port:
         config = {"host": f"tcp://127.0.0.1:{port}", "certPath": str(tmp_path)}
         with (
-            pytest.raises(CallFailed, match="failed to connect to any docker daemon: .*CERTIFICATE_VERIFY_FAILED"),
+            pytest.raises(CallFailed, match=r"failed to connect to any docker daemon: .*CERTIFICATE_VERIFY_FAILED"),
             running("plugins.docker", config),
         ):
             pass
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("how", ["unix", "tcp"])
+def test_cancel_breaks_off_a_request_that_the_daemon_takes_its_time_for(daemon: PrivateDocker, how: str) -> None:
+    with (
+        daemon.forwarded(TLS_PORT) as port,
+        running(
+            "plugins.docker",
+            {"host": daemon.host}
+            if how == "unix"
+            else {"host": f"tcp://127.0.0.1:{port}", "certPath": str(daemon.tls)},
+        ) as provider,
+    ):
+        deaf = provider.resource(CONTAINER, "deaf")
+        deaf.up({"image": IMAGE, "command": ["sleep", "600"], "destroyGraceSeconds": 30})
+        threading.Timer(1, provider.cancel).start()
+        started = time.monotonic()
+        with pytest.raises(CallFailed, match="cancelled"):
+            deaf.destroy()
+        assert time.monotonic() - started < 10
+    daemon.clear()
 
 
 @pytest.mark.root

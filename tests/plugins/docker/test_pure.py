@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.docker.container_read import decimal_text
+from plugins.docker.client import DEFAULT_LIMIT_S, Api, Target
 from plugins.docker.container_inputs import same_ports
+from plugins.docker.container_read import decimal_text
 from plugins.docker.durations import format_duration, parse_duration
 
 
@@ -42,6 +43,11 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 )
 def test_cpus_are_printed_as_the_official_provider_does(nano: int, text: str) -> None:
     assert decimal_text(nano) == text
+
+
+def test_slow_guests_get_the_whole_time_that_an_operation_has() -> None:
+    assert Api(Target("ssh://slow")).timeout == DEFAULT_LIMIT_S
+    assert Api(Target("tcp://192.0.2.1:2375")).timeout == DEFAULT_LIMIT_S
 
 
 WEB = {"internal": 80, "external": 8080, "ip": "0.0.0.0", "protocol": "tcp"}

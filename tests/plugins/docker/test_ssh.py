@@ -42,7 +42,8 @@ SLEEP = {"image": IMAGE, "command": ["sleep", "600"]}
         (
             "ssh://docker01/run/other dir.sock",
             ("-i key",),
-            "ssh|-i key|-o ConnectTimeout=30|-T|--|docker01|docker --host=unix://'/run/other dir.sock' system dial-stdio",
+            "ssh|-i key|-o ConnectTimeout=30|-T|--|docker01|"
+            "docker --host=unix://'/run/other dir.sock' system dial-stdio",
         ),
         ("ssh://[fd00::1]:22", (), "ssh|-p|22|-o ConnectTimeout=30|-T|--|fd00::1|docker system dial-stdio"),
     ],
@@ -174,7 +175,7 @@ def test_daemon_that_is_down_behind_ssh(sshd: Sshd, daemon: PrivateDocker, confi
     with running("plugins.docker", config) as provider:
         daemon.stop_daemon()
         try:
-            with pytest.raises(CallFailed, match=r"exit status 1, .*Cannot connect to the Docker daemon|stderr=.*docker"):
+            with pytest.raises(CallFailed, match=r"exit status 1, make sure .* stderr=.*docker"):
                 provider.resource(NETWORK, "lab").up({})
         finally:
             daemon.start_daemon()
@@ -191,6 +192,18 @@ def test_cancel_ends_a_connection_that_hangs() -> None:
         with pytest.raises(CallFailed, match="cancelled"):
             provider.resource(NETWORK, "lab").up({})
         assert time.monotonic() - started < 15
+
+
+@pytest.mark.root
+def test_cancel_breaks_off_a_request_over_ssh(sshd: Sshd, config: dict[str, Any]) -> None:
+    with running("plugins.docker", config) as provider:
+        deaf = provider.resource(CONTAINER, "deaf")
+        deaf.up(SLEEP | {"destroyGraceSeconds": 30})
+        threading.Timer(1, provider.cancel).start()
+        started = time.monotonic()
+        with pytest.raises(CallFailed, match="cancelled"):
+            deaf.destroy()
+        assert time.monotonic() - started < 10
 
 
 @pytest.mark.root

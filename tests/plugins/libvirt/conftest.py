@@ -66,6 +66,16 @@ class Bench:
         """First three bytes of a /24 of the test's own."""
         return f"10.{100 + self.number // 256}.{self.number % 256}"
 
+    def domains(self) -> set[str]:
+        """Names of the test's own domains that exist; so for networks and pools."""
+        return {item.name() for item in _named(self.connection.listAllDomains(), self.named(""))}
+
+    def networks(self) -> set[str]:
+        return {item.name() for item in _named(self.connection.listAllNetworks(), self.named(""))}
+
+    def pools(self) -> set[str]:
+        return {item.name() for item in _named(self.connection.listAllStoragePools(), self.named(""))}
+
     def named(self, what: str) -> str:
         return f"t{self.number}-{what}"
 
@@ -105,7 +115,7 @@ class Bench:
         return volume
 
     def volume_program(self, what: str, **program: Any) -> Properties:
-        size = {} if "source" in program or "baseVolumeId" in program or "baseVolumeName" in program else {"size": 1 << 20}
+        size = {} if {"source", "baseVolumeId", "baseVolumeName"} & set(program) else {"size": 1 << 20}
         return {"name": f"{what}.img", "pool": self.named("pool")} | size | program
 
     def domain_program(self, **more: Any) -> Properties:
@@ -129,27 +139,38 @@ class Bench:
 @pytest.fixture
 def bench(hypervisor: PrivateLibvirt, plugin: Provider, tmp_path: Path) -> Iterator[Bench]:
     """A bench; whatever the test leaves on the hypervisor is removed by libvirt's own means."""
-    made = Bench(hypervisor, plugin, tmp_path, next(_numbers))
+    with bench_in(hypervisor, plugin, tmp_path) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def bench_in(hypervisor: PrivateLibvirt, plugin: Provider, directory: Path) -> Iterator[Bench]:
+    """A bench with its files in the directory."""
+    made = Bench(hypervisor, plugin, directory, next(_numbers))
     try:
         yield made
     finally:
-        sweep(hypervisor.connection)
+        sweep(hypervisor.connection, made.named(""))
 
 
-def sweep(connection: libvirt.virConnect) -> None:
-    """Remove every domain, network and pool of the private hypervisor."""
+def sweep(connection: libvirt.virConnect, prefix: str) -> None:
+    """Remove every domain, network and pool whose name begins with the prefix."""
     flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-    for domain in connection.listAllDomains():
+    for domain in _named(connection.listAllDomains(), prefix):
         _try(domain.destroy)
         _try(domain.undefineFlags, flags)
-    for network in connection.listAllNetworks():
+    for network in _named(connection.listAllNetworks(), prefix):
         _try(network.destroy)
         _try(network.undefine)
-    for pool in connection.listAllStoragePools():
+    for pool in _named(connection.listAllStoragePools(), prefix):
         path = Path(pool.XMLDesc(0).split("<path>")[1].split("</path>")[0])
         _try(pool.destroy)
         _try(pool.undefine)
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _named(found: list[Any], prefix: str) -> list[Any]:
+    return [item for item in found if item.name().startswith(prefix)]
 
 
 def _try(call: Any, *arguments: Any) -> None:

@@ -33,14 +33,12 @@ def test_it_runs_as_declared_and_a_second_up_changes_nothing(bench: Bench) -> No
 
 
 def test_refresh_shows_no_drift(bench: Bench) -> None:
-    network = bench.network(mtu=1400, mode="nat", domain="lab.test", dns={"hosts": [{"hostname": "a", "ip": "10.9.9.9"}]})
+    more = {"mtu": 1400, "mode": "nat", "domain": "lab.test", "dns": {"hosts": [{"hostname": "a", "ip": "10.9.9.9"}]}}
+    network = bench.network(**more)
     before = network.outputs
     assert network.refresh()
     assert network.outputs == before
-    program = bench.network_program(
-        mtu=1400, mode="nat", domain="lab.test", dns={"hosts": [{"hostname": "a", "ip": "10.9.9.9"}]}
-    )
-    assert not network.plan(program).changed
+    assert not network.plan(bench.network_program(**more)).changed
 
 
 def test_dhcp_is_on_by_default_and_its_range_leaves_out_the_bridge(bench: Bench) -> None:
@@ -93,13 +91,16 @@ def test_a_replaced_network_is_another_one(bench: Bench) -> None:
     old = network.id
     assert network.up(bench.network_program(domain="lab.test")) == "replace"
     assert network.id != old
-    assert bench.hypervisor.networks() == {bench.named("net")}
+    assert bench.networks() == {bench.named("net")}
     domain = _live(bench, network.id).find("domain")
     assert domain is not None
     assert domain.get("name") == "lab.test"
 
 
-@pytest.mark.parametrize("change", [{"mtu": 1300}, {"dhcp": {"enabled": True}}, {"dnsmasqOptions": {"options": [{"optionName": "no-hosts"}]}}])
+@pytest.mark.parametrize(
+    "change",
+    [{"mtu": 1300}, {"dhcp": {"enabled": True}}, {"dnsmasqOptions": {"options": [{"optionName": "no-hosts"}]}}],
+)
 def test_what_is_planned_as_an_update_without_effect(bench: Bench, change: dict[str, Any]) -> None:
     network = bench.network()
     assert network.up(bench.network_program(**change)) == "update"
@@ -157,7 +158,7 @@ def test_the_computed_are_unknown_in_a_preview(bench: Bench) -> None:
     planned = bench.plugin.preview(NETWORK, network.name, inputs)
     assert planned["bridge"] is UNKNOWN
     assert planned["name"] == bench.named("net")
-    assert bench.hypervisor.networks() == set()
+    assert bench.networks() == set()
 
 
 def test_gone_is_gone(bench: Bench) -> None:
@@ -174,16 +175,16 @@ def test_gone_is_gone(bench: Bench) -> None:
     assert not network.refresh()
     assert network.up(bench.network_program()) == "create"
     network.destroy()
-    assert bench.hypervisor.networks() == set()
+    assert bench.networks() == set()
 
 
 def test_a_network_that_cannot_start_leaves_nothing(bench: Bench) -> None:
     bench.network()
     other = bench.resource(NETWORK, "other")
-    with pytest.raises(CallFailed, match="error creating libvirt network: .*already in use") as failed:
+    with pytest.raises(CallFailed, match=r"error creating libvirt network: .*already in use") as failed:
         other.up(bench.network_program(name=bench.named("other")))
     assert failed.value.partial is None
-    assert bench.hypervisor.networks() == {bench.named("net")}
+    assert bench.networks() == {bench.named("net")}
 
 
 def test_a_name_that_somebody_else_has_is_an_error(bench: Bench) -> None:
@@ -191,7 +192,7 @@ def test_a_name_that_somebody_else_has_is_an_error(bench: Bench) -> None:
     network = bench.resource(NETWORK, "net")
     with pytest.raises(CallFailed, match=r"error defining libvirt network: .*already exists with uuid"):
         network.up(bench.network_program())
-    assert bench.hypervisor.networks() == {bench.named("net")}
+    assert bench.networks() == {bench.named("net")}
 
 
 def test_what_a_killed_run_left_is_made_anew(bench: Bench) -> None:
@@ -200,7 +201,7 @@ def test_what_a_killed_run_left_is_made_anew(bench: Bench) -> None:
     again = bench.resource(NETWORK, "net")
     assert again.up(bench.network_program()) == "create"
     assert again.id != forgotten
-    assert bench.hypervisor.networks() == {bench.named("net")}
+    assert bench.networks() == {bench.named("net")}
     assert any("interrupted run" in message.text for message in bench.plugin.engine.messages)
 
 
@@ -225,9 +226,7 @@ def test_import_gives_inputs_that_plan_no_change(bench: Bench) -> None:
         ({"dns": {"hosts": [{"ip": "10.0.0.1", "mac": "x"}]}}, "dns.hosts[0].mac", "not supported"),
     ],
 )
-def test_wrong_inputs_are_refused_with_their_path(
-    bench: Bench, wrong: dict[str, Any], path: str, reason: str
-) -> None:
+def test_wrong_inputs_are_refused_with_their_path(bench: Bench, wrong: dict[str, Any], path: str, reason: str) -> None:
     with pytest.raises(Refused) as refused:
         bench.plugin.check(NETWORK, "net", bench.network_program(**wrong))
     assert reason in refused.value.reason(path)
@@ -247,7 +246,7 @@ def test_bridge_mode_uses_a_bridge_that_is_there(bench: Bench) -> None:
     assert other.up(program) == "create"
     assert other.up(program) == "same"
     other.destroy()
-    assert bench.hypervisor.networks() == {bench.named("net")}
+    assert bench.networks() == {bench.named("net")}
 
 
 def test_ipv6_and_routes_come_back_as_given(bench: Bench) -> None:
@@ -270,7 +269,7 @@ def test_the_users_stylesheet_has_the_last_word(bench: Bench) -> None:
     network = bench.network(xml={"xslt": xslt})
     assert network["bridge"] == "virbr-xslt"
     assert network.up(bench.network_program(xml={"xslt": xslt})) == "same"
-    with pytest.raises(CallFailed, match="xml.xslt: xsltproc ended with"):
+    with pytest.raises(CallFailed, match=r"xml.xslt: xsltproc ended with"):
         bench.resource(NETWORK, "bad").up(bench.network_program(name="bad", xml={"xslt": "<no"}))
 
 

@@ -28,26 +28,26 @@ def test_destroy_removes_the_directory(bench: Bench) -> None:
     pool = bench.pool()
     pool.destroy()
     assert not (bench.directory / "pool").exists()
-    assert bench.hypervisor.pools() == set()
+    assert bench.pools() == set()
 
 
 def test_a_foreign_file_keeps_the_pool_and_says_so(bench: Bench) -> None:
     pool = bench.pool()
     (bench.directory / "pool" / "mine").write_text("keep me")
-    with pytest.raises(CallFailed, match="error deleting storage pool: .*not empty.*remove what lies there"):
+    with pytest.raises(CallFailed, match=r"error deleting storage pool: .*not empty.*remove what lies there"):
         pool.destroy()
     live = bench.connection.storagePoolLookupByUUIDString(pool.id)
     assert live.isActive()
     (bench.directory / "pool" / "mine").unlink()
     pool.destroy()
-    assert bench.hypervisor.pools() == set()
+    assert bench.pools() == set()
 
 
 def test_a_directory_that_is_gone_does_not_block_the_destroy(bench: Bench) -> None:
     pool = bench.pool()
     (bench.directory / "pool").rmdir()
     pool.destroy()
-    assert bench.hypervisor.pools() == set()
+    assert bench.pools() == set()
 
 
 @pytest.mark.parametrize("change", [{"target": {"path": "/elsewhere"}}, {"name": "other"}, {"type": "logical"}])
@@ -116,16 +116,16 @@ def test_what_a_killed_run_left_is_made_anew(bench: Bench) -> None:
 def test_a_pool_that_cannot_be_built_leaves_nothing(bench: Bench) -> None:
     (bench.directory / "file").write_text("")
     pool = bench.resource(POOL, "pool")
-    with pytest.raises(CallFailed, match="error (building|starting|setting up) libvirt storage pool") as failed:
+    with pytest.raises(CallFailed, match=r"error (building|starting|setting up) libvirt storage pool") as failed:
         pool.up(bench.pool_program(target={"path": str(bench.directory / "file" / "pool")}))
     assert failed.value.partial is None
-    assert bench.hypervisor.pools() == set()
+    assert bench.pools() == set()
 
 
 def test_the_same_path_twice_is_libvirts_own_error(bench: Bench) -> None:
     bench.pool()
     other = bench.resource(POOL, "other")
-    with pytest.raises(CallFailed, match="error creating libvirt storage pool: .*conflict with pool"):
+    with pytest.raises(CallFailed, match=r"error creating libvirt storage pool: .*conflict with pool"):
         other.up(bench.pool_program(name=bench.named("other")))
 
 
@@ -137,9 +137,7 @@ def test_the_same_path_twice_is_libvirts_own_error(bench: Bench) -> None:
         ({"permissions": {}}, "permissions", "not supported by the bundled plugin"),
     ],
 )
-def test_wrong_inputs_are_refused_with_their_path(
-    bench: Bench, wrong: dict[str, Any], path: str, reason: str
-) -> None:
+def test_wrong_inputs_are_refused_with_their_path(bench: Bench, wrong: dict[str, Any], path: str, reason: str) -> None:
     with pytest.raises(Refused) as refused:
         bench.plugin.check(POOL, "pool", bench.pool_program(**wrong))
     assert reason in refused.value.reason(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,10 +130,8 @@ class _Proxy:
 
     def cut(self) -> None:
         for one in self._open:
-            try:
+            with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             one.close()
         self._open.clear()
 
@@ -149,18 +149,15 @@ class _Proxy:
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)
-    except OSError:
-        pass
 
 
-def _eventually(condition: object, limit_s: float = 10) -> None:
+def _eventually(condition: Callable[[], bool], limit_s: float = 10) -> None:
     begun = time.monotonic()
     while True:
         try:
-            assert callable(condition)
             assert condition()
             return
         except CallFailed:

@@ -1,0 +1,39 @@
+"""All rules, in the order in which they are shown.
+
+Imports are relative: the pack runs as a program of its own, in which this package is called ``rules``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import (
+    commands,
+    containers,
+    domains,
+    engines,
+    images,
+    names,
+    order,
+    overlays,
+    ports,
+    secrets,
+    store,
+    subnets,
+)
+from .rule import Rule
+
+ALL: Final[tuple[Rule, ...]] = (
+    *images.RULES,
+    *containers.RULES,
+    *ports.RULES,
+    *overlays.RULES,
+    *subnets.RULES,
+    *engines.RULES,
+    *store.RULES,
+    *commands.RULES,
+    *secrets.RULES,
+    *domains.RULES,
+    *order.RULES,
+    *names.RULES,
+)

@@ -1,0 +1,59 @@
+"""Remote commands: that they reach the machine they mean, and that nothing of theirs outlives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from . import domains, texts
+from .kinds import DOMAIN, REMOTE
+from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
+
+
+def no_host_key(resource: Resource, _: Parameters) -> Iterator[str]:
+    """A connection, or its proxy's, that believes any machine."""
+    connection = resource.props.get("connection") or {}
+    if not connection.get("hostKey"):
+        yield "connection.hostKey is missing: any machine at that address would be believed"
+    proxy = connection.get("proxy")
+    if proxy and not proxy.get("hostKey"):
+        yield "connection.proxy.hostKey is missing: any machine at the proxy's address would be believed"
+
+
+def left_behind(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
+    """Neither a ``delete``, nor on a machine that this stack makes and takes away.
+
+    ``deletedWith`` itself is not told to policies. What can be seen is what makes it possible: the command comes
+    after a machine of this stack, and goes to one of the machines' addresses.
+    """
+    inside = stack.after(*stack.of(DOMAIN))
+    addresses, all_known = domains.all_addresses(stack)
+    for resource in stack.of(*REMOTE):
+        deletes = True  # or it is not known yet
+        with resource.postponing():
+            deletes = bool(resource.props.get("delete"))
+        if deletes:
+            continue
+        if resource.urn not in inside:
+            yield resource, "has no delete, and comes after no machine of this stack"
+            continue
+        with resource.postponing():
+            machine = texts.machine(resource)
+            if all_known and machine and machine not in addresses:
+                yield resource, f"has no delete, and {machine} is none of this stack's machines"
+
+
+RULES = (
+    ResourceRule(
+        name="command-host-key",
+        reason="Without a host key a remote command runs, as root, on whatever answers.",
+        remedy="make the host key with the machine and state it as connection.hostKey",
+        types=REMOTE,
+        predicate=no_host_key,
+    ),
+    StackRule(
+        name="command-cleanup",
+        reason="What a remote command did must go: by its delete, or with the machine it ran on.",
+        remedy="state delete; or declare it inside a machine of this stack (depends_on and deleted_with its domain)",
+        predicate=left_behind,
+    ),
+)

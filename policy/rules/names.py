@@ -1,0 +1,59 @@
+"""Names: unique wherever Docker, libvirt or the store tells things apart by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from . import texts
+from .kinds import CONTAINER, DOMAIN, LAB_NETWORK, NETWORK, SEED, VOLUME
+from .overlays import DRIVER
+from .rule import Parameters, Resource, Stack, StackRule
+
+_LAB = "in this lab"
+
+
+def taken(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
+    """Two things of one name where only one can be."""
+    owners: dict[tuple[str, str, str], Resource] = {}
+    for resource in stack.of(CONTAINER, NETWORK, VOLUME, DOMAIN, LAB_NETWORK, SEED):
+        with resource.postponing():
+            for kind, scope, name in _claims(resource):
+                owner = owners.setdefault((kind, scope, name), resource)
+                if owner is not resource:
+                    where = scope if scope == _LAB else f"on {scope.rpartition('::')[2]}"
+                    yield resource, f"the {kind} name '{name}' is taken {where} by {owner.name}"
+
+
+def _claims(resource: Resource) -> Iterator[tuple[str, str, str]]:
+    """Kind, scope and name. Scope is the provider (one engine, one hypervisor), or the lab."""
+    name = str(resource.props.get("name") or resource.name)
+    if resource.type == CONTAINER:
+        yield "container", resource.provider, name
+        if resource.props.get("networksAdvanced"):
+            # An overlay knows its containers by name, whichever engine runs them.
+            yield "workload", _LAB, name
+    elif resource.type == NETWORK:
+        overlay = resource.props.get("driver") == DRIVER
+        yield "overlay" if overlay else "network", _LAB if overlay else resource.provider, name
+    elif resource.type == VOLUME:
+        yield "volume", resource.provider, name
+    elif resource.type == DOMAIN:
+        yield "domain", resource.provider, name
+    elif resource.type == LAB_NETWORK:
+        yield "libvirt network", resource.provider, name
+    elif resource.type == SEED:
+        meta = texts.parsed(resource.props.get("metaData"))
+        host = meta.get("local-hostname") if isinstance(meta, Mapping) else None
+        if host:
+            # Gossip takes the host name for the member's name.
+            yield "host", _LAB, str(host)
+
+
+RULES = (
+    StackRule(
+        name="names-unique",
+        reason="Docker, libvirt and the store's gossip tell things apart by name; a second one is refused or lost.",
+        remedy="rename one of the two",
+        predicate=taken,
+    ),
+)

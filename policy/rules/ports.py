@@ -1,0 +1,60 @@
+"""Published ports: who can reach a workload through its node, and what they must not cover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from . import networks
+from .kinds import CONTAINER
+from .rule import Parameters, Resource, ResourceRule
+
+ENGINE_PORTS = (2375, 2376)
+STORE_PORTS = (8300, 8301, 8302, 8500, 8501, 8502, 8600)
+OVERLAY_PORTS = (4789, 7946)
+_ANY = ("", "0.0.0.0", "::", "[::]")
+
+
+def exposed(resource: Resource, parameters: Parameters) -> Iterator[str]:
+    """Ports bound beyond the lab network, or to a port that the lab itself needs."""
+    anywhere = bool(parameters["any_address"])
+    with resource.postponing():
+        if resource.props.get("publishAllPorts") and not anywhere:
+            yield "publishAllPorts binds every address of the node"
+    for port in resource.each("ports"):
+        with resource.postponing():
+            external = int(port.get("external") or 0)
+            if external in {int(reserved) for reserved in parameters["reserved_ports"]}:
+                yield f"node port {external} is one of the engine's, the store's or the overlays' own"
+        with resource.postponing():
+            label = f"port {int(port['internal'])}"
+            address = str(port.get("ip") or "")
+            if address in _ANY:
+                if not anywhere:
+                    yield f"{label} is published on every address of the node"
+            elif not networks.inside(address, networks.lab(parameters)):
+                yield f"{label} is published on {address}, outside {', '.join(parameters['lab_networks'])}"
+
+
+RULES = (
+    ResourceRule(
+        name="port-published",
+        reason="Published ports are for the lab network only, and never cover what engine and store listen on.",
+        remedy="set ip to the node's lab address and external to a free port (or leave external to the engine)",
+        types=(CONTAINER,),
+        predicate=exposed,
+        parameters={
+            **networks.PARAMETER,
+            "any_address": {
+                "type": "boolean",
+                "default": False,
+                "description": "Allow ports without an address: for nodes that have no network but the lab's.",
+            },
+            "reserved_ports": {
+                "type": "array",
+                "items": {"type": "integer"},
+                "default": [*ENGINE_PORTS, *STORE_PORTS, *OVERLAY_PORTS],
+                "description": "Node ports that no container may take.",
+            },
+        },
+    ),
+)

@@ -1,0 +1,60 @@
+"""Names are unique where things are told apart by them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from rules import kinds
+
+from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, Declared, judge_stack
+
+RULE = "names-unique"
+
+
+def pair(type_: str, providers: tuple[str, str] = ("e1", "e1"), **props: Any) -> list[Declared]:
+    return [Declared(type_, f"r{index}", {"name": "n", **props}, provider=p) for index, p in enumerate(providers)]
+
+
+OVERLAY = {"driver": "overlay"}
+ON_OVERLAY = {"networksAdvanced": [{"name": UNKNOWN}]}
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        pair(kinds.CONTAINER, ("e1", "e2"), networkMode="host"),
+        pair(kinds.VOLUME, ("e1", "e2")),
+        pair(kinds.NETWORK, ("e1", "e2"), driver="bridge"),
+        pair(kinds.DOMAIN, ("h1", "h2")),
+        [Declared(kinds.CONTAINER, "a", {"name": "n"}), Declared(kinds.VOLUME, "b", {"name": "n"})],
+    ],
+)
+def test_unique(stack: list[Declared]) -> None:
+    assert judge_stack(RULE, *stack) == GOOD
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        pair(kinds.CONTAINER),
+        pair(kinds.CONTAINER, ("e1", "e2"), **ON_OVERLAY),
+        pair(kinds.NETWORK, ("e1", "e2"), **OVERLAY),
+        pair(kinds.NETWORK, driver="bridge"),
+        pair(kinds.VOLUME),
+        pair(kinds.DOMAIN),
+        pair(kinds.LAB_NETWORK),
+        pair(kinds.SEED, ("h1", "h2"), metaData=json.dumps({"local-hostname": "docker01"})),
+    ],
+)
+def test_taken(stack: list[Declared]) -> None:
+    verdict = judge_stack(RULE, *stack)
+    assert set(verdict.names) == {"r1"}
+    assert "by r0" in verdict.text
+
+
+def test_unknown_name_hides_no_other() -> None:
+    unseen = Declared(kinds.CONTAINER, "u", {"name": UNKNOWN})
+    assert judge_stack(RULE, unseen) == UNSEEN
+    assert judge_stack(RULE, unseen, *pair(kinds.VOLUME)).problems

@@ -1,0 +1,61 @@
+"""Published ports are for the lab."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rules import ports
+
+from components import conventions
+from tests.policy.judge import GOOD, UNKNOWN, Verdict, judge
+
+LAB = {"lab_networks": ["10.99.0.0/24"]}
+
+
+def published(config: dict[str, Any] | None = None, **port: Any) -> Verdict:
+    return judge("port-published", config=LAB if config is None else config, ports=[{"internal": 80.0, **port}])
+
+
+@pytest.mark.parametrize("port", [{"ip": "10.99.0.11"}, {"ip": "127.0.0.1"}, {"ip": "10.99.0.11", "external": 8080.0}])
+def test_published_on_the_lab_network(port: dict[str, Any]) -> None:
+    assert published(**port) == GOOD
+
+
+@pytest.mark.parametrize("port", [{}, {"ip": "0.0.0.0"}, {"ip": "::"}, {"ip": "10.98.0.11"}, {"ip": "203.0.113.1"}])
+def test_published_beyond_it(port: dict[str, Any]) -> None:
+    assert len(published(**port).problems) == 1
+
+
+def test_without_configuration_every_private_address_is_the_labs() -> None:
+    assert published({}, ip="192.168.1.5") == GOOD
+    assert published({}, ip="8.8.8.8").problems
+
+
+@pytest.mark.parametrize("external", [2375, 2376, 8500, 8301, 7946, 4789])
+def test_port_of_the_labs_own(external: int) -> None:
+    assert f"node port {external} " in published(ip="10.99.0.11", external=float(external)).text
+
+
+def test_reserved_ports_cover_what_the_program_uses() -> None:
+    used = {conventions.ENGINE_PORT, conventions.CONSUL_HTTP_PORT, conventions.SERF_PORT, conventions.VXLAN_PORT}
+    assert used <= {*ports.ENGINE_PORTS, *ports.STORE_PORTS, *ports.OVERLAY_PORTS}
+
+
+def test_any_address_where_nodes_have_only_the_lab() -> None:
+    anywhere = {**LAB, "any_address": True}
+    assert published(anywhere) == GOOD
+    assert judge("port-published", config=anywhere, publishAllPorts=True) == GOOD
+    assert published(anywhere, ip="203.0.113.1").problems
+    assert published(anywhere, external=2376.0).problems
+
+
+def test_publishing_everything_binds_every_address() -> None:
+    assert judge("port-published", config=LAB, publishAllPorts=True).problems
+    assert judge("port-published", config=LAB, publishAllPorts=False) == GOOD
+
+
+def test_unknown_address_hides_no_reserved_port() -> None:
+    verdict = published(ip=UNKNOWN, external=2376.0)
+    assert verdict.unknown
+    assert "2376" in verdict.text

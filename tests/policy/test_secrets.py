@@ -1,0 +1,88 @@
+"""No secret in clear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pulumi_policy import EnforcementLevel, ResourceValidationPolicy
+from rules import ALL, kinds
+from rules.pack import policies
+
+from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, Declared, arguments, judge, secret
+
+RULE = "secret-inputs"
+PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbg\n-----END OPENSSH PRIVATE KEY-----"
+GOSSIP = "cg8StVXbQJ0gPvMd9o7yrg=="
+TOKEN = "3f0c9a3e-8f4b-4b1e-9a55-0b6a2f5b7c11"
+
+CASES: list[tuple[str, dict[str, Any]]] = [
+    (kinds.COMMAND, {"connection": {"host": "h", "privateKey": "k"}}),
+    (kinds.COMMAND, {"connection": {"host": "h", "password": "p"}}),
+    (kinds.COMMAND, {"create": f"cat >key <<EOF\n{PEM}\nEOF"}),
+    (kinds.COMMAND, {"create": f"consul agent -encrypt={GOSSIP}"}),
+    (kinds.COMMAND, {"create": f"""echo '{{"acl": {{"tokens": {{"default": "{TOKEN}"}}}}}}' >x"""}),
+    (kinds.COMMAND, {"create": f"CONSUL_HTTP_TOKEN={TOKEN} consul members"}),
+    (kinds.COMMAND, {"create": "git clone https://user:pass@example.com/x"}),
+    (kinds.COMMAND, {"environment": {"DB_PASSWORD": "p"}}),
+    (kinds.CONTAINER, {"envs": ["PATH=/bin", "API_TOKEN=t"]}),
+    (kinds.CONTAINER, {"command": ["agent", "-encrypt", f"-encrypt={GOSSIP}"]}),
+    (kinds.CONTAINER, {"uploads": [{"file": "/f", "content": f'{{"encrypt": "{GOSSIP}"}}'}]}),
+    (kinds.SEED, {"userData": f"#cloud-config\nssh_keys: {{rsa_private: '{PEM}'}}"}),
+    (kinds.DOCKER_PROVIDER, {"host": "tcp://h:2376", "keyMaterial": "k"}),
+    (kinds.DOCKER_PROVIDER, {"registryAuth": '[{"address": "r", "password": "p"}]'}),
+    (kinds.COPY, {"source": {"4dabf18193072939515e22adb298388d": "c44067f5952c0a294b673a41bacd8c17", "text": PEM}}),
+]
+
+
+@pytest.mark.parametrize(("type_", "props"), CASES)
+def test_in_clear_is_refused_and_not_repeated(type_: str, props: dict[str, Any]) -> None:
+    verdict = judge(RULE, type_, **props)
+    assert len(verdict.problems) == 1
+    for part in ("hunter", PEM, GOSSIP, TOKEN, "user:pass"):
+        assert part not in verdict.text
+
+
+@pytest.mark.parametrize(("type_", "props"), CASES)
+def test_marked_as_secret_it_passes(type_: str, props: dict[str, Any]) -> None:
+    assert judge(RULE, type_, **{key: secret(value) for key, value in props.items()}) == GOOD
+    nested = {key: {k: secret(v) for k, v in value.items()} for key, value in props.items() if isinstance(value, dict)}
+    if nested and type_ != kinds.COPY:
+        assert judge(RULE, type_, **nested) == GOOD
+
+
+@pytest.mark.parametrize(
+    "props",
+    [
+        {"connection": {"host": "h", "hostKey": "ssh-ed25519 AAAA", "user": "root", "password": ""}},
+        {"envs": ["PATH=/bin", "PASSWORD_FILE=/run/secrets/p", "TOKEN="], "memory": 64.0, "mustRun": True},
+        {"sshOpts": '["-o", "IdentityFile=/keys/id"]', "keyPath": "/keys", "host": "ssh://root@10.0.0.1:22"},
+        {"create": "#!/bin/sh\ncurl http://docker/v1.40/info; echo $CONSUL_HTTP_TOKEN; -----BEGIN CERTIFICATE-----"},
+        {"labels": [{"label": "a:b@c", "value": "see https://example.com/a:b@c"}]},
+        {},
+    ],
+)
+def test_what_only_looks_near(props: dict[str, Any]) -> None:
+    assert judge(RULE, kinds.CONTAINER, **props) == GOOD
+
+
+def test_unknown_is_no_pass_where_a_secret_belongs() -> None:
+    assert judge(RULE, kinds.COMMAND, connection={"host": "h", "password": UNKNOWN}) == UNSEEN
+    assert judge(RULE, kinds.COMMAND, environment={"DB_PASSWORD": UNKNOWN}) == UNSEEN
+    assert judge(RULE, kinds.COMMAND, create=UNKNOWN, triggers=[UNKNOWN], cloudinit=UNKNOWN) == GOOD
+
+
+def test_every_type_is_looked_at() -> None:
+    assert judge(RULE, "some:other/kind:Thing", password="p").problems
+
+
+def test_at_a_level_that_hides_which_values_are_secret_it_fails_closed() -> None:
+    """The engine asks for no remediation at the level mandatory, so the rule sees all secrets in clear."""
+    [policy] = [one for one in policies(ALL) if one.name == RULE]
+    assert isinstance(policy, ResourceValidationPolicy)
+    assert policy.enforcement_level is EnforcementLevel.REMEDIATE
+    said: list[str] = []
+    args = arguments(Declared(kinds.COMMAND, "c", {"connection": {"password": secret("p")}}), None)
+    policy.validate(args, lambda message, urn: said.append(message))
+    [message] = said
+    assert "set it to remediate" in message

@@ -1,0 +1,143 @@
+"""scripts/bootstrap lists before it installs, asks for root in one sentence, and does nothing twice."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_PROJECT = Path(__file__).parents[2]
+
+_TOOLS = {
+    "dpkg-query": 'for name in $INSTALLED; do echo "$name installed"; done',
+    "apt-get": 'echo "apt-get $*" >> "$CALLS"; [ ! -e "$APT_FAILS" ] || { rm "$APT_FAILS"; exit 100; }',
+    "id": 'echo "$USER_ID"',
+    "python3": """
+echo "python $*" >> "$CALLS"
+case "$*" in
+    "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
+    "-c import sys; print"*) echo 3.11 ;;
+    *require-hashes*) [ ! -e "$PIP_FAILS" ] || exit 1 ;;
+esac""",
+}
+_ALL = "make gcc umoci"
+_LIST = """\
+# comment
+
+make    up     a tool
+gcc     up     a compiler
+umoci   test   images
+shellcheck check lint
+"""
+
+
+class Checkout:
+    """A copy of what bootstrap reads, and stand-ins for the tools that it calls."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / "checkout with space"
+        self.calls = root / "calls"
+        self.apt_fails = root / "apt-fails"
+        self.pip_fails = root / "pip-fails"
+        self.installed = _ALL
+        self.user_id = "0"
+        (self.root / "scripts").mkdir(parents=True)
+        shutil.copy(_PROJECT / "scripts" / "bootstrap", self.root / "scripts")
+        (self.root / "overlab" / "ground").mkdir(parents=True)
+        (self.root / "overlab" / "ground" / "debian-packages.txt").write_text(_LIST)
+        (self.root / "requirements.lock").write_text("a==1\n")
+        (self.root / "pyproject.toml").write_text("[project]\n")
+        self.bin = root / "bin"
+        self.bin.mkdir()
+        for name, script in _TOOLS.items():
+            (self.bin / name).write_text(f"#!/bin/sh\n{script}\n")
+            (self.bin / name).chmod(0o755)
+
+    def run(self, *uses: str) -> subprocess.CompletedProcess[str]:
+        env = {
+            "PATH": f"{self.bin}:/usr/bin:/bin",
+            "CALLS": str(self.calls),
+            "INSTALLED": self.installed,
+            "USER_ID": self.user_id,
+            "APT_FAILS": str(self.apt_fails),
+            "PIP_FAILS": str(self.pip_fails),
+        }
+        self.calls.write_text("")
+        command = [str(self.root / "scripts" / "bootstrap"), *uses]
+        return subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=False)
+
+    def called(self, tool: str) -> list[str]:
+        return [line for line in self.calls.read_text().splitlines() if line.startswith(tool)]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
+
+
+def test_missing_packages_are_listed_with_their_reason_and_installed(checkout: Checkout) -> None:
+    checkout.installed = "umoci"
+    done = checkout.run("up")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Debian packages that are missing:"
+    assert [line.split(maxsplit=1) for line in lines[1:3]] == [["make", "a tool"], ["gcc", "a compiler"]]
+    assert checkout.called("apt-get") == ["apt-get install --no-install-recommends -y make gcc"]
+
+
+def test_uses_select_packages(checkout: Checkout) -> None:
+    checkout.installed = "make gcc"
+    checkout.run("up")
+    assert checkout.called("apt-get") == []
+    checkout.run("up", "test", "check")
+    assert checkout.called("apt-get") == ["apt-get install --no-install-recommends -y umoci shellcheck"]
+
+
+def test_without_root_it_names_the_command_and_installs_nothing(checkout: Checkout) -> None:
+    checkout.installed, checkout.user_id = "make umoci", "1000"
+    done = checkout.run()
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: Debian packages are missing and only root can install them\n"
+        "  remedy: sudo apt-get install --no-install-recommends -y gcc\n"
+    )
+    assert checkout.called("apt-get") == []
+    assert not (checkout.root / ".venv").exists()
+
+
+def test_a_failed_install_is_tried_again_with_fresh_lists(checkout: Checkout) -> None:
+    checkout.installed = "make umoci"
+    checkout.apt_fails.touch()
+    assert checkout.run().returncode == 0
+    install = "apt-get install --no-install-recommends -y gcc"
+    assert checkout.called("apt-get") == [install, "apt-get update", install]
+
+
+def test_environment_is_made_from_the_lock_with_hashes_once(checkout: Checkout) -> None:
+    assert checkout.run().returncode == 0
+    pip = [line for line in checkout.called("python") if " pip install" in line]
+    assert "--require-hashes -r requirements.lock" in pip[0]
+    assert "--no-deps --no-build-isolation -e ." in pip[1]
+    done = checkout.run()
+    assert (done.returncode, done.stdout) == (0, "")
+    assert [line for line in checkout.called("python") if "pip" in line or "venv" in line] == []
+
+
+@pytest.mark.parametrize("file", ["requirements.lock", "pyproject.toml"])
+def test_environment_follows_the_lock_and_the_project(checkout: Checkout, file: str) -> None:
+    checkout.run()
+    (checkout.root / file).write_text("changed\n")
+    checkout.run()
+    assert any("require-hashes" in line for line in checkout.called("python"))
+
+
+def test_environment_whose_making_failed_is_made_again(checkout: Checkout) -> None:
+    checkout.pip_fails.touch()
+    done = checkout.run()
+    assert done.returncode == 1
+    assert "the packages of requirements.lock could not be installed" in done.stderr
+    checkout.pip_fails.unlink()
+    assert checkout.run().returncode == 0
+    assert any("require-hashes" in line for line in checkout.called("python"))
