@@ -252,7 +252,7 @@ def test_a_silent_address_ends_at_the_dial_timeout(plugin: Provider, sshd: Sshd)
 def test_a_server_that_says_nothing_ends_at_the_handshake_limit(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialer, "HANDSHAKE_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        connection = Connection.parse(sshd.connection(port=mute.getsockname()[1], dialErrorLimit=0))
+        connection = Connection.parse(sshd.connection(port=mute.getsockname()[1], dialErrorLimit=0, perDialTimeout=0))
         started = time.monotonic()
         with pytest.raises(ProviderError, match=r"ssh: handshake failed: .*given up after 0\.5 s"):
             dial(connection, Stop(), print)
@@ -273,7 +273,7 @@ def test_an_unknown_host_is_said(plugin: Provider, sshd: Sshd) -> None:
 
 def test_operations_that_wait_for_the_same_dial_share_its_failure(sshd: Sshd) -> None:
     pool = Pool()
-    connection = Connection.parse(sshd.connection(port=free_port(), dialErrorLimit=4))
+    connection = Connection.parse(sshd.connection(port=free_port(), dialErrorLimit=7))
     failures: list[str] = []
     said: list[str] = []
 
