@@ -75,7 +75,8 @@ def agent_config(node: Node, settings: Settings, ground: Ground) -> dict[str, ob
         "disable_update_check": True,
         "enable_script_checks": False,
         "node_name": node.key,
-        "ui_config": {"enabled": True},
+        # The name of it in Consul 1.8; later ones know it still.
+        "ui": True,
     }
     if node.key in settings.store_nodes:
         config |= {"server": True, "bootstrap_expect": len(settings.store_nodes)}

@@ -22,7 +22,7 @@ TEACHING = {"engine-end-of-life", "store-gossip-key", "store-single-server", "ov
 """Advice that the teaching stacks may get."""
 
 
-@pytest.mark.parametrize("stack", ["dev", "ci"])
+@pytest.mark.parametrize("stack", ["dev", "ci", "site"])
 def test_the_stack_passes(policed_home: Home, tmp_path: Path, stack: str) -> None:
     result = _preview(policed_home, tmp_path, stack)
 

@@ -184,7 +184,7 @@ def test_end_of_life() -> None:
     assert judge_stack(ENDED, Declared(kinds.COMMAND, "u", {"create": UNKNOWN})) == UNSEEN
 
 
-@pytest.mark.parametrize("stack", ["dev", "ci"])
+@pytest.mark.parametrize("stack", ["dev", "ci", "site"])
 def test_the_programs_own_scripts_are_understood(stack: str, tmp_path: Path) -> None:
     project = Path(__file__).parents[2]
     settings = parse(read_stack_file(project, stack), stack)
