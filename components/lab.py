@@ -40,9 +40,7 @@ class Lab(Component):
         self.membership = Membership(settings, self.store, self.engines, self.child())
         self.overlays = Overlays(settings, self.store, self.engines, self.membership, self.child())
         self.workloads = self._declare_workloads()
-        self.connectivity = Connectivity(
-            settings, self.engines, self.overlays, self.workloads, self._ssh, self.child()
-        )
+        self.connectivity = Connectivity(settings, self.engines, self.overlays, self.workloads, self._ssh, self.child())
         self.register_outputs({})
 
     def _declare_engine(self, key: str) -> DockerEngine:
@@ -61,9 +59,7 @@ class Lab(Component):
         for name, spec in sorted(settings.workloads.items(), key=lambda item: item[1].share_with is not None):
             node = settings.placement[name]
             shared = found[spec.share_with] if spec.share_with else None
-            found[name] = Workload(
-                name, spec, self.engines[node], self.overlays, images[node], shared, self.child()
-            )
+            found[name] = Workload(name, spec, self.engines[node], self.overlays, images[node], shared, self.child())
         return found
 
     @property

@@ -94,7 +94,12 @@ class Machine(Component):
             consoles=[libvirt.DomainConsoleArgs(type="pty", target_port="0", target_type="serial")],
             graphics=libvirt.DomainGraphicsArgs(type="vnc", listen_type="none"),
             autostart=True,
-            opts=self.child(provider=self._provider, delete_before_replace=True),
+            opts=self.child(
+                provider=self._provider,
+                delete_before_replace=True,
+                # The provider calls changes of these updates and makes none.
+                replace_on_changes=["cpu", "disks", "networkInterfaces"],
+            ),
         )
 
     def _declare_gate(self, host: RemoteHost) -> command.remote.Command:

@@ -44,9 +44,7 @@ class Overlays(Component):
         self.gates = {key: self._declare_gate(key, engine, joined) for key, engine in engines.items()}
         self.register_outputs({})
 
-    def _declare(
-        self, name: str, spec: OverlaySpec, engine: DockerEngine, waits_for: list[Any]
-    ) -> docker.Network:
+    def _declare(self, name: str, spec: OverlaySpec, engine: DockerEngine, waits_for: list[Any]) -> docker.Network:
         options = {"com.docker.network.driver.mtu": str(spec.mtu)} if spec.mtu else None
         return docker.Network(
             name,
@@ -80,7 +78,9 @@ class Overlays(Component):
 
     def _residents(self, node: str, overlay: str) -> list[str]:
         settings = self._settings
-        return [n for n, spec in settings.workloads.items() if settings.placement[n] == node and overlay in spec.overlays]
+        return [
+            n for n, spec in settings.workloads.items() if settings.placement[n] == node and overlay in spec.overlays
+        ]
 
 
 def _ipam(spec: OverlaySpec) -> docker.NetworkIpamConfigArgs:

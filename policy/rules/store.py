@@ -73,7 +73,7 @@ def _configurations(container: Resource) -> Iterator[Mapping[str, Any]]:
 
 
 def plain_gossip(container: Resource, _: Parameters) -> Iterator[str]:
-    """A Consul agent without a gossip key. A file that the container does not carry may hold one, and is believed to."""
+    """A Consul agent without a gossip key. A file that the container does not carry is believed to hold one."""
     if not is_consul(container):
         return
     words = [str(word) for word in container.props.get("command") or ()]

@@ -22,7 +22,11 @@ SECRET = rpc._special_secret_sig
 def unwrapped(value: Any) -> Any:
     """The value with its secrets in clear."""
     if isinstance(value, dict):
-        return unwrapped(value["value"]) if value.get(rpc._special_sig_key) == SECRET else {k: unwrapped(v) for k, v in value.items()}
+        return (
+            unwrapped(value["value"])
+            if value.get(rpc._special_sig_key) == SECRET
+            else {k: unwrapped(v) for k, v in value.items()}
+        )
     return [unwrapped(item) for item in value] if isinstance(value, list) else value
 
 
@@ -71,7 +75,7 @@ class Recorder(mocks.MockMonitor):
         super().__init__(Answers())
         self.declared: dict[str, Declared] = {}
 
-    def RegisterResource(self, request: Any) -> Any:
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802  # the protocol's name
         with event_loop():
             response = super().RegisterResource(request)
             inputs = rpc.deserialize_properties(request.object)
