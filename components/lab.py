@@ -16,7 +16,6 @@ from components.hypervisor import Storage
 from components.machine import Machine
 from components.network import LabNetwork
 from components.overlay import Overlays
-from components.remote import RemoteHost
 from components.settings import Settings
 from components.store import Membership, Store
 from components.workload import NodeImages, Workload
@@ -45,11 +44,10 @@ class Lab(Component):
 
     def _declare_engine(self, key: str) -> DockerEngine:
         node = self._settings.nodes[key]
-        host = RemoteHost(node, self._ground, self._ssh)
         machine = Machine(
-            node, self._settings, self._ground, self._storage, self._network, host, self._hypervisor, self.child()
+            node, self._settings, self._ground, self._storage, self._network, self._hypervisor, self._ssh, self.child()
         )
-        return DockerEngine(machine, self._settings, self._ground, host, self.child())
+        return DockerEngine(machine, self._settings, self._ground, self.child())
 
     def _declare_workloads(self) -> dict[str, Workload]:
         settings = self._settings

@@ -34,7 +34,7 @@ class Overlays(Component):
     ) -> None:
         super().__init__("overlays", opts)
         self._settings = settings
-        self._store_machine = engines[settings.store_nodes[0]].machine.domain
+        self._store_machine = engines[settings.store_nodes[0]].machine
         joined = list(membership.gates.values())
         self.networks = {
             name: self._declare(name, spec, engines[spec.made_from], [*joined, *store.containers])
@@ -53,13 +53,20 @@ class Overlays(Component):
             internal=spec.internal or None,
             ipam_configs=[_ipam(spec)] if spec.subnet else None,
             options=options,
+            labels=self._labels(),
             opts=self._kept_in_store(engine, waits_for),
         )
+
+    def _labels(self) -> list[docker.NetworkLabelArgs] | None:
+        """A single server takes its overlays along when its machine is replaced; a cluster keeps them."""
+        if self._settings.store.servers > 1:
+            return None
+        return [docker.NetworkLabelArgs(label=k, value=v) for k, v in self._store_machine.labels().items()]
 
     def _kept_in_store(self, engine: DockerEngine, waits_for: list[Any]) -> pulumi.ResourceOptions:
         if self._settings.store.servers > 1:
             return self.child(deleted_with=engine.machine.domain, provider=engine.provider, depends_on=waits_for)
-        return self.inside(self._store_machine, provider=engine.provider, depends_on=waits_for)
+        return self.inside(self._store_machine.domain, provider=engine.provider, depends_on=waits_for)
 
     def _declare_gate(self, key: str, engine: DockerEngine, joined: list[Any]) -> pulumi.Resource:
         overlays = [
@@ -72,7 +79,7 @@ class Overlays(Component):
         return engine.host.run(
             f"{key}-sees-overlays",
             script,
-            self.inside(engine.machine.domain, depends_on=joined),
+            self.child(depends_on=joined),
             limit_s=2 * conventions.OVERLAY_LIMIT_S,
         )
 
