@@ -48,7 +48,8 @@ class DockerEngine(Component):
             limit_s=conventions.ENGINE_LIMIT_S,
         )
         self.facts = self.configured.stdout.apply(json.loads)
-        self.provider: docker.Provider = self.host.docker_provider(f"{key}-docker", self.child(depends_on=[self.configured]))
+        after = self.child(depends_on=[self.configured])
+        self.provider: docker.Provider = self.host.docker_provider(f"{key}-docker", after)
         self.register_outputs({"facts": self.facts})
 
     def _declare_bundle(self, packages: Packages) -> pulumi.Resource:

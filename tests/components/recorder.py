@@ -77,7 +77,7 @@ class Recorder(mocks.MockMonitor):
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802  # the protocol's name
         with event_loop():
-            response = super().RegisterResource(request)
+            response: Any = super().RegisterResource(request)  # type: ignore[no-untyped-call]  # the SDK's is untyped
             inputs = rpc.deserialize_properties(request.object)
         self.declared[response.urn] = Declared(
             type=request.type,
@@ -148,7 +148,7 @@ def run_lab(settings: Settings, ground: Ground, *, preview: bool = False) -> Rec
     with event_loop():
         mocks.set_mocks(recorder.mocks, project="overlab", stack=settings.stack, preview=preview, monitor=recorder)
 
-        @pulumi.runtime.test
+        @pulumi.runtime.test  # type: ignore[untyped-decorator]  # the SDK's is untyped
         def declare() -> pulumi.Output[Any]:
             return pulumi.Output.from_input(Lab(settings, ground).outputs)
 
