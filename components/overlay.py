@@ -36,13 +36,26 @@ class Overlays(Component):
         self._settings = settings
         self._store_machine = engines[settings.store_nodes[0]].machine
         joined = list(membership.gates.values())
-        self.networks = {
-            name: self._declare(name, spec, engines[spec.made_from], [*joined, *store.containers])
-            for name, spec in settings.overlays.items()
-        }
+        self.networks = self._declare_networks(engines, [*joined, *store.containers])
         self.facts = {name: {"id": n.id, "subnet": n.ipam_configs.apply(_subnet)} for name, n in self.networks.items()}
         self.gates = {key: self._declare_gate(key, engine, joined) for key, engine in engines.items()}
         self.register_outputs({})
+
+    def _declare_networks(self, engines: dict[str, DockerEngine], waits_for: list[Any]) -> dict[str, docker.Network]:
+        """Stated subnets first, or an overlay without one takes theirs out of the engines' pool."""
+        specs = self._settings.overlays
+        stated = {
+            name: self._declare(name, spec, engines[spec.made_from], waits_for)
+            for name, spec in specs.items()
+            if spec.subnet
+        }
+        after = [*waits_for, *stated.values()]
+        pooled = {
+            name: self._declare(name, spec, engines[spec.made_from], after)
+            for name, spec in specs.items()
+            if not spec.subnet
+        }
+        return {name: (stated | pooled)[name] for name in specs}
 
     def _declare(self, name: str, spec: OverlaySpec, engine: DockerEngine, waits_for: list[Any]) -> docker.Network:
         options = {"com.docker.network.driver.mtu": str(spec.mtu)} if spec.mtu else None

@@ -1,4 +1,4 @@
-"""What checks need to know of the running lab: asked from the nodes now, and from the stack's outputs where they are mute."""
+"""What checks need to know of the running lab: from the nodes, now; from the stack's outputs where they are mute."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ SCRIPT = """\
 n=$1; shift
 i=0; workloads=
 while [ "$i" -lt "$n" ]; do workloads="$workloads $1"; shift; i=$((i + 1)); done
-settings='{{.Name}}{{"\\t"}}{{json .NetworkSettings.Networks}}{{"\\t"}}{{json .NetworkSettings.Ports}}'
+workload='workload{{"\\t"}}{{.Name}}{{"\\t"}}{{json .NetworkSettings.Networks}}{{"\\t"}}{{json .NetworkSettings.Ports}}'
 # shellcheck disable=SC2086 # names hold no blanks
-[ -z "$workloads" ] || docker container inspect -f "workload{{\\"\\t\\"}}$settings" $workloads 2>/dev/null
-[ $# = 0 ] || docker network inspect -f '{{"overlay\\t"}}{{.Name}}{{"\\t"}}{{.Id}}{{"\\t"}}{{json .IPAM.Config}}' "$@" 2>/dev/null
+[ -z "$workloads" ] || docker container inspect -f "$workload" $workloads 2>/dev/null
+overlay='overlay{{"\\t"}}{{.Name}}{{"\\t"}}{{.Id}}{{"\\t"}}{{json .IPAM.Config}}'
+[ $# = 0 ] || docker network inspect -f "$overlay" "$@" 2>/dev/null
 """
 
 
@@ -39,7 +40,8 @@ class Told:
 
 def arguments(node: str, settings: Settings) -> list[str]:
     """The words after ``sh -c SCRIPT``: what the node is asked about."""
-    own = [name for name, spec in settings.workloads.items() if settings.placement[name] == node and not spec.share_with]
+    placed = [name for name, where in settings.placement.items() if where == node]
+    own = [name for name in placed if not settings.workloads[name].share_with]
     return [str(len(own)), *own, *settings.overlays]
 
 
@@ -74,7 +76,7 @@ def facts(settings: Settings, outputs: Outputs, told: Iterable[Told]) -> tuple[c
     find. What the engines may choose anew (addresses, published ports) is as it is now.
     """
     every = list(told)
-    networks = {name: dict(one) for one in every for name, one in one.networks.items()}
+    networks = {name: dict(known) for one in every for name, known in one.networks.items()}
     networks |= {name: {"id": one["id"], "subnet": one["subnet"]} for name, one in outputs.networks.items()}
     recorded, now = outputs.addresses(), _merged(one.addresses for one in every)
     addresses: dict[str, dict[str, str]] = {}
@@ -88,7 +90,7 @@ def facts(settings: Settings, outputs: Outputs, told: Iterable[Told]) -> tuple[c
             if found := str(attachment.address or "") or new or old:
                 addresses[name][overlay] = found
             if old and new and old != new and attachment.address is None:
-                notes.append(f"{name} has {new} on {overlay} now; the last up saw {old} (overlab refresh, to record it)")
+                notes.append(f"{name} has {new} on {overlay} now; the last up saw {old} (overlab refresh records it)")
     for name, spec in settings.workloads.items():
         if spec.share_with:
             addresses[name] = addresses[spec.share_with]

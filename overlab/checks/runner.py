@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from components.ground import Ground
 from components.settings import Settings
 from overlab import remote
 from overlab.checks import present
-from overlab.checks.session import ON_NODE, SSH_FAILED, Ended, Session, on_ground
+from overlab.checks.session import ON_NODE, SSH_FAILED, Ended, GroundEnd, Session
 from overlab.checks.verdict import Run, Verdict, life_of, now
 from overlab.ground.embedded import EmbeddedLibvirt
 from overlab.ground.paths import LabPaths
@@ -53,7 +53,7 @@ def run(
     progress: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """Run these checks now. A node that is not reached leaves its checks ``not run``; nothing is raised for that."""
-    return asyncio.run(_Matrix(settings, matrix, outputs, ways, progress).run(tuple(only)))
+    return _Matrix(settings, matrix, outputs, ways, progress).run(tuple(only))
 
 
 class _Matrix:
@@ -71,6 +71,7 @@ class _Matrix:
         self._ways = ways
         self._progress = progress
         self._sessions = {node: self._session(node) for node in self._nodes()}
+        self._ground = GroundEnd(ways.to_ground)
 
     def _nodes(self) -> list[str]:
         """Those with checks of their own, with a listener of another one's, or whose ports or addresses are asked."""
@@ -83,20 +84,24 @@ class _Matrix:
         words = ["sh", "-c", ON_NODE, "overlab-test", *present.arguments(node, self._settings)]
         return Session(node, self._ways.to_node(node, words))
 
-    async def run(self, only: tuple[str, ...]) -> Run:
+    def run(self, only: tuple[str, ...]) -> Run:
         begun, clock = now(), time.monotonic()
         sessions = list(self._sessions.values())
-        try:
-            self._progress(f"{len(sessions)} nodes to tell their addresses and ports")
-            await asyncio.gather(*(session.open() for session in sessions))
-            facts, notes = present.facts(self._settings, self._outputs, (session.told for session in sessions))
-            self._progress(f"{len(self._matrix)} checks on {len(sessions)} nodes")
-            lacking = {check.id: present.lacking(check, self._settings, facts) for check in self._matrix}
-            ready = tuple(check for check in self._matrix if not lacking[check.id])
-            parts = [self._on_node(session, ready, facts) for session in sessions]
-            found = [one for part in await asyncio.gather(*parts, self._on_ground(ready, facts)) for one in part]
-        finally:
-            await asyncio.gather(*(session.close() for session in sessions))
+        # One thread more, for the ground.
+        with ThreadPoolExecutor(len(sessions) + 1, thread_name_prefix="overlab-checks") as threads:
+            try:
+                self._progress(f"{len(sessions)} nodes to tell their addresses and ports")
+                list(threads.map(Session.open, sessions))
+                facts, notes = present.facts(self._settings, self._outputs, (one.told for one in sessions))
+                self._progress(f"{len(self._matrix)} checks on {len(sessions)} nodes")
+                lacking = {check.id: present.lacking(check, self._settings, facts) for check in self._matrix}
+                ready = tuple(check for check in self._matrix if not lacking[check.id])
+                ground = threads.submit(self._on_ground, ready, facts)
+                parts = list(threads.map(lambda session: self._on_node(session, ready, facts), sessions))
+                found = [one for part in (*parts, ground.result()) for one in part]
+            finally:
+                for one in (*sessions, self._ground):
+                    one.close()
         known = {verdict.id: verdict for verdict in found}
         verdicts = tuple(known.get(check.id) or self._unstated(check, lacking[check.id]) for check in self._matrix)
         notes = [f"{s.node} was not reached: {s.problem}" for s in sessions if s.problem] + notes
@@ -106,7 +111,7 @@ class _Matrix:
             begun=begun,
             seconds=seconds,
             sessions=sum(1 for session in sessions if not session.problem),
-            life=life_of(dict(facts.networks)),
+            life=life_of(facts.networks),
             verdicts=verdicts,
             notes=tuple(notes),
             only=only,
@@ -119,21 +124,21 @@ class _Matrix:
             return Verdict.missing(check, f"{check.node} was not reached: {session.problem}")
         return Verdict.broken(check, reason)
 
-    async def _on_node(self, session: Session, ready: Sequence[checks.Check], facts: checks.Facts) -> list[Verdict]:
+    def _on_node(self, session: Session, ready: Sequence[checks.Check], facts: checks.Facts) -> list[Verdict]:
         own = [check for check in ready if check.node == session.node]
         if session.problem:
             return [Verdict.missing(check, f"{check.node} was not reached: {session.problem}") for check in own]
         script = checks.node_script(session.node, ready, self._settings, facts)
-        ended = await session.run(script, _limit(own))
+        ended = session.run(script, _limit(own))
         return judge(session.node, own, ended)
 
-    async def _on_ground(self, ready: Sequence[checks.Check], facts: checks.Facts) -> list[Verdict]:
+    def _on_ground(self, ready: Sequence[checks.Check], facts: checks.Facts) -> list[Verdict]:
         own = [check for check in ready if check.node == GROUND]
         if not own:
             return []
         tasks: list[dict[str, Any]] = checks.ground_checks(ready, self._settings, facts)
         try:
-            ended = await on_ground(self._ways.to_ground, tasks, _limit(own))
+            ended = self._ground.run(tasks, _limit(own))
         except OSError as error:
             return [Verdict.missing(check, f"the lab's network cannot be entered: {error}") for check in own]
         return judge(GROUND, own, ended)

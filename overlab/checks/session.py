@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
+import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from components import checks
 from overlab.checks import present
 
 GROUND_SCRIPT = Path(checks.__file__).parents[1] / "templates" / "ground_checks.py"
 OPEN_LIMIT_S = 120
-_LINE_LIMIT = 4 << 20
 _LAST_LINE = "# overlab-script-end"
 SSH_FAILED = 255
+_LAST_WORDS_LIMIT_S = 10
+_END_LIMIT_S = 5
 
 # A script that was cut off on its way is not run.
 ON_NODE = f"""\
@@ -43,103 +45,111 @@ class Ended:
 
 @dataclass
 class Session:
-    """A command that runs :data:`ON_NODE` on a node (over ssh, or wherever it leads)."""
+    """A command that runs :data:`ON_NODE` on a node (over ssh, or wherever it leads). One thread at a time."""
 
     node: str
     command: Sequence[str]
     told: present.Told = field(default_factory=present.Told)
     problem: str = ""
     """Why the node was not reached; empty where it was."""
-    _process: asyncio.subprocess.Process | None = None
+    _process: subprocess.Popen[bytes] | None = None
 
-    async def open(self, limit_s: float = OPEN_LIMIT_S) -> None:
+    def open(self, limit_s: float = OPEN_LIMIT_S) -> None:
         """Connect, and hear what the node tells. What goes wrong is in ``problem``."""
         try:
-            self._process = await _start(self.command)
-            lines = await asyncio.wait_for(self._hear(self._process), limit_s)
+            self._process = _start(self.command)
         except OSError as error:
             self.problem = f"{self.command[0]}: {error}"
-        except TimeoutError:
-            self.problem = f"it was reached, but told nothing within {limit_s:g} s"
-            await self.close()
-        else:
-            self.told = present.parse(lines)
+            return
+        timer = threading.Timer(limit_s, self._give_up, [f"it was reached, but told nothing within {limit_s:g} s"])
+        timer.start()
+        try:
+            self._hear(self._process)
+        finally:
+            timer.cancel()
 
-    async def _hear(self, process: asyncio.subprocess.Process) -> list[str]:
+    def _give_up(self, reason: str) -> None:
+        self.problem = reason
+        self.close()
+
+    def _hear(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
-        assert process.stderr is not None
         lines: list[str] = []
-        async for line in process.stdout:
+        while line := _line(process.stdout):
             text = line.decode(errors="replace").rstrip("\n")
             if text == present.END:
-                return lines
+                self.told = present.parse(lines)
+                return
             lines.append(text)
-        said = (await process.stderr.read()).decode(errors="replace").strip()
-        code = await process.wait()
-        self.problem = said or f"the connection ended with exit code {code}"
-        return lines
+        ended = _finish(process, b"", _LAST_WORDS_LIMIT_S)
+        self.problem = self.problem or ended.stderr.strip() or f"the connection ended with exit code {ended.code}"
 
-    async def run(self, script: str, limit_s: float) -> Ended:
+    def run(self, script: str, limit_s: float) -> Ended:
         """Run a script there, to its end or the limit, and close the session."""
         assert self._process is not None
-        return await _finish(self._process, f"{script}\n{_LAST_LINE}\n".encode(), limit_s)
+        return _finish(self._process, f"{script}\n{_LAST_LINE}\n".encode(), limit_s)
 
-    async def close(self) -> None:
-        """End the connection if it is still there."""
+    def close(self) -> None:
+        """End the connection if it is still there; whoever waits for it goes on. Any thread may."""
         if self._process is not None:
-            await _end(self._process)
+            _end(self._process)
 
 
-async def on_ground(prefix: Sequence[str], tasks: list[dict[str, Any]], limit_s: float) -> Ended:
-    """Run the ground's checks at the hypervisor's end of the lab network: ``prefix`` enters it."""
-    process = await _start([*prefix, sys.executable, "-I", str(GROUND_SCRIPT)])
+@dataclass
+class GroundEnd:
+    """The hypervisor's end of the lab network, which ``prefix`` enters."""
+
+    prefix: Sequence[str]
+    _process: subprocess.Popen[bytes] | None = None
+
+    def run(self, tasks: list[dict[str, Any]], limit_s: float) -> Ended:
+        """Run the ground's checks. Raises :class:`OSError` where it cannot be entered."""
+        self._process = _start([*self.prefix, sys.executable, "-I", str(GROUND_SCRIPT)])
+        return _finish(self._process, json.dumps(tasks).encode(), limit_s)
+
+    def close(self) -> None:
+        """End what still runs there. Any thread may."""
+        if self._process is not None:
+            _end(self._process)
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    # Unbuffered: what is read line by line must leave nothing behind for communicate().
+    pipe = subprocess.PIPE
+    return subprocess.Popen(list(command), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+
+
+def _line(stream: IO[bytes]) -> bytes:
+    """The next line; empty at the end, also one that another thread made."""
     try:
-        return await _finish(process, json.dumps(tasks).encode(), limit_s)
-    finally:
-        await _end(process)
+        return stream.readline()
+    except ValueError:
+        return b""
 
 
-async def _start(command: Sequence[str]) -> asyncio.subprocess.Process:
-    pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, limit=_LINE_LIMIT)
-
-
-async def _finish(process: asyncio.subprocess.Process, data: bytes, limit_s: float) -> Ended:
+def _finish(process: subprocess.Popen[bytes], data: bytes, limit_s: float) -> Ended:
     """Feed, and read everything; what came before a limit is kept."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    out, err = bytearray(), bytearray()
-    reading = asyncio.gather(_drain(process.stdout, out), _drain(process.stderr, err), _feed(process.stdin, data))
+    code: int | None
     try:
-        await asyncio.wait_for(reading, limit_s)
-        code: int | None = await process.wait()
-    except TimeoutError:
-        await _end(process)
-        code = None
+        out, err = process.communicate(data, timeout=limit_s)
+        code = process.returncode
+    except subprocess.TimeoutExpired as expired:
+        _end(process)
+        out, err, code = expired.stdout or b"", expired.stderr or b"", None
+    except ValueError:  # closed meanwhile, by another thread
+        out, err, code = b"", b"", None
     return Ended(code, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
-async def _drain(stream: asyncio.StreamReader, into: bytearray) -> None:
-    while chunk := await stream.read(1 << 16):
-        into.extend(chunk)
-
-
-async def _feed(stream: asyncio.StreamWriter, data: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        stream.write(data)
-        await stream.drain()
-        stream.close()
-        await stream.wait_closed()
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), 5)
-            return
-        with contextlib.suppress(ProcessLookupError):
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=_END_LIMIT_S)
+        except subprocess.TimeoutExpired:
             process.kill()
-        await process.wait()
+            process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()

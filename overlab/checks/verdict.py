@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -129,7 +129,7 @@ class Run(BaseModel):
         return Run(**kept, begun=self.begun, verdicts=tuple(verdicts))
 
 
-def life_of(networks: dict[str, dict[str, Any]]) -> str:
+def life_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
     """The lab's life, from its overlays' ids."""
     return ",".join(sorted(str(network.get("id", "")) for network in networks.values()))
 

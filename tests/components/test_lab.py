@@ -81,6 +81,11 @@ def test_overlays_go_with_the_stores_machine_whoever_made_them(lab: Recorder) ->
     assert overlay.provider.endswith("::docker02-docker")
 
 
+def test_an_overlay_from_the_pool_comes_after_those_with_a_subnet(lab: Recorder) -> None:
+    before = {urn.rsplit("::", 1)[1] for urn in reach(lab, named(lab, "docker:index/network:Network", "ov_net2").urn)}
+    assert {"ov_net1", "ov_net3", "ov_closed"} <= before
+
+
 def test_workloads_come_after_store_membership_and_overlay(lab: Recorder) -> None:
     for name in ("t1", "t2", "t3"):
         before = {urn.rsplit("::", 1)[1] for urn in reach(lab, named(lab, CONTAINER, name).urn)}
