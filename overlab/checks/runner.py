@@ -100,8 +100,9 @@ class _Matrix:
                 parts = list(threads.map(lambda session: self._on_node(session, ready, facts), sessions))
                 found = [one for part in (*parts, ground.result()) for one in part]
             finally:
-                for one in (*sessions, self._ground):
-                    one.close()
+                for session in sessions:
+                    session.close()
+                self._ground.close()
         known = {verdict.id: verdict for verdict in found}
         verdicts = tuple(known.get(check.id) or self._unstated(check, lacking[check.id]) for check in self._matrix)
         notes = [f"{s.node} was not reached: {s.problem}" for s in sessions if s.problem] + notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -161,7 +162,11 @@ def save(run: Run, path: Path) -> Run:
 
 def from_up(found: Iterable[dict[str, Any]], matrix: Iterable[checks.Check]) -> list[Verdict]:
     """Verdicts from the stack's output ``checks``: what the last ``up`` that ran them found."""
-    results = {str(one["id"]): checks.Result(**{k: v for k, v in one.items() if k != "passed"}) for one in found}
+    results = {}
+    for one in found:
+        with contextlib.suppress(TypeError):  # from another version
+            result = checks.Result(**{key: value for key, value in one.items() if key != "passed"})
+            results[result.id] = result
     return [Verdict.of(check, results[check.id]) for check in matrix if check.id in results]
 
 
