@@ -91,6 +91,13 @@ _ENTRIES = (
     ),
     _e(
         (),
+        r"is paused",
+        "workload-paused",
+        "the workload is paused: its addresses answer, nothing in it does",
+        "overlab exec {node} -- docker unpause {source}",
+    ),
+    _e(
+        (),
         r"no such container|is not running|does not run",
         "workload-exited",
         "the workload is not running: stopped by hand, or its engine started without the store and gave it up",

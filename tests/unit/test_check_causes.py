@@ -42,6 +42,7 @@ def verdict(kind: str, output: str, status: str = "failed") -> Verdict:
         ("ping-ip", "ping: sendto: Network is unreachable", "not-on-the-overlay"),
         ("ping-ip", "Error response from daemon: Container 0f is not running", "workload-exited"),
         ("ping-ip", "Error: No such container: t1", "workload-exited"),
+        ("http", "Error response from daemon: Container t1 is paused, unpause the container", "workload-paused"),
         ("ping-name", "ping: bad address 't3'", "name-not-known"),
         ("ping-name", "100% packet loss", "silent-split"),
         ("dns", "Server: 127.0.0.11|** server can't find t3: NXDOMAIN", "name-not-known"),
