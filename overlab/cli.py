@@ -325,9 +325,13 @@ def ui(
 
 
 @app.command("ssh-config")
-def print_ssh_config(context: typer.Context, stack: _StackOption = None) -> None:
-    """Print OpenSSH's configuration for the nodes: ssh -F <(overlab ssh-config) docker01."""
-    looking.print_ssh_config(_settings(_chosen(context, stack)))
+def print_ssh_config(
+    context: typer.Context,
+    stack: _StackOption = None,
+    write: Annotated[bool, typer.Option("--write", help="Write it and print the file's name.")] = False,
+) -> None:
+    """Print OpenSSH's configuration for the nodes: ssh -F "$(overlab ssh-config --write)" docker01."""
+    looking.print_ssh_config(_settings(_chosen(context, stack)), write=write)
 
 
 @app.command("context")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import subprocess
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -43,6 +46,7 @@ def look_at(settings: Settings, ground: Ground, only: Iterable[str] | None = Non
 def wanted(settings: Settings) -> Wanted:
     """What the settings say of that which can be seen."""
     return Wanted(
+        stack=settings.stack,
         store=docker_names.store_url(settings),
         servers=settings.store.servers,
         store_nodes=settings.store_nodes,
@@ -72,14 +76,28 @@ def _report(settings: Settings, ground: Ground, key: str) -> tuple[NodeReport | 
     script = (files("overlab.look") / "gather.py").read_bytes()
     try:
         done = subprocess.run(cmd, input=script, capture_output=True, timeout=SESSION_LIMIT_S, check=False)
-    except subprocess.TimeoutExpired:
-        return None, f"no answer within {SESSION_LIMIT_S} s"
+    except subprocess.TimeoutExpired as late:
+        return _read(late.stdout or b"", f"no answer within {SESSION_LIMIT_S} s")
     except OSError as error:
         return None, f"{cmd[0]}: {error}"
-    if done.returncode != 0:
-        return None, _last_line(done.stderr) or f"the session ended with exit code {done.returncode}"
+    why = _last_line(done.stderr) or f"the session ended with exit code {done.returncode}"
+    return _read(done.stdout, why)
+
+
+def _read(told: bytes, why: str) -> tuple[NodeReport | None, str | None]:
+    """The report in what a node told, line by line; what it did not come to is missing because of ``why``."""
+    parts: dict[str, Any] = {}
+    for line in told.splitlines():
+        # The last line may be cut off.
+        with contextlib.suppress(ValueError):
+            parts |= json.loads(line)
+    if "hostname" not in parts:
+        return None, why
+    errors = parts.setdefault("errors", {})
+    for name in NodeReport.model_fields.keys() - parts.keys():
+        parts[name], errors[name] = None, why
     try:
-        return NodeReport.model_validate_json(done.stdout), None
+        return NodeReport.model_validate(parts), None
     except ValidationError as error:
         return None, f"an answer that makes no sense: {error.errors()[0]}"
 

@@ -87,9 +87,10 @@ def show_ui(settings: Settings, port: int | None, *, browser: bool) -> None:
             return
 
 
-def print_ssh_config(settings: Settings) -> None:
-    """Print an ``ssh_config`` of every node."""
-    print(ssh_config.render(settings, recorded(settings)), end="")
+def print_ssh_config(settings: Settings, *, write: bool) -> None:
+    """Print an ``ssh_config`` of every node, or write it and print its path."""
+    ground = recorded(settings)
+    print(ssh_config.write(settings, ground) if write else ssh_config.render(settings, ground).rstrip())
 
 
 def print_context(settings: Settings, node: str | None, *, tls: bool) -> None:

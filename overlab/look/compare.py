@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from overlab.look import compare_endpoints, compare_nodes, compare_overlays
 from overlab.look.finding import Finding
-from overlab.look.view import Look
+from overlab.look.view import DEFAULT_STACK, Look
 
+_COMMAND = re.compile(r"\boverlab (?=[a-z])")
 _RULES: tuple[Callable[[Look], Iterator[Finding]], ...] = (
     compare_nodes.machines,
     compare_nodes.engines,
@@ -23,14 +25,22 @@ _RULES: tuple[Callable[[Look], Iterator[Finding]], ...] = (
     compare_endpoints.remote_entries,
     compare_endpoints.left_entries,
     compare_endpoints.ways_out,
+    compare_nodes.workloads,
 )
 
 
 def findings(look: Look) -> list[Finding]:
     """Everything that disagrees or is down, the worst first; empty where every view is the same."""
-    found = [finding for rule in _RULES for finding in rule(look)]
+    found = [_for_stack(look.wanted.stack, finding) for rule in _RULES for finding in rule(look)]
     order = ("down", "wrong", "note")
     return sorted(found, key=lambda finding: order.index(finding.severity))
+
+
+def _for_stack(stack: str, finding: Finding) -> Finding:
+    """A remedy must not be tried on another lab: the commands in it name the stack where that is not the default."""
+    if stack == DEFAULT_STACK:
+        return finding
+    return finding.model_copy(update={"remedy": _COMMAND.sub(f"overlab --stack {stack} ", finding.remedy)})
 
 
 def healthy(found: list[Finding]) -> bool:

@@ -41,14 +41,18 @@ def _orphan(network: StoredNetwork, end: StoredEndpoint) -> Finding:
 
 
 def _stale(look: Look, network: StoredNetwork, end: StoredEndpoint, owner: str) -> Finding:
+    """Left over, by a container that is gone or by one that is stopped: that one may take it back."""
     elsewhere = next((key for key in look.wanted.nodes if key != owner), owner)
+    free = f"overlab exec {elsewhere} -- docker network disconnect -f {network.name} {end.name} (never on {owner})"
+    stopped = [one for one in look.reports[owner].containers or () if one.name == end.name and not one.running]
+    state = f"its container is there: {stopped[0].status}" if stopped else f"no container of {owner} has it"
     return Finding(
         severity="wrong",
         kind="endpoint-stale",
         subject=f"{network.name}/{end.name}",
-        says=f"the store has it on {owner} as {_address(end)}, no running container of {owner} has it",
-        means="left by a machine or container that died: name and address stay taken, others send into the void",
-        remedy=f"overlab exec {elsewhere} -- docker network disconnect -f {network.name} {end.name} (never on {owner})",
+        says=f"the store has it on {owner} as {_address(end)}, {state}",
+        means="its engine or machine died: name and address stay taken, others send into the void",
+        remedy=f"overlab exec {owner} -- docker start {end.name}; if that fails: {free}" if stopped else free,
     )
 
 
@@ -131,7 +135,8 @@ def remote_entries(look: Look) -> Iterator[Finding]:
             if namespace is None:
                 continue
             for end in network.endpoints:
-                if end.address is not None and end.owner != look.wanted.nodes[key]:
+                # Where nobody of the lab has it, that is told once, and not for every node.
+                if end.address is not None and look.wanted.node_at(end.owner) not in (key, None):
                     yield from _remote(look, network, namespace, end, key)
 
 
@@ -148,7 +153,7 @@ def _remote(
             subject=subject,
             says=f"the kernel has {mac} for {_address(end)}, the store {end.mac}",
             means="packets go to an endpoint of the past",
-            remedy=f"{relearn} ip neigh del {_address(end)} dev DEVICE",
+            remedy=f"{relearn} ip neigh del {_address(end)} dev {_device(namespace)}",
         )
     if target is not None and target != end.owner:
         yield Finding(
@@ -157,7 +162,7 @@ def _remote(
             subject=subject,
             says=f"the kernel sends {end.mac} to {target}, the store has it on {end.owner}",
             means="packets go to the wrong node",
-            remedy=f"{relearn} bridge fdb del {end.mac} dev DEVICE dst {target}",
+            remedy=f"{relearn} bridge fdb del {end.mac} dev {_device(namespace)} dst {target}",
         )
     if (mac is None) != (target is None):
         has, lacks = ("a neighbour", "forwarding") if target is None else ("a forwarding", "neighbour")
@@ -171,6 +176,10 @@ def _remote(
         )
     if mac is None and target is None:
         yield _unknown(look, network, end, key, subject)
+
+
+def _device(namespace: OverlayNamespace) -> str:
+    return next(iter(namespace.devices), "vxlan0")
 
 
 def _unknown(look: Look, network: StoredNetwork, end: StoredEndpoint, key: str, subject: str) -> Finding:

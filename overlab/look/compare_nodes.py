@@ -40,7 +40,12 @@ def machines(look: Look) -> Iterator[Finding]:
             continue
         for part, error in node.report.errors.items():
             # The store has rules of its own, and an engine that is silent is told once.
-            if part not in ("store", "engine") and (part not in _OF_ENGINE or node.report.engine is not None):
+            if part in ("store", "engine") or (part in _OF_ENGINE and node.report.engine is None):
+                continue
+            kind, _, name = part.partition(" ")
+            if kind == "container":
+                yield _busy(key, name, error)
+            else:
                 yield Finding(
                     severity="down",
                     kind="part-unseen",
@@ -49,6 +54,17 @@ def machines(look: Look) -> Iterator[Finding]:
                     means="everything that is compared with it is left out for this node",
                     remedy=f"overlab exec {key} -- journalctl -u docker.service -n 50",
                 )
+
+
+def _busy(key: str, container: str, error: str) -> Finding:
+    return Finding(
+        severity="down",
+        kind="container-stuck",
+        subject=f"{container} on {key}",
+        says=f"the engine does not answer for it: {error}",
+        means="a start or a stop of it goes on, or hangs: on the store, or on a thread in a dead namespace",
+        remedy=f"look again; if it stays: overlab exec {key} -- systemctl restart docker.service",
+    )
 
 
 def _silent(key: str, error: str) -> Finding:
@@ -204,6 +220,36 @@ def gossip(look: Look) -> Iterator[Finding]:
                 remedy=f"overlab exec {peer} -- curl -sS -X DELETE {url}/v1/kv/docker/nodes/{advertise}"
                 " (its heartbeat announces it again)",
             )
+
+
+def workloads(look: Look) -> Iterator[Finding]:
+    """Every workload of the settings runs on its node."""
+    for key, report in look.reports.items():
+        if report.containers is None:
+            continue
+        there = {container.name: container for container in report.containers}
+        here = [name for name, node in look.wanted.workloads.items() if node == key]
+        missing = [name for name in here if name not in there]
+        if missing:
+            yield Finding(
+                severity="wrong",
+                kind="workload-missing",
+                subject=key,
+                says=f"the engine has no container {', '.join(missing)}, which the settings place here",
+                means="somebody removed it, or the lab is not up to its settings",
+                remedy="overlab refresh, then overlab up",
+            )
+        for name in here:
+            # One that the engine does not answer for is told as that.
+            if name in there and not there[name].running and f"container {name}" not in report.errors:
+                yield Finding(
+                    severity="down",
+                    kind="workload-down",
+                    subject=f"{name} on {key}",
+                    says=f"it does not run: {there[name].status}",
+                    means="nobody reaches it; what an engine could not start while the store was away it leaves so",
+                    remedy=f"overlab exec {key} -- docker start {name}",
+                )
 
 
 def guards(look: Look) -> Iterator[Finding]:

@@ -67,11 +67,7 @@ def _write_ssh(settings: Settings, ground: Ground) -> Path:
     real = shutil.which("ssh", path="/usr/local/bin:/usr/bin:/bin")
     if real is None:
         raise GroundError("no ssh on this machine", "install the package openssh-client")
-    directory = LabPaths(settings.name).run / "ssh"
-    config = directory / "config"
-    # With -F ssh reads neither of its own files: they are included, for hosts that are not the lab's.
-    own = ssh_config.render(settings, ground) + "Host *\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
-    write_private(config, own.encode())
+    config = ssh_config.write(settings, ground)
     script = f'#!/bin/sh\nexec {shlex.quote(real)} -F {shlex.quote(str(config))} "$@"\n'
-    write_private(directory / "ssh", script.encode(), 0o700)
-    return directory
+    write_private(config.with_name("ssh"), script.encode(), 0o700)
+    return config.parent

@@ -1,7 +1,8 @@
-"""Runs on a node, as root: what its engine, its kernel, its journal and the store say, as one JSON object on stdout.
+"""Runs on a node, as root: what its engine, its kernel, its journal and the store say, a line of JSON for each part.
 
 ``python3 - STORE-URL BRIDGE GUARD LIMIT-S < gather.py``. Standard library of Python 3.9 only; changes nothing.
-A part that cannot be looked at is null, and ``errors`` says why; nothing here waits longer than LIMIT-S in all.
+Each line is an object with one part. A part that cannot be looked at is null, and the last line, ``errors``, says why;
+nothing here waits longer than LIMIT-S in all.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 ENGINE_SOCKET = "/var/run/docker.sock"
 NAMESPACES = Path("/run/docker/netns")
 CALL_LIMIT_S = 20.0
+CONTAINER_LIMIT_S = 8.0
+"""The engine does not answer for a container that it is busy with."""
 KEYS = ("docker/nodes/", *(f"docker/network/v1.0/{part}/" for part in ("network", "endpoint", "overlay/network")))
-MEMBER = re.compile(r"EventMember(\w+): (\S+) (\S+)")
+MEMBER = re.compile(r"EventMember(\w+): (\S+) ([0-9.]+)")
 
 
 class EngineConnection(http.client.HTTPConnection):
@@ -46,10 +50,10 @@ class Node:
         self._end = time.monotonic() + limit_s
         self._limit_s = limit_s
         self._containers: list[dict[str, Any]] = []
-        self._silent: str | None = None
+        self._errors: dict[str, str] = {}
 
-    def report(self) -> dict[str, Any]:
-        """Every part; the engine's containers come before the kernel's view of them."""
+    def report(self) -> Iterator[dict[str, Any]]:
+        """Part by part, as they are found; the engine's containers come before the kernel's view of them."""
         parts: dict[str, Callable[[], Any]] = {
             "engine": self.engine,
             "unit": self.unit,
@@ -62,15 +66,18 @@ class Node:
             "gossip": self.gossip,
             "guard": self.guard,
         }
-        found: dict[str, Any] = {"hostname": socket.gethostname()}
-        errors = {}
+        yield {"hostname": socket.gethostname()}
         for name, look in parts.items():
-            found[name] = None
-            try:
-                found[name] = look()
-            except Exception as error:  # noqa: BLE001 - whatever goes wrong with a part, the others are still told
-                errors[name] = f"{type(error).__name__}: {error}".strip()
-        return {**found, "errors": errors}
+            yield {name: self._noted(name, look)}
+        yield {"errors": self._errors}
+
+    def _noted(self, name: str, look: Callable[[], Any]) -> Any:
+        """What is there; or None, and why under this name."""
+        try:
+            return look()
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong with one thing, the others are looked at
+            self._errors[name] = f"{type(error).__name__}: {error}".strip()
+            return None
 
     # -- the engine ------------------------------------------------------------------------------------
 
@@ -92,61 +99,76 @@ class Node:
         return {"state": shown["ActiveState"], "since": shown["ActiveEnterTimestamp"], "run": shown["InvocationID"]}
 
     def containers(self) -> list[dict[str, Any]]:
-        self._containers = [
-            _container(self._engine(f"/containers/{c['Id']}/json")) for c in self._engine("/containers/json?all=1")
-        ]
+        self._containers = [self._container(one) for one in self._engine("/containers/json?all=1")]
         return self._containers
+
+    def _container(self, listed: dict[str, Any]) -> dict[str, Any]:
+        """The list is answered also while the engine is busy with a container; what it leaves out may be missing."""
+        name = min(listed["Names"], key=len).lstrip("/")
+        inspect = partial(self._engine, f"/containers/{listed['Id']}/json", CONTAINER_LIMIT_S)
+        settings = (self._noted(f"container {name}", inspect) or listed)["NetworkSettings"]
+        ports = {f"{p['PublicPort']}->{p['PrivatePort']}/{p['Type']}" for p in listed["Ports"] if "PublicPort" in p}
+        return {
+            "id": listed["Id"],
+            "name": name,
+            "image": listed["Image"],
+            "status": listed["Status"],
+            "running": listed["State"] == "running",
+            "mode": listed["HostConfig"]["NetworkMode"],
+            "sandbox": settings.get("SandboxID", ""),
+            "sandbox_key": settings.get("SandboxKey", ""),
+            "endpoints": [_endpoint(name, end) for name, end in (settings.get("Networks") or {}).items()],
+            "ports": sorted(ports),
+        }
 
     def networks(self) -> list[dict[str, Any]]:
         listed = [n for n in self._engine("/networks") if n["Driver"] == "overlay" or n["Name"] == self.bridge_name]
-        return [_network(self._engine(f"/networks/{n['Id']}")) for n in listed]
+        found = [self._noted(f"network {n['Name']}", partial(self._engine, f"/networks/{n['Id']}")) for n in listed]
+        return [_network(one) for one in found if one]
 
     # -- the kernel ------------------------------------------------------------------------------------
 
     def sandboxes(self) -> dict[str, dict[str, Any]]:
         """By the file of its namespace, what is in each running container's network."""
         files = {c["sandbox_key"] for c in self._containers if c["running"] and c["mode"] != "host"} - {""}
-        found = {}
-        for file in sorted(files):
-            links = self._json("nsenter", f"--net={file}", "ip", "-j", "address")
-            routes = self._json("nsenter", f"--net={file}", "ip", "-j", "route")
-            default = [route.get("gateway") for route in routes if route.get("dst") == "default"]
-            found[file] = {
-                "interfaces": [_interface(link) for link in links if "LOOPBACK" not in link["flags"]],
-                "default_route": default[0] if default else None,
-            }
-        return found
+        found = {file: self._noted(f"sandbox {file}", partial(self._sandbox, file)) for file in sorted(files)}
+        return {file: one for file, one in found.items() if one}
+
+    def _sandbox(self, file: str) -> dict[str, Any]:
+        enter = ("nsenter", f"--net={file}")
+        links = self._json(*enter, "ip", "-j", "address")
+        routes = self._json(*enter, "ip", "-j", "route")
+        default = [route.get("gateway") for route in routes if route.get("dst") == "default"]
+        return {
+            "interfaces": [_interface(link) for link in links if "LOOPBACK" not in link["flags"]],
+            "default_route": default[0] if default else None,
+        }
 
     def overlays(self) -> list[dict[str, Any]]:
         """Each overlay's namespace: its file is named by a count and the beginning of the network's id."""
         # The directory is made with the first sandbox.
-        files = sorted(NAMESPACES.iterdir()) if NAMESPACES.is_dir() else []
-        return [self._overlay(file) for file in files if _is_overlay(file)]
+        files = [file for file in sorted(NAMESPACES.iterdir()) if _is_overlay(file)] if NAMESPACES.is_dir() else []
+        found = [self._noted(f"overlay {file.name}", partial(self._overlay, file)) for file in files]
+        return [one for one in found if one]
 
     def _overlay(self, file: Path) -> dict[str, Any]:
         enter = ("nsenter", f"--net={file}")
-        links = self._json(*enter, "ip", "-j", "-d", "link")
-        kinds = [(link, link.get("linkinfo", {})) for link in links]
+        kinds = [(link, link.get("linkinfo", {})) for link in self._json(*enter, "ip", "-j", "-d", "link")]
         devices = {link["ifname"]: info["info_data"]["id"] for link, info in kinds if info.get("info_kind") == "vxlan"}
-        ports = [
-            {"name": link["ifname"], "index": link["ifindex"], "peer": link.get("link_index")}
-            for link, info in kinds
-            if info.get("info_kind") == "veth" and "master" in link
-        ]
         forwarding = self._json(*enter, "bridge", "-j", "fdb", "show")
         neighbours = self._json(*enter, "ip", "-j", "neigh", "show")
         return {
             "file": str(file),
             "network": file.name.split("-", 1)[1],
-            "vnis": sorted(devices.values()),
-            "ports": ports,
+            "devices": devices,
+            "ports": [_port(link) for link, info in kinds if info.get("info_kind") == "veth" and "master" in link],
             "forwarding": [
-                {"mac": entry["mac"], "to": entry["dst"]}
+                {"mac": entry["mac"], "to": entry["dst"], "device": entry["ifname"]}
                 for entry in forwarding
                 if entry.get("ifname") in devices and "dst" in entry
             ],
             "neighbours": [
-                {"address": entry["dst"], "mac": entry["lladdr"], "state": ",".join(entry.get("state", []))}
+                {"address": entry["dst"], "mac": entry["lladdr"], "device": entry["dev"]}
                 for entry in neighbours
                 if entry.get("dev") in devices and "lladdr" in entry
             ],
@@ -156,8 +178,7 @@ class Node:
         """The virtual cables that end on the node's bridge for the way out."""
         if not Path("/sys/class/net", self.bridge_name).exists():
             return []
-        links = self._json("ip", "-j", "-d", "link", "show", "master", self.bridge_name)
-        return [{"name": link["ifname"], "index": link["ifindex"], "peer": link.get("link_index")} for link in links]
+        return [_port(link) for link in self._json("ip", "-j", "-d", "link", "show", "master", self.bridge_name)]
 
     # -- journal, guard and store ----------------------------------------------------------------------
 
@@ -166,14 +187,13 @@ class Node:
         run = self._run("systemctl", "show", "-p", "InvocationID", "--value", "docker.service").strip()
         match = ("-u", "docker.service", f"_SYSTEMD_INVOCATION_ID={run}", "-g", "EventMember")
         text = self._run("journalctl", "-q", "-o", "cat", "--no-pager", *match, ok=(0, 1))
-        return {peer: {"event": event, "address": address.rstrip('"')} for event, peer, address in MEMBER.findall(text)}
+        return {peer: {"event": event, "address": address} for event, peer, address in MEMBER.findall(text)}
 
     def guard(self) -> dict[str, Any]:
         """Whether the guard watches, and whether an overlay's namespace went since the engine started."""
         unit = self._run("systemctl", "is-active", "overlab-engine-guard.path", ok=(0, 3, 4)).strip()
-        done = subprocess.run(
-            [self.guard_script, "look"], capture_output=True, text=True, timeout=self._left(), check=False
-        )
+        cmd = [self.guard_script, "look"]
+        done = subprocess.run(cmd, capture_output=True, text=True, timeout=self._left(), check=False)
         return {"watching": unit == "active", "sound": done.returncode == 0, "says": done.stderr.strip()}
 
     def store(self) -> dict[str, Any]:
@@ -190,25 +210,20 @@ class Node:
 
     # -- calls, each within what is left of the time ---------------------------------------------------
 
-    def _left(self) -> float:
-        left = min(CALL_LIMIT_S, self._end - time.monotonic())
+    def _left(self, limit_s: float = CALL_LIMIT_S) -> float:
+        left = min(limit_s, self._end - time.monotonic())
         if left <= 0:
             raise TimeoutError(f"not looked at: {self._limit_s:g} s were over")
         return left
 
-    def _engine(self, path: str) -> Any:
-        if self._silent is not None:
-            raise RuntimeError(self._silent)
-        connection = EngineConnection("docker", timeout=self._left())
-        try:
-            with contextlib.closing(connection):
-                connection.request("GET", f"/v1.40{path}")
-                answer = connection.getresponse()
-                body = answer.read()
-        except OSError as error:
-            # One that hangs is not waited for again.
-            self._silent = f"the engine did not answer {path}: {error}"
-            raise
+    def _engine(self, path: str, limit_s: float = CALL_LIMIT_S) -> Any:
+        if "engine" in self._errors:  # One that hangs is not waited for again.
+            raise RuntimeError("the engine did not answer before")
+        connection = EngineConnection("docker", timeout=self._left(limit_s))
+        with contextlib.closing(connection):
+            connection.request("GET", f"/v1.40{path}")
+            answer = connection.getresponse()
+            body = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"the engine answered {answer.status} to {path}: {body.decode(errors='replace')[:300]}")
         return json.loads(body)
@@ -221,9 +236,8 @@ class Node:
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 raise LookupError(path) from error
-            raise RuntimeError(
-                f"the store answered {error.code} to {path}: {error.read().decode(errors='replace')[:300]}"
-            ) from error
+            text = error.read().decode(errors="replace")[:300]
+            raise RuntimeError(f"the store answered {error.code} to {path}: {text}") from error
 
     def _run(self, *cmd: str, ok: tuple[int, ...] = (0,)) -> str:
         done = subprocess.run(cmd, capture_output=True, text=True, timeout=self._left(), check=False)
@@ -233,42 +247,25 @@ class Node:
 
     def _json(self, *cmd: str) -> list[dict[str, Any]]:
         # iproute2 has empty objects in a list where it left something out, and says nothing at all for no entries.
-        entries: Iterator[dict[str, Any]] = iter(json.loads(self._run(*cmd) or "[]"))
+        entries: list[dict[str, Any]] = json.loads(self._run(*cmd) or "[]")
         return [entry for entry in entries if entry]
 
 
 def _is_overlay(file: Path) -> bool:
-    return re.fullmatch(r"[0-9]+-[0-9a-z]+", file.name) is not None
+    """Whether an overlay's namespace is mounted there. The plain file of one that is gone stays for a while."""
+    named = re.fullmatch(r"[0-9]+-[0-9a-z]+", file.name) is not None
+    return named and file.stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
 
 
-def _container(inspected: dict[str, Any]) -> dict[str, Any]:
-    settings = inspected["NetworkSettings"]
+def _endpoint(network: str, end: dict[str, Any]) -> dict[str, Any]:
     return {
-        "id": inspected["Id"],
-        "name": inspected["Name"].lstrip("/"),
-        "image": inspected["Config"]["Image"],
-        "status": inspected["State"]["Status"],
-        "running": inspected["State"]["Running"],
-        "mode": inspected["HostConfig"]["NetworkMode"],
-        "sandbox": settings.get("SandboxID", ""),
-        "sandbox_key": settings.get("SandboxKey", ""),
-        "endpoints": [
-            {
-                "network": name,
-                "network_id": endpoint["NetworkID"],
-                "id": endpoint["EndpointID"],
-                "address": endpoint["IPAddress"],
-                "mac": endpoint["MacAddress"],
-                "gateway": endpoint["Gateway"],
-                "aliases": endpoint.get("Aliases") or [],
-            }
-            for name, endpoint in (settings.get("Networks") or {}).items()
-        ],
-        "ports": sorted(
-            f"{binding['HostPort']}->{port}"
-            for port, bindings in (settings.get("Ports") or {}).items()
-            for binding in bindings or []
-        ),
+        "network": network,
+        "network_id": end["NetworkID"],
+        "id": end["EndpointID"],
+        "address": end["IPAddress"],
+        "mac": end["MacAddress"],
+        "gateway": end["Gateway"],
+        "aliases": end.get("Aliases") or [],
     }
 
 
@@ -290,17 +287,15 @@ def _network(inspected: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _port(link: dict[str, Any]) -> dict[str, Any]:
+    return {"name": link["ifname"], "index": link["ifindex"], "peer": link.get("link_index")}
+
+
 def _interface(link: dict[str, Any]) -> dict[str, Any]:
-    peer: int | None = link.get("link_index")
-    return {
-        "name": link["ifname"],
-        "index": link["ifindex"],
-        "peer": peer,
-        "mac": link.get("address", ""),
-        "mtu": link["mtu"],
-        "addresses": [f"{a['local']}/{a['prefixlen']}" for a in link.get("addr_info", []) if a.get("family") == "inet"],
-    }
+    addresses = [f"{a['local']}/{a['prefixlen']}" for a in link.get("addr_info", []) if a.get("family") == "inet"]
+    return {**_port(link), "mac": link.get("address", ""), "mtu": link["mtu"], "addresses": addresses}
 
 
 if __name__ == "__main__":
-    json.dump(Node(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])).report(), sys.stdout)
+    for part in Node(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])).report():
+        print(json.dumps(part), flush=True)

@@ -130,6 +130,7 @@ class Forwarding(Fact):
 
     mac: str
     to: str
+    device: str
 
 
 class Neighbour(Fact):
@@ -137,7 +138,7 @@ class Neighbour(Fact):
 
     address: str
     mac: str
-    state: str
+    device: str
 
 
 class OverlayNamespace(Fact):
@@ -146,10 +147,15 @@ class OverlayNamespace(Fact):
     file: str
     network: str
     """The beginning of the network's id."""
-    vnis: tuple[int, ...]
+    devices: dict[str, int]
+    """VXLAN device -> VNI."""
     ports: tuple[Port, ...]
     forwarding: tuple[Forwarding, ...]
     neighbours: tuple[Neighbour, ...]
+
+    @property
+    def vnis(self) -> list[int]:
+        return sorted(self.devices.values())
 
 
 class Member(Fact):
@@ -187,6 +193,7 @@ class NodeReport(Fact):
     gossip: dict[str, Member] | None
     guard: Guard | None
     errors: dict[str, str]
+    """What could not be looked at, and why: a part by its field, or one thing of it (``container web1``)."""
 
     def namespace(self, network_id: str) -> OverlayNamespace | None:
         """The namespace of an overlay; None where this node has none."""

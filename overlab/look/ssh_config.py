@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 from components import conventions
 from components.ground import Ground
@@ -12,6 +13,7 @@ from components.settings import Settings
 from overlab import remote
 from overlab.ground.embedded import EmbeddedLibvirt
 from overlab.ground.paths import LabPaths
+from overlab.ground.process import write_private
 
 
 def options(settings: Settings, ground: Ground) -> dict[str, str]:
@@ -20,14 +22,26 @@ def options(settings: Settings, ground: Ground) -> dict[str, str]:
 
 
 def render(settings: Settings, ground: Ground) -> str:
-    """An ``ssh_config`` with every node by its key: ``ssh -F <(overlab ssh-config) docker01``."""
+    """An ``ssh_config`` with every node by its key and by its address."""
     shared = options(settings, ground)
-    lines = [f"# lab {settings.name}; use: ssh -F <(overlab ssh-config) {next(iter(settings.nodes))}"]
+    lines = [f"# the nodes of lab {settings.name}: save it and use ssh -F FILE {next(iter(settings.nodes))}"]
     for key, node in settings.nodes.items():
         own = {"HostName": str(node.address), "Port": str(conventions.SSH_PORT), "User": "root"}
         lines.append(f"Host {key} {node.address}")
         lines += [f"    {name} {_quoted(name, value)}" for name, value in (own | shared).items()]
     return "\n".join(lines) + "\n"
+
+
+def write(settings: Settings, ground: Ground) -> Path:
+    """Write it where it goes with the lab's ground, with the caller's own configuration behind it; its path.
+
+    A file, because ssh closes every other descriptor before it reads its configuration: ``-F <(...)`` cannot work.
+    """
+    file = LabPaths(settings.name).run / "ssh" / "config"
+    # With -F ssh reads neither of its own files: they are included, for hosts that are not the lab's.
+    text = render(settings, ground) + "Host *\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
+    write_private(file, text.encode())
+    return file
 
 
 def _way_in(settings: Settings, ground: Ground) -> dict[str, str]:

@@ -8,6 +8,9 @@ from overlab.look import store
 from overlab.look.report import Fact, NodeReport
 from overlab.look.store import StoreView
 
+DEFAULT_STACK = "dev"
+"""The stack of a command that names none."""
+
 
 class Node(Fact):
     """What a node told, or why it told nothing."""
@@ -20,6 +23,7 @@ class Node(Fact):
 class Wanted(Fact):
     """What the settings say of that which can be seen."""
 
+    stack: str
     store: str
     """The cluster store as the engines are told."""
     servers: int

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from overlab.checks import causes
 from overlab.checks.text import lines_of
@@ -24,7 +23,6 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.globals["cause"] = causes.find
-    environment.globals["style"] = Markup((Path(__file__).parent / "style.css").read_text("utf-8"))
     environment.filters["lines"] = lines_of
     environment.filters["css"] = lambda status: str(status).replace(" ", "")
     return environment

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,9 +87,8 @@ def without_ssh(lab: RealLab, node: str) -> Iterator[None]:
     """The hypervisor's end refuses to connect to the node's sshd."""
     settings = parse(read_stack_file(PROJECT, lab.stack), lab.stack)
     rule = ["OUTPUT", "-d", str(settings.nodes[node].address), "-p", "tcp", "--dport", "22", "-j", "REJECT"]
-    inside = ["ip", "netns", "exec", f"overlab-{settings.name}", "iptables"]
-    subprocess.run([*inside, "-I", *rule], check=True)
+    lab.in_network("iptables", "-I", *rule).ok()
     try:
         yield
     finally:
-        subprocess.run([*inside, "-D", *rule], check=True)
+        lab.in_network("iptables", "-D", *rule).ok()

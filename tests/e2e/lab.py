@@ -41,14 +41,18 @@ class RealLab:
     state: Path
     """``XDG_STATE_HOME`` of the lab."""
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every command on the lab."""
+        return os.environ | {"XDG_STATE_HOME": str(self.state)}
+
     def overlab(self, *arguments: str, limit_s: int = 2700, stdin: str | None = None) -> Done:
         """Run ``overlab --stack STACK ARGUMENTS``."""
         command = [str(OVERLAB), "--stack", self.stack, *arguments]
-        environment = os.environ | {"XDG_STATE_HOME": str(self.state)}
         done = subprocess.run(
             command,
             cwd=PROJECT,
-            env=environment,
+            env=self.environment,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,

@@ -11,8 +11,9 @@ import yaml
 from components import checks
 from components.settings import parse, read_stack_file
 from overlab.ground import identity
-from tests.e2e import ground
+from tests.e2e import checked, ground
 from tests.e2e.lab import PROJECT, RealLab
+from tests.unit import browser
 
 NODES = ("docker01", "docker02", "docker03")
 ADDRESSES = ("10.98.0.11", "10.98.0.12", "10.98.0.13")
@@ -117,6 +118,23 @@ def test_no_secret_is_in_a_process_list_or_a_log(lab: RealLab) -> None:
     printed = lab.overlab("up").ok().text + json.dumps(lab.outputs()) + json.dumps(lab.resources())
     assert gossip not in printed
     assert key_line not in printed
+
+
+def test_the_matrix_as_a_command(lab: RealLab, tmp_path: Path) -> None:
+    checked.all_pass_with_one_session_a_node(lab, tmp_path)
+
+
+def test_a_failed_check_says_what_was_run_where_and_why(lab: RealLab) -> None:
+    checked.a_failure_says_what_was_run_where_and_why(lab)
+
+
+def test_a_node_that_is_away_is_not_taken_for_a_failure(lab: RealLab) -> None:
+    checked.a_node_that_is_away_is_not_taken_for_a_failure(lab)
+
+
+@browser.needed
+def test_the_report_in_a_browser(lab: RealLab, tmp_path: Path) -> None:
+    checked.the_report_shows_the_lab_in_a_browser(lab, tmp_path)
 
 
 def test_a_stopped_server_is_survived_and_comes_back(lab: RealLab) -> None:

@@ -1,4 +1,4 @@
-"""A real browser without a screen, for pages in files. It is private to each call and reaches no network."""
+"""A real browser without a screen. It is private to each call and reaches no network."""
 
 from __future__ import annotations
 
@@ -40,12 +40,16 @@ class Seen:
     screenshot: bytes
 
 
-def load(page: Path, scratch: Path, size: str = "1280,1600", *flags: str) -> Seen:
-    """Load a page from a file, as far as it goes by itself."""
+ON_LOOPBACK = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--virtual-time-budget=60000")
+"""For a page that a server on this machine's loopback has, with scripts that take their time."""
+
+
+def load(page: Path | str, scratch: Path, size: str = "1280,1600", *flags: str) -> Seen:
+    """Load a page from a file, or from a URL, as far as it goes by itself."""
     picture = scratch / "page.png"
     command = ["chromium", *_FLAGS, f"--user-data-dir={scratch / 'profile'}", f"--window-size={size}", *flags]
     done = subprocess.run(
-        [*command, f"--screenshot={picture}", "--dump-dom", page.as_uri()],
+        [*command, f"--screenshot={picture}", "--dump-dom", page if isinstance(page, str) else page.as_uri()],
         capture_output=True,
         timeout=_LIMIT_S,
         check=False,
