@@ -92,8 +92,6 @@ def agent_config(node: Node, settings: Settings, ground: Ground) -> dict[str, ob
     return config | {
         "encrypt": ground.identity.gossip_key.read_text("utf-8").strip(),
         "retry_join": [str(settings.nodes[key].address) for key in settings.store_nodes],
-        # A lab that was off for longer than Consul's week must still come back.
-        "server_rejoin_age_max": "8760h",
     }
 
 

@@ -91,6 +91,13 @@ _ENTRIES = (
     ),
     _e(
         (),
+        r"segmentation fault|core dumped|illegal instruction",
+        "tool-crashed",
+        "the tool of the workload's image crashed: this says nothing about the network",
+        "overlab exec {node} -- docker exec {source} busybox; then another image for it, or another tool",
+    ),
+    _e(
+        (),
         r"is paused",
         "workload-paused",
         "the workload is paused: its addresses answer, nothing in it does",
@@ -249,7 +256,7 @@ _ENTRIES = (
     ),
     _e(
         ("http",),
-        r"connection refused|40\d|50\d",
+        r"connection refused|HTTP/1\.\d [345]|40\d|50\d",
         "web-server-silent",
         "{target} is reached, but its web server does not answer there",
         "docker logs --tail 20 {target}, on its node; and does its port fit `serves`?",
@@ -275,6 +282,13 @@ _ENTRIES = (
         "the engines do not gossip with each other (listed in the store all the same), or VXLAN (4789/udp) is blocked",
         "delete the cut-off engine's key, its heartbeat puts it back and the others join it anew: "
         "curl -X DELETE http://STORE:8500/v1/kv/docker/nodes/ADDRESS:2376, on a node",
+    ),
+    _e(
+        ("http",),
+        r"",
+        "web-server-silent",
+        "{target} is reached, but its web server does not answer there",
+        "docker logs --tail 20 {target}, on its node",
     ),
     # -- published ports
     _e(

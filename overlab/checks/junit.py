@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from overlab.checks import causes
+from overlab.checks.again import by_hand
 from overlab.checks.text import lines_of
 from overlab.checks.verdict import Run, Verdict
 from overlab.xmltext import clean
@@ -50,6 +51,8 @@ def _case(suite: ET.Element, verdict: Verdict) -> None:
         case, "failure" if verdict.status == "failed" else "error", type=verdict.kind, message=clean(message)
     )
     told = [f"check:  {verdict.id}", f"where:  {verdict.where}", f"ran:    {verdict.command}", "output:", *said]
+    if again := by_hand(verdict):
+        told.append(f"again:  {again}")
     if cause is not None:
         told += [f"likely: {cause.likely}", f"remedy: {cause.remedy}", f"more:   {cause.link}"]
     problem.text = clean("\n".join(told))

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from overlab.checks import causes
+from overlab.checks.again import by_hand
 from overlab.checks.verdict import Run, Status, Verdict
 
 STYLE: dict[Status, str] = {"passed": "green", "failed": "bold red", "not run": "yellow"}
@@ -67,6 +68,8 @@ def whole(verdict: Verdict) -> Text:
     if verdict.got:
         rows.append(("result", f"expected {verdict.expect}, got {verdict.got} after {verdict.seconds} s"))
     rows.append(("output", "\n".join(lines_of(verdict.output)) or "(nothing)"))
+    if again := by_hand(verdict):
+        rows.append(("again", again))
     if cause is not None:
         rows += [("likely", cause.likely), ("remedy", cause.remedy), ("more", cause.link)]
     for name, value in rows:
@@ -90,7 +93,7 @@ def as_json(run: Run) -> dict[str, Any]:
     for verdict in run.verdicts:
         cause = causes.find(verdict)
         known = {"likely": cause.likely, "remedy": cause.remedy, "more": cause.link} if cause else None
-        checks.append(verdict.model_dump(mode="json") | {"cause": known})
+        checks.append(verdict.model_dump(mode="json") | {"again": by_hand(verdict), "cause": known})
     return {
         "lab": run.lab,
         "begun": run.begun.isoformat(),

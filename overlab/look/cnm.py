@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from overlab.look.report import Container, Fact, Interface, Network, NodeReport
+from overlab.look.store import StoreView
 from overlab.look.view import Look
 
 MODEL = (
@@ -64,7 +65,7 @@ class Net(Fact):
     here: tuple[str, ...]
     """Names of its endpoints on this node."""
     elsewhere: tuple[str, ...]
-    """Names of those on other nodes, as the engine knows them (``ep-...``)."""
+    """Names of those on other nodes, by the store."""
 
 
 class Model(Fact):
@@ -80,19 +81,21 @@ class Model(Fact):
 def models(look: Look) -> dict[str, Model | str]:
     """By node: its model, or why there is none."""
     return {
-        key: node.error or "no answer" if node.report is None else model(key, node.report)
+        key: node.error or "no answer" if node.report is None else model(key, node.report, look.store)
         for key, node in look.nodes.items()
     }
 
 
-def model(node: str, report: NodeReport) -> Model:
-    """What a node told, in the model's terms."""
+def model(node: str, report: NodeReport, store: StoreView | None) -> Model:
+    """What a node told, in the model's terms; of other nodes' endpoints only the store tells."""
     containers = report.containers or ()
     running = [one for one in containers if one.running]
     owners = [one for one in running if one.host_of_network is None and one.mode != "host"]
     return Model(
         node=node,
-        networks=tuple(_net(report, network) for network in sorted(report.networks or (), key=lambda one: one.name)),
+        networks=tuple(
+            _net(report, network, store) for network in sorted(report.networks or (), key=lambda one: one.name)
+        ),
         sandboxes=tuple(_box(report, one, running) for one in sorted(owners, key=lambda one: one.name)),
         host=tuple(sorted(one.name for one in running if one.mode == "host")),
         stopped=tuple(sorted(one.name for one in containers if not one.running)),
@@ -110,9 +113,8 @@ def _box(report: NodeReport, owner: Container, running: list[Container]) -> Box:
     bridge = next((network for network in report.networks or () if network.driver == "bridge"), None)
     for interface in interfaces:
         if interface.mac not in taken and bridge is not None:
-            found = next((one for one in bridge.endpoints.values() if one.mac == interface.mac), None)
-            given = (found.address if found else "", interface.mac)
-            ends.append(_end(report, bridge.name, found.id if found else "", interface, given, ()))
+            found = next((key for key, one in bridge.endpoints.items() if one.mac == interface.mac), "")
+            ends.append(_end(report, bridge.name, found, interface, ("", interface.mac), ()))
     sharing = sorted(one.name for one in running if one.host_of_network == owner.id)
     return Box(
         id=owner.sandbox,
@@ -168,9 +170,14 @@ def _cable(report: NodeReport, interface: Interface | None) -> tuple[str, bool]:
     return (f"{ports[0]} on the bridge in namespace {where}" if ports else f"no end in namespace {where}"), False
 
 
-def _net(report: NodeReport, network: Network) -> Net:
+def _net(report: NodeReport, network: Network, store: StoreView | None) -> Net:
     namespace = report.namespace(network.id) if network.driver == "overlay" else None
-    here = sorted(end.name for key, end in network.endpoints.items() if not key.startswith("ep-"))
+    own = {end.id for container in report.containers or () for end in container.endpoints}
+    ends = (
+        {end.id: end.name for one in store.networks if one.id == network.id for end in one.endpoints} if store else {}
+    )
+    ends |= {key: end.name for key, end in network.endpoints.items()}
+    here = {key for key in ends if key in own or key in network.endpoints}
     return Net(
         name=network.name,
         id=network.id,
@@ -181,8 +188,8 @@ def _net(report: NodeReport, network: Network) -> Net:
         internal=network.internal,
         namespace=namespace.file if namespace else None,
         vni=next(iter(namespace.vnis), None) if namespace else None,
-        here=tuple(here),
-        elsewhere=tuple(sorted(end.name for key, end in network.endpoints.items() if key.startswith("ep-"))),
+        here=tuple(sorted(ends[key] for key in here)),
+        elsewhere=tuple(sorted(ends[key] for key in ends.keys() - here)),
     )
 
 

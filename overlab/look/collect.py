@@ -19,10 +19,10 @@ from components.settings import Settings
 from overlab import remote
 from overlab.look import machines
 from overlab.look.report import NodeReport
-from overlab.look.view import Look, Node, Wanted
+from overlab.look.view import LATE, Look, Node, Wanted
 
 CONNECT_LIMIT_S = 15
-LOOK_LIMIT_S = 60
+LOOK_LIMIT_S = 90
 """Of everything that runs on a node, after the connection stands."""
 SESSION_LIMIT_S = CONNECT_LIMIT_S + LOOK_LIMIT_S + 15
 
@@ -77,7 +77,7 @@ def _report(settings: Settings, ground: Ground, key: str) -> tuple[NodeReport | 
     try:
         done = subprocess.run(cmd, input=script, capture_output=True, timeout=SESSION_LIMIT_S, check=False)
     except subprocess.TimeoutExpired as late:
-        return _read(late.stdout or b"", f"no answer within {SESSION_LIMIT_S} s")
+        return _read(late.stdout or b"", f"{LATE} {SESSION_LIMIT_S} s")
     except OSError as error:
         return None, f"{cmd[0]}: {error}"
     why = _last_line(done.stderr) or f"the session ended with exit code {done.returncode}"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from overlab.look import machines as machine_states
 from overlab.look.finding import Finding
-from overlab.look.view import Look
+from overlab.look.report import NodeReport
+from overlab.look.view import LATE, Look
 
 _OF_ENGINE = ("containers", "networks")
 
@@ -38,22 +39,34 @@ def machines(look: Look) -> Iterator[Finding]:
             if look.machines.get(key, "").startswith((machine_states.RUNNING, machine_states.UNSEEN)):
                 yield _silent(key, str(node.error))
             continue
-        for part, error in node.report.errors.items():
-            # The store has rules of its own, and an engine that is silent is told once.
-            if part in ("store", "engine") or (part in _OF_ENGINE and node.report.engine is None):
-                continue
-            kind, _, name = part.partition(" ")
-            if kind == "container":
-                yield _busy(key, name, error)
-            else:
-                yield Finding(
-                    severity="down",
-                    kind="part-unseen",
-                    subject=key,
-                    says=f"{part} cannot be looked at: {error}",
-                    means="everything that is compared with it is left out for this node",
-                    remedy=f"overlab exec {key} -- journalctl -u docker.service -n 50",
-                )
+        yield from _parts(key, node.report)
+
+
+def _parts(key: str, report: NodeReport) -> Iterator[Finding]:
+    """What a node could not look at, once for each reason. A silent engine is told as such; so is the store's."""
+    reasons: dict[str, list[str]] = {}
+    for part, error in report.errors.items():
+        kind, _, name = part.partition(" ")
+        if kind == "container" and name:
+            yield _busy(key, name, error)
+        elif _late(error) or (
+            part not in ("store", "engine") and (part not in _OF_ENGINE or report.engine is not None)
+        ):
+            reasons.setdefault(error, []).append(part)
+    for error, parts in reasons.items():
+        yield Finding(
+            severity="down",
+            kind="part-unseen",
+            subject=key,
+            says=f"{', '.join(sorted(parts))} cannot be looked at: {error}",
+            means="everything that is compared with it is left out for this node",
+            remedy=f"look again; if it stays: overlab exec {key} -- journalctl -u docker.service -n 50",
+        )
+
+
+def _late(error: str) -> bool:
+    """Whether only the time was over: nobody was found silent."""
+    return error.startswith((LATE, "TimeoutError: not looked at"))
 
 
 def _busy(key: str, container: str, error: str) -> Finding:
@@ -82,6 +95,8 @@ def engines(look: Look) -> Iterator[Finding]:
     """Every engine runs and has the store and the address that the settings want."""
     for key, report in look.reports.items():
         unit, engine = report.unit, report.engine
+        if engine is None and _late(report.errors.get("engine", "")):
+            continue
         if engine is None:
             state = unit.state if unit is not None else "in an unknown state"
             yield Finding(
@@ -117,9 +132,10 @@ def engines(look: Look) -> Iterator[Finding]:
 def store(look: Look) -> Iterator[Finding]:
     """The store answers every node, has a leader and all of its servers."""
     view, url = look.store, look.wanted.store
-    silent = {key: report.errors.get("store", "") for key, report in look.reports.items() if report.store is None}
+    errors = {key: report.errors.get("store", "") for key, report in look.reports.items() if report.store is None}
+    silent = {key: error for key, error in errors.items() if not _late(error)}
     if view is None:
-        if look.reports:
+        if silent:
             key, error = next(iter(silent.items()))
             yield Finding(
                 severity="down",

@@ -122,9 +122,9 @@ class Node:
         }
 
     def networks(self) -> list[dict[str, Any]]:
+        """The overlays, and the node's bridge with its endpoints; those of overlays are better asked of the store."""
         listed = [n for n in self._engine("/networks") if n["Driver"] == "overlay" or n["Name"] == self.bridge_name]
-        found = [self._noted(f"network {n['Name']}", partial(self._engine, f"/networks/{n['Id']}")) for n in listed]
-        return [_network(one) for one in found if one]
+        return [_network(self._engine(f"/networks/{n['Id']}") if n["Driver"] == "bridge" else n) for n in listed]
 
     # -- the kernel ------------------------------------------------------------------------------------
 
@@ -281,8 +281,8 @@ def _network(inspected: dict[str, Any]) -> dict[str, Any]:
         "subnet": first.get("Subnet", ""),
         "gateway": first.get("Gateway", ""),
         "endpoints": {
-            container: {"name": e["Name"], "id": e["EndpointID"], "address": e["IPv4Address"], "mac": e["MacAddress"]}
-            for container, e in (inspected.get("Containers") or {}).items()
+            end["EndpointID"]: {"name": end["Name"], "address": end["IPv4Address"], "mac": end["MacAddress"]}
+            for end in (inspected.get("Containers") or {}).values()
         },
     }
 

@@ -80,7 +80,6 @@ class NetworkEnd(Fact):
     """An endpoint as ``docker network inspect`` lists it."""
 
     name: str
-    id: str
     address: str
     mac: str
 
@@ -94,7 +93,7 @@ class Network(Fact):
     subnet: str
     gateway: str
     endpoints: dict[str, NetworkEnd]
-    """By container, or ``ep-<endpoint>`` for those of other nodes."""
+    """By endpoint; of the node's bridge alone."""
 
 
 class Interface(Fact):

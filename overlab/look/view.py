@@ -11,6 +11,9 @@ from overlab.look.store import StoreView
 DEFAULT_STACK = "dev"
 """The stack of a command that names none."""
 
+LATE = "no answer within"
+"""How the reason begins, where a look took too long."""
+
 
 class Node(Fact):
     """What a node told, or why it told nothing."""

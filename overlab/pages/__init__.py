@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from overlab.checks import causes
+from overlab.checks.again import by_hand
 from overlab.checks.text import lines_of
 
 
@@ -23,6 +24,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.globals["cause"] = causes.find
+    environment.globals["again"] = by_hand
     environment.filters["lines"] = lines_of
     environment.filters["css"] = lambda status: str(status).replace(" ", "")
     return environment

@@ -11,7 +11,7 @@ import yaml
 from components import checks
 from components.settings import parse, read_stack_file
 from overlab.ground import identity
-from tests.e2e import checked, ground
+from tests.e2e import checked, ground, looked
 from tests.e2e.lab import PROJECT, RealLab
 from tests.unit import browser
 
@@ -137,6 +137,31 @@ def test_the_report_in_a_browser(lab: RealLab, tmp_path: Path) -> None:
     checked.the_report_shows_the_lab_in_a_browser(lab, tmp_path)
 
 
+def test_every_view_of_the_lab_agrees(lab: RealLab) -> None:
+    looked.every_view_agrees(lab)
+    looked.the_model_has_every_sandbox(lab, "web1", "beside1")
+
+
+def test_a_forwarding_entry_that_went_is_named_and_its_remedy_helps(lab: RealLab) -> None:
+    looked.a_removed_entry_is_named_and_learnt_again(lab)
+
+
+def test_a_silent_node_is_shown_and_the_others_are_looked_at(lab: RealLab) -> None:
+    with checked.without_ssh(lab, "docker03"):
+        looked.a_silent_node_is_shown_as_such(lab)
+
+
+@browser.needed
+def test_the_stores_own_page_in_a_browser(lab: RealLab, tmp_path: Path) -> None:
+    looked.the_stores_page_shows_the_nodes(lab, tmp_path)
+
+
+def test_plain_ssh_and_dockers_own_client_reach_every_node(lab: RealLab, tmp_path: Path) -> None:
+    looked.plain_ssh_reaches_every_node(lab, tmp_path)
+    looked.dockers_own_client_talks_to_each_engine(lab)
+    looked.dockers_own_client_talks_tls(lab)
+
+
 def test_a_stopped_server_is_survived_and_comes_back(lab: RealLab) -> None:
     lab.on("docker03", "docker stop -t 5 consul")
     try:
@@ -200,6 +225,7 @@ def test_a_split_cluster_is_seen_and_healed(lab: RealLab) -> None:
         "docker03", f"journalctl -q -u docker.service {invocation} -o cat | grep -c EventMemberJoin: || true"
     )
     assert int(joined) <= 1, "the split was not provoked"
+    assert "gossip-split" in looked.kinds(lab.overlab("status", "--json"))
     gates = [argument for node in NODES for argument in ("--target-replace", lab.urn(f"{node}-joined"))]
     done = lab.pulumi("up", "--yes", "--skip-preview", "--non-interactive", *gates)
     done.ok()

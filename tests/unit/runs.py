@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import get_args
 
 from components import checks
-from components.checks.model import Kind
+from components.checks import script
+from components.checks.model import GROUND, Kind
 from components.settings import Settings, parse
+from overlab.checks import present
 from overlab.checks.verdict import Run, Verdict, life_of
 from overlab.outputs import Outputs
 
@@ -103,9 +105,8 @@ def run(
         got = "fail" if (check.expect == "pass") == (check.id in bad) else "pass"
         said = bad.get(check.id, "1 packets transmitted, 1 packets received, 0% packet loss")
         seconds = 90 if check.id in bad else len(check.id) % 4
-        result = checks.Result(
-            check.id, check.kind, check.title, check.node, check.expect, got, seconds, f"command of {check.kind}", said
-        )
+        words = _words(check, settings)
+        result = checks.Result(check.id, check.kind, check.title, check.node, check.expect, got, seconds, words, said)
         verdicts.append(Verdict.of(check, result))
     return Run(
         lab=settings.name,
@@ -117,6 +118,14 @@ def run(
         notes=(NODE,) if unreached else (),
         only=only,
     )
+
+
+def _words(check: checks.Check, settings: Settings) -> str:
+    """What the check's record would say was run."""
+    facts, _ = present.facts(settings, outputs(settings), [])
+    if check.node == GROUND:
+        return f"GET {checks.ground_checks([check], settings, facts)[0]['url']}"
+    return " ".join(script._call(check, settings, facts)["argv"])
 
 
 FAILURES = {

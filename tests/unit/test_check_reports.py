@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,6 +18,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from components import checks
 from overlab.checks import command, junit, last, text, verdict
+from overlab.checks.again import by_hand
 from overlab.checks.command import Wanted
 from overlab.checks.verdict import Run, Verdict
 from overlab.ground.errors import GroundError
@@ -279,3 +281,38 @@ def test_files_of_an_earlier_run_are_not_taken_for_this_ones(tmp_path: Path) -> 
 def test_verdicts_name_whom_they_are_about(find: Callable[[Verdict], tuple[str, ...]]) -> None:
     for one in GOOD.verdicts:
         assert all(name and "/" not in name for name in find(one))
+
+
+# -- again -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "expected"),
+    [
+        ("ping-ip", "docker exec t1 ping -c 1 -W 2 10.0.0.3", "docker exec t1 ping -c 1 -W 2 10.0.0.3"),
+        ("http", "docker exec t1 fetch t3 80", "docker exec t1 sh -c 'printf "),
+        ("mtu", "full_size t1 10.0.0.3 1422", "ping -n -M do -c 1 -W 2 -s 1422 10.0.0.3"),
+        ("interface", "interface t1 eth0 10.0.0.2/24 1450", "docker inspect -f"),
+        ("kv", "in_store docker/nodes/x", "/v1/kv/docker/?keys"),
+    ],
+)
+def test_a_check_can_be_tried_again_by_hand(kind: str, words: str, expected: str) -> None:
+    one = BAD.failed[0].model_copy(
+        update={"kind": kind, "node": "docker01", "source": "t1", "target": "t3", "command": words}
+    )
+    again = by_hand(one)
+    assert again.startswith("overlab exec docker01 -- ")
+    assert expected in again
+
+
+def test_every_check_of_a_node_can_be_tried_again_and_only_once_it_ran() -> None:
+    for one in GOOD.verdicts:
+        # Bulk needs a listener, and the ground is no node.
+        assert bool(by_hand(one)) == (one.kind not in ("tcp", "http-ground")), one.id
+        shlex.split(by_hand(one))
+    assert {by_hand(one) for one in AWAY.not_run} == {""}
+
+
+@given(st.sampled_from(GOOD.verdicts), st.text())
+def test_a_record_of_another_version_has_no_again_or_a_quoted_one(one: Verdict, words: str) -> None:
+    shlex.split(by_hand(one.model_copy(update={"command": words})))

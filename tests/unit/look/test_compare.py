@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +57,13 @@ def store_silent(raw: Raw) -> None:
 def store_unreachable(raw: Raw) -> None:
     report(raw, "docker02")["store"] = None
     report(raw, "docker02")["errors"]["store"] = "URLError: network is unreachable"
+
+
+def late(raw: Raw) -> None:
+    """docker02 was too busy to tell the last parts."""
+    told = report(raw, "docker02")
+    for part in ("store", "gossip", "guard"):
+        told[part], told["errors"][part] = None, "no answer within 120 s"
 
 
 def store_leaderless(raw: Raw) -> None:
@@ -185,12 +194,33 @@ def other_store(raw: Raw) -> None:
     report(raw, "docker02")["engine"].update(store="", advertise="")
 
 
+def fewer_servers(raw: Raw) -> None:
+    raw["wanted"]["servers"] = 3
+
+
+def other_subnet(raw: Raw) -> None:
+    raw["wanted"]["overlays"]["ov_net1"] = "10.0.9.0/24"
+
+
+def made_by_hand(raw: Raw) -> None:
+    del raw["wanted"]["overlays"]["ov_closed"]
+
+
+def hypervisor_silent(raw: Raw) -> None:
+    raw["machines"]["docker01"] = "unseen: libvirt did not answer within 20 s"
+
+
 CASES: list[tuple[Callable[[Raw], None], set[tuple[str, str]]]] = [
     (machine_down, {("machine-down", "docker03")}),
+    (hypervisor_silent, {("hypervisor-silent", "docker01")}),
+    (fewer_servers, {("store-peers", "store")}),
+    (other_subnet, {("overlay-subnet", "ov_net1")}),
+    (made_by_hand, {("overlay-stranger", "ov_closed")}),
     (node_silent, {("node-silent", "docker03")}),
     (engine_down, {("engine-down", "docker02")}),
     (store_silent, {("store-silent", "store")}),
     (store_unreachable, {("store-unreachable", "docker02")}),
+    (late, {("part-unseen", "docker02")}),
     (store_leaderless, {("store-leaderless", "store")}),
     (unlisted, {("node-unlisted", "docker02")}),
     (stranger, {("node-stranger", "store")}),
@@ -247,6 +277,17 @@ def test_an_overlay_that_the_store_lost_is_a_ghost_on_every_node() -> None:
     told = [(finding.kind, finding.subject) for finding in compare.findings(changed(ghost_overlay))]
     ghosts = [("overlay-ghost", f"ov_net3 on docker0{n}") for n in (1, 2, 3)]
     assert sorted(told) == sorted([*ghosts, ("overlay-missing", "ov_net3")])
+
+
+def test_an_overlay_that_was_made_twice_is_found() -> None:
+    def twice(raw: Raw) -> None:
+        for node in raw["nodes"].values():
+            keys = node["report"]["store"]["keys"]
+            (key,) = [key for key in keys if "v1.0/network/" in key and b'"ov_net3"' in base64.b64decode(keys[key])]
+            value = json.loads(base64.b64decode(keys[key])) | {"id": "f" * 64}
+            keys["docker/network/v1.0/network/twin/"] = base64.b64encode(json.dumps(value).encode()).decode()
+
+    assert "ffffffffffff" in _the("overlay-twice", twice).says
 
 
 def test_a_container_that_its_engine_is_busy_with_is_named() -> None:
