@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import signal
 import sys
 from functools import partial
@@ -420,6 +421,8 @@ def _run(opened: Stack, args: list[str], progress: Progress, *, timings: bool) -
         changed = phases.read(opened.event_log)
         if changed:
             _errors.print(phases.table(changed))
+            if args[0] == "up":
+                shutil.copyfile(opened.event_log, opened.change_log)
         _errors.print(progress.table())
     return code
 

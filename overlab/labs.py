@@ -60,7 +60,7 @@ def material(stack: str, settings: Settings) -> Material:
         settings,
         known,
         last.known(checks.matrix(settings), known, verdict.file(found.paths.state, stack)),
-        phases.read(found.event_log),
+        phases.read(found.change_log),
         found.prepared.cli_version,
         found.prepared.rungs,
     )

@@ -28,6 +28,9 @@ def options(ground: Ground, connect_limit_s: int = _CONNECT_LIMIT_S) -> dict[str
         "PasswordAuthentication": "no",
         "KbdInteractiveAuthentication": "no",
         "ConnectTimeout": str(connect_limit_s),
+        # a node that dies is noticed after two minutes; one that is only busy answers
+        "ServerAliveInterval": "15",
+        "ServerAliveCountMax": "8",
         "LogLevel": "ERROR",
     }
 

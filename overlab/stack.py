@@ -93,6 +93,11 @@ class Stack:
         """What the last update did, as Pulumi's engine events."""
         return self.paths.logs / f"{self.name}-events.json"
 
+    @property
+    def change_log(self) -> Path:
+        """The event log of the last ``up`` that changed something."""
+        return self.paths.logs / f"{self.name}-changes.json"
+
     def run(self, args: Sequence[str], *, quiet: bool = False, events: Path | None = None) -> int:
         """Run `pulumi ARGS` in the project, on this terminal; its exit code. An interrupt is the CLI's to handle.
 

@@ -175,10 +175,11 @@ class _Drawing:
 
     def _chip(self, workload: Workload, one: Attachment, x: int, y: int, height: int) -> None:
         self._places.setdefault(workload.name, []).append((x, y + height // 2))
-        group = _child(self._root, "g")
-        _tooltip(group, f"{workload.name} ({workload.image}) on {one.overlay}: {one.state.text}")
+        # The tabs first: they hang out from below the chip.
         for number, sharing in enumerate(self._picture.sharing(workload.name)):
             self._tab(sharing, x, y + height + number * _TAB)
+        group = _child(self._root, "g")
+        _tooltip(group, f"{workload.name} ({workload.image}) on {one.overlay}: {one.state.text}")
         _child(group, "rect", x=x, y=y, width=_CHIP, height=height, rx=6, attributes={"class": "chip"})
         _stripe(group, x, y, height, one.state)
         _text(group, x + 14, y + 17, _short(workload.name, _CHIP - 44), "name")
@@ -193,7 +194,7 @@ class _Drawing:
         box = {"class": "tab"}
         _child(group, "rect", x=x + 8, y=y - 5, width=_CHIP - 8, height=_TAB + 3, rx=5, attributes=box)
         _stripe(group, x + 8, y, _TAB - 2, workload.state)
-        _text(group, x + 20, y + 15, f"{_short(workload.name, _CHIP - 92)} · same stack", "small")
+        _text(group, x + 20, y + 15, _short(f"{workload.name} · same stack", _CHIP - 42, 6.6), "small")
         _mark(group, x + _CHIP - 18, y + 15, workload.state)
 
     def _ports(self, y: int) -> int:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any
@@ -32,15 +32,26 @@ def look_at(settings: Settings, ground: Ground, only: Iterable[str] | None = Non
 
     A node that does not answer is in the result, with the reason. ``only`` names the nodes that are asked.
     """
-    with ThreadPoolExecutor(max_workers=len(settings.nodes) + 1) as pool:
+    running: list[subprocess.Popen[bytes]] = []
+    with ThreadPoolExecutor(max_workers=len(settings.nodes) + 1) as pool, _ended_with_us(running):
         asked = pool.submit(machines.states, settings, ground)
-        sessions = {key: pool.submit(_ask, settings, ground, key) for key in only or settings.nodes}
+        sessions = {key: pool.submit(_ask, settings, ground, key, running) for key in only or settings.nodes}
         return Look(
             lab=settings.name,
             wanted=wanted(settings),
             machines=asked.result(),
             nodes={key: session.result() for key, session in sessions.items()},
         )
+
+
+@contextlib.contextmanager
+def _ended_with_us(running: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """An interrupt ends the sessions, or their threads would be waited for."""
+    try:
+        yield
+    finally:
+        for process in running:
+            process.terminate()
 
 
 def wanted(settings: Settings) -> Wanted:
@@ -57,31 +68,31 @@ def wanted(settings: Settings) -> Wanted:
     )
 
 
-def _ask(settings: Settings, ground: Ground, key: str) -> Node:
+def _ask(settings: Settings, ground: Ground, key: str, running: list[subprocess.Popen[bytes]]) -> Node:
     begun = time.monotonic()
-    report, error = _report(settings, ground, key)
+    report, error = _report(settings, ground, key, running)
     return Node(report=report, error=error, seconds=round(time.monotonic() - begun, 1))
 
 
-def _report(settings: Settings, ground: Ground, key: str) -> tuple[NodeReport | None, str | None]:
-    words = [
-        f"http://{docker_names.store_address(settings)}",
-        conventions.GWBRIDGE,
-        engine_guard.SCRIPT,
-        str(LOOK_LIMIT_S),
-    ]
-    cmd = remote.command(
-        settings, ground, key, ["python3", "-", *words], terminal=False, connect_limit_s=CONNECT_LIMIT_S
-    )
-    script = (files("overlab.look") / "gather.py").read_bytes()
+def _report(
+    settings: Settings, ground: Ground, key: str, running: list[subprocess.Popen[bytes]]
+) -> tuple[NodeReport | None, str | None]:
+    store = f"http://{docker_names.store_address(settings)}"
+    script = ["python3", "-", store, conventions.GWBRIDGE, engine_guard.SCRIPT, str(LOOK_LIMIT_S)]
+    cmd = remote.command(settings, ground, key, script, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
+    source = (files("overlab.look") / "gather.py").read_bytes()
     try:
-        done = subprocess.run(cmd, input=script, capture_output=True, timeout=SESSION_LIMIT_S, check=False)
-    except subprocess.TimeoutExpired as late:
-        return _read(late.stdout or b"", f"{LATE} {SESSION_LIMIT_S} s")
+        process = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except OSError as error:
         return None, f"{cmd[0]}: {error}"
-    why = _last_line(done.stderr) or f"the session ended with exit code {done.returncode}"
-    return _read(done.stdout, why)
+    running.append(process)
+    with process:
+        try:
+            told, said = process.communicate(source, timeout=SESSION_LIMIT_S)
+        except subprocess.TimeoutExpired as late:
+            process.kill()
+            return _read(late.stdout or b"", f"{LATE} {SESSION_LIMIT_S} s")
+    return _read(told, _last_line(said) or f"the session ended with exit code {process.returncode}")
 
 
 def _read(told: bytes, why: str) -> tuple[NodeReport | None, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from overlab.look import compare_endpoints, compare_nodes, compare_overlays
+from overlab.look import compare_endpoints, compare_nodes, compare_overlays, compare_sandboxes
 from overlab.look.finding import Finding
 from overlab.look.view import DEFAULT_STACK, Look
 
@@ -24,7 +24,8 @@ _RULES: tuple[Callable[[Look], Iterator[Finding]], ...] = (
     compare_endpoints.unregistered,
     compare_endpoints.remote_entries,
     compare_endpoints.left_entries,
-    compare_endpoints.ways_out,
+    compare_sandboxes.shared,
+    compare_sandboxes.ways_out,
     compare_nodes.workloads,
 )
 

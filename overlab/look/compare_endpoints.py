@@ -145,7 +145,11 @@ def _remote(
 ) -> Iterator[Finding]:
     mac, target = entries(namespace, end)
     subject = f"{network.name}/{end.name} on {key}"
-    relearn = f"forget it, the next packet asks again: overlab exec {key} -- nsenter --net={namespace.file}"
+    device = next(iter(namespace.devices), "vxlan0")
+    # The engine remembers what it once wrote and does not write it again: a packet alone may bring nothing back.
+    by_hand = f"overlab exec {key} -- nsenter --net={namespace.file}"
+    neighbour = f"{by_hand} ip neigh replace {_address(end)} lladdr {end.mac} dev {device} nud permanent"
+    forwarding = f"{by_hand} bridge fdb replace {end.mac} dev {device} dst {end.owner} self permanent"
     if mac is not None and mac != end.mac:
         yield Finding(
             severity="wrong",
@@ -153,7 +157,7 @@ def _remote(
             subject=subject,
             says=f"the kernel has {mac} for {_address(end)}, the store {end.mac}",
             means="packets go to an endpoint of the past",
-            remedy=f"{relearn} ip neigh del {_address(end)} dev {_device(namespace)}",
+            remedy=neighbour,
         )
     if target is not None and target != end.owner:
         yield Finding(
@@ -162,7 +166,7 @@ def _remote(
             subject=subject,
             says=f"the kernel sends {end.mac} to {target}, the store has it on {end.owner}",
             means="packets go to the wrong node",
-            remedy=f"{relearn} bridge fdb del {end.mac} dev {_device(namespace)} dst {target}",
+            remedy=forwarding,
         )
     if (mac is None) != (target is None):
         has, lacks = ("a neighbour", "forwarding") if target is None else ("a forwarding", "neighbour")
@@ -171,15 +175,11 @@ def _remote(
             kind="entry-half",
             subject=subject,
             says=f"the kernel has {has} entry for {_address(end)} and no {lacks} entry",
-            means="somebody removed it: the engine always writes both; the first packet should bring it back",
-            remedy=_ping(look, end, key, network),
+            means="somebody removed it; nothing from here gets there, and the engine does not write it again",
+            remedy=forwarding if target is None else neighbour,
         )
     if mac is None and target is None:
         yield _unknown(look, network, end, key, subject)
-
-
-def _device(namespace: OverlayNamespace) -> str:
-    return next(iter(namespace.devices), "vxlan0")
 
 
 def _unknown(look: Look, network: StoredNetwork, end: StoredEndpoint, key: str, subject: str) -> Finding:
@@ -225,58 +225,15 @@ def left_entries(look: Look) -> Iterator[Finding]:
                 continue
             left = {entry.address for entry in namespace.neighbours} - addresses
             left |= {entry.mac for entry in namespace.forwarding} - macs
-            for entry in sorted(left):
+            if left:
                 yield Finding(
                     severity="wrong",
                     kind="entry-left",
                     subject=f"{network.name} on {key}",
-                    says=f"the kernel has an entry for {entry}, which no endpoint of the store has",
+                    says=f"the kernel has entries for {', '.join(sorted(left))}, which no endpoint of the store has",
                     means="left by an endpoint that went unseen; what is sent to that address goes astray",
-                    remedy="none is needed while nothing uses that address; a restart of the node's engine clears it",
+                    remedy="none is needed while nothing has that address",
                 )
-
-
-# -- the way out ---------------------------------------------------------------------------------------
-
-
-def ways_out(look: Look) -> Iterator[Finding]:
-    """A container with a way out has a cable to its node's bridge, and each cable there has a container."""
-    internal = {network.id: network.internal for network in stored(look)}
-    for key, report in look.reports.items():
-        if report.bridge is None or report.sandboxes is None or report.containers is None:
-            continue
-        ports = {port.index: port for port in report.bridge}
-        used = set()
-        for container in report.containers:
-            sandbox = report.sandbox(container)
-            if sandbox is None or not container.running:
-                continue
-            ends = {interface.peer for interface in sandbox.interfaces if interface.peer in ports}
-            ends -= {interface.peer for interface in sandbox.interfaces if _on_overlay(report, interface.mac)}
-            used |= ends
-            overlays = [end.network_id for end in container.endpoints if end.network_id in internal]
-            if overlays and not all(internal[one] for one in overlays) and not ends:
-                yield Finding(
-                    severity="wrong",
-                    kind="way-out-missing",
-                    subject=f"{container.name} on {key}",
-                    says="no interface of its sandbox ends on docker_gwbridge",
-                    means="no way out, and its published ports answer nobody",
-                    remedy=f"overlab exec {key} -- docker restart {container.name}",
-                )
-        for index in sorted(ports.keys() - used):
-            yield Finding(
-                severity="wrong",
-                kind="cable-left",
-                subject=key,
-                says=f"{ports[index].name} on docker_gwbridge leads to no running container",
-                means="left by a container that died; harmless, and a sign that an engine was killed",
-                remedy=f"overlab exec {key} -- ip link del {ports[index].name}",
-            )
-
-
-def _on_overlay(report: NodeReport, mac: str) -> bool:
-    return any(end.mac == mac for container in report.containers or () for end in container.endpoints)
 
 
 def _address(end: StoredEndpoint) -> str:

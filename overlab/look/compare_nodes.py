@@ -29,7 +29,7 @@ def machines(look: Look) -> Iterator[Finding]:
                 severity="down",
                 kind="machine-down",
                 subject=key,
-                says=f"the machine is not running but {state}",
+                says=f"the machine is {state}",
                 means="its engine and workloads are gone; the store forgets the node after the discovery TTL, but keeps"
                 " its endpoints, names and addresses",
                 remedy="overlab refresh, then overlab up",

@@ -106,7 +106,8 @@ class Node:
         """The list is answered also while the engine is busy with a container; what it leaves out may be missing."""
         name = min(listed["Names"], key=len).lstrip("/")
         inspect = partial(self._engine, f"/containers/{listed['Id']}/json", CONTAINER_LIMIT_S)
-        settings = (self._noted(f"container {name}", inspect) or listed)["NetworkSettings"]
+        known = self._noted(f"container {name}", inspect)
+        settings = (known or listed)["NetworkSettings"]
         ports = {f"{p['PublicPort']}->{p['PrivatePort']}/{p['Type']}" for p in listed["Ports"] if "PublicPort" in p}
         return {
             "id": listed["Id"],
@@ -117,6 +118,7 @@ class Node:
             "mode": listed["HostConfig"]["NetworkMode"],
             "sandbox": settings.get("SandboxID", ""),
             "sandbox_key": settings.get("SandboxKey", ""),
+            "namespace": _namespace(known["State"]["Pid"]) if known else None,
             "endpoints": [_endpoint(name, end) for name, end in (settings.get("Networks") or {}).items()],
             "ports": sorted(ports),
         }
@@ -255,6 +257,13 @@ def _is_overlay(file: Path) -> bool:
     """Whether an overlay's namespace is mounted there. The plain file of one that is gone stays for a while."""
     named = re.fullmatch(r"[0-9]+-[0-9a-z]+", file.name) is not None
     return named and file.stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
+
+
+def _namespace(pid: int) -> int | None:
+    """Inode of a process's network namespace; None where there is no such process."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino if pid else None
+    return None
 
 
 def _endpoint(network: str, end: dict[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,8 @@ class Container(Fact):
     sandbox: str
     sandbox_key: str
     """File of the sandbox's namespace; that of the other container where the sandbox is shared is not here."""
+    namespace: int | None
+    """Inode of the network namespace that its process is in; None while it does not run."""
     endpoints: tuple[Endpoint, ...]
     ports: tuple[str, ...]
 

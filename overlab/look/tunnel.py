@@ -53,7 +53,7 @@ def opened(settings: Settings, ground: Ground, node: str, remote_port: int, port
     cmd += [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
     # `cat` ends when this process does, whatever ends it: the pipe to it is then closed. So does the session.
     cmd += [f"root@{remote.node_named(settings, node).address}", "cat"]
-    with tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile("a+b") as errors:
         process = subprocess.Popen(
             cmd, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
         )

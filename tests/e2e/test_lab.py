@@ -143,7 +143,7 @@ def test_every_view_of_the_lab_agrees(lab: RealLab) -> None:
 
 
 def test_a_forwarding_entry_that_went_is_named_and_its_remedy_helps(lab: RealLab) -> None:
-    looked.a_removed_entry_is_named_and_learnt_again(lab)
+    looked.a_removed_entry_is_named_and_its_remedy_helps(lab)
 
 
 def test_a_silent_node_is_shown_and_the_others_are_looked_at(lab: RealLab) -> None:

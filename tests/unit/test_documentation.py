@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote
 
 import pytest
@@ -19,7 +19,8 @@ PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), PROJECT / "README.md"])
 HOWTO = sorted((DOCS / "howto").glob("*.md"))
-NODES = {"nodes": {"docker01": {}, "docker02": {}, "docker03": {}}}
+NODES: dict[str, Any] = {"nodes": {"docker01": {}, "docker02": {}, "docker03": {}}}
+KINDS = set(get_args(checks.Kind))
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -45,7 +46,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize(("part", "follows"), parts("yaml"))
+@pytest.mark.parametrize(("part", "follows"), list(parts("yaml")))
 def test_what_a_page_shows_is_valid_and_checked(part: dict[str, Any], follows: tuple[str, str]) -> None:
     settings = parse(NODES | part, "dev")
     found = [check.id for check in checks.matrix(settings)]
@@ -53,7 +54,7 @@ def test_what_a_page_shows_is_valid_and_checked(part: dict[str, Any], follows: t
     assert len(found) == len(set(found))
 
 
-@pytest.mark.parametrize(("part", "follows"), parts("yaml refused"))
+@pytest.mark.parametrize(("part", "follows"), list(parts("yaml refused")))
 def test_what_a_page_says_is_refused_is_refused_in_these_words(part: dict[str, Any], follows: tuple[str, str]) -> None:
     words, text = follows
     assert words == "text", "the refusal stands in the next block"
@@ -87,18 +88,6 @@ def test_every_check_that_a_page_names_exists() -> None:
                 known |= {(page.name, check.id) for check in checks.matrix(settings)}
     assert named
     assert named - known == set()
-
-
-KINDS = {check.removesuffix(":") for check in ("network:", "kv:", "engine:", "interface:", "shared:", "isolation:")} | {
-    "internal",
-    "bridge",
-    "dns",
-    "http",
-    "http-node",
-    "http-ground",
-    "ping-ip",
-    "ping-name",
-}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))

@@ -131,7 +131,7 @@ def test_a_lab_that_was_never_up_has_a_report_too() -> None:
     page = stands_alone(report.render(Material(LAB)))
     assert "not tested" in page.text
     assert "Nothing was tested yet" in page.text
-    assert "No update is recorded" in page.text
+    assert "No up is recorded" in page.text
 
 
 def test_a_page_of_one_run_stands_alone() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -181,6 +180,11 @@ def no_way_out(raw: Raw) -> None:
     sandbox["interfaces"] = [one for one in sandbox["interfaces"] if one["mac"] == T2_MAC]
 
 
+def left_behind(raw: Raw) -> None:
+    """web5 was started again, web6 was not."""
+    container(raw, "docker02", "web6")["namespace"] = 4026532999
+
+
 def alarm(raw: Raw) -> None:
     report(raw, "docker02")["guard"] = {"watching": False, "sound": False, "says": "an overlay's namespace went"}
 
@@ -247,6 +251,7 @@ CASES: list[tuple[Callable[[Raw], None], set[tuple[str, str]]]] = [
     (other_vni, {("vni-differs", "ov_net1 on docker02")}),
     (unseen_overlay, {("overlay-unseen", "ov_net3 on docker03")}),
     (no_way_out, {("way-out-missing", "t2 on docker02"), ("cable-left", "docker02")}),
+    (left_behind, {("sandbox-left-behind", "web6 on docker02")}),
     (alarm, {("guard-down", "docker02"), ("guard-alarm", "docker02")}),
     (other_store, {("engine-store", "docker02"), ("engine-advertise", "docker02")}),
 ]
@@ -335,12 +340,10 @@ def test_a_key_that_libnetwork_did_not_write_is_named_and_the_rest_is_read() -> 
     assert "docker/network/v1.0/endpoint/x/y/" in finding.says
 
 
-def test_no_node_at_all_is_no_crash() -> None:
-    def all_silent(raw: Raw) -> None:
-        node: dict[str, Any] = {"report": None, "error": "no route to host", "seconds": 15.0}
-        raw["nodes"] = dict.fromkeys(raw["nodes"], node)
-
-    assert {finding.kind for finding in compare.findings(changed(all_silent))} == {"node-silent"}
+def test_a_destroyed_lab_is_told_machine_by_machine() -> None:
+    look = recorded("destroyed")
+    assert [(one.kind, one.says) for one in compare.findings(look)] == [("machine-down", "the machine is missing")] * 3
+    assert look.store is None
 
 
 def test_remedies_are_for_the_lab_that_was_looked_at() -> None:

@@ -164,3 +164,27 @@ def test_a_look_at_nodes_without_engines_names_what_is_missing_and_what_is_silen
     assert {"engine", "containers", "networks", "store"} <= here.report.errors.keys()
     assert set(look.machines) == {"docker01", "docker02"}
     assert all(state.startswith("unseen: ") for state in look.machines.values())
+
+
+def test_a_look_that_is_late_has_what_was_told_so_far(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = 'import time; print(\'{"hostname": "x", "gossip": {}}\\n{"eng\', flush=True); time.sleep(60)'
+    monkeypatch.setattr(collect, "SESSION_LIMIT_S", 4)
+    monkeypatch.setattr(collect, "files", lambda _: _Script(script))
+    node = collect.look_at(lab.settings, lab.ground, ["docker01"]).nodes["docker01"]
+    assert node.seconds < 20
+    assert node.report is not None
+    assert node.report.gossip == {}
+    assert node.report.errors["engine"] == "no answer within 4 s"
+
+
+class _Script:
+    """Where the script for the nodes comes from."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __truediv__(self, _: str) -> _Script:
+        return self
+
+    def read_bytes(self) -> bytes:
+        return self.text.encode()

@@ -1,0 +1,69 @@
+"""The tutorial's commands, run on a lab of the settings that it is about; what they print has the page's shape."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.e2e import tutorial
+from tests.e2e.lab import PROJECT, RealLab
+from tests.e2e.tutorial import STACK_OF_PAGE, Runner
+
+STACK = "tutorial"
+STEPS = tutorial.parse(tutorial.PAGE.read_text("utf-8"))
+SECTIONS = list(dict.fromkeys(step.section for step in STEPS))
+
+
+@contextmanager
+def _stack_like(source: str, stack: str) -> Iterator[None]:
+    """A stack with the settings of another one, under a name of its own, for a while.
+
+    Its lab network is the other's too: each lab is in a network namespace of its own.
+    """
+    file = PROJECT / f"Pulumi.{stack}.yaml"
+    lines = (PROJECT / f"Pulumi.{source}.yaml").read_text("utf-8").splitlines(keepends=True)
+    with file.open("x", encoding="utf-8") as out:
+        out.writelines(line for line in lines if not line.startswith("encryptionsalt:"))
+    try:
+        yield
+    finally:
+        file.unlink()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
+    """The tutorial's lab, up; gone, ground and all, at the end."""
+    with _stack_like(STACK_OF_PAGE, STACK):
+        lab = RealLab(STACK, tmp_path_factory.mktemp(STACK))
+        try:
+            lab.overlab("up").ok()
+            yield lab
+        finally:
+            lab.overlab("down", "--ground", "--force")
+
+
+@pytest.fixture(scope="module")
+def runner(lab: RealLab, tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    environment = os.environ | {"XDG_STATE_HOME": str(lab.state)}
+    return Runner(STACK, environment, tmp_path_factory.mktemp("tools"))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_each_command_prints_what_the_page_says(runner: Runner, section: str) -> None:
+    failed = []
+    for step in (step for step in STEPS if step.section == section):
+        printed, why = runner.run(step)
+        print(f"$ {step.command}\n{printed}")
+        if why is not None:
+            failed.append(tutorial.told(step, printed, why))
+    assert not failed, "\n" + "\n".join(failed)
+
+
+def test_the_lab_is_left_as_it_was(lab: RealLab) -> None:
+    """What the page made by hand is gone again, and every check passes."""
+    for node in ("docker01", "docker02", "docker03"):
+        assert "tmp-" not in lab.on(node, "docker ps -a --format '{{.Names}}'; docker network ls")
+    lab.overlab("test").ok()
