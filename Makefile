@@ -6,7 +6,7 @@ USES ?= up embedded
 OVERLAB = .venv/bin/overlab --stack $(STACK)
 SHELL_SCRIPTS = $(shell grep -rlE '^\#!/(usr/)?bin/(env )?(ba)?sh' --exclude-dir=.venv --exclude-dir=.git --exclude-dir='.*_cache' --exclude='*.j2' .)
 
-.PHONY: up preview refresh down doctor test check lint types fast lock bootstrap
+.PHONY: up preview refresh down doctor test check policy lint types fast lock bootstrap
 
 up: bootstrap ## bring the lab up; again: change nothing
 	@$(OVERLAB) up
@@ -33,6 +33,13 @@ test: ## all tests, real machines included
 check: ## linters, types and the fast tests
 	@scripts/bootstrap up embedded test check
 	@$(MAKE) --no-print-directory lint types fast
+
+policy: ## the policy pack: linters, types, every rule, a poisoned program for each
+	@scripts/bootstrap up embedded test check
+	.venv/bin/ruff check policy tests/policy
+	.venv/bin/ruff format --check policy tests/policy
+	.venv/bin/mypy policy tests/policy
+	.venv/bin/pytest tests/policy
 
 lint:
 	.venv/bin/ruff check .

@@ -67,7 +67,7 @@ class Connectivity(Component):
             listed = engine.host.run(
                 f"{node}-ports",
                 scripts.render("ports", workloads=names),
-                self.inside(engine.machine.domain, depends_on=self._containers),
+                self.child(depends_on=self._containers),
                 triggers=[container.id for container in self._containers],
                 limit_s=PORTS_LIMIT_S,
             )
@@ -88,7 +88,7 @@ class Connectivity(Component):
         ran = engine.host.run(
             f"{node}-checks",
             facts.apply(partial(checks.node_script, node, self._matrix, self._settings)),
-            self.inside(engine.machine.domain, depends_on=self._containers),
+            self.child(depends_on=self._containers),
             triggers=[container.id for container in self._containers],
             limit_s=MARGIN_S + sum(check.within_s for check in own),
         )

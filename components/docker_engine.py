@@ -13,7 +13,6 @@ from components._base import Component
 from components.docker_names import advertised, store_url
 from components.ground import Ground, Packages, Tls
 from components.machine import Machine
-from components.remote import RemoteHost
 from components.settings import Node, Settings
 
 BUNDLE = "/var/lib/overlab-packages.tar"
@@ -31,26 +30,26 @@ class DockerEngine(Component):
         machine: Machine,
         settings: Settings,
         ground: Ground,
-        host: RemoteHost,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         key = machine.node.key
         super().__init__(f"{key}-engine", opts)
         self.machine = machine
-        self.host = host
+        self.host = machine.host
         script = scripts.render("engine", **_values(machine.node, settings, ground))
         waits_for: list[pulumi.Resource] = [machine.reachable]
         if settings.engine.install == "packages" and ground.packages is not None:
             waits_for.append(self._declare_bundle(ground.packages))
-        self.configured = host.run(
+        self.configured = self.host.run(
             f"{key}-dockerd",
             script,
-            self.inside(machine.domain, depends_on=waits_for),
+            self.child(depends_on=waits_for),
             stdin=_server_key(machine.node, settings, ground),
             limit_s=conventions.ENGINE_LIMIT_S,
         )
         self.facts = self.configured.stdout.apply(json.loads)
-        self.provider: docker.Provider = host.docker_provider(f"{key}-docker", self.child(depends_on=[self.configured]))
+        after = self.child(depends_on=[self.configured])
+        self.provider: docker.Provider = self.host.docker_provider(f"{key}-docker", after)
         self.register_outputs({"facts": self.facts})
 
     def _declare_bundle(self, packages: Packages) -> pulumi.Resource:
@@ -58,7 +57,7 @@ class DockerEngine(Component):
             f"{self.machine.node.key}-packages",
             pulumi.FileAsset(packages.bundle),
             BUNDLE,
-            self.inside(self.machine.domain, depends_on=[self.machine.reachable]),
+            self.child(depends_on=[self.machine.reachable]),
             triggers=[packages.content],
             limit_s=conventions.ENGINE_LIMIT_S,
         )

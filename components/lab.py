@@ -16,7 +16,6 @@ from components.hypervisor import Storage
 from components.machine import Machine
 from components.network import LabNetwork
 from components.overlay import Overlays
-from components.remote import RemoteHost
 from components.settings import Settings
 from components.store import Membership, Store
 from components.workload import NodeImages, Workload
@@ -40,18 +39,15 @@ class Lab(Component):
         self.membership = Membership(settings, self.store, self.engines, self.child())
         self.overlays = Overlays(settings, self.store, self.engines, self.membership, self.child())
         self.workloads = self._declare_workloads()
-        self.connectivity = Connectivity(
-            settings, self.engines, self.overlays, self.workloads, self._ssh, self.child()
-        )
+        self.connectivity = Connectivity(settings, self.engines, self.overlays, self.workloads, self._ssh, self.child())
         self.register_outputs({})
 
     def _declare_engine(self, key: str) -> DockerEngine:
         node = self._settings.nodes[key]
-        host = RemoteHost(node, self._ground, self._ssh)
         machine = Machine(
-            node, self._settings, self._ground, self._storage, self._network, host, self._hypervisor, self.child()
+            node, self._settings, self._ground, self._storage, self._network, self._hypervisor, self._ssh, self.child()
         )
-        return DockerEngine(machine, self._settings, self._ground, host, self.child())
+        return DockerEngine(machine, self._settings, self._ground, self.child())
 
     def _declare_workloads(self) -> dict[str, Workload]:
         settings = self._settings
@@ -61,9 +57,7 @@ class Lab(Component):
         for name, spec in sorted(settings.workloads.items(), key=lambda item: item[1].share_with is not None):
             node = settings.placement[name]
             shared = found[spec.share_with] if spec.share_with else None
-            found[name] = Workload(
-                name, spec, self.engines[node], self.overlays, images[node], shared, self.child()
-            )
+            found[name] = Workload(name, spec, self.engines[node], self.overlays, images[node], shared, self.child())
         return found
 
     @property

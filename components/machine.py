@@ -16,6 +16,7 @@ from components.remote import RemoteHost
 from components.settings import Node, Settings
 
 GIB = 1024**3
+MACHINE_LABEL = "overlab.machine"
 
 
 class Machine(Component):
@@ -34,8 +35,8 @@ class Machine(Component):
         ground: Ground,
         storage: Storage,
         network: LabNetwork,
-        host: RemoteHost,
         provider: libvirt.Provider,
+        ssh: command.Provider,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(node.key, opts)
@@ -45,7 +46,8 @@ class Machine(Component):
         disk = self._declare_disk(seed, storage)
         iso = self._declare_seed(seed, storage)
         self.domain = self._declare_domain(settings, ground, network, disk, iso)
-        self.reachable = self._declare_gate(host)
+        self.host = RemoteHost(node, ground, ssh, self.domain)
+        self.reachable = self._declare_gate()
         self.address = self.reachable.stdout.apply(lambda _: str(node.address))
         self.register_outputs({"address": self.address})
 
@@ -94,14 +96,23 @@ class Machine(Component):
             consoles=[libvirt.DomainConsoleArgs(type="pty", target_port="0", target_type="serial")],
             graphics=libvirt.DomainGraphicsArgs(type="vnc", listen_type="none"),
             autostart=True,
-            opts=self.child(provider=self._provider, delete_before_replace=True),
+            opts=self.child(
+                provider=self._provider,
+                delete_before_replace=True,
+                # The provider calls changes of these updates and makes none.
+                replace_on_changes=["cpu", "disks", "networkInterfaces"],
+            ),
         )
 
-    def _declare_gate(self, host: RemoteHost) -> command.remote.Command:
+    def _declare_gate(self) -> command.remote.Command:
         script = scripts.render("reachable", hostname=self.node.key)
-        return host.run(
+        return self.host.run(
             f"{self.node.key}-reachable",
             script,
-            self.inside(self.domain, depends_on=[self.domain]),
+            self.child(),
             limit_s=conventions.MACHINE_LIMIT_S,
         )
+
+    def labels(self) -> dict[str, pulumi.Output[str]]:
+        """Labels of what is made on the machine. They bind it to this very machine, across interrupted updates too."""
+        return {MACHINE_LABEL: self.domain.id}

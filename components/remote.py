@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
+import pulumi_libvirt as libvirt
 
 from components import conventions
 from components.ground import Ground
@@ -19,10 +20,15 @@ DIAL_TIMEOUT_S = 15
 
 
 class RemoteHost:
-    """How to reach one node. Makes no resource by itself; ``run`` and ``docker_provider`` do."""
+    """How to reach one machine. Makes no resource by itself; ``run``, ``put`` and ``docker_provider`` do.
 
-    def __init__(self, node: Node, ground: Ground, provider: command.Provider) -> None:
+    What runs there carries the machine's id among its triggers: an interrupted update whose machine is new already
+    still knows, the next time, what has to be run on it.
+    """
+
+    def __init__(self, node: Node, ground: Ground, provider: command.Provider, domain: libvirt.Domain) -> None:
         self.node = node
+        self.domain = domain
         self._ground = ground
         self._provider = provider
         self._host_key = ground.identity.host_keys[node.key]
@@ -45,7 +51,7 @@ class RemoteHost:
             name,
             connection=self._connection(limit_s),
             create=script,
-            triggers=triggers or [],
+            triggers=[self.domain.id, *(triggers or [])],
             stdin=stdin,
             logging=command.remote.Logging.STDERR,
             add_previous_output_in_env=False,
@@ -68,7 +74,7 @@ class RemoteHost:
             connection=self._connection(limit_s),
             source=source,
             remote_path=remote_path,
-            triggers=triggers,
+            triggers=[self.domain.id, *triggers],
             opts=pulumi.ResourceOptions.merge(opts, self._options(limit_s)),
         )
 
@@ -83,7 +89,9 @@ class RemoteHost:
 
     def _options(self, limit_s: int) -> pulumi.ResourceOptions:
         timeouts = pulumi.CustomTimeouts(create=f"{limit_s}s", update=f"{limit_s}s")
-        return pulumi.ResourceOptions(provider=self._provider, custom_timeouts=timeouts)
+        return pulumi.ResourceOptions(
+            provider=self._provider, custom_timeouts=timeouts, deleted_with=self.domain, replace_with=[self.domain]
+        )
 
     def _connection(self, limit_s: int) -> command.remote.ConnectionArgs:
         return command.remote.ConnectionArgs(

@@ -35,9 +35,14 @@ class Agent(Component):
         super().__init__(f"store-{node.key}", opts)
         self._engine = engine
         image = docker.RemoteImage(
-            f"{node.key}-store-image", name=settings.store.image, keep_locally=True, opts=self._placed()
+            f"{node.key}-store-image",
+            name=settings.store.image,
+            keep_locally=True,
+            triggers=engine.machine.labels(),
+            opts=self._placed(),
         )
-        volume = docker.Volume(f"{node.key}-store-data", name="consul-data", opts=self._placed())
+        labels = [docker.VolumeLabelArgs(label=key, value=value) for key, value in engine.machine.labels().items()]
+        volume = docker.Volume(f"{node.key}-store-data", name="consul-data", labels=labels, opts=self._placed())
         self.container = docker.Container(
             f"{node.key}-consul",
             name="consul",
@@ -45,6 +50,7 @@ class Agent(Component):
             image=settings.store.image,
             command=["agent", f"-config-file={CONFIG_FILE}"],
             network_mode="host",
+            labels=[docker.ContainerLabelArgs(label=k, value=v) for k, v in engine.machine.labels().items()],
             restart="always",
             memory=settings.store.memory_mib,
             memory_swap=settings.store.memory_mib,
@@ -75,7 +81,8 @@ def agent_config(node: Node, settings: Settings, ground: Ground) -> dict[str, ob
         "disable_update_check": True,
         "enable_script_checks": False,
         "node_name": node.key,
-        "ui_config": {"enabled": True},
+        # The name of it in Consul 1.8; later ones know it still.
+        "ui": True,
     }
     if node.key in settings.store_nodes:
         config |= {"server": True, "bootstrap_expect": len(settings.store_nodes)}
@@ -85,8 +92,6 @@ def agent_config(node: Node, settings: Settings, ground: Ground) -> dict[str, ob
     return config | {
         "encrypt": ground.identity.gossip_key.read_text("utf-8").strip(),
         "retry_join": [str(settings.nodes[key].address) for key in settings.store_nodes],
-        # A lab that was off for longer than Consul's week must still come back.
-        "server_rejoin_age_max": "8760h",
     }
 
 
@@ -134,7 +139,7 @@ class Membership(Component):
             key: engine.host.run(
                 f"{key}-joined",
                 scripts.render("joined", **self._values(index, engine, engines)),
-                self.inside(engine.machine.domain, depends_on=[*store.containers, engine.configured]),
+                self.child(depends_on=[*store.containers, engine.configured]),
                 triggers=[*store.ids, *domains],
                 limit_s=2 * conventions.JOIN_LIMIT_S,
             )

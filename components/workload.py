@@ -27,6 +27,7 @@ class NodeImages(Component):
                 f"{key}-{name}",
                 name=name,
                 keep_locally=True,
+                triggers=engine.machine.labels(),
                 opts=self.inside(engine.machine.domain, provider=engine.provider),
             )
             for name in names
@@ -65,6 +66,7 @@ class Workload(Component):
             networks_advanced=_attachments(spec, overlays) or None,
             ports=_ports(spec) or None,
             publish_all_ports=spec.publish_all or None,
+            labels=[docker.ContainerLabelArgs(label=k, value=v) for k, v in engine.machine.labels().items()],
             restart="unless-stopped",
             memory=spec.memory_mib,
             memory_swap=spec.memory_mib,

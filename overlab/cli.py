@@ -6,6 +6,8 @@ import json
 import shlex
 import signal
 import sys
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -16,15 +18,18 @@ from components import settings as lab_settings
 from components.ground import Ground
 from components.settings import Settings, SettingsError
 from overlab import doctor as examination
+from overlab import graph as graphs
+from overlab import labs, phases, picture, remote, report
 from overlab import new as new_stack
-from overlab import phases, remote
 from overlab import schema as editor_schema
 from overlab import validate as validation
+from overlab.checks import command as check_command
 from overlab.ground import prepare
 from overlab.ground.errors import GroundError
 from overlab.ground.paths import LabPaths
 from overlab.ground.prepared import Prepared, checkout
 from overlab.ground.progress import Progress
+from overlab.look import command as looking
 from overlab.stack import UNSET, Stack
 
 EXIT_FAILED = 1
@@ -62,6 +67,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+inspect = typer.Typer(help="Look inside, to learn.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(inspect, name="inspect")
 _StackOption = Annotated[
     str | None, typer.Option("--stack", "-s", help=f"The stack; default {_DEFAULT_STACK}.", show_default=False)
 ]
@@ -212,6 +219,132 @@ def schema(
         raise GroundError(f"{editor_schema.FILE} is not what the settings say", "overlab schema")
 
 
+@app.command("test")
+def run_checks(
+    context: typer.Context,
+    stack: _StackOption = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="KIND|NAME", help="A kind, a workload, or ids with * and ?; again for more."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML too.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="A page too.")] = None,
+    within: Annotated[
+        int | None, typer.Option("--within", metavar="S", min=1, help="Seconds a check may take; default: its own.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again; then show what changed.")] = False,
+    every: Annotated[float, typer.Option("--every", metavar="S", min=1, help="Seconds between, with --watch.")] = 30,
+) -> None:
+    """Run the lab's checks now. Exit code 0: all passed; 1: one failed; 2: not everything could be run."""
+    wanted = check_command.Wanted(only or (), as_json, junit, html, within)
+    console = Console(highlight=False)
+    name = _chosen(context, stack)
+    try:
+        wanted.forget()
+        lab = labs.open_lab(name, _settings(name), Progress())
+        if watch:
+            code = check_command.watch(partial(check_command.once, lab, wanted, Progress()), wanted, console, every)
+        else:
+            found = check_command.once(lab, wanted, Progress())
+            check_command.show(found, wanted, console)
+            code = found.exit_code
+    except GroundError as error:
+        _say(f"error: {error}")
+        code = check_command.EXIT_COULD_NOT_RUN
+    raise typer.Exit(code)
+
+
+@app.command()
+def graph(
+    context: typer.Context,
+    stack: _StackOption = None,
+    form: Annotated[graphs.Format, typer.Option("--format", help="What draws it.")] = "mermaid",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; default: standard output.")] = None,
+) -> None:
+    """Draw the lab, coloured by its last test; a lab that is not up as it would be."""
+    name = _chosen(context, stack)
+    known = labs.material(name, _settings(name))
+    run = known.known.run
+    drawn = picture.build(known.settings, known.outputs, known.known.verdicts, run.begun if run else None)
+    _deliver(graphs.render(drawn, form), output)
+
+
+@app.command("report")
+def write_report(
+    context: typer.Context,
+    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="The page to write.")],
+    stack: _StackOption = None,
+) -> None:
+    """Write one page about the lab that stands alone: picture, addresses, checks, timings, versions."""
+    name = _chosen(context, stack)
+    _deliver(report.render(labs.material(name, _settings(name))), html)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    stack: _StackOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again.")] = False,
+    every: Annotated[float, typer.Option("--every", metavar="S", min=1, help="Seconds between, with --watch.")] = 10,
+) -> None:
+    """Show machines, engines, store, overlays and endpoints, and where they disagree.
+
+    Exit code 0: all agree; 1: something disagrees or is down; 2: nothing could be looked at.
+    """
+    settings = _settings(_chosen(context, stack))
+    try:
+        code = looking.watch(settings, every, as_json=as_json) if watch else looking.status(settings, as_json=as_json)
+    except GroundError as error:
+        _say(f"error: {error}")
+        code = looking.EXIT_COULD_NOT_LOOK
+    raise typer.Exit(code)
+
+
+@inspect.command()
+def cnm(
+    context: typer.Context,
+    node: Annotated[str | None, typer.Argument(help="Default: every node.", show_default=False)] = None,
+    stack: _StackOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show sandboxes, endpoints and networks in libnetwork's own terms."""
+    raise typer.Exit(looking.inspect_cnm(_settings(_chosen(context, stack)), node, as_json=as_json))
+
+
+@app.command()
+def ui(
+    context: typer.Context,
+    stack: _StackOption = None,
+    port: Annotated[int | None, typer.Option("--port", metavar="N", help="Default: a free one.")] = None,
+    only_print: Annotated[bool, typer.Option("--print", help="Open no browser.")] = False,
+) -> None:
+    """Reach the store's own web page: prints its URL, and keeps it reachable until interrupted."""
+    looking.show_ui(_settings(_chosen(context, stack)), port, browser=not only_print)
+
+
+@app.command("ssh-config")
+def print_ssh_config(
+    context: typer.Context,
+    stack: _StackOption = None,
+    write: Annotated[bool, typer.Option("--write", help="Write it and print the file's name.")] = False,
+) -> None:
+    """Print OpenSSH's configuration for the nodes: ssh -F "$(overlab ssh-config --write)" docker01."""
+    looking.print_ssh_config(_settings(_chosen(context, stack)), write=write)
+
+
+@app.command("context")
+def print_context(
+    context: typer.Context,
+    node: Annotated[str | None, typer.Argument(help="Default: docker -H ssh://NODE.", show_default=False)] = None,
+    stack: _StackOption = None,
+    tls: Annotated[bool, typer.Option("--tls", help="By the engine's TLS port and not over SSH.")] = False,
+) -> None:
+    """Print shell exports that point Docker's own client at a node: eval "$(overlab context docker01)"; docker ps."""
+    looking.print_context(_settings(_chosen(context, stack)), node, tls=tls)
+
+
 def main() -> NoReturn:
     """Entry point. TERM is an interrupt: tools that run are ended and what is half-made is removed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -297,6 +430,19 @@ def _on_node(stack: str, node: str, cmd: list[str], *, terminal: bool) -> None:
     if ground is None:
         raise GroundError(f"the lab {settings.name} is not up", f"overlab up --stack {stack}")
     remote.replace_process(remote.command(settings, ground, node, cmd, terminal=terminal))
+
+
+def _deliver(text: str, output: Path | None) -> None:
+    """To a file, which is said, or to standard output."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, "utf-8")
+    except OSError as error:
+        raise GroundError(f"{output} cannot be written: {error}", "name another file") from error
+    _say(f"wrote {output}")
 
 
 def _say(text: str) -> None:

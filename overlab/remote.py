@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from components.ground import Ground
-from components.settings import Settings
+from components.settings import Node, Settings
 from overlab.ground.embedded import EmbeddedLibvirt
 from overlab.ground.errors import GroundError
 from overlab.ground.paths import LabPaths
@@ -15,15 +15,9 @@ from overlab.ground.paths import LabPaths
 _CONNECT_LIMIT_S = 30
 
 
-def command(settings: Settings, ground: Ground, node: str, cmd: Sequence[str], *, terminal: bool) -> list[str]:
-    """The command that runs ``cmd`` as root on a node, or a login shell where ``cmd`` is empty.
-
-    The words of ``cmd`` arrive on the node exactly as given. Raises :class:`GroundError` for an unknown node.
-    """
-    known = settings.nodes.get(node)
-    if known is None:
-        raise GroundError(f"the lab {settings.name} has no node {node}", f"its nodes: {', '.join(settings.nodes)}")
-    options = {
+def options(ground: Ground, connect_limit_s: int = _CONNECT_LIMIT_S) -> dict[str, str]:
+    """OpenSSH's options for every node: the lab's key and nobody's else, and its pinned host keys."""
+    return {
         "IdentityFile": str(ground.identity.client_key),
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
@@ -33,11 +27,35 @@ def command(settings: Settings, ground: Ground, node: str, cmd: Sequence[str], *
         "UpdateHostKeys": "no",
         "PasswordAuthentication": "no",
         "KbdInteractiveAuthentication": "no",
-        "ConnectTimeout": str(_CONNECT_LIMIT_S),
+        "ConnectTimeout": str(connect_limit_s),
         "LogLevel": "ERROR",
     }
+
+
+def node_named(settings: Settings, node: str) -> Node:
+    """The node with this key. Raises :class:`GroundError` with those that there are."""
+    known = settings.nodes.get(node)
+    if known is None:
+        raise GroundError(f"the lab {settings.name} has no node {node}", f"its nodes: {', '.join(settings.nodes)}")
+    return known
+
+
+def command(
+    settings: Settings,
+    ground: Ground,
+    node: str,
+    cmd: Sequence[str],
+    *,
+    terminal: bool,
+    connect_limit_s: int = _CONNECT_LIMIT_S,
+) -> list[str]:
+    """The command that runs ``cmd`` as root on a node, or a login shell where ``cmd`` is empty.
+
+    The words of ``cmd`` arrive on the node exactly as given. Raises :class:`GroundError` for an unknown node.
+    """
+    known = node_named(settings, node)
     ssh = ["ssh", "-F", "/dev/null", "-e", "none" if cmd else "~", "-t" if terminal else "-T"]
-    ssh += [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+    ssh += [word for key, value in options(ground, connect_limit_s).items() for word in ("-o", f"{key}={value}")]
     ssh += [f"root@{known.address}"]
     if cmd:
         ssh += ["--", shlex.join(cmd)]

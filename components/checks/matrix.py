@@ -96,7 +96,9 @@ def _web(settings: Settings) -> Iterator[Check]:
         for overlay in spec.overlays:
             asking = next((n for n in members(settings, overlay) if n != name and able(settings, n)), None)
             if asking is not None:
-                yield Check(f"http:{overlay}:{asking}:{name}", "http", settings.placement[asking], asking, name, overlay)
+                yield Check(
+                    f"http:{overlay}:{asking}:{name}", "http", settings.placement[asking], asking, name, overlay
+                )
         if spec.publish_all or any(port.container == spec.serves for port in spec.ports):
             # From the next node, so that it crosses the lab network; a lone node asks itself.
             other = nodes[(nodes.index(settings.placement[name]) + 1) % len(nodes)]
@@ -109,7 +111,11 @@ def _isolation(settings: Settings) -> Iterator[Check]:
     for overlay in settings.overlays:
         for other in settings.overlays:
             source = next(
-                (n for n in members(settings, overlay) if other not in settings.workloads[n].overlays and able(settings, n)),
+                (
+                    n
+                    for n in members(settings, overlay)
+                    if other not in settings.workloads[n].overlays and able(settings, n)
+                ),
                 None,
             )
             target = next((n for n in members(settings, other) if overlay not in settings.workloads[n].overlays), None)

@@ -127,7 +127,7 @@ def _dns(check: Check, _: Settings, facts: Facts) -> list[Any]:
 
 
 def _http(check: Check, settings: Settings, _: Facts) -> list[Any]:
-    return ["wget", "-q", "-T", "5", "-O", "-", f"http://{check.target}:{settings.workloads[check.target].serves}/"]
+    return ["fetch", check.target, settings.workloads[check.target].serves]
 
 
 def _kv(check: Check, settings: Settings, facts: Facts) -> list[Any]:

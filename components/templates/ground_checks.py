@@ -43,4 +43,5 @@ def run(check: dict[str, Any]) -> bool:
     return bool(got == check["expect"])
 
 
-sys.exit(0 if all([run(check) for check in json.load(sys.stdin)]) else 1)  # a list: every check runs
+results = [run(check) for check in json.load(sys.stdin)]
+sys.exit(0 if all(results) else 1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tarfile
+import tempfile
 from pathlib import Path
 
 from components.ground import Packages
 from overlab.ground import cache, rootfs
-from overlab.ground.progress import Progress
+from overlab.ground.progress import Progress, run
 
 _FILE = "engine.tar"
 
@@ -15,15 +18,31 @@ _FILE = "engine.tar"
 def ensure(progress: Progress) -> Packages:
     """One tar with the ``.deb`` files of docker.io and all that it needs on top of the plain image.
 
-    The set is what apt resolved against the plain image's own package list; installing it needs no network.
+    The set is what apt resolved against the plain image's own package list; installing it needs no network. The files
+    are compressed anew with gzip: a node without KVM unpacks that in a fifth of the time that Debian's xz takes.
     """
     source = rootfs.ensure(progress)
 
     def build(directory: Path) -> None:
-        bundle(source.engine_debs, directory / _FILE)
+        with progress.step("engine packages"), tempfile.TemporaryDirectory(dir=directory) as scratch:
+            debs = [repack(deb, Path(scratch), progress) for deb in source.engine_debs]
+            bundle(debs, directory / _FILE)
 
-    file = cache.entry("engine-debs", {"rootfs": rootfs.key_parts(), "format": 1}, build, progress, space_mib=200) / _FILE
+    parts = {"rootfs": rootfs.key_parts(), "code": cache.file_digest(Path(__file__))}
+    file = cache.entry("engine-debs", parts, build, progress, space_mib=700) / _FILE
     return Packages(bundle=str(file), content=cache.file_digest(file)[:16], engine=source.engine_version)
+
+
+def repack(deb: Path, scratch: Path, progress: Progress | None = None) -> Path:
+    """The same package with its content compressed by gzip, as a file of the same name in ``scratch``."""
+    tree, target = scratch / deb.stem, scratch / deb.name
+    log = cache.log_file("engine-debs")
+    run(["dpkg-deb", "--raw-extract", deb, tree], log=log, progress=progress)
+    # --root-owner-group: all files of these packages are root's
+    build = "dpkg-deb --root-owner-group -Zgzip -z6 --build".split()
+    run([*build, tree, target], log=log, progress=progress, env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
+    shutil.rmtree(tree)
+    return target
 
 
 def bundle(debs: list[Path], target: Path) -> None:

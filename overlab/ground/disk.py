@@ -15,7 +15,7 @@ _SECTOR = 512
 _BIOS_GRUB_MIB = (1, 2)  # partition 1
 _ROOT_MIB = (2, SIZE_MIB - 1)  # partition 2; the backup GPT needs the last sectors
 _GRUB_DIRECTORY = Path("/usr/lib/grub/i386-pc")
-_GRUB_MODULES = ("biosdisk", "part_gpt", "ext2", "linux", "normal", "search_label", "serial", "echo")
+_GRUB_MODULES = ("biosdisk", "part_gpt", "ext2", "linux16", "normal")
 
 # Where GRUB's boot.img keeps the LBA of the core image, and where the core's first sector keeps the list of the
 # sectors that follow it (grub/i386/pc/boot.h: GRUB_BOOT_MACHINE_KERNEL_SECTOR; offsets.h: the last block list entry).
@@ -35,7 +35,7 @@ def build(root: Path, target: Path, scratch: Path, log: Path, progress: Progress
     run(["parted", "--script", raw, *_partitions()], log=log, progress=progress)
     run(_mke2fs(root, raw), log=log, progress=progress)
     install_grub(raw, scratch, log, progress)
-    run(["qemu-img", "convert", "-O", "qcow2", "-o", "compat=1.1,lazy_refcounts=on", raw, target], log=log, progress=progress)
+    run(["qemu-img", "convert", "-O", "qcow2", "-o", "compat=1.1", raw, target], log=log, progress=progress)
     raw.unlink()
 
 

@@ -41,6 +41,11 @@ def ensure(progress: Progress) -> Path:
     return cache.entry("images", _key_parts(), build, progress, space_mib=1500)
 
 
+def names() -> list[str]:
+    """``repository:tag`` of every image in the storage."""
+    return [name for recipe in RECIPES for name in recipe.names]
+
+
 def _key_parts() -> dict[str, object]:
     files = sorted(path for path in FILES.rglob("*") if path.is_file())
     return {
@@ -103,8 +108,10 @@ def _unpack(suite: str, scratch: Path, log: Path, progress: Progress) -> Path:
 
 def _fill_base(tree: Path, busybox: Path) -> None:
     """A shell with its applets, users, and the directories that programs expect."""
-    for name, mode in (("bin", 0o755), ("etc", 0o755), ("root", 0o700), ("run", 0o755), ("tmp", 0o1777), ("var", 0o755)):
-        _directory(tree / name, mode)
+    for name in ("bin", "etc", "run", "var"):
+        _directory(tree / name, 0o755)
+    _directory(tree / "root", 0o700)
+    _directory(tree / "tmp", 0o1777)
     (tree / "var/run").symlink_to("../run")
     _copy(busybox, tree / "bin/busybox", 0o755)
     for applet in output([busybox, "--list"]).split():
@@ -141,7 +148,9 @@ def _fill_nginx(packages: Path, tree: Path) -> None:
 def _copy_program(packages: Path, program: str, tree: Path) -> None:
     """A program with its loader and the shared libraries that it is linked to, each under its own path."""
     _copy(packages / program, tree / program, 0o755)
-    for library in _libraries(packages, program):
+    # the C library loads the last two by name, to look up users and hosts
+    name_services = [f"lib/x86_64-linux-gnu/libnss_{name}.so.2" for name in ("files", "dns")]
+    for library in [*_libraries(packages, program), *name_services]:
         _copy(_real(packages, library), tree / library, 0o755)
 
 
@@ -163,7 +172,7 @@ def _real(root: Path, path: str) -> Path:
     """The file behind a path in a tree whose absolute links mean the tree."""
     file = root / path
     while file.is_symlink():
-        target = Path(os.readlink(file))
+        target = file.readlink()
         file = root / target.relative_to("/") if target.is_absolute() else file.parent / target
     return file
 

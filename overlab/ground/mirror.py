@@ -32,18 +32,22 @@ def detect(apt_options: Iterable[str] = ()) -> Mirror:
 
     Raises :class:`GroundError` where apt knows no Debian archive. ``apt_options`` go to ``apt-get`` (``-o`` pairs).
     """
-    listing = output(["apt-get", *apt_options, "indextargets", "--format", _FORMAT, "Created-By: Packages"])
+    command = ["apt-get", *apt_options, "indextargets", "--format", _FORMAT]
+    listing = output([*command, "Created-By: Packages"])
+    if not listing:  # apt has not been updated yet: what is configured, without what the archives say of themselves
+        listing = output([*command, "--no-release-info", "Created-By: Packages"])
     return parse(listing)
 
 
 def parse(listing: str) -> Mirror:
     """:func:`detect` on text: lines of site, release, origin and label, separated by tabs.
 
-    Origin and label are empty until the first ``apt-get update``; then the release's name decides.
+    Origin and label are empty, or not expanded, until the first ``apt-get update``; the release's name decides then.
     """
     main = security = None
     for line in listing.splitlines():
-        site, release, origin, label = (line.split("\t") + ["", "", ""])[:4]
+        fields = ["" if field.startswith("$(") else field for field in line.split("\t")]
+        site, release, origin, label = [*fields, "", "", ""][:4]
         codename = re.split("[-/]", release)[0]
         if origin != "Debian" and (origin or codename not in _RELEASES):
             continue

@@ -22,6 +22,8 @@ from overlab.ground.errors import GroundError
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+_BLOBS = "docker/registry/v2/blobs"
+_REPOSITORIES = "docker/registry/v2/repositories"
 _EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -89,6 +91,22 @@ def push(image: Image, repository: str, tag: str, registry: Path) -> None:
         connection.close()
 
 
+def export(storage: Path, name: str, archive: Path) -> None:
+    """An image of a registry's storage directory as an archive for ``docker load``, under the name that users give."""
+    repository, _, tag = name.partition(":")
+    link = storage / _REPOSITORIES / repository / "_manifests/tags" / tag / "current/link"
+    manifest = json.loads(_blob(storage, link.read_text()).read_bytes())
+    config = manifest["config"]["digest"]
+    layers = [layer["digest"] for layer in manifest["layers"]]
+    contents = [{"Config": config, "RepoTags": [name.removeprefix("library/")], "Layers": layers}]
+    with tarfile.open(archive, "w") as tar:
+        for digest_ in dict.fromkeys([config, *layers]):
+            tar.add(_blob(storage, digest_), arcname=digest_)
+        member = tarfile.TarInfo("manifest.json")
+        member.size = len(_json(contents))
+        tar.addfile(member, io.BytesIO(_json(contents)))
+
+
 # -- building --------------------------------------------------------------------------------------
 
 
@@ -140,6 +158,11 @@ def _config(run: Run, layer_digest: str) -> dict[str, object]:
     }
 
 
+def _blob(storage: Path, name: str) -> Path:
+    algorithm, _, value = name.strip().partition(":")
+    return storage / _BLOBS / algorithm / value[:2] / value / "data"
+
+
 def _json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
@@ -169,9 +192,10 @@ def _upload(connection: _UnixConnection, repository: str, name: str, data: io.IO
 def _request(
     connection: _UnixConnection, method: str, path: str, body: bytes | io.IOBase, headers: dict[str, str], expect: int
 ) -> http.client.HTTPMessage:
-    connection.request(method, path, body=body, headers=headers)  # type: ignore[arg-type]  # any readable will do
+    connection.request(method, path, body=body, headers=headers)
     answer = connection.getresponse()
     said = answer.read()
     if answer.status != expect:
-        raise GroundError(f"the registry answered {answer.status} to {method} {path}: {said.decode(errors='replace')[:300]}")
+        text = said.decode(errors="replace")[:300]
+        raise GroundError(f"the registry answered {answer.status} to {method} {path}: {text}")
     return answer.headers

@@ -58,7 +58,7 @@ class Registry:
         self.stop()
         self.paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(self._config, _config(self.images, {"addr": f":{REGISTRY_PORT}"}, read_only=True))
-        command = ["docker-registry", "serve", self._config]
+        command = ["docker-registry", "serve", str(self._config)]
         process = _spawn(self._namespace.command(command), self.log)
         process.save(self._pid_file)
         until("the registry to answer", lambda: self._answered(process), _START_LIMIT_S)
@@ -170,7 +170,7 @@ def _status(namespace: Namespace) -> str:
     """HTTP status of ``/v2/`` inside the namespace, or what went wrong."""
     command = namespace.command([sys.executable, "-I", "-S", "-c", _PROBE, str(REGISTRY_PORT)])
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return done.stdout.strip() or (done.stderr.strip().splitlines() or ["no answer"])[-1]

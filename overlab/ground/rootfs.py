@@ -26,6 +26,8 @@ SUITE = "bullseye"
 
 PACKAGES = (
     "systemd-sysv",
+    # the power button
+    "acpid",
     "udev",
     "dbus",
     "kmod",
@@ -51,6 +53,8 @@ PACKAGES = (
 ENGINE_PACKAGES = ("docker.io",)
 
 IN_NAMESPACES_OF_ITS_OWN = (
+    "setpriv",
+    "--pdeathsig=KILL",
     "unshare",
     "--mount",
     "--propagation=private",
@@ -59,7 +63,7 @@ IN_NAMESPACES_OF_ITS_OWN = (
     "--kill-child",
     "--mount-proc",
 )
-"""Prefix of a build's command: its mounts and processes end with it, however it ends."""
+"""Prefix of a build's command: its mounts and processes end with it, and it with this process, however that ends."""
 
 _MODULES = "/lib/modules/*/kernel"
 DPKG_FILTERS = (
@@ -144,7 +148,7 @@ def key_parts() -> dict[str, object]:
 
 
 def ensure(progress: Progress) -> Rootfs:
-    """The root file system and the engine's packages, from the cache or made now (a minute; needs root and a mirror)."""
+    """The root file system and the engine's packages, from the cache or made now (a minute; needs a mirror)."""
 
     def build(directory: Path) -> None:
         with progress.step("root file system from Debian packages"):
@@ -165,7 +169,7 @@ def engine_version(debs: list[Path]) -> str:
 def _bootstrap(directory: Path, progress: Progress) -> None:
     engine = directory / "engine"
     engine.mkdir()
-    apt_options = ['APT::Install-Recommends "false"', "Acquire::Languages none", 'APT::Sandbox::User "root"', *mirror.transport_options()]
+    apt_options = ['APT::Install-Recommends "false"', "Acquire::Languages none", 'APT::Sandbox::User "root"']
     hooks = [
         _DOWNLOAD_ENGINE.format(packages=" ".join(ENGINE_PACKAGES), target=engine),
         _LIST_VERSIONS.format(target=directory / "versions.txt"),
@@ -183,7 +187,7 @@ def _bootstrap(directory: Path, progress: Progress) -> None:
                 "--skip=output/dev",
                 f"--keyring={mirror.archive_keyring()}",
                 f"--include={','.join(PACKAGES)}",
-                *(f"--aptopt={option}" for option in apt_options),
+                *(f"--aptopt={option}" for option in [*apt_options, *mirror.transport_options()]),
                 *(f"--dpkgopt={line}" for line in DPKG_FILTERS),
                 *(f"--customize-hook={hook}" for hook in hooks),
                 SUITE,
@@ -198,4 +202,3 @@ def _bootstrap(directory: Path, progress: Progress) -> None:
         )
     finally:
         shutil.rmtree(scratch)
-

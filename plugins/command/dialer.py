@@ -25,7 +25,8 @@ FIRST_WAIT_S: Final = 0.1
 WAIT_FACTOR: Final = 1.5
 LONGEST_WAIT_S: Final = 5.0
 
-#: From the TCP connection to the login. An emulated guest that boots next to others needs tens of seconds.
+#: From the TCP connection to the login, or perDialTimeout if that is more. An emulated guest that boots next to
+#: others needs tens of seconds.
 HANDSHAKE_S: Final = 60.0
 
 Notify = Callable[[str], None]
@@ -150,6 +151,7 @@ class Login:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self._limit_s = max(HANDSHAKE_S, endpoint.per_dial_timeout)
         self._pinned = PinnedKey(endpoint.host_key) if endpoint.host_key else None
         self._key = private_key(endpoint.private_key, endpoint.private_key_password) if endpoint.private_key else None
         if self._key is None and endpoint.agent_socket_path:
@@ -164,7 +166,7 @@ class Login:
             overdue.set()
             transport.close()
 
-        timer = threading.Timer(HANDSHAKE_S, give_up)
+        timer = threading.Timer(self._limit_s, give_up)
         timer.daemon = True
         timer.start()
         try:
@@ -173,7 +175,7 @@ class Login:
                 self._authenticate(transport)
         except (paramiko.SSHException, EOFError, OSError) as error:
             transport.close()
-            late = f" (given up after {HANDSHAKE_S:g} s)" if overdue.is_set() else ""
+            late = f" (given up after {self._limit_s:g} s)" if overdue.is_set() else ""
             raise AttemptError(f"ssh: handshake failed: {self._explained(error)}{late}") from error
         except BaseException:
             transport.close()
@@ -190,7 +192,7 @@ class Login:
         return text
 
     def _handshake(self, transport: Transport) -> None:
-        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = HANDSHAKE_S
+        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = self._limit_s
         agreed = threading.Event()
         transport.start_client(event=agreed)
         while not agreed.wait(0.1) and transport.is_active():

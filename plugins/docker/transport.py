@@ -30,6 +30,14 @@ class Abandonable:
         super().__init__(*args, **kwargs)
         self._made: weakref.WeakSet[Any] = weakref.WeakSet()
         self._guard = threading.Lock()
+        self._abandoned = False
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)  # type: ignore[misc]  # the pool's
+        if self._abandoned:
+            connection.close()
+            raise ConnectionAbortedError("given up")
+        return connection
 
     def _new_conn(self) -> Any:
         connection = super()._new_conn()  # type: ignore[misc]  # the pool's
@@ -38,7 +46,8 @@ class Abandonable:
         return connection
 
     def abandon(self) -> None:
-        """Break every connection; whoever waits for an answer gets an error at once."""
+        """Break every connection, for good: whoever waits for an answer or for a free connection gets an error."""
+        self._abandoned = True
         with self._guard:
             made = list(self._made)
         for connection in made:

@@ -21,8 +21,11 @@ from plugins.runtime.resource import Function, Operation, Plugin, Resource
 from plugins.runtime.serving import engine_address, serve
 from plugins.runtime.values import Properties, decode, encode, unwrap
 
-WORKERS = 128
-"""More than the engine's parallelism, so that Cancel never waits behind long operations."""
+WORKERS = 1024
+"""More than the engine's parallelism (4 x CPUs), so that Cancel never waits behind long operations.
+
+A thread is started only when all others are busy.
+"""
 
 
 def main(plugin: Plugin) -> None:

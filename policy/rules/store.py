@@ -73,14 +73,19 @@ def _configurations(container: Resource) -> Iterator[Mapping[str, Any]]:
 
 
 def plain_gossip(container: Resource, _: Parameters) -> Iterator[str]:
-    """A Consul agent without a gossip key. A configuration file from elsewhere may hold one, and is believed to."""
+    """A Consul agent without a gossip key. A file that the container does not carry is believed to hold one."""
     if not is_consul(container):
         return
     words = [str(word) for word in container.props.get("command") or ()]
     keyed = any(_flag_values(words, "encrypt")) or any(d.get("encrypt") for d in _configurations(container))
-    elsewhere = any(_flag_values(words, "config-file")) or any(_flag_values(words, "config-dir"))
-    if not keyed and not elsewhere:
+    if not keyed and not _reads_elsewhere(container, words):
         yield "Consul's agents gossip in clear, and let anyone join"
+
+
+def _reads_elsewhere(container: Resource, words: list[str]) -> bool:
+    carried = {str(upload.get("file")) for upload in container.props.get("uploads") or ()}
+    named = [*_flag_values(words, "config-file"), *_flag_values(words, "config-dir")]
+    return any(file not in carried for file in named)
 
 
 def single_server(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
@@ -97,7 +102,11 @@ def single_server(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]
 def _is_server(container: Resource) -> bool:
     """Of Consul's agents those told to be servers; every container of another store."""
     words = [str(word) for word in container.props.get("command") or ()]
-    return not is_consul(container) or any(word.partition("=")[0].lstrip("-") == "server" for word in words)
+    return (
+        not is_consul(container)
+        or any(word.startswith("-") and word.partition("=")[0].lstrip("-") == "server" for word in words)
+        or any(document.get("server") is True for document in _configurations(container))
+    )
 
 
 RULES = (

@@ -22,7 +22,11 @@ SECRET = rpc._special_secret_sig
 def unwrapped(value: Any) -> Any:
     """The value with its secrets in clear."""
     if isinstance(value, dict):
-        return unwrapped(value["value"]) if value.get(rpc._special_sig_key) == SECRET else {k: unwrapped(v) for k, v in value.items()}
+        return (
+            unwrapped(value["value"])
+            if value.get(rpc._special_sig_key) == SECRET
+            else {k: unwrapped(v) for k, v in value.items()}
+        )
     return [unwrapped(item) for item in value] if isinstance(value, list) else value
 
 
@@ -71,9 +75,9 @@ class Recorder(mocks.MockMonitor):
         super().__init__(Answers())
         self.declared: dict[str, Declared] = {}
 
-    def RegisterResource(self, request: Any) -> Any:
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802  # the protocol's name
         with event_loop():
-            response = super().RegisterResource(request)
+            response: Any = super().RegisterResource(request)  # type: ignore[no-untyped-call]  # the SDK's is untyped
             inputs = rpc.deserialize_properties(request.object)
         self.declared[response.urn] = Declared(
             type=request.type,
@@ -144,7 +148,7 @@ def run_lab(settings: Settings, ground: Ground, *, preview: bool = False) -> Rec
     with event_loop():
         mocks.set_mocks(recorder.mocks, project="overlab", stack=settings.stack, preview=preview, monitor=recorder)
 
-        @pulumi.runtime.test
+        @pulumi.runtime.test  # type: ignore[untyped-decorator]  # the SDK's is untyped
         def declare() -> pulumi.Output[Any]:
             return pulumi.Output.from_input(Lab(settings, ground).outputs)
 

@@ -65,10 +65,25 @@ def test_what_lives_inside_a_machine_goes_and_comes_with_it(lab: Recorder) -> No
     assert all(item.replace_with == [item.deleted_with] for item in inside)
 
 
+def test_what_lives_inside_a_machine_knows_it_by_id(lab: Recorder) -> None:
+    """An update may end between a new machine and what belongs on it; the next one must see the difference."""
+    for item in lab.declared.values():
+        if item.type.startswith(("docker:", "command:remote:")):
+            machine = item.deleted_with.rsplit("::", 1)[1] + "_id"
+            labels = {label["value"] for label in item.inputs.get("labels") or []}
+            triggers = item.inputs.get("triggers") or []
+            assert machine in {*labels, *(triggers.values() if isinstance(triggers, dict) else triggers)}, item.urn
+
+
 def test_overlays_go_with_the_stores_machine_whoever_made_them(lab: Recorder) -> None:
     overlay = named(lab, "docker:index/network:Network", "ov_net1")
     assert overlay.deleted_with.endswith("::docker01-domain")
     assert overlay.provider.endswith("::docker02-docker")
+
+
+def test_an_overlay_from_the_pool_comes_after_those_with_a_subnet(lab: Recorder) -> None:
+    before = {urn.rsplit("::", 1)[1] for urn in reach(lab, named(lab, "docker:index/network:Network", "ov_net2").urn)}
+    assert {"ov_net1", "ov_net3", "ov_closed"} <= before
 
 
 def test_workloads_come_after_store_membership_and_overlay(lab: Recorder) -> None:

@@ -1,4 +1,4 @@
-"""What is left of a lab's ground on this machine, seen from outside: processes, namespaces, mounts, loop devices, sockets."""
+"""What is left of a lab's ground on this machine, seen from outside: processes, namespaces, mounts, loop devices."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def traces(lab: RealLab) -> list[str]:
     namespace = f"overlab-{lab.stack}"
     found = [f"namespace {namespace}"] if Path(f"/run/netns/{namespace}").exists() else []
     marks = (f"/run/overlab/{lab.stack}/", str(lab.state / "overlab"))
-    found += [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if any(m in line for m in marks)]
+    found += [
+        f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if any(m in line for m in marks)
+    ]
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

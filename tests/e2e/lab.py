@@ -41,14 +41,18 @@ class RealLab:
     state: Path
     """``XDG_STATE_HOME`` of the lab."""
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every command on the lab."""
+        return os.environ | {"XDG_STATE_HOME": str(self.state)}
+
     def overlab(self, *arguments: str, limit_s: int = 2700, stdin: str | None = None) -> Done:
         """Run ``overlab --stack STACK ARGUMENTS``."""
         command = [str(OVERLAB), "--stack", self.stack, *arguments]
-        environment = os.environ | {"XDG_STATE_HOME": str(self.state)}
         done = subprocess.run(
             command,
             cwd=PROJECT,
-            env=environment,
+            env=self.environment,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
@@ -66,6 +70,19 @@ class RealLab:
     def on(self, node: str, script: str) -> str:
         """Standard output of a shell script that runs as root on a node."""
         return self.overlab("exec", node, "--", "sh", "-c", script).ok().stdout
+
+    def record(self) -> dict[str, Any]:
+        """The ground record."""
+        path = self.state / "overlab" / "labs" / self.stack / "ground.json"
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    def in_network(self, *command: str) -> Done:
+        """Run a command at the ground's end of the lab network."""
+        full = ["nsenter", f"--net=/run/netns/overlab-{self.stack}", *command]
+        done = subprocess.run(full, capture_output=True, text=True, timeout=120, check=False)
+        print(f"$ {' '.join(full)}\n{done.stdout}{done.stderr}", flush=True)
+        return Done(full, done.returncode, done.stdout, done.stderr)
 
     def operations(self, *arguments: str) -> tuple[Done, Counter[str]]:
         """Run an update with ``--json`` events; what was done, counted by operation (``same`` left out)."""

@@ -19,7 +19,7 @@ POISONS: Mapping[str, Changes] = {
     "container-restart": {"workload": {"restart": "on-failure"}},
     "port-published": {"workload": {"ports": [{"internal": 80, "external": 8080}]}},
     "overlay-subnet-stated": {"overlay": {"ipam_configs": None}},
-    "subnets-disjoint": {"overlay": {"ipam_configs": [{"subnet": "10.97.0.128/25"}]}},
+    "subnets-disjoint": {"overlay": {"ipam_configs": [{"subnet": "10.99.0.128/25"}]}},
     "engine-api-certificates": {"dockerd": {"create": configure(DAEMON, "-H fd:// -H tcp://0.0.0.0:2376")}},
     "engines-share-store": {"dockerd": {"create": configure(_NOT_ADVERTISED)}},
     "store-http-private": {"store": {"command": ["agent", "-server", "-client=0.0.0.0"]}},

@@ -11,8 +11,8 @@ import pulumi_command as command
 import pulumi_docker as docker
 import pulumi_libvirt as libvirt
 
-NODE = "10.97.0.11"
-LAB = "10.97.0.0/24"
+NODE = "10.99.0.11"
+LAB = "10.99.0.0/24"
 
 Changes = Mapping[str, Any]
 """``{part: {input: value}}`` changes a part's inputs, None leaves one out; ``{part + ' needs': [parts]}`` what it

@@ -12,8 +12,8 @@ import pytest
 
 from components.ground import RECORD_ENV
 from components.settings import parse, read_stack_file
-from tests.components.recorder import make_ground
 from tests.plugins.engine import Home, Project, Result
+from tests.policy.ground import ground_for
 from tests.policy.previewing import LIMIT_S, PACK, ROOT, mandatory, said
 
 _LINKED = ("Pulumi.yaml", "__main__.py", "components", ".venv")
@@ -22,7 +22,7 @@ TEACHING = {"engine-end-of-life", "store-gossip-key", "store-single-server", "ov
 """Advice that the teaching stacks may get."""
 
 
-@pytest.mark.parametrize("stack", ["dev", "ci"])
+@pytest.mark.parametrize("stack", ["dev", "ci", "site"])
 def test_the_stack_passes(policed_home: Home, tmp_path: Path, stack: str) -> None:
     result = _preview(policed_home, tmp_path, stack)
 
@@ -40,7 +40,7 @@ def _preview(home: Home, directory: Path, stack: str) -> Result:
     settings = (ROOT / f"Pulumi.{stack}.yaml").read_text()
     project.write(f"Pulumi.{stack}.yaml", re.sub(r"(?m)^encryptionsalt:.*\n", "", settings))  # another backend's
     (directory / "ground").mkdir()
-    ground = make_ground(directory / "ground", parse(read_stack_file(ROOT, stack), stack)).model_dump_json()
+    ground = ground_for(parse(read_stack_file(ROOT, stack), stack), directory / "ground").model_dump_json()
     record = directory / "ground.json"
     record.write_text(re.sub(r'"uri":"[^"]*"', '"uri":"test:///default"', ground))
     project.run("stack", "init", stack).passed()

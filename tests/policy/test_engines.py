@@ -14,7 +14,8 @@ from rules.daemon import Daemon
 from rules.rule import Resource
 
 from components.settings import parse, read_stack_file
-from tests.components.recorder import make_ground, run_lab
+from tests.components.recorder import run_lab
+from tests.policy.ground import ground_for
 from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, Declared, Verdict, judge, judge_one, judge_stack
 
 API = "engine-api-certificates"
@@ -184,11 +185,11 @@ def test_end_of_life() -> None:
     assert judge_stack(ENDED, Declared(kinds.COMMAND, "u", {"create": UNKNOWN})) == UNSEEN
 
 
-@pytest.mark.parametrize("stack", ["dev", "ci"])
+@pytest.mark.parametrize("stack", ["dev", "ci", "site"])
 def test_the_programs_own_scripts_are_understood(stack: str, tmp_path: Path) -> None:
     project = Path(__file__).parents[2]
     settings = parse(read_stack_file(project, stack), stack)
-    lab = run_lab(settings, make_ground(tmp_path, settings))
+    lab = run_lab(settings, ground_for(settings, tmp_path))
     configuring: dict[str, Daemon] = {}
     for command in lab.of(kinds.COMMAND):
         for text in texts.of(Resource(kinds.COMMAND, command.name, command.urn, command.inputs)):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
-from rules import ports
+from rules import kinds, ports
 
 from components import conventions
+from components.settings import parse, read_stack_file
+from tests.components.recorder import run_lab
+from tests.policy.ground import ground_for
 from tests.policy.judge import GOOD, UNKNOWN, Verdict, judge
+from tests.policy.previewing import PACK, ROOT
 
 LAB = {"lab_networks": ["10.99.0.0/24"]}
 
@@ -48,6 +54,18 @@ def test_any_address_where_nodes_have_only_the_lab() -> None:
     assert judge("port-published", config=anywhere, publishAllPorts=True) == GOOD
     assert published(anywhere, ip="203.0.113.1").problems
     assert published(anywhere, external=2376.0).problems
+
+
+@pytest.mark.parametrize("stack", ["dev", "ci", "site"])
+def test_it_is_allowed_only_because_the_programs_nodes_have_no_other_network(stack: str, tmp_path: Path) -> None:
+    assert json.loads((PACK / f"{stack}.json").read_text())["port-published"]["any_address"] is True
+    settings = parse(read_stack_file(ROOT, stack), stack)
+    lab = run_lab(settings, ground_for(settings, tmp_path))
+    domains = lab.of(kinds.DOMAIN)
+    [network] = lab.of(kinds.LAB_NETWORK)
+    assert len(domains) == len(settings.nodes)
+    for domain in domains:
+        assert [one["networkId"] for one in domain.inputs["networkInterfaces"]] == [f"{network.name}_id"]
 
 
 def test_publishing_everything_binds_every_address() -> None:

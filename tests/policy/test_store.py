@@ -69,7 +69,8 @@ def test_unknown_privacy() -> None:
         consul(f"-encrypt={KEY}"),
         consul("-encrypt", KEY),
         consul(uploads=[{"file": "/c.json", "content": json.dumps({"encrypt": KEY})}]),
-        consul("-config-file=/consul/config/gossip.json"),
+        consul("-config-file=/run/gossip.json", uploads=[{"file": "/consul/config/lab.json", "content": "{}"}]),
+        consul("-config-dir", "/run/config"),
         {"image": "busybox:1"},
     ],
 )
@@ -80,6 +81,7 @@ def test_gossip_with_a_key(props: dict[str, Any]) -> None:
 def test_gossip_in_clear() -> None:
     assert judge(GOSSIP, **consul()).problems
     assert judge(GOSSIP, **consul("-encrypt=")).problems
+    assert judge(GOSSIP, **consul("-config-file=/c.json", uploads=[{"file": "/c.json", "content": "{}"}])).problems
     assert judge(GOSSIP, **consul(uploads=[{"content": UNKNOWN}])) == UNSEEN
 
 
@@ -91,6 +93,8 @@ def test_single_server() -> None:
     agent = server("agent", "consul:1.8", "-join=10.99.0.11")
     one = server("one", "consul:1.8", "-server")
     assert judge_stack(SINGLE, one, agent).names == ["one"]
+    by_file = {"image": "consul:1.8", "uploads": [{"file": "/c.json", "content": '{"server": true}'}]}
+    assert judge_stack(SINGLE, Declared(kinds.CONTAINER, "f", by_file), agent).names == ["f"]
     assert judge_stack(SINGLE, server("etcd", "quay.io/coreos/etcd:3.4")).names == ["etcd"]
     assert judge_stack(SINGLE, one, *(server(n, "consul:1.8", "-server") for n in ("two", "three"))) == GOOD
     assert judge_stack(SINGLE, Declared(kinds.CONTAINER, "t1", {"image": "busybox:1"})) == GOOD

@@ -24,7 +24,7 @@ _BELOW = {
     "stack_file",
     "yaml_reader",
 }
-_FOR_THE_COMMAND_LINE = {"checks", "scripts"}
+_FOR_THE_COMMAND_LINE = {"checks", "docker_names", "engine_guard", "scripts"}
 
 
 def _contract(name: str) -> dict[str, list[str]]:
@@ -35,7 +35,9 @@ def _contract(name: str) -> dict[str, list[str]]:
 
 
 def _components() -> set[str]:
-    return {path.stem for path in (_PROJECT / "components").glob("*.py")} - {"__init__"}
+    directory = _PROJECT / "components"
+    packages = {path.parent.name for path in directory.glob("*/__init__.py")}
+    return packages | {path.stem for path in directory.glob("*.py")} - {"__init__"}
 
 
 def test_the_contract_is_kept() -> None:

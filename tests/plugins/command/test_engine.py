@@ -84,10 +84,11 @@ def test_a_program_lives_its_life(project: Project, sshd: Sshd, tmp_path: Path) 
     assert "~ 1 updated" in changed
     assert Path(f"{log}.copy").read_text() == "other text"
 
-    project.write("given.json", json.dumps(given | {"fail": "seq 1 200000; exit 7"}))
+    # An error far longer than gRPC's usual limit for what it travels in.
+    project.write("given.json", json.dumps(given | {"fail": "seq 1 200000; exit 7 #" + "x" * 100_000}))
     failed = project.up(PROGRAM).failed()
-    assert 'exit status 7: running "seq 1 200000; exit 7"' in failed
-    assert "200000" in failed
+    assert 'exit status 7: running "seq 1 200000; exit 7 #xxx' in failed
+    assert "199999\n" in failed
 
     destroyed = project.run("destroy", "--yes", "--skip-preview").passed()
     assert "- 4 deleted" in destroyed

@@ -251,9 +251,9 @@ def test_a_time_limit_kills_the_command_and_its_children(plugin: Provider, tmp_p
     started = time.monotonic()
     with pytest.raises(CallFailed) as caught:
         plugin.resource(LOCAL, "slow").up(
-            {"create": f"sleep 60 & echo $! > {tmp_path}/child; echo on; wait"}, timeout=1
+            {"create": f"sleep 60 & echo $! > {tmp_path}/child; echo on; wait"}, timeout=4
         )
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert caught.value.message.startswith("context deadline exceeded")
     assert "running" in caught.value.message
     assert "\non\n" in caught.value.message

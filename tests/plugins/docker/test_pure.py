@@ -8,6 +8,7 @@ from plugins.docker.client import DEFAULT_LIMIT_S, Api, Target
 from plugins.docker.container_inputs import same_ports
 from plugins.docker.container_read import decimal_text
 from plugins.docker.durations import format_duration, parse_duration
+from plugins.docker.images import repo_digest
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,19 @@ def test_cpus_are_printed_as_the_official_provider_does(nano: int, text: str) ->
 def test_slow_guests_get_the_whole_time_that_an_operation_has() -> None:
     assert Api(Target("ssh://slow")).timeout == DEFAULT_LIMIT_S
     assert Api(Target("tcp://192.0.2.1:2375")).timeout == DEFAULT_LIMIT_S
+
+
+@pytest.mark.parametrize(
+    ("digests", "told"),
+    [
+        ([], ""),
+        (["other@sha256:1"], "other@sha256:1"),
+        (["mirror/web@sha256:1", "web@sha256:2"], "web@sha256:2"),
+        (["a@sha256:1", "b@sha256:2"], "a@sha256:1"),
+    ],
+)
+def test_digest_of_the_images_own_repository_is_told(digests: list[str], told: str) -> None:
+    assert repo_digest("web:1.0", digests) == told
 
 
 WEB = {"internal": 80, "external": 8080, "ip": "0.0.0.0", "protocol": "tcp"}

@@ -104,8 +104,9 @@ def test_connection_that_died_is_made_again(sshd: Sshd, config: dict[str, Any]) 
         network.up({})
         sshd.stop()
         sshd.start()
+        # A request that must not be repeated: only a look at the connection beforehand helps.
+        assert provider.resource(NETWORK, "other").up({}) == "create"
         assert network.refresh()
-        network.destroy()
 
 
 @pytest.mark.root
@@ -204,6 +205,22 @@ def test_cancel_breaks_off_a_request_over_ssh(sshd: Sshd, config: dict[str, Any]
         with pytest.raises(CallFailed, match="cancelled"):
             deaf.destroy()
         assert time.monotonic() - started < 10
+
+
+@pytest.mark.root
+def test_cancel_reaches_those_who_queue_for_a_connection(sshd: Sshd, config: dict[str, Any]) -> None:
+    with running("plugins.docker", config) as provider:
+        deaf = [provider.resource(CONTAINER, f"deaf{index}") for index in range(MAX_CONNECTIONS + 2)]
+        for container in deaf:
+            container.up(SLEEP | {"destroyGraceSeconds": 30})
+        with ThreadPoolExecutor(len(deaf)) as pool:
+            calls = [pool.submit(container.destroy) for container in deaf]
+            threading.Timer(1, provider.cancel).start()
+            started = time.monotonic()
+            for call in calls:
+                with pytest.raises(CallFailed, match="cancelled"):
+                    call.result(20)
+            assert time.monotonic() - started < 15
 
 
 @pytest.mark.root

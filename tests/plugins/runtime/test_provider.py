@@ -309,7 +309,10 @@ def test_cancel_ends_what_waits_and_answers_though_the_plugin_is_broken(own_toy:
 
     thread = threading.Thread(target=create)
     thread.start()
-    time.sleep(0.3)
+    limit = time.monotonic() + 10
+    while not own_toy.engine.messages:
+        assert time.monotonic() < limit
+        time.sleep(0.02)
     own_toy.cancel()
     thread.join(5)
     assert not thread.is_alive()

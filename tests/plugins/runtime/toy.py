@@ -86,6 +86,7 @@ class Thing(Resource):
         if mode == "bug":
             raise KeyError("in action")
         if mode == "wait":
+            op.log("info", "waiting", True)
             op.pause(60)
         if mode == "crowd":
             _crowd.wait(30)

@@ -1,0 +1,125 @@
+"""``overlab test``: run, keep, show, and again when asked to watch."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from overlab import report
+from overlab.checks import junit, runner, text, verdict
+from overlab.checks.select import select, within
+from overlab.checks.verdict import Run
+from overlab.ground.errors import GroundError
+from overlab.ground.progress import Progress
+from overlab.labs import OpenedLab
+
+EXIT_COULD_NOT_RUN = 2
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asked for."""
+
+    only: Sequence[str] = ()
+    as_json: bool = False
+    junit: Path | None = None
+    html: Path | None = None
+    within_s: int | None = None
+    """No check may take longer than this to pass; None: its own limit."""
+
+    def forget(self) -> None:
+        """Remove the files of an earlier run, so that none is taken for this one's."""
+        for file in (self.junit, self.html):
+            if file is not None:
+                file.unlink(missing_ok=True)
+
+
+def once(lab: OpenedLab, wanted: Wanted, progress: Progress) -> Run:
+    """Run the checks now, keep what they found, write the files. Raises :class:`GroundError` where it cannot begin."""
+    matrix = within(select(lab.matrix, wanted.only), wanted.within_s)
+    with progress.step("checks"):
+        progress.waiting_for("the stack's outputs")
+        known = lab.outputs()
+        ways = runner.ways(lab.settings, lab.ground)
+        found = runner.run(lab.settings, matrix, known, ways, tuple(wanted.only), progress.waiting_for)
+    verdict.save(found, lab.record)
+    if wanted.junit is not None:
+        _write(wanted.junit, junit.document(found))
+    if wanted.html is not None:
+        _write(wanted.html, report.render_run(found).encode())
+    return found
+
+
+def show(found: Run, wanted: Wanted, console: Console) -> None:
+    """The run on standard output, for people or for programs."""
+    if wanted.as_json:
+        console.file.write(json.dumps(text.as_json(found), indent=1) + "\n")
+    else:
+        text.show(found, console)
+
+
+def watch(
+    look: Callable[[], Run],
+    wanted: Wanted,
+    console: Console,
+    every_s: float,
+    pause: Callable[[float], object] = time.sleep,
+    rounds: int | None = None,
+) -> int:
+    """Run again and again; after the first time only what changed is shown (as JSON: a document a line).
+
+    Ends with ^C, or after ``rounds``; the exit code is the last round's. A round that cannot be run is said and
+    tried again.
+    """
+    before: Run | None = None
+    code, number = 0, 0
+    try:
+        while rounds is None or number < rounds:
+            if number:
+                pause(every_s)
+            number += 1
+            try:
+                found = look()
+            except GroundError as error:
+                code = EXIT_COULD_NOT_RUN
+                _say(console, wanted, f"{verdict.now():%H:%M:%S}  could not run: {error}", {"error": str(error)})
+                continue
+            code = found.exit_code
+            if wanted.as_json:
+                console.file.write(json.dumps(text.as_json(found)) + "\n")
+            elif before is None:
+                text.show(found, console)
+            else:
+                _show_changes(before, found, console)
+            console.file.flush()
+            before = found
+    except KeyboardInterrupt:
+        pass
+    return code
+
+
+def _show_changes(before: Run, found: Run, console: Console) -> None:
+    changed = text.changes(before, found)
+    head = f"{found.begun:%H:%M:%S}  {found.summary}"
+    lines = [head if changed else f"{head}; nothing changed", *(f"  {line}" for line in changed)]
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def _say(console: Console, wanted: Wanted, line: str, document: dict[str, str]) -> None:
+    if wanted.as_json:
+        console.file.write(json.dumps(document) + "\n")
+    else:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    except OSError as error:
+        raise GroundError(f"{file} cannot be written: {error}", "name another file") from error

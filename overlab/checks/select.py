@@ -1,0 +1,37 @@
+"""``--only``: a part of the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from components import checks
+from overlab.ground.errors import GroundError
+
+
+def select(matrix: Sequence[checks.Check], only: Iterable[str]) -> tuple[checks.Check, ...]:
+    """The checks that any of the words names: a kind, a workload that they are about, or ids with ``*`` and ``?``.
+
+    No words mean all. Raises :class:`GroundError` for a word that names none.
+    """
+    words = list(only)
+    for word in words:
+        if not any(_named(check, word) for check in matrix):
+            kinds = ", ".join(sorted({check.kind for check in matrix}))
+            raise GroundError(
+                f"--only {word}: no check of this lab has that kind, workload or id",
+                f"kinds: {kinds}; ids as in: {matrix[0].id if matrix else '(no checks)'}",
+            )
+    return tuple(check for check in matrix if not words or any(_named(check, word) for word in words))
+
+
+def within(matrix: Iterable[checks.Check], seconds: int | None) -> tuple[checks.Check, ...]:
+    """The checks with no longer time to pass in than this."""
+    if seconds is None:
+        return tuple(matrix)
+    return tuple(replace(check, within_s=min(check.within_s, seconds)) for check in matrix)
+
+
+def _named(check: checks.Check, word: str) -> bool:
+    return word in (check.kind, check.source, check.target.split("/", 1)[0]) or fnmatchcase(check.id, word)

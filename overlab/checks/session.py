@@ -1,0 +1,155 @@
+"""One session on a node: it tells what it has, then runs the script that it is sent. And the ground's own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from components import checks
+from overlab.checks import present
+
+GROUND_SCRIPT = Path(checks.__file__).parents[1] / "templates" / "ground_checks.py"
+OPEN_LIMIT_S = 120
+_LAST_LINE = "# overlab-script-end"
+SSH_FAILED = 255
+_LAST_WORDS_LIMIT_S = 10
+_END_LIMIT_S = 5
+
+# A script that was cut off on its way is not run.
+ON_NODE = f"""\
+{present.SCRIPT}
+echo {present.END}
+script=$(mktemp) || exit 70
+trap 'rm -f "$script"' EXIT
+cat >"$script"
+[ "$(tail -n 1 "$script")" = '{_LAST_LINE}' ] || exit 0
+sh "$script"
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a script ended. ``code`` is None where it was cut off at its limit."""
+
+    code: int | None
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Session:
+    """A command that runs :data:`ON_NODE` on a node (over ssh, or wherever it leads). One thread at a time."""
+
+    node: str
+    command: Sequence[str]
+    told: present.Told = field(default_factory=present.Told)
+    problem: str = ""
+    """Why the node was not reached; empty where it was."""
+    _process: subprocess.Popen[bytes] | None = None
+
+    def open(self, limit_s: float = OPEN_LIMIT_S) -> None:
+        """Connect, and hear what the node tells. What goes wrong is in ``problem``."""
+        try:
+            self._process = _start(self.command)
+        except OSError as error:
+            self.problem = f"{self.command[0]}: {error}"
+            return
+        timer = threading.Timer(limit_s, self._give_up, [f"it was reached, but told nothing within {limit_s:g} s"])
+        timer.start()
+        try:
+            self._hear(self._process)
+        finally:
+            timer.cancel()
+
+    def _give_up(self, reason: str) -> None:
+        self.problem = reason
+        self.close()
+
+    def _hear(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        lines: list[str] = []
+        while line := _line(process.stdout):
+            text = line.decode(errors="replace").rstrip("\n")
+            if text == present.END:
+                self.told = present.parse(lines)
+                return
+            lines.append(text)
+        ended = _finish(process, b"", _LAST_WORDS_LIMIT_S)
+        self.problem = self.problem or ended.stderr.strip() or f"the connection ended with exit code {ended.code}"
+
+    def run(self, script: str, limit_s: float) -> Ended:
+        """Run a script there, to its end or the limit, and close the session."""
+        assert self._process is not None
+        return _finish(self._process, f"{script}\n{_LAST_LINE}\n".encode(), limit_s)
+
+    def close(self) -> None:
+        """End the connection if it is still there; whoever waits for it goes on. Any thread may."""
+        if self._process is not None:
+            _end(self._process)
+
+
+@dataclass
+class GroundEnd:
+    """The hypervisor's end of the lab network, which ``prefix`` enters."""
+
+    prefix: Sequence[str]
+    _process: subprocess.Popen[bytes] | None = None
+
+    def run(self, tasks: list[dict[str, Any]], limit_s: float) -> Ended:
+        """Run the ground's checks. Raises :class:`OSError` where it cannot be entered."""
+        self._process = _start([*self.prefix, sys.executable, "-I", str(GROUND_SCRIPT)])
+        return _finish(self._process, json.dumps(tasks).encode(), limit_s)
+
+    def close(self) -> None:
+        """End what still runs there. Any thread may."""
+        if self._process is not None:
+            _end(self._process)
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    # Unbuffered: what is read line by line must leave nothing behind for communicate().
+    pipe = subprocess.PIPE
+    return subprocess.Popen(list(command), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+
+
+def _line(stream: IO[bytes]) -> bytes:
+    """The next line; empty at the end, also one that another thread made."""
+    try:
+        return stream.readline()
+    except ValueError:
+        return b""
+
+
+def _finish(process: subprocess.Popen[bytes], data: bytes, limit_s: float) -> Ended:
+    """Feed, and read everything; what came before a limit is kept."""
+    code: int | None
+    try:
+        out, err = process.communicate(data, timeout=limit_s)
+        code = process.returncode
+    except subprocess.TimeoutExpired as expired:
+        _end(process)
+        out, err, code = expired.stdout or b"", expired.stderr or b"", None
+    except ValueError:  # closed meanwhile, by another thread
+        out, err, code = b"", b"", None
+    return Ended(code, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=_END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()

@@ -1,0 +1,318 @@
+"""A run as table, lines, JSON and JUnit; kept and laid over an earlier one; watched."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+from syrupy.assertion import SnapshotAssertion
+
+from components import checks
+from overlab.checks import command, junit, last, text, verdict
+from overlab.checks.again import by_hand
+from overlab.checks.command import Wanted
+from overlab.checks.verdict import Run, Verdict
+from overlab.ground.errors import GroundError
+from overlab.outputs import Outputs
+from tests.unit import runs
+
+LAB = runs.lab()
+GOOD = runs.run(LAB)
+BAD = runs.run(LAB, runs.FAILURES)
+AWAY = runs.run(LAB, unreached="docker03")
+
+
+def shown(run: Run, *, terminal: bool) -> str:
+    out = io.StringIO()
+    text.show(run, Console(file=out, force_terminal=terminal, width=100, highlight=False, color_system=None))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("run", "code"), [(GOOD, 0), (BAD, 1), (AWAY, 2)])
+def test_exit_codes(run: Run, code: int) -> None:
+    assert run.exit_code == code
+
+
+def test_not_everything_run_wins_over_a_failure() -> None:
+    assert runs.run(LAB, runs.FAILURES, unreached="docker03").exit_code == 2
+
+
+def test_table_on_a_terminal(snapshot: SnapshotAssertion) -> None:
+    assert shown(BAD, terminal=True) == snapshot
+
+
+def test_lines_elsewhere(snapshot: SnapshotAssertion) -> None:
+    assert shown(BAD, terminal=False) == snapshot
+
+
+def test_failures_stand_last_and_whole() -> None:
+    lines = shown(BAD, terminal=False).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("FAILED"))
+    assert not any(line.startswith("passed") for line in lines[first:])
+    for line in (
+        "  output  PING 10.0.0.4: 56 data bytes",
+        "  where   docker01",
+        "  more    docs/cookbook.md#silent-split",
+    ):
+        assert line in lines[first:]
+    assert lines[-1].startswith(f"lab seed: {len(BAD.passed)} passed, 4 failed of {len(BAD.verdicts)} checks in 21.5 s")
+
+
+def test_a_node_that_was_away_is_said() -> None:
+    out = shown(AWAY, terminal=False)
+    assert f"note: {runs.NODE}" in out
+    assert "not run  engine:docker03" in out
+    assert "2 sessions" in out
+
+
+def test_output_of_others_is_never_markup() -> None:
+    [one] = [v for v in BAD.verdicts if v.id == "kv:docker02"]
+    odd = BAD.model_copy(update={"verdicts": (one.model_copy(update={"output": "[red]x[/red] [/]"}),)})
+    for terminal in (True, False):
+        assert "[red]x[/red] [/]" in shown(odd, terminal=terminal)
+
+
+def test_json_has_everything() -> None:
+    document = json.loads(json.dumps(text.as_json(BAD)))
+    assert (document["failed"], document["not_run"], document["exit_code"]) == (4, 0, 1)
+    assert len(document["checks"]) == len(BAD.verdicts)
+    [broken] = [check for check in document["checks"] if check["id"] == "ping-name:ov_net1:t1:t3"]
+    assert broken["command"].startswith("docker exec t1 ")
+    assert broken["cause"]["more"] == "docs/cookbook.md#name-not-known"
+    assert document["checks"][0]["cause"] is None
+
+
+# -- JUnit -----------------------------------------------------------------------------------------
+
+
+def test_junit_is_a_suite_a_kind_with_sums_that_add_up() -> None:
+    for run in (GOOD, BAD, AWAY):
+        root = ET.fromstring(junit.document(run))
+        assert root.tag == "testsuites"
+        assert [suite.tag for suite in root] == ["testsuite"] * len({one.kind for one in run.verdicts})
+        for name, tag, expected in (
+            ("tests", "testcase", run.verdicts),
+            ("failures", "failure", run.failed),
+            ("errors", "error", run.not_run),
+        ):
+            assert int(root.attrib[name]) == sum(int(suite.attrib[name]) for suite in root) == len(expected)
+            assert len(list(root.iter(tag))) == len(expected)
+        for suite in root:
+            assert {"name", "tests", "failures", "errors", "skipped", "time", "timestamp", "hostname"} <= set(
+                suite.attrib
+            )
+            assert suite[0].tag == "properties"
+            for case in suite.iter("testcase"):
+                assert {"classname", "name", "time"} == set(case.attrib)
+        cases = [(case.attrib["classname"], case.attrib["name"]) for case in root.iter("testcase")]
+        assert len(cases) == len(set(cases))
+
+
+def test_junit_failures_say_what_was_run_and_what_to_do() -> None:
+    root = ET.fromstring(junit.document(BAD))
+    [failure] = [f for f in root.iter("failure") if f.attrib["type"] == "mtu"]
+    assert failure.attrib["message"] == "expected pass, got fail"
+    assert failure.text is not None
+    for part in (
+        "where:  docker02",
+        "message too long, mtu=1400",
+        "likely: ",
+        "more:   docs/cookbook.md#mtu-black-hole",
+    ):
+        assert part in failure.text
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters()), st.text(st.characters()))
+def test_junit_is_xml_whatever_was_said(output: str, title: str) -> None:
+    one = BAD.failed[0].model_copy(update={"output": output, "title": title, "command": output})
+    run = BAD.model_copy(update={"verdicts": (one, AWAY.not_run[0].model_copy(update={"output": output}))})
+    root = ET.fromstring(junit.document(run))
+    assert len(list(root.iter("testcase"))) == 2
+
+
+# -- kept ------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_kept_and_read_back(tmp_path: Path) -> None:
+    file = verdict.file(tmp_path, "dev")
+    assert verdict.load(file) is None
+    verdict.save(BAD, file)
+    assert verdict.load(file) == BAD
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text("{}")
+    assert verdict.load(file) is None
+
+
+def part(*ids: str, good: bool = True) -> Run:
+    source = GOOD if good else BAD
+    chosen = tuple(one for one in source.verdicts if one.id in ids)
+    later = source.begun + timedelta(minutes=5)
+    return source.model_copy(update={"verdicts": chosen, "only": ids, "begun": later, "sessions": 1, "seconds": 2.0})
+
+
+def test_a_part_is_laid_over_what_is_known(tmp_path: Path) -> None:
+    file = verdict.file(tmp_path, "dev")
+    verdict.save(BAD, file)
+    merged = verdict.save(part("kv:docker02"), file)
+    assert len(merged.verdicts) == len(BAD.verdicts)
+    assert {one.id for one in merged.failed} == set(runs.FAILURES) - {"kv:docker02"}
+    # The timing stays that of the whole matrix.
+    assert (merged.seconds, merged.sessions, merged.only) == (21.5, 3, ())
+
+
+def test_another_life_of_the_lab_begins_anew(tmp_path: Path) -> None:
+    file = verdict.file(tmp_path, "dev")
+    verdict.save(BAD.model_copy(update={"life": "of old"}), file)
+    assert [one.id for one in verdict.save(part("kv:docker02"), file).verdicts] == ["kv:docker02"]
+
+
+def test_a_whole_run_replaces_everything(tmp_path: Path) -> None:
+    file = verdict.file(tmp_path, "dev")
+    verdict.save(BAD, file)
+    assert verdict.save(GOOD, file).failed == []
+
+
+def up_found() -> list[dict[str, object]]:
+    known = ("id", "kind", "title", "node", "expect", "got", "seconds", "command", "output")
+    return [{key: getattr(one, key) for key in known} | {"passed": True} for one in GOOD.verdicts]
+
+
+def test_without_a_test_the_last_up_speaks(tmp_path: Path) -> None:
+    matrix = checks.matrix(LAB)
+    found = runs.outputs(LAB)
+    with_checks = Outputs(**{**found.__dict__, "checks": up_found()})
+    known = last.known(matrix, with_checks, tmp_path / "none.json")
+    assert (len(known.verdicts), known.run) == (len(matrix), None)
+    verdict.save(BAD, tmp_path / "some.json")
+    assert len(last.known(matrix, with_checks, tmp_path / "some.json").verdicts) == len(matrix)
+    assert last.known(matrix, with_checks, tmp_path / "some.json").run == BAD
+    verdict.save(BAD.model_copy(update={"life": "of old"}), tmp_path / "old.json")
+    assert last.known(matrix, with_checks, tmp_path / "old.json").run is None
+
+
+def test_checks_that_nobody_asks_for_any_more_are_forgotten(tmp_path: Path) -> None:
+    verdict.save(BAD, tmp_path / "x.json")
+    few = checks.matrix(LAB)[:3]
+    assert [one.id for one in last.known(few, runs.outputs(LAB), tmp_path / "x.json").verdicts] == [c.id for c in few]
+
+
+def test_outputs_of_another_version_are_passed_over() -> None:
+    assert verdict.from_up([{"id": "engine:docker01", "novel": 1}], checks.matrix(LAB)) == []
+
+
+# -- watched ---------------------------------------------------------------------------------------
+
+
+def watched(rounds: list[Run | GroundError], wanted: Wanted | None = None) -> tuple[int, str, list[float]]:
+    out, pauses = io.StringIO(), list[float]()
+    left = iter(rounds)
+
+    def look() -> Run:
+        found = next(left)
+        if isinstance(found, GroundError):
+            raise found
+        return found
+
+    console = Console(file=out, width=100, highlight=False)
+    code = command.watch(look, wanted or Wanted(), console, 7, pause=pauses.append, rounds=len(rounds))
+    return code, out.getvalue(), pauses
+
+
+def test_a_watch_shows_all_once_and_then_what_changed() -> None:
+    code, out, pauses = watched([GOOD, GOOD, BAD, GOOD])
+    assert (code, pauses) == (0, [7, 7, 7])
+    tail = out.splitlines()[len(GOOD.verdicts) + 1 :]
+    assert tail[0].endswith("; nothing changed")
+    changed = [line for line in tail if line.startswith("  ")]
+    assert len(changed) == 2 * len(runs.FAILURES)
+    assert any(
+        line.startswith("  passed -> failed: docker02 kv (on docker02): the store has no key") for line in changed
+    )
+    assert any("remedy:" in line for line in changed)
+    assert changed[-1].startswith("  failed -> passed:")
+
+
+def test_a_watch_goes_on_when_a_round_cannot_be_run() -> None:
+    code, out, _ = watched([GOOD, GroundError("the lab is not up"), GOOD])
+    assert code == 0
+    assert "could not run: the lab is not up" in out
+    assert watched([GroundError("away")])[0] == 2
+
+
+def test_a_watch_for_programs_is_a_document_a_line() -> None:
+    code, out, _ = watched([GOOD, GroundError("away"), BAD], Wanted(as_json=True))
+    documents = [json.loads(line) for line in out.splitlines()]
+    assert code == 1
+    assert [document.get("exit_code", document.get("error")) for document in documents] == [0, "away", 1]
+
+
+def test_a_watch_ends_with_an_interrupt_and_the_last_code() -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    assert command.watch(lambda: BAD, Wanted(), Console(file=io.StringIO()), 1, pause=interrupt) == 1
+
+
+def test_checks_that_come_and_go_are_changes() -> None:
+    fewer = GOOD.model_copy(update={"verdicts": GOOD.verdicts[1:]})
+    assert text.changes(GOOD, fewer) == ["gone: docker01 engine"]
+    assert text.changes(fewer, GOOD) == ["new -> passed: docker01 engine (on docker01)"]
+
+
+def test_files_of_an_earlier_run_are_not_taken_for_this_ones(tmp_path: Path) -> None:
+    wanted = Wanted(junit=tmp_path / "a.xml", html=tmp_path / "never.html")
+    assert wanted.junit is not None
+    wanted.junit.write_text("old")
+    wanted.forget()
+    assert not wanted.junit.exists()
+
+
+@pytest.mark.parametrize("find", [lambda v: v.workloads, lambda v: (v.where,)])
+def test_verdicts_name_whom_they_are_about(find: Callable[[Verdict], tuple[str, ...]]) -> None:
+    for one in GOOD.verdicts:
+        assert all(name and "/" not in name for name in find(one))
+
+
+# -- again -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "expected"),
+    [
+        ("ping-ip", "docker exec t1 ping -c 1 -W 2 10.0.0.3", "docker exec t1 ping -c 1 -W 2 10.0.0.3"),
+        ("http", "docker exec t1 fetch t3 80", "docker exec t1 sh -c 'printf "),
+        ("mtu", "full_size t1 10.0.0.3 1422", "ping -n -M do -c 1 -W 2 -s 1422 10.0.0.3"),
+        ("interface", "interface t1 eth0 10.0.0.2/24 1450", "docker inspect -f"),
+        ("kv", "in_store docker/nodes/x", "/v1/kv/docker/?keys"),
+    ],
+)
+def test_a_check_can_be_tried_again_by_hand(kind: str, words: str, expected: str) -> None:
+    one = BAD.failed[0].model_copy(
+        update={"kind": kind, "node": "docker01", "source": "t1", "target": "t3", "command": words}
+    )
+    again = by_hand(one)
+    assert again.startswith("overlab exec docker01 -- ")
+    assert expected in again
+
+
+def test_every_check_of_a_node_can_be_tried_again_and_only_once_it_ran() -> None:
+    for one in GOOD.verdicts:
+        # Bulk needs a listener, and the ground is no node.
+        assert bool(by_hand(one)) == (one.kind not in ("tcp", "http-ground")), one.id
+        shlex.split(by_hand(one))
+    assert {by_hand(one) for one in AWAY.not_run} == {""}
+
+
+@given(st.sampled_from(GOOD.verdicts), st.text())
+def test_a_record_of_another_version_has_no_again_or_a_quoted_one(one: Verdict, words: str) -> None:
+    shlex.split(by_hand(one.model_copy(update={"command": words})))

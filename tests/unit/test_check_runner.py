@@ -1,0 +1,368 @@
+"""The matrix run for real, on "nodes" that are shells here: one session a node, whatever happens to them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components import checks
+from components.settings import Settings, parse
+from overlab.checks import present, runner
+from overlab.checks.runner import Ways
+from overlab.checks.select import select, within
+from overlab.checks.session import ON_NODE, Ended, Session
+from overlab.checks.verdict import Run
+from overlab.ground.errors import GroundError
+from overlab.outputs import Outputs
+from tests.unit import runs
+
+_DOCKER = """\
+#!/bin/sh
+# What the checks ask of Docker; a workload's file holds its address.
+echo "$*" >>"$LAB/log.$NODE"
+case $1 in
+container)
+    shift 4
+    for name in "$@"; do
+        [ -e "$LAB/up.$name" ] || continue
+        address=$(cat "$LAB/up.$name")
+        ports='{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"49160"},{"HostIp":"::","HostPort":"49161"}],"81/tcp":null}'
+        printf 'workload\\t/%s\\t{"ov_net1":{"IPAddress":"%s"}}\\t%s\\n' "$name" "$address" "$ports"
+    done ;;
+network)
+    printf 'overlay\\tov_net1\\t%064d\\t[{"Subnet":"10.0.0.0/24"}]\\n' 7 ;;
+exec)
+    [ "$2" = -i ] || exit 0
+    [ -e "$LAB/up.$3" ] || { echo "Error response from daemon: Container 1a2b is not running" >&2; exit 1; }
+    exec sh -s ;;
+esac
+"""
+_PING = """\
+#!/bin/sh
+for target in "$@"; do :; done
+if grep -q -x -- "$target" "$LAB/deaf" 2>/dev/null; then
+    echo "1 packets transmitted, 0 packets received, 100% packet loss"; exit 1
+fi
+echo "1 packets transmitted, 1 packets received, 0% packet loss"
+"""
+_CURL = "#!/bin/sh\necho OK\n"
+
+
+class Nodes:
+    """Three nodes, each a shell with tools of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.opened: list[str] = []
+        self.away: dict[str, str] = {}
+        for name, text in {"docker": _DOCKER, "ping": _PING, "curl": _CURL}.items():
+            tool = directory / "bin" / name
+            tool.parent.mkdir(exist_ok=True)
+            tool.write_text(text)
+            tool.chmod(0o755)
+        for number in (1, 2, 3):
+            self.start(f"t{number}", f"10.0.0.{number + 1}")
+
+    def start(self, workload: str, address: str) -> None:
+        (self.directory / f"up.{workload}").write_text(address)
+
+    def stop(self, workload: str) -> None:
+        (self.directory / f"up.{workload}").unlink()
+
+    def deaf(self, *targets: str) -> None:
+        (self.directory / "deaf").write_text("".join(f"{target}\n" for target in targets))
+
+    def command(self, node: str, cmd: Sequence[str]) -> list[str]:
+        self.opened.append(node)
+        if node in self.away:
+            return ["sh", "-c", 'echo "$1" >&2; exit 255', "ssh", self.away[node]]
+        path = f"{self.directory / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin"
+        return ["env", f"PATH={path}", f"LAB={self.directory}", f"NODE={node}", *cmd]
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Nodes:
+    return Nodes(tmp_path)
+
+
+LAB = parse(
+    {
+        "nodes": {"docker01": {}, "docker02": {}, "docker03": {}},
+        "store": {"node": "docker01"},
+        "overlays": {"ov_net1": {"made_from": "docker02", "subnet": "10.0.0.0/24"}},
+        "workloads": {f"t{n}": {"node": f"docker0{n}", "overlays": ["ov_net1"]} for n in (1, 2, 3)},
+    },
+    "x",
+)
+RECORDED = Outputs(
+    nodes={"docker01": {}},
+    networks={"ov_net1": {"id": "7" * 64, "subnet": "10.0.0.0/24"}},
+    workloads={f"t{n}": {"addresses": {"ov_net1": f"10.0.0.{n + 1}"}} for n in (1, 2, 3)},
+)
+
+
+def go(nodes: Nodes, *only: str, outputs: Outputs = RECORDED, settings: Settings = LAB) -> Run:
+    matrix = within(select(checks.matrix(settings), only or ("ping-ip", "ping-name")), 1)
+    return runner.run(settings, matrix, outputs, Ways(nodes.command), only)
+
+
+def test_all_pairs_pass_with_one_session_a_node(nodes: Nodes) -> None:
+    run = go(nodes)
+    assert (len(run.passed), len(run.verdicts), run.exit_code, run.sessions) == (12, 12, 0, 3)
+    assert sorted(nodes.opened) == ["docker01", "docker02", "docker03"]
+    assert run.verdicts[0].command == "docker exec t1 ping -c 1 -W 2 10.0.0.3"
+    assert "1 packets received" in run.verdicts[0].output
+
+
+def test_one_that_fails_is_told_with_what_was_run_and_where(nodes: Nodes) -> None:
+    nodes.deaf("10.0.0.4", "t3")
+    run = go(nodes)
+    assert run.exit_code == 1
+    assert {one.id for one in run.failed} == {
+        f"{k}:ov_net1:{s}:t3" for k in ("ping-ip", "ping-name") for s in ("t1", "t2")
+    }
+    first = next(one for one in run.failed if one.id == "ping-ip:ov_net1:t1:t3")
+    assert (first.node, first.got) == ("docker01", "fail")
+    assert first.command == "docker exec t1 ping -c 1 -W 2 10.0.0.4"
+    assert "100% packet loss" in first.output
+
+
+def test_a_node_that_is_away_leaves_its_checks_not_run(nodes: Nodes) -> None:
+    nodes.away["docker02"] = "ssh: connect to host 10.99.0.12 port 22: No route to host"
+    run = go(nodes)
+    assert run.exit_code == 2
+    assert {one.node for one in run.not_run} == {"docker02"}
+    assert len(run.not_run) == 4
+    assert "No route to host" in run.not_run[0].output
+    assert run.sessions == 2
+    # What the others ask of its workload goes to the address that the last up recorded.
+    assert any(one.command.endswith(" 10.0.0.3") for one in run.passed)
+
+
+def test_a_workload_that_does_not_run_is_the_labs_fault(nodes: Nodes) -> None:
+    nodes.stop("t2")
+    run = go(nodes)
+    assert run.exit_code == 1
+    broken = [one for one in run.failed if one.source == "t2"]
+    assert len(broken) == 4
+    assert {one.output for one in broken} == {"Error response from daemon: Container 1a2b is not running"}
+
+
+def test_without_outputs_everything_is_asked_from_the_nodes(nodes: Nodes) -> None:
+    assert go(nodes, outputs=Outputs()).exit_code == 0
+
+
+def test_what_nobody_knows_fails_and_is_not_sent_anywhere(nodes: Nodes) -> None:
+    nodes.stop("t3")
+    run = go(nodes, "ping-ip", outputs=Outputs())
+    to_t3 = [one for one in run.failed if one.target == "t3"]
+    assert {one.output for one in to_t3} == {
+        "t3 has no address on ov_net1: it does not run there, and no up has recorded one"
+    }
+    assert [one.id for one in run.passed] == ["ping-ip:ov_net1:t1:t2", "ping-ip:ov_net1:t2:t1"]
+
+
+def test_an_address_that_moved_is_followed_and_said(nodes: Nodes) -> None:
+    nodes.start("t3", "10.0.0.77")
+    run = go(nodes, "ping-ip:*:t1:t3")
+    assert run.verdicts[0].command.endswith(" 10.0.0.77")
+    assert run.notes == ("t3 has 10.0.0.77 on ov_net1 now; the last up saw 10.0.0.4 (overlab refresh records it)",)
+
+
+def test_a_part_of_the_matrix_opens_only_the_sessions_that_it_needs(nodes: Nodes) -> None:
+    run = go(nodes, "ping-ip:ov_net1:t1:t2")
+    assert [one.id for one in run.verdicts] == ["ping-ip:ov_net1:t1:t2"]
+    assert sorted(nodes.opened) == ["docker01", "docker02"]
+
+
+def test_sessions_grow_with_nodes_and_not_with_pairs(nodes: Nodes) -> None:
+    many = {f"t{n}": {"node": f"docker0{n % 3 + 1}", "overlays": ["ov_net1"]} for n in range(1, 10)}
+    raw = {
+        "nodes": {"docker01": {}, "docker02": {}, "docker03": {}},
+        "overlays": {"ov_net1": {"made_from": "docker02", "subnet": "10.0.0.0/24"}},
+        "workloads": many,
+        "machine": {"memory_mib": 4096},
+    }
+    for number in range(1, 10):
+        nodes.start(f"t{number}", f"10.0.0.{number + 1}")
+    run = go(nodes, "ping-ip", settings=parse(raw, "x"))
+    assert (len(run.passed), run.sessions, len(nodes.opened)) == (72, 3, 3)
+
+
+def test_the_listener_of_a_bulk_check_is_started_on_its_node(nodes: Nodes) -> None:
+    go(nodes, "tcp:ov_net1:t1:t2")
+    assert "exec -d t2 sh -c" in (nodes.directory / "log.docker02").read_text()
+
+
+def test_the_grounds_checks_run_where_they_are_told_to(tmp_path: Path, nodes: Nodes) -> None:
+    raw = {
+        "nodes": {"docker01": {}},
+        "overlays": {"ov_net1": {"made_from": "docker01", "subnet": "10.0.0.0/24"}},
+        "workloads": {"t1": {"node": "docker01", "overlays": ["ov_net1"], "serves": 80, "ports": [{"container": 80}]}},
+    }
+    lab = parse(raw, "x")
+    matrix = within(select(checks.matrix(lab), ["http-ground"]), 1)
+    mark = tmp_path / "entered"
+    inside = ("sh", "-c", f'touch {mark}; exec "$@"', "enter")
+    run = runner.run(lab, matrix, Outputs(), Ways(nodes.command, inside))
+    assert mark.exists()
+    assert run.exit_code == 1
+    # The port is the one that the engine tells now.
+    assert run.failed[0].command == f"GET http://{lab.nodes['docker01'].address}:49160/"
+
+
+def test_ground_that_cannot_be_entered_is_not_a_failed_check(nodes: Nodes) -> None:
+    lab = runs.lab()
+    matrix = select(checks.matrix(lab), ["http-ground:web1"])
+    run = runner.run(lab, matrix, runs.outputs(lab), Ways(nodes.command, ("/nonexistent/nsenter",)))
+    assert (run.exit_code, run.not_run[0].output.split(":")[0]) == (2, "the lab's network cannot be entered")
+
+
+# -- sessions --------------------------------------------------------------------------------------
+
+
+def test_a_node_that_is_mute_is_given_up(nodes: Nodes) -> None:
+    session = Session("docker01", ["sh", "-c", "exec sleep 60"])
+    begun = time.monotonic()
+    session.open(limit_s=0.3)
+    assert session.problem == "it was reached, but told nothing within 0.3 s"
+    assert time.monotonic() - begun < 10
+
+
+def test_a_script_that_hangs_is_ended_and_what_it_said_is_kept() -> None:
+    session = Session("docker01", ["sh", "-c", ON_NODE, "x", "0"])
+    session.open(limit_s=20)
+    ended = session.run("echo before; exec sleep 60", 1)
+    assert (ended.code, ended.stdout) == (None, "before\n")
+
+
+def test_a_script_that_was_cut_off_on_its_way_is_not_run(tmp_path: Path) -> None:
+    text = f"touch {tmp_path}/harm\n"
+    done = subprocess.run(["sh", "-c", ON_NODE, "x", "0"], input=text, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [present.END]
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_script_leaves_no_file_behind(tmp_path: Path) -> None:
+    subprocess.run(
+        ["env", f"TMPDIR={tmp_path}", "sh", "-c", ON_NODE, "x", "0"], input=b"x", capture_output=True, check=True
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checks_without_a_record_are_not_run_with_the_last_words() -> None:
+    own = [check for check in checks.matrix(LAB) if check.node == "docker01"][:2]
+    [first, second] = runner.judge("docker01", own, Ended(137, "", "Killed\n"))
+    assert (first.status, second.status) == ("not run", "not run")
+    assert first.output == "the node's script ended with exit code 137 before this check; its last words: Killed"
+    [cut, _] = runner.judge("docker01", own, Ended(None, "", ""))
+    assert "did not end in time" in cut.output
+
+
+# -- what nodes tell -------------------------------------------------------------------------------
+
+
+def test_fixed_addresses_and_ids_come_from_settings_and_outputs_not_from_the_nodes() -> None:
+    lab = runs.lab()
+    told = present.parse(
+        [
+            'workload\t/t4\t{"ov_net3": {"IPAddress": "172.19.0.9"}}\tnull',
+            'workload\t/t1\t{"ov_net1": {"IPAddress": ""}}\t{}',
+            "overlay\tov_net1\tffff\tnull",
+            "nonsense",
+            "workload\tx\t{",
+        ]
+    )
+    facts, notes = present.facts(lab, runs.outputs(lab), [told])
+    assert facts.addresses["t4"] == {"ov_net3": "172.19.0.44"}
+    assert facts.addresses["t1"] == {"ov_net1": "10.0.0.2"}
+    assert facts.addresses["web6"] is facts.addresses["web5"]
+    assert facts.networks["ov_net1"]["id"] == "a" * 64
+    assert notes == []
+
+
+def test_every_check_of_a_lab_can_be_stated_from_its_outputs_alone() -> None:
+    lab = runs.lab()
+    facts, _ = present.facts(lab, runs.outputs(lab), [])
+    assert [check.id for check in checks.matrix(lab) if present.lacking(check, lab, facts)] == []
+    for node in lab.nodes:
+        assert checks.node_script(node, checks.matrix(lab), lab, facts)
+
+
+def test_with_no_facts_at_all_nothing_that_needs_one_is_stated() -> None:
+    lab = runs.lab()
+    facts, _ = present.facts(lab, Outputs(), [])
+    ready = tuple(check for check in checks.matrix(lab) if not present.lacking(check, lab, facts))
+    for node in lab.nodes:
+        assert checks.node_script(node, ready, lab, facts)
+    assert {"ping-name", "engine", "bridge"} <= {check.kind for check in ready}
+    assert not {"ping-ip", "interface", "kv", "network"} & {
+        check.kind
+        for check in ready
+        if check.overlay != "ov_net3"  # that one's addresses are in the settings
+    }
+
+
+def test_what_a_node_is_asked_passes_shellcheck(tmp_path: Path) -> None:
+    file = tmp_path / "on_node.sh"
+    file.write_text(f"#!/bin/sh\n{ON_NODE}")
+    try:
+        done = subprocess.run(["shellcheck", str(file)], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("shellcheck is not installed")
+    assert done.returncode == 0, done.stdout
+
+
+# -- choosing --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("mtu", {"mtu:ov_net1:t1:t2", "mtu:ov_net1:t2:t3", "mtu:ov_net1:t3:t1"}),
+        ("bridge:t1", {"bridge:t1"}),
+        ("network:*:docker01", {"network:ov_net1:docker01"}),
+    ],
+)
+def test_only_names_kinds_and_ids(word: str, expected: set[str]) -> None:
+    assert {check.id for check in select(checks.matrix(LAB), [word])} == expected
+
+
+def test_only_a_workload_means_all_that_are_about_it() -> None:
+    found = select(checks.matrix(runs.lab()), ["web5"])
+    assert {"shared:web6:web5", "dns:ov_net3:t4:web5", "http:ov_net3:t4:web5"} <= {check.id for check in found}
+    assert all("web5" in check.id for check in found)
+
+
+def test_several_words_add_up_and_keep_the_matrixs_order() -> None:
+    matrix = checks.matrix(LAB)
+    found = select(matrix, ["kv", "engine"])
+    assert [check for check in matrix if check.kind in ("kv", "engine")] == list(found)
+
+
+def test_a_word_that_names_nothing_says_what_there_is() -> None:
+    with pytest.raises(GroundError, match="--only pingip: no check of this lab") as error:
+        select(checks.matrix(LAB), ["ping-ip", "pingip"])
+    assert "ping-name" in str(error.value)
+
+
+def test_within_only_ever_shortens() -> None:
+    matrix = checks.matrix(LAB)
+    slow = (replace(matrix[0], within_s=5), replace(matrix[1], within_s=50))
+    assert [check.within_s for check in within(slow, 10)] == [5, 10]
+    assert within(slow, None) == slow
+
+
+def test_the_session_can_be_read_as_json_by_programs(nodes: Nodes) -> None:
+    from overlab.checks.text import as_json
+
+    document = json.loads(json.dumps(as_json(go(nodes, "ping-ip"))))
+    assert (document["passed"], document["exit_code"], document["sessions"]) == (6, 0, 3)
+    assert sys.getsizeof(document["checks"][0]["output"])

@@ -1,0 +1,129 @@
+"""``overlab test``, ``graph``, ``report`` as commands: exit codes, files, and a lab that is not up."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from overlab import cli, labs
+from overlab import stack as stack_module
+from overlab.checks import command
+from overlab.checks.verdict import Run
+from overlab.ground.errors import GroundError
+from tests.unit import runs
+
+LAB = runs.lab()
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    directory = tmp_path / "project"
+    directory.mkdir()
+    config = {"config": {"overlab:lab": runs.LAB | {"name": "t-checks"}}}
+    (directory / "Pulumi.dev.yaml").write_text(yaml.safe_dump(config))
+    (directory / "Pulumi.bad.yaml").write_text("config: {'overlab:lab': {nodes: {}, nonsense: 1}}\n")
+    for module in (cli, stack_module):
+        monkeypatch.setattr(module, "checkout", lambda: directory)
+    return directory
+
+
+def overlab(*args: str) -> Result:
+    return CliRunner().invoke(cli.app, list(args))
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """A lab that is up; its next runs are put in here."""
+    waiting: list[Run] = []
+
+    def once(_: object, wanted: command.Wanted, __: object) -> Run:
+        return waiting.pop(0)
+
+    monkeypatch.setattr(labs, "open_lab", lambda *_: object())
+    monkeypatch.setattr(command, "once", once)
+    return waiting
+
+
+@pytest.mark.parametrize(
+    ("run", "code"),
+    [(runs.run(LAB), 0), (runs.run(LAB, runs.FAILURES), 1), (runs.run(LAB, unreached="docker03"), 2)],
+)
+def test_the_exit_code_is_that_of_the_run(found: list[Run], run: Run, code: int) -> None:
+    found.append(run)
+    done = overlab("test")
+    assert done.exit_code == code
+    assert done.stdout.splitlines()[-1] == run.summary
+
+
+def test_json_is_the_only_thing_on_standard_output(found: list[Run]) -> None:
+    found.append(runs.run(LAB, runs.FAILURES))
+    done = overlab("test", "--json")
+    assert json.loads(done.stdout)["failed"] == 4
+    assert done.exit_code == 1
+
+
+def test_a_lab_that_is_not_up_cannot_be_tested(tmp_path: Path) -> None:
+    done = overlab("test")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "error: the lab t-checks is not up\n  remedy: overlab up --stack dev\n"
+    assert not (tmp_path / "state").exists()
+
+
+def test_bad_settings_cannot_be_tested_either() -> None:
+    done = overlab("test", "--stack", "bad")
+    assert done.exit_code == 2
+    assert "lab.nonsense" in done.stderr
+
+
+def test_what_goes_wrong_on_the_way_is_no_failed_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object) -> Run:
+        raise GroundError("--only xyz: no check of this lab has that kind, workload or id", "kinds: kv")
+
+    monkeypatch.setattr(labs, "open_lab", lambda *_: object())
+    monkeypatch.setattr(command, "once", refuse)
+    old = tmp_path / "old.xml"
+    old.write_text("of another run")
+    done = overlab("test", "--only", "xyz", "--junit", str(old))
+    assert done.exit_code == 2
+    assert "--only xyz" in done.stderr
+    assert not old.exists()
+
+
+@pytest.mark.parametrize("arguments", [("--every", "0"), ("--within", "0"), ("--no-such",)])
+def test_wrong_usage_is_told_apart_from_failed_checks(arguments: tuple[str, ...]) -> None:
+    assert overlab("test", *arguments).exit_code == 2
+
+
+def test_a_lab_that_is_not_up_is_drawn_from_its_settings(tmp_path: Path) -> None:
+    done = overlab("graph")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("flowchart TB\n")
+    assert "172.19.0.44" in done.stdout
+    assert overlab("graph", "--format", "dot").stdout.startswith('graph "t-checks" {')
+    file = tmp_path / "new" / "lab.svg"
+    done = overlab("graph", "--format", "svg", "--output", str(file))
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert f"wrote {file}" in done.stderr
+    assert ET.parse(file).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_format_that_is_none_is_refused() -> None:
+    done = overlab("graph", "--format", "png")
+    assert done.exit_code == 2
+    assert "mermaid" in done.stderr
+
+
+def test_a_report_is_written_where_it_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "report.html"
+    assert overlab("report", "--html", str(file)).exit_code == 0
+    assert "lab t-checks" in file.read_text()
+    done = overlab("report", "--html", str(tmp_path))
+    assert done.exit_code == 1
+    assert "cannot be written" in done.stderr

@@ -1,0 +1,141 @@
+"""What nodes are told: first-boot data, daemon.json, systemd units, firewall, Consul's configuration."""
+
+from __future__ import annotations
+
+import configparser
+import copy
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components import engine_guard, firewall
+from components.docker_engine import daemon_json, drop_in
+from components.docker_names import store_url
+from components.first_boot import first_boot
+from components.ground import Ground
+from components.settings import Settings, parse
+from components.store import agent_config
+from tests.components.recorder import make_ground
+
+RAW: dict[str, Any] = {
+    "network": {"cidr": "10.99.0.0/24"},
+    "nodes": {"docker01": {}, "docker02": {}, "docker03": {}, "docker04": {}},
+}
+
+
+def lab(**changes: Any) -> Settings:
+    return parse(copy.deepcopy(RAW) | changes, "dev")
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Ground:
+    return make_ground(tmp_path, lab())
+
+
+def test_first_boot_data_is_yaml_that_pins_name_key_and_address(ground: Ground) -> None:
+    settings = lab()
+    seed = first_boot(settings.nodes["docker02"], settings, ground)
+    assert seed.user_data.startswith("#cloud-config\n")
+    user = yaml.safe_load(seed.user_data)
+    assert user["hostname"] == "docker02"
+    assert user["ssh_keys"]["ed25519_private"] == "PRIVATE HOST KEY OF docker02"
+    assert user["ssh_authorized_keys"] == ["ssh-ed25519 CLIENT overlab"]
+    assert user["ssh_pwauth"] is False
+    (interface,) = yaml.safe_load(seed.network_config)["ethernets"].values()
+    assert interface["match"] == {"macaddress": settings.nodes["docker02"].mac}
+    assert (interface["set-name"], interface["addresses"]) == ("lab0", ["10.99.0.12/24"])
+
+
+def test_a_node_more_changes_no_other_nodes_first_boot(ground: Ground) -> None:
+    before = first_boot(lab().nodes["docker01"], lab(), ground)
+    fewer = lab(nodes={"docker01": {}})
+    assert first_boot(fewer.nodes["docker01"], fewer, ground) == before
+
+
+def test_an_isolated_network_has_no_way_out_and_another_one_has(ground: Ground) -> None:
+    node = lab().nodes["docker01"]
+    native = ground.model_copy(update={"kind": "native"})
+    assert "gateway4" not in first_boot(node, lab(), ground).network_config
+    assert '"gateway4": "10.99.0.1"' in first_boot(node, lab(), native).network_config
+
+
+def test_daemon_json_names_the_interface_and_one_store(ground: Ground) -> None:
+    config = daemon_json(lab(), ground)
+    assert config["cluster-store"] == "consul://10.99.0.11:8500"
+    assert config["cluster-advertise"] == "lab0:2376"
+    assert config["cluster-store-opts"] == {"discovery.heartbeat": "10", "discovery.ttl": "30"}
+    assert config["default-address-pools"] == [{"base": "172.30.0.0/16", "size": 24}]
+    assert config["live-restore"] is True
+    assert "hosts" not in config
+    assert "tlsverify" not in config
+
+
+def test_in_cluster_mode_each_engine_asks_its_own_agent() -> None:
+    assert store_url(lab(store={"servers": 3})) == "consul://127.0.0.1:8500"
+
+
+def test_the_engine_api_listens_with_client_certificates_or_not_at_all(ground: Ground) -> None:
+    node = lab().nodes["docker01"]
+    assert "tcp://" not in drop_in(node, lab())
+    safe = lab(engine={"api": "tls"})
+    assert "-H tcp://10.99.0.11:2376" in drop_in(node, safe)
+    assert daemon_json(safe, ground)["tlsverify"] is True
+
+
+@pytest.mark.parametrize("text", [engine_guard.service(), engine_guard.path_unit(), firewall.unit()])
+def test_units_are_units(text: str) -> None:
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.read_string(text)
+    assert "Unit" in parser
+
+
+def accepted(settings: Settings, node: str) -> dict[str, set[str]]:
+    """Chain -> accepted "protocol/port"."""
+    found: dict[str, set[str]] = {}
+    for line in firewall.rules(settings.nodes[node], settings).splitlines():
+        words = shlex.split(line)
+        if "--dport" in words:
+            port = f"{words[words.index('-p') + 1]}/{words[words.index('--dport') + 1]}"
+            found.setdefault(words[1], set()).add(port)
+    return found
+
+
+def test_the_firewall_lets_peers_in_for_gossip_vxlan_and_the_store_only() -> None:
+    peers = {"tcp/7946", "udp/7946", "udp/4789"}
+    assert accepted(lab(), "docker01") == {"OVERLAB": {"tcp/22"}, "OVERLAB-PEERS": peers | {"tcp/8500"}}
+    assert accepted(lab(), "docker02")["OVERLAB-PEERS"] == peers
+    cluster = lab(store={"servers": 3})
+    assert accepted(cluster, "docker04")["OVERLAB-PEERS"] == peers | {"tcp/8300", "tcp/8301", "udp/8301"}
+    assert accepted(lab(engine={"api": "tls"}), "docker02")["OVERLAB"] == {"tcp/22", "tcp/2376"}
+
+
+def test_the_firewall_knows_every_peer_and_refuses_the_rest() -> None:
+    lines = firewall.rules(lab().nodes["docker02"], lab()).splitlines()
+    assert [line.split()[3] for line in lines if line.endswith("-j OVERLAB-PEERS")] == [
+        "10.99.0.11",
+        "10.99.0.13",
+        "10.99.0.14",
+    ]
+    assert lines[-2:] == ["-A OVERLAB -j REJECT", "COMMIT"]
+
+
+def test_a_single_server_listens_on_the_lab_and_on_loopback(ground: Ground) -> None:
+    config = agent_config(lab().nodes["docker01"], lab(), ground)
+    assert config["client_addr"] == "127.0.0.1 10.99.0.11"
+    assert (config["server"], config["bootstrap_expect"]) == (True, 1)
+    assert "encrypt" not in config
+
+
+def test_a_cluster_gossips_encrypted_and_talks_http_on_loopback_alone(ground: Ground) -> None:
+    settings = lab(store={"servers": 3})
+    server, agent = (agent_config(settings.nodes[key], settings, ground) for key in ("docker01", "docker04"))
+    assert server["client_addr"] == agent["client_addr"] == "127.0.0.1"
+    assert server["encrypt"] == agent["encrypt"] == "PRIVATE GOSSIP KEY"
+    assert server["bootstrap_expect"] == 3
+    assert "server" not in agent
+    assert server["retry_join"] == ["10.99.0.11", "10.99.0.12", "10.99.0.13"]
+    assert json.dumps(server)

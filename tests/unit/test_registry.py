@@ -1,0 +1,164 @@
+"""A real docker-registry in a namespace of its own: serves, is adopted, ends, and is never taken for another's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from overlab.ground import oci
+from overlab.ground.errors import GroundError
+from overlab.ground.namespace import Namespace
+from overlab.ground.paths import LabPaths
+from overlab.ground.process import ProcessRecord, end, spawn
+from overlab.ground.registry import Registry, writable
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces"),
+]
+
+_FETCH = """
+import sys, urllib.request, urllib.error
+request = urllib.request.Request("http://127.0.0.1:5000" + sys.argv[2], method=sys.argv[1])
+request.add_header("Accept", "application/vnd.docker.distribution.manifest.v2+json")
+try:
+    answer = urllib.request.urlopen(request, timeout=10)
+    print(answer.status, answer.headers.get("Docker-Content-Digest"))
+except urllib.error.HTTPError as error:
+    print(error.code, None)
+"""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> oci.Image:
+    directory = tmp_path_factory.mktemp("image")
+    (directory / "tree").mkdir()
+    (directory / "tree/hello").write_text("hello")
+    return oci.build(directory / "tree", directory / "layer.tar", oci.Run(command=("/hello",)))
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory, image: oci.Image) -> Path:
+    directory = tmp_path_factory.mktemp("storage")
+    with writable(directory, directory.parent / "build.log") as registry:
+        oci.push(image, "library/tiny", "1.0", registry)
+    return directory
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabPaths]:
+    """A lab with its namespace; what runs in it at the end is ended."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    paths = LabPaths(f"t-registry-{os.getpid()}")
+    namespace = Namespace(paths.namespace, claim=paths.run / "namespace.json", owner=str(paths.state))
+    namespace.ensure()
+    yield paths
+    namespace.remove()
+    for name in ("registry.json", "registry.yml"):
+        assert not (paths.run / name).exists(), "stop() left it"
+    paths.run.rmdir()
+
+
+@pytest.fixture
+def registry(paths: LabPaths, storage: Path) -> Iterator[Registry]:
+    registry = Registry(paths, storage)
+    yield registry
+    registry.stop()
+
+
+def fetch(paths: LabPaths, method: str, path: str) -> list[str]:
+    command = ["ip", "netns", "exec", paths.namespace, sys.executable, "-c", _FETCH, method, path]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.split()
+
+
+def process(registry: Registry) -> ProcessRecord:
+    record = ProcessRecord.load(registry.paths.run / "registry.json")
+    assert record is not None
+    return record
+
+
+def files(directory: Path) -> dict[str, int]:
+    return {str(path): path.lstat().st_mtime_ns for path in directory.rglob("*")}
+
+
+def test_serves_the_pushed_image_and_writes_nothing(registry: Registry, image: oci.Image, storage: Path) -> None:
+    before = files(storage)
+    registry.ensure()
+    assert registry.alive()
+    assert fetch(registry.paths, "GET", "/v2/library/tiny/manifests/1.0") == ["200", image.digest]
+    assert fetch(registry.paths, "GET", f"/v2/library/tiny/blobs/{image.layer_digest}")[0] == "200"
+    assert fetch(registry.paths, "GET", "/v2/library/tiny/manifests/2.0")[0] == "404"
+    assert fetch(registry.paths, "POST", "/v2/library/tiny/blobs/uploads/")[0] == "405"
+    registry.stop()
+    assert files(storage) == before
+
+
+def test_a_running_one_is_adopted_and_a_killed_one_replaced(registry: Registry) -> None:
+    registry.ensure()
+    first = process(registry)
+    Registry(registry.paths, registry.images).ensure()
+    assert process(registry) == first
+    end([first], grace_s=0)
+    assert not registry.alive()
+    registry.ensure()
+    assert registry.alive()
+    assert process(registry) != first
+
+
+def test_one_that_serves_another_directory_is_replaced(registry: Registry, tmp_path: Path) -> None:
+    registry.ensure()
+    first = process(registry)
+    other = Registry(registry.paths, tmp_path)
+    assert not other.alive()
+    other.ensure()
+    assert not first.alive()
+    assert other.alive()
+
+
+def test_stop_ends_it_and_a_stranger_with_its_pid_stays(registry: Registry, tmp_path: Path) -> None:
+    registry.ensure()
+    ours = process(registry)
+    stranger = spawn(["sleep", "60"], tmp_path / "log")
+    try:
+        registry.stop()
+        assert not ours.alive()
+        # the pid file of a dead run, whose pid is somebody else's now
+        ours.model_copy(update={"pid": stranger.pid}).save(registry.paths.run / "registry.json")
+        assert not registry.alive()
+        registry.stop()
+        assert stranger.alive()
+    finally:
+        end([stranger], grace_s=0)
+
+
+def test_one_whose_pid_file_is_lost_is_ended_too(registry: Registry) -> None:
+    registry.ensure()
+    ours = process(registry)
+    (registry.paths.run / "registry.json").unlink()
+    registry.stop()
+    assert not ours.alive()
+
+
+def test_a_failing_start_says_what_the_registry_said(registry: Registry, paths: LabPaths) -> None:
+    taken = spawn(
+        ["ip", "netns", "exec", paths.namespace, "busybox", "nc", "-l", "-p", "5000"], paths.logs / "listener.log"
+    )
+    try:
+        with pytest.raises(GroundError, match=r"(?s)docker-registry ended at start.*address already in use"):
+            registry.ensure()
+    finally:
+        end([taken], grace_s=0)
+    registry.stop()
+
+
+def test_the_private_one_for_building_ends_with_its_block(tmp_path: Path, image: oci.Image) -> None:
+    with writable(tmp_path, tmp_path.parent / "log") as endpoint:
+        assert endpoint.exists()
+        oci.push(image, "library/tiny", "1.0", endpoint)
+    assert not endpoint.exists()
+    assert not endpoint.parent.exists()
