@@ -50,6 +50,14 @@ lint:
 types:
 	.venv/bin/mypy
 
+.PHONY: bench-scale schema
+bench-scale: ## how the program grows with the nodes; writes docs/scale.md
+	@scripts/bootstrap up test check
+	.venv/bin/python -m benchmarks.scale
+
+schema: ## the editors' schema of stack files, after a change of the settings
+	.venv/bin/overlab schema
+
 fast:
 	.venv/bin/pytest tests/unit tests/components
 

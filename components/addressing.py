@@ -31,9 +31,14 @@ def last_number(network: IPv4Network) -> int:
     return network.num_addresses - 2 - FIRST_OFFSET
 
 
+def first(network: IPv4Network) -> IPv4Address:
+    """The first address that a host may have; of a network of one address that one."""
+    return network[min(1, network.num_addresses - 1)]
+
+
 def gateway(network: IPv4Network) -> IPv4Address:
     """The hypervisor's own end of the network: its first address."""
-    return network[1]
+    return first(network)
 
 
 def usable(network: IPv4Network, address: IPv4Address) -> bool:

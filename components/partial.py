@@ -54,7 +54,7 @@ class Spec(BaseModel):
         locations = [item["loc"] for item in error.errors(include_url=False, include_input=False)]
         found: dict[str, Any] = {}
         for name, field in cls.model_fields.items():
-            bad = [location[1:] for location in locations if location[0] == name]
+            bad = [location[1:] for location in locations if location[:1] == (name,)]
             if name in written:
                 with suppress(ValidationError, Unreadable):
                     value = _without(written[name], bad)

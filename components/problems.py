@@ -45,7 +45,7 @@ class SettingsError(Exception):
 
 def joined(*parts: object) -> str:
     """A path from its parts; a part that is no plain name is quoted."""
-    return ".".join(text if _PLAIN_PART.fullmatch(text := str(part)) else shown(text) for part in parts)
+    return ".".join(text if _PLAIN_PART.fullmatch(text := str(part)) else _printable(shown(text)) for part in parts)
 
 
 def shown(value: Any) -> str:

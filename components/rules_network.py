@@ -179,11 +179,9 @@ def _gateway(draft: Draft, key: str, overlay: OverlaySpec) -> None:
     if overlay.subnet is None:
         draft.refuse(path, overlay.gateway, "a gateway needs a stated subnet", "state the subnet")
     elif not _host_of(overlay.subnet, overlay.gateway):
-        draft.refuse(path, overlay.gateway, f"a host address of {overlay.subnet}", f"use {_first(overlay.subnet)}")
-
-
-def _first(network: IPv4Network) -> IPv4Address:
-    return network.network_address + 1
+        draft.refuse(
+            path, overlay.gateway, f"a host address of {overlay.subnet}", f"use {addressing.first(overlay.subnet)}"
+        )
 
 
 def _host_of(network: IPv4Network, address: IPv4Address) -> bool:
@@ -214,7 +212,7 @@ def _address_on(
     overlay = draft.overlays[name]
     if overlay.subnet is None:
         draft.refuse(path, address, f"{name} has no stated subnet", f"state overlays.{name}.subnet")
-    elif not _host_of(overlay.subnet, address) or address == (overlay.gateway or _first(overlay.subnet)):
+    elif not _host_of(overlay.subnet, address) or address == (overlay.gateway or addressing.first(overlay.subnet)):
         rule = f"a host address of {overlay.subnet} that is not its gateway"
         draft.refuse(path, address, rule, "choose another address of the subnet")
 

@@ -27,7 +27,7 @@ from components.spec import (
     StoreSpec,
     WorkloadSpec,
 )
-from components.stack_file import KEY, PROJECT, stacks
+from components.stack_file import KEY, PROJECT, name_problems, stacks
 
 __all__ = [
     "KEY",
@@ -39,6 +39,7 @@ __all__ = [
     "SettingsError",
     "from_stack_file",
     "load",
+    "name_problems",
     "parse",
     "read_ground",
     "read_stack_file",

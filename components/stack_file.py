@@ -15,7 +15,7 @@ from components.yaml_reader import Trap, Unparsable
 PROJECT = "overlab"
 KEY = "lab"
 FULL_KEY = f"{PROJECT}:{KEY}"
-STACK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_STACK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 MAXIMUM_BYTES = 1 << 20
 _FILE = "(file)"
 
@@ -40,9 +40,9 @@ def stacks(project_dir: Path) -> list[str]:
 
 def read(project_dir: Path, stack: str) -> StackFile:
     """Read the stack's file. Never raises for what a person wrote."""
-    if not STACK_NAME.fullmatch(stack):
-        rule = "a stack's name: letters, digits, '_', '.', '-', at most 100"
-        return _refused("(stack)", shown(stack), rule, "name another stack")
+    misnamed = name_problems(stack)
+    if misnamed:
+        return StackFile(problems=misnamed)
     path = path_of(project_dir, stack)
     if not path.exists():
         known = ", ".join(stacks(project_dir)) or "none"
@@ -58,6 +58,14 @@ def read(project_dir: Path, stack: str) -> StackFile:
     problems = [*_traps(traps), *_keys(config or {})]
     given = [key for key in (FULL_KEY, KEY) if key in (config or {})]
     return StackFile((config or {})[given[0]] if given else default(project_dir), problems)
+
+
+def name_problems(stack: str) -> list[Problem]:
+    """What is wrong with a stack's name. It becomes part of a file's name."""
+    if _STACK_NAME.fullmatch(stack):
+        return []
+    rule = "a stack's name: letters, digits, '_', '.', '-', at most 100"
+    return [Problem("(stack)", shown(stack), rule, "name another stack")]
 
 
 def default(project_dir: Path) -> object:

@@ -19,6 +19,7 @@ MAXIMUM_VALUES: Final = 200_000
 """Of a whole file, an alias counting as all that it stands for."""
 
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_UNQUOTED = (None, "")
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
@@ -138,7 +139,9 @@ class _Reader:
                 self._value(event, path)
                 self._value(next(self._events), path)
                 continue
-            key = self._key(event, path)
+            if event.value == "<<" and event.style in _UNQUOTED:
+                self._trap((*path, "<<"), "<<", "no merge keys", "write the keys out")
+            key = self._scalar(event, (*path, event.value))
             here = (*path, key)
             value = self._value(next(self._events), here)
             if key in found:
@@ -146,14 +149,9 @@ class _Reader:
             found[key] = value
         return found
 
-    def _key(self, event: Any, path: Path) -> Any:
-        if event.value == "<<" and event.style is None:
-            self._trap((*path, "<<"), "<<", "no merge keys", "write the keys out")
-        return self._scalar(event, (*path, event.value))
-
     def _scalar(self, event: Any, path: Path) -> Any:
         text: str = event.value
-        if event.style not in (None, ""):
+        if event.style not in _UNQUOTED:
             return text
         if text in _NULL:
             return None

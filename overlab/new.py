@@ -28,6 +28,9 @@ def create(stack: str, source: str, changes: Sequence[str] = ()) -> Path:
     The lab network becomes one that no other stack has, and stated node addresses move along. Nothing is written
     where the result would not be valid (SettingsError) or where the file exists (GroundError).
     """
+    misnamed = lab_settings.name_problems(stack)
+    if misnamed:
+        raise SettingsError(stack, misnamed)
     target = checkout() / f"Pulumi.{stack}.yaml"
     if target.exists():
         raise GroundError(f"{target.name} exists already", f"overlab validate --stack {stack}, or choose another name")
@@ -129,7 +132,8 @@ def _move(lab: MutableMapping[str, Any], old: IPv4Network, new: IPv4Network) -> 
     for node in lab["nodes"].values():
         if isinstance(node, MutableMapping) and node.get("address"):
             offset = int(IPv4Address(node["address"])) - int(old.network_address)
-            node["address"] = str(new[offset])
+            # Where the new network is too small the address stays, and is refused with all the rest.
+            node["address"] = str(new[offset]) if offset < new.num_addresses else node["address"]
 
 
 # -- changes

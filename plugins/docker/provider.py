@@ -94,7 +94,7 @@ def _decoded(key: str, value: Value) -> Value:
     try:
         return json.loads(bare)
     except ValueError as error:
-        raise ValueError(f"provider input '{key}' must be JSON text: {error} (got {bare[:60]!r})") from error
+        raise ValueError(f"provider input '{key}' must be JSON text: {error}") from error
 
 
 def _secret_passwords(news: Properties, inputs: Properties) -> Properties:

@@ -16,12 +16,15 @@ from plugins.runtime.values import Properties, Secret, Value, encode, has_secret
 MAX_ERROR_CHARS = 256 * 1024
 """An error travels in a gRPC trailer, of which the engine takes 16 MB, percent-encoded."""
 
+MAX_REASON_CHARS = 2000
+"""A refusal is read by a person, and often repeats the value."""
 
-def transportable(text: str) -> str:
-    """The text as it fits into the trailer of a gRPC answer: valid UTF-8, a long one without its middle."""
-    left_out = len(text) - MAX_ERROR_CHARS
+
+def transportable(text: str, limit: int = MAX_ERROR_CHARS) -> str:
+    """The text as it fits into a gRPC answer, or its trailer: valid UTF-8, a long one without its middle."""
+    left_out = len(text) - limit
     if left_out > 0:
-        half = MAX_ERROR_CHARS // 2
+        half = limit // 2
         text = f"{text[:half]}\n... [{left_out} characters left out] ...\n{text[-half:]}"
     return text.encode("utf-8", "replace").decode()
 
@@ -62,7 +65,10 @@ def autoname(request: Any) -> Callable[[int], str]:
 
 def failures(found: list[CheckFailure]) -> list[Any]:
     """Refused inputs on the wire."""
-    return [provider_pb2.CheckFailure(property=failure.property, reason=failure.reason) for failure in found]
+    return [
+        provider_pb2.CheckFailure(property=failure.property, reason=transportable(failure.reason, MAX_REASON_CHARS))
+        for failure in found
+    ]
 
 
 def check_response(inputs: Properties, found: list[CheckFailure]) -> Any:

@@ -67,6 +67,8 @@ class Model(BaseModel):
     def _accept_unknown(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         if isinstance(value, Unknown):
             return value
+        if _scalar(cls.model_fields[info.field_name or ""].annotation):
+            return handler(value)
         if isinstance(value, list) and any(isinstance(item, Unknown) for item in value):
             return _known_items(value, handler)
         if isinstance(value, dict) and _unfold(cls.model_fields[info.field_name or ""].annotation)[0] is None:
@@ -205,6 +207,16 @@ def shapes(model: type[Model]) -> dict[str, Shape]:
         name = field.alias or ""
         found[name] = Shape(name, prop, nested, many, mapping, field.is_required())
     return found
+
+
+def _scalar(annotation: Any) -> bool:
+    """Whether no list or object will do, whatever is unknown in it."""
+    arguments = [item for item in typing.get_args(annotation) if item is not type(None)]
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _scalar(arguments[0])
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        return all(_scalar(item) for item in arguments)
+    return annotation in (str, int, float, bool)
 
 
 def _unfold(annotation: Any) -> tuple[type[Model] | None, bool, bool]:

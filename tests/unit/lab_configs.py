@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 Path = tuple[Any, ...]
 Raw = dict[str, Any]
 
-_names = st.from_regex(r"[a-z][a-z0-9]{0,9}", fullmatch=True)
+_names = st.text("abcdefgh01_", min_size=1, max_size=8).map(lambda text: f"n{text}x")
 _numbers = st.sets(st.integers(1, 240), min_size=1, max_size=6)
 
 
@@ -86,7 +86,8 @@ def _workloads(draw: st.DrawFn, nodes: list[str], overlays: list[str]) -> Raw:
                 },
             )
         )
-    if found and draw(st.booleans()):
+    shared: bool = draw(st.booleans())
+    if found and shared:
         found["shares0"] = {"share_with": next(iter(found))}
     return found
 
@@ -206,6 +207,8 @@ MAYBE_WRONG: tuple[Any, ...] = (
     "10.0.0.0/0",
     "0.0.0.0/0",
     "255.255.255.255/32",
+    "10.70.0.0/32",
+    "10.70.0.0/31",
     "127.0.0.0/24",
     "224.0.0.0/24",
     "10.70.0.77/24",
