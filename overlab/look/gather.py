@@ -24,7 +24,7 @@ from typing import Any
 
 ENGINE_SOCKET = "/var/run/docker.sock"
 NAMESPACES = Path("/run/docker/netns")
-CALL_LIMIT_S = 20.0
+CALL_LIMIT_S = 30.0
 CONTAINER_LIMIT_S = 8.0
 """The engine does not answer for a container that it is busy with."""
 KEYS = ("docker/nodes/", *(f"docker/network/v1.0/{part}/" for part in ("network", "endpoint", "overlay/network")))

@@ -128,6 +128,7 @@ def test_a_failed_check_says_what_was_run_where_and_why(lab: RealLab) -> None:
     checked.a_failure_says_what_was_run_where_and_why(lab)
 
 
+@pytest.mark.unproven
 def test_a_node_that_is_away_is_not_taken_for_a_failure(lab: RealLab) -> None:
     checked.a_node_that_is_away_is_not_taken_for_a_failure(lab)
 
@@ -137,15 +138,18 @@ def test_the_report_in_a_browser(lab: RealLab, tmp_path: Path) -> None:
     checked.the_report_shows_the_lab_in_a_browser(lab, tmp_path)
 
 
+@pytest.mark.unproven
 def test_every_view_of_the_lab_agrees(lab: RealLab) -> None:
     looked.every_view_agrees(lab)
     looked.the_model_has_every_sandbox(lab, "web1", "beside1")
 
 
+@pytest.mark.unproven
 def test_a_forwarding_entry_that_went_is_named_and_its_remedy_helps(lab: RealLab) -> None:
     looked.a_removed_entry_is_named_and_its_remedy_helps(lab)
 
 
+@pytest.mark.unproven
 def test_a_silent_node_is_shown_and_the_others_are_looked_at(lab: RealLab) -> None:
     with checked.without_ssh(lab, "docker03"):
         looked.a_silent_node_is_shown_as_such(lab)
@@ -162,11 +166,13 @@ def test_plain_ssh_and_dockers_own_client_reach_every_node(lab: RealLab, tmp_pat
     looked.dockers_own_client_talks_tls(lab)
 
 
+@pytest.mark.unproven
 def test_a_stopped_server_is_survived_and_comes_back(lab: RealLab) -> None:
     lab.on("docker03", "docker stop -t 5 consul")
     try:
-        pings = "docker exec t1 ping -c 2 -W 2 three && docker exec t1 ping -c 2 -W 2 t2"
-        assert lab.on("docker01", pings).count("2 packets received") == 2
+        for name in ("three", "t2"):
+            ping = f"for n in $(seq 30); do docker exec t1 ping -c 2 -W 2 {name} && break; sleep 1; done"
+            assert "2 packets received" in lab.on("docker01", ping)
         # A new endpoint needs the store: two of three servers are enough.
         made = "docker run --rm --name passing --network ov_net1 busybox:1.35 ping -c 2 -W 2 t2"
         assert "2 packets received" in lab.on("docker01", made)
@@ -179,6 +185,7 @@ def test_a_stopped_server_is_survived_and_comes_back(lab: RealLab) -> None:
     assert lab.on("docker03", peers).strip() == "3"
 
 
+@pytest.mark.unproven
 def test_a_container_removed_by_hand_is_put_back_alone(lab: RealLab) -> None:
     lab.on("docker03", "docker rm -f t3")
     sound = (
@@ -195,6 +202,7 @@ def test_a_container_removed_by_hand_is_put_back_alone(lab: RealLab) -> None:
     assert sorted(names) == ["consul", "t3"]
 
 
+@pytest.mark.unproven
 def test_a_wrong_expectation_fails_the_up_and_names_what_was_seen(lab: RealLab, tmp_path: Path) -> None:
     config = yaml.safe_load((PROJECT / "Pulumi.ci.yaml").read_text())
     wrong = {"kind": "ping-ip", "source": "t1", "target": "t3", "overlay": "ov_net1", "expect": "fail"}
@@ -209,6 +217,7 @@ def test_a_wrong_expectation_fails_the_up_and_names_what_was_seen(lab: RealLab, 
     lab.overlab("up").ok()
 
 
+@pytest.mark.unproven
 def test_a_split_cluster_is_seen_and_healed(lab: RealLab) -> None:
     """docker03 registers while nobody can reach its gossip port, and nobody tries again: listed, listening, cut off."""
     block = "iptables -I {chain} -i lab0 -p {proto} --dport 7946 -j REJECT"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from components import checks
 from components.checks.model import GROUND
-from overlab.checks import causes
+from overlab.checks import causes, cookbook
 from overlab.checks.verdict import Verdict
 from tests.unit import runs
 
@@ -130,16 +130,16 @@ def test_every_failure_has_a_cause_without_a_place_left_open(kind: str, output: 
 
 
 def test_every_kind_has_a_cause_of_its_own_for_some_output() -> None:
-    kinds = {kind for entry in causes._ENTRIES for kind in entry.kinds}
+    kinds = {kind for entry in cookbook.ENTRIES for kind in entry.kinds}
     assert set(runs.KINDS) <= kinds
     assert {check.kind for check in checks.matrix(runs.lab())} <= set(runs.KINDS)
 
 
 def test_the_cookbook_has_every_section_that_a_failure_points_at() -> None:
-    cookbook = PROJECT / causes.COOKBOOK
-    if not cookbook.exists():
-        pytest.skip(f"{causes.COOKBOOK} is not written yet")
-    headings = re.findall(r"^#+ +(.*)$", cookbook.read_text("utf-8"), re.MULTILINE)
+    file = PROJECT / cookbook.FILE
+    if not file.exists():
+        pytest.skip(f"{cookbook.FILE} is not written yet")
+    headings = re.findall(r"^#+ +(.*)$", file.read_text("utf-8"), re.MULTILINE)
     slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    explicit = set(re.findall(r'<a (?:id|name)="([^"]+)"', cookbook.read_text("utf-8")))
+    explicit = set(re.findall(r'<a (?:id|name)="([^"]+)"', file.read_text("utf-8")))
     assert [anchor for anchor in causes.anchors() if anchor not in slugs | explicit] == []
