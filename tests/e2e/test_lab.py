@@ -124,6 +124,7 @@ def test_the_matrix_as_a_command(lab: RealLab, tmp_path: Path) -> None:
     checked.all_pass_with_one_session_a_node(lab, tmp_path)
 
 
+@pytest.mark.unproven
 def test_a_failed_check_says_what_was_run_where_and_why(lab: RealLab) -> None:
     checked.a_failure_says_what_was_run_where_and_why(lab)
 
@@ -133,6 +134,7 @@ def test_a_node_that_is_away_is_not_taken_for_a_failure(lab: RealLab) -> None:
     checked.a_node_that_is_away_is_not_taken_for_a_failure(lab)
 
 
+@pytest.mark.unproven
 @browser.needed
 def test_the_report_in_a_browser(lab: RealLab, tmp_path: Path) -> None:
     checked.the_report_shows_the_lab_in_a_browser(lab, tmp_path)
@@ -155,11 +157,13 @@ def test_a_silent_node_is_shown_and_the_others_are_looked_at(lab: RealLab) -> No
         looked.a_silent_node_is_shown_as_such(lab)
 
 
+@pytest.mark.unproven
 @browser.needed
 def test_the_stores_own_page_in_a_browser(lab: RealLab, tmp_path: Path) -> None:
     looked.the_stores_page_shows_the_nodes(lab, tmp_path)
 
 
+@pytest.mark.unproven
 def test_plain_ssh_and_dockers_own_client_reach_every_node(lab: RealLab, tmp_path: Path) -> None:
     looked.plain_ssh_reaches_every_node(lab, tmp_path)
     looked.dockers_own_client_talks_to_each_engine(lab)
@@ -245,6 +249,7 @@ def test_a_split_cluster_is_seen_and_healed(lab: RealLab) -> None:
     assert {"EventMemberJoin: docker01", "EventMemberJoin: docker02"} <= set(joined.splitlines())
 
 
+@pytest.mark.unproven
 def test_bad_input_is_told_whole_and_makes_nothing(lab: RealLab, tmp_path: Path) -> None:
     config = yaml.safe_load((PROJECT / "Pulumi.ci.yaml").read_text())
     bad = config["config"]["overlab:lab"]
@@ -270,6 +275,7 @@ def test_destroy_leaves_nothing(lab: RealLab) -> None:
     assert lab.resources() == []
 
 
+@pytest.mark.unproven
 def test_without_its_ground_nothing_at_all_is_left(lab: RealLab) -> None:
     assert ground.traces(lab)
     lab.overlab("down", "--ground").ok()

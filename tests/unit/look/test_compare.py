@@ -18,8 +18,10 @@ AT_2 = "10.99.0.12"
 AT_3 = "10.99.0.13"
 
 
-def test_the_recorded_lab_agrees_with_itself() -> None:
-    assert compare.findings(recorded()) == []
+@pytest.mark.parametrize("name", ["healthy", "cluster"])
+def test_a_lab_that_was_well_agrees_with_itself(name: str) -> None:
+    """One with a single server of the store, and one with three."""
+    assert compare.findings(recorded(name)) == []
 
 
 def test_a_subnet_that_another_overlay_took_is_found() -> None:

@@ -40,6 +40,10 @@ def test_a_healthy_lab_on_one_screen(snapshot: SnapshotAssertion) -> None:
     assert _drawn(status.render(summary(recorded()))) == snapshot
 
 
+def test_a_lab_with_a_cluster_of_servers_on_one_screen(snapshot: SnapshotAssertion) -> None:
+    assert _drawn(status.render(summary(recorded("cluster")))) == snapshot
+
+
 def test_a_lab_in_trouble_on_one_screen(snapshot: SnapshotAssertion) -> None:
     assert _drawn(status.render(summary(changed(several)))) == snapshot
 
