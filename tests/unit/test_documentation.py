@@ -13,7 +13,7 @@ import yaml
 
 from components import checks
 from components.settings import SettingsError, parse
-from overlab.checks import causes
+from overlab.checks import causes, cookbook
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
@@ -104,12 +104,12 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_cookbook_has_every_cause_that_a_failure_may_point_at() -> None:
-    missing = [anchor for anchor in causes.anchors() if anchor not in anchors(PROJECT / causes.COOKBOOK)]
+    missing = [anchor for anchor in causes.anchors() if anchor not in anchors(PROJECT / cookbook.FILE)]
     assert missing == []
 
 
 def test_the_cookbooks_index_has_every_section() -> None:
-    page = PROJECT / causes.COOKBOOK
+    page = PROJECT / cookbook.FILE
     linked = {link.removeprefix("#") for link in _LINK.findall(page.read_text("utf-8")) if link.startswith("#")}
     headings = re.findall(r"^## +(.*)$", _BLOCK.sub("", page.read_text("utf-8")), re.MULTILINE)
     assert [heading for heading in headings if heading.lower().replace(" ", "-") not in linked] == []
