@@ -9,9 +9,6 @@ from tests.e2e import ground
 from tests.e2e.lab import RealLab
 
 
-pytestmark = pytest.mark.unproven
-
-
 @pytest.fixture(scope="module")
 def lab(plain: RealLab) -> RealLab:
     """The lab, up."""
