@@ -86,7 +86,7 @@ class Shapes:
         return re.match(self._pattern(expected), text) is not None
 
     def _known(self, line: str) -> str:
-        return re.sub(r"<\w+:(\w+)>", lambda found: self.bound.get(found[1], found[0]), line)
+        return re.sub(r"<(\w+):(\w+)>", lambda found: self.bound.get(f"{found[1]}_{found[2]}", found[0]), line)
 
     def _pattern(self, expected: tuple[str, ...]) -> str:
         named: set[str] = set()
@@ -110,12 +110,13 @@ class Shapes:
             return " "
         if name is None:
             return SHAPES[kind]
-        if name in self.bound:
-            return re.escape(self.bound[name])
-        if name in named:
-            return f"(?P={name})"
-        named.add(name)
-        return f"(?P<{name}>{SHAPES[kind]})"
+        group = f"{kind}_{name}"
+        if group in self.bound:
+            return re.escape(self.bound[group])
+        if group in named:
+            return f"(?P={group})"
+        named.add(group)
+        return f"(?P<{group}>{SHAPES[kind]})"
 
 
 def normal(printed: str) -> str:
