@@ -4,7 +4,8 @@ STACK ?= dev
 # USES=up is enough for a native ground with an image of its own
 USES ?= up embedded
 OVERLAB = .venv/bin/overlab --stack $(STACK)
-SHELL_SCRIPTS = $(shell grep -rlE '^\#!/(usr/)?bin/(env )?(ba)?sh' --exclude-dir=.venv --exclude-dir=.git --exclude-dir='.*_cache' --exclude='*.j2' .)
+SHELL_SCRIPTS = $(shell find . -type f -not -path './.venv/*' -not -path './.git/*' -not -path './.*_cache/*' -not -name '*.j2' \
+	-exec awk 'FNR == 1 { if (/^\#!.*\/(env )?(ba)?sh( |$$)/) print FILENAME; nextfile }' {} +)
 
 .PHONY: up preview refresh down doctor test check policy lint types fast lock bootstrap
 

@@ -56,10 +56,13 @@ def material(stack: str, settings: Settings) -> Material:
     if found is None:
         return Material(settings)
     known = outputs.read(found)
+    checked = last.known(checks.matrix(settings), known, verdict.file(found.paths.state, stack))
+    if checked.run is not None:
+        known = known.updated(checked.run.addresses, checked.run.ports, checked.run.networks)
     return Material(
         settings,
         known,
-        last.known(checks.matrix(settings), known, verdict.file(found.paths.state, stack)),
+        checked,
         phases.read(found.change_log),
         found.prepared.cli_version,
         found.prepared.rungs,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from overlab.ground.errors import GroundError
@@ -32,6 +33,23 @@ class Outputs:
 
     def __bool__(self) -> bool:
         return bool(self.nodes)
+
+    def updated(
+        self,
+        addresses: Mapping[str, Mapping[str, str]],
+        ports: Mapping[str, Mapping[str, int]],
+        networks: Mapping[str, Mapping[str, str]],
+    ) -> Outputs:
+        """With what was seen since, or never recorded because the ``up`` failed."""
+        workloads = {name: self.workloads.get(name, {}) | {"addresses": dict(one)} for name, one in addresses.items()}
+        known = {name: self.networks.get(name, {}) | dict(one) for name, one in networks.items()}
+        seen = {name: dict(one) for name, one in ports.items()}
+        return replace(
+            self,
+            workloads=self.workloads | workloads,
+            ports=self.ports | seen,
+            networks=self.networks | known,
+        )
 
     def addresses(self) -> dict[str, dict[str, str]]:
         """Workload -> overlay -> address."""

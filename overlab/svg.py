@@ -194,7 +194,7 @@ class _Drawing:
         box = {"class": "tab"}
         _child(group, "rect", x=x + 8, y=y - 5, width=_CHIP - 8, height=_TAB + 3, rx=5, attributes=box)
         _stripe(group, x + 8, y, _TAB - 2, workload.state)
-        _text(group, x + 20, y + 15, _short(f"{workload.name} · same stack", _CHIP - 42, 6.6), "small")
+        _text(group, x + 20, y + 15, _short(f"{workload.name} · same stack", _CHIP - 42, 6.1), "small")
         _mark(group, x + _CHIP - 18, y + 15, workload.state)
 
     def _ports(self, y: int) -> int:

@@ -13,7 +13,8 @@ def find(verdict: Verdict) -> Cause | None:
     """The first likely cause of a failure, in this check's own names; None where the check passed."""
     if verdict.status == "passed":
         return None
-    key = "not run" if verdict.status == "not run" else verdict.kind
+    # What could not even be tried says nothing of its kind.
+    key = verdict.kind if verdict.got else "not run" if verdict.status == "not run" else ""
     for entry in ENTRIES:
         if (not entry.kinds or key in entry.kinds) and _said(entry, verdict):
             return _about(entry.cause, verdict)

@@ -88,6 +88,13 @@ ENTRIES = (
     ),
     _e(
         (),
+        r"no such exec instance",
+        "engine-restarted-meanwhile",
+        "the engine of {node} was restarted while the check ran in {source}, and again when it was run once more",
+        "overlab exec {node} -- journalctl -u docker -u overlab-engine-guard -n 50; then overlab test again",
+    ),
+    _e(
+        (),
         r"segmentation fault|core dumped|illegal instruction",
         "tool-crashed",
         "the tool of the workload's image crashed: this says nothing about the network",
@@ -151,8 +158,15 @@ ENTRIES = (
         "overlab exec {node} -- systemctl restart docker",
     ),
     _e(
+        (),
+        r"no node knows",
+        "network-not-found",
+        "the overlay was removed, or no engine sees the store",
+        "overlab exec docker01 -- docker network ls, on any node; then overlab refresh, then overlab up",
+    ),
+    _e(
         ("network",),
-        r"not found|^$|no node knows",
+        r"not found|^$",
         "network-not-found",
         "the overlay was removed or made anew, or the engine does not see the store",
         "overlab exec {node} -- docker network ls; then overlab refresh, then overlab up",

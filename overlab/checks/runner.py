@@ -52,8 +52,19 @@ def run(
     only: Iterable[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Run:
-    """Run these checks now. A node that is not reached leaves its checks ``not run``; nothing is raised for that."""
-    return _Matrix(settings, matrix, outputs, ways, progress).run(tuple(only))
+    """Run these checks now. A node that is not reached leaves its checks ``not run``; nothing is raised for that.
+
+    What a restart of an engine cut off says nothing about the lab: it is run once more, and said.
+    """
+    words = tuple(only)
+    found = _Matrix(settings, matrix, outputs, ways, progress).run(words)
+    cut = {verdict.id: verdict for verdict in found.verdicts if verdict.cut_off}
+    if not cut:
+        return found
+    again = [check for check in matrix if check.id in cut]
+    nodes = ", ".join(dict.fromkeys(check.node for check in again))
+    said = f"the engine of {nodes} was restarted meanwhile: {len(again)} checks were run again"
+    return found.followed_by(_Matrix(settings, again, outputs, ways, progress).run(words), said)
 
 
 class _Matrix:
@@ -116,6 +127,9 @@ class _Matrix:
             verdicts=verdicts,
             notes=tuple(notes),
             only=only,
+            addresses={name: dict(one) for name, one in facts.addresses.items()},
+            ports={name: dict(one) for name, one in facts.ports.items()},
+            networks={name: dict(one) for name, one in facts.networks.items()},
         )
 
     def _unstated(self, check: checks.Check, reason: str) -> Verdict:

@@ -15,6 +15,7 @@ from components.checks.model import GROUND
 from components.checks.script import INSIDE
 from overlab.ground.process import write_private
 
+_CUT_OFF = "No such exec instance"
 Status = Literal["passed", "failed", "not run"]
 
 
@@ -65,6 +66,11 @@ class Verdict(BaseModel):
         return cls(**_about(check), status="not run", output=reason)
 
     @property
+    def cut_off(self) -> bool:
+        """Whether it was under way in its workload when the engine forgot about that: it was restarted."""
+        return self.status == "failed" and not self.got and _CUT_OFF in self.output
+
+    @property
     def where(self) -> str:
         return "the ground" if self.node == GROUND else self.node
 
@@ -91,6 +97,10 @@ class Run(BaseModel):
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    addresses: dict[str, dict[str, str]] = {}
+    """Workload -> overlay -> address, as the nodes told; an ``up`` that failed leaves them nowhere else."""
+    ports: dict[str, dict[str, int]] = {}
+    networks: dict[str, dict[str, str]] = {}
 
     @property
     def failed(self) -> list[Verdict]:
@@ -118,6 +128,20 @@ class Run(BaseModel):
         sessions = f"{self.sessions} session{'' if self.sessions == 1 else 's'}"
         return f"lab {self.lab}: {', '.join(counts)} of {len(self.verdicts)} checks in {self.seconds:.1f} s, {sessions}"
 
+    def followed_by(self, later: Run, note: str) -> Run:
+        """This run with the verdicts of a later one on some of its checks."""
+        new = {verdict.id: verdict for verdict in later.verdicts}
+        return self.model_copy(
+            update={
+                "seconds": round(self.seconds + later.seconds, 1),
+                "sessions": self.sessions + later.sessions,
+                "verdicts": tuple(new.get(verdict.id, verdict) for verdict in self.verdicts),
+                "notes": (*self.notes, note, *(one for one in later.notes if one not in self.notes)),
+                "addresses": self.addresses | later.addresses,
+                "ports": self.ports | later.ports,
+            }
+        )
+
     def over(self, earlier: Run | None) -> Run:
         """This run with the earlier one's verdicts where this one has none, if both are of one life of the lab."""
         if earlier is None or earlier.life != self.life or not self.only:
@@ -126,8 +150,12 @@ class Run(BaseModel):
         known = {verdict.id for verdict in earlier.verdicts}
         verdicts = [new.get(verdict.id, verdict) for verdict in earlier.verdicts]
         verdicts += [verdict for verdict in self.verdicts if verdict.id not in known]
-        kept = earlier.model_dump(exclude={"verdicts", "begun"})
-        return Run(**kept, begun=self.begun, verdicts=tuple(verdicts))
+        learnt = {
+            "addresses": earlier.addresses | self.addresses,
+            "ports": earlier.ports | self.ports,
+            "networks": earlier.networks | self.networks,
+        }
+        return earlier.model_copy(update={"begun": self.begun, "verdicts": tuple(verdicts), **learnt})
 
 
 def life_of(networks: Mapping[str, Mapping[str, Any]]) -> str:

@@ -90,12 +90,16 @@ class Shapes:
 
     def _pattern(self, expected: tuple[str, ...]) -> str:
         named: set[str] = set()
-        return "".join(self._line(line.rstrip(), named) for line in expected)
+        first, *others = _parted(expected)
+        parts = ["".join(self._line(line, named) for line in first)]
+        for number, part in enumerate(others, 1):
+            # Where a part is found first, there it is: no other place is tried, however long the output.
+            group = "(?>" if number < len(others) else "(?:"
+            parts.append(f"{group}{_ANY_LINES}{''.join(self._line(line, named) for line in part)})")
+        return "".join(parts)
 
     def _line(self, line: str, named: set[str]) -> str:
-        if line.strip() == "...":
-            return _ANY_LINES
-        parts, end = [], 0
+        line, parts, end = line.rstrip(), [], 0
         for found in _WORD.finditer(line):
             parts.append(re.escape(line[end : found.start()]))
             parts.append(self._word(found, named))
@@ -117,6 +121,17 @@ class Shapes:
             return f"(?P={group})"
         named.add(group)
         return f"(?P<{group}>{SHAPES[kind]})"
+
+
+def _parted(expected: tuple[str, ...]) -> list[list[str]]:
+    """The lines, parted where any lines may stand."""
+    parts: list[list[str]] = [[]]
+    for line in expected:
+        if line.strip() == "...":
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    return parts
 
 
 def normal(printed: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,10 +14,8 @@ from overlab.checks import causes, cookbook
 from overlab.checks.verdict import Verdict
 from tests.unit import runs
 
-PROJECT = Path(__file__).parents[2]
 
-
-def verdict(kind: str, output: str, status: str = "failed") -> Verdict:
+def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -> Verdict:
     return Verdict.model_validate(
         {
             "id": "x",
@@ -29,6 +26,7 @@ def verdict(kind: str, output: str, status: str = "failed") -> Verdict:
             "target": "t3",
             "overlay": "ov_net1",
             "expect": "fail" if kind == "isolation" else "pass",
+            "got": got,
             "status": status,
             "output": output,
         }
@@ -105,7 +103,24 @@ def test_what_was_said_leads_to_the_cause(kind: str, output: str, anchor: str) -
 )
 @pytest.mark.parametrize("kind", ["kv", "ping-ip"])
 def test_a_check_that_was_not_run_points_at_the_node(kind: str, output: str, anchor: str) -> None:
-    cause = causes.find(verdict(kind, output, "not run"))
+    cause = causes.find(verdict(kind, output, "not run", got=""))
+    assert cause is not None
+    assert cause.anchor == anchor
+
+
+@pytest.mark.parametrize("kind", ["tcp", "dns", "isolation", "network"])
+@pytest.mark.parametrize(
+    ("output", "anchor"),
+    [
+        ("Error response from daemon: No such exec instance: 67f28b11", "engine-restarted-meanwhile"),
+        ("Error response from daemon: Container 0f is not running", "workload-exited"),
+        ("t3 has no address on ov_net1: it does not run there, and no up has recorded one", "workload-exited"),
+        ("no node knows the overlay ov_net1, and no up has recorded it", "network-not-found"),
+        ("something new", "anything-else"),
+    ],
+)
+def test_a_check_that_could_not_be_tried_says_nothing_of_its_kind(kind: str, output: str, anchor: str) -> None:
+    cause = causes.find(verdict(kind, output, got=""))
     assert cause is not None
     assert cause.anchor == anchor
 
@@ -121,9 +136,14 @@ def test_cause_and_remedy_are_in_the_checks_own_names() -> None:
     assert "overlab exec docker01 -- docker network connect ov_net1 t1" in cause.remedy
 
 
-@given(st.sampled_from([*runs.KINDS, "unheard-of"]), st.text(), st.sampled_from(["failed", "not run"]))
-def test_every_failure_has_a_cause_without_a_place_left_open(kind: str, output: str, status: str) -> None:
-    cause = causes.find(verdict(kind, output, status))
+@given(
+    st.sampled_from([*runs.KINDS, "unheard-of"]),
+    st.text(),
+    st.sampled_from(["failed", "not run"]),
+    st.sampled_from(["", "fail"]),
+)
+def test_every_failure_has_a_cause_without_a_place_left_open(kind: str, output: str, status: str, got: str) -> None:
+    cause = causes.find(verdict(kind, output, status, got))
     assert cause is not None
     assert not re.search(r"[{}]", cause.likely + cause.remedy)
     assert cause.link.startswith("docs/cookbook.md#")

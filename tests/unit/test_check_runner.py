@@ -40,6 +40,10 @@ network)
     printf 'overlay\\tov_net1\\t%064d\\t[{"Subnet":"10.0.0.0/24"}]\\n' 7 ;;
 exec)
     [ "$2" = -i ] || exit 0
+    if rm "$LAB/restart.$3" 2>/dev/null; then
+        sh -c 'sed "s/^probe ping.*/&; exit/"' | sh -s  # up to the first check
+        echo "Error response from daemon: No such exec instance: 67f2" >&2; exit 1
+    fi
     [ -e "$LAB/up.$3" ] || { echo "Error response from daemon: Container 1a2b is not running" >&2; exit 1; }
     exec sh -s ;;
 esac
@@ -155,8 +159,22 @@ def test_a_workload_that_does_not_run_is_the_labs_fault(nodes: Nodes) -> None:
     assert {one.output for one in broken} == {"Error response from daemon: Container 1a2b is not running"}
 
 
+def test_what_a_restart_of_an_engine_cut_off_is_run_once_more(nodes: Nodes) -> None:
+    (nodes.directory / "restart.t2").touch()
+    run = go(nodes)
+    assert (run.exit_code, len(run.passed)) == (0, 12)
+    assert run.notes == ("the engine of docker02 was restarted meanwhile: 3 checks were run again",)
+    assert run.sessions == 6
+    assert nodes.opened.count("docker02") == 2
+
+
 def test_without_outputs_everything_is_asked_from_the_nodes(nodes: Nodes) -> None:
-    assert go(nodes, outputs=Outputs()).exit_code == 0
+    run = go(nodes, outputs=Outputs())
+    assert run.exit_code == 0
+    # And kept, as nobody else has them.
+    assert run.addresses["t3"] == {"ov_net1": "10.0.0.4"}
+    assert run.ports["t1"] == {"80/tcp": 49160}
+    assert run.networks["ov_net1"]["subnet"] == "10.0.0.0/24"
 
 
 def test_what_nobody_knows_fails_and_is_not_sent_anywhere(nodes: Nodes) -> None:

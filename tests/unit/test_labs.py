@@ -76,6 +76,24 @@ def test_material_is_everything_that_is_known(stack: Stack) -> None:
     assert (found.outputs, found.pulumi, found.rungs) == (runs.outputs(LAB), "3.1.4", {"image": "made here"})
 
 
+def test_what_a_test_learnt_stands_in_for_outputs_that_a_failed_up_did_not_leave(stack: Stack) -> None:
+    (stack.paths.state / "outputs").write_text("{}")
+    whole = runs.outputs(LAB)
+    learnt = {"addresses": whole.addresses(), "ports": {"web2": {"80/tcp": 49160}}}
+    learnt |= {"networks": {name: {"id": one["id"], "subnet": one["subnet"]} for name, one in whole.networks.items()}}
+    file = verdict.file(stack.paths.state, "dev")
+    verdict.save(runs.run(LAB).model_copy(update=learnt), file)
+    found = labs.material("dev", LAB).outputs
+    assert found.addresses() == whole.addresses()
+    assert found.ports == {"web2": {"80/tcp": 49160}}
+    assert found.networks["ov_net2"]["subnet"] == whole.networks["ov_net2"]["subnet"]
+    # A test of a part knows only that part.
+    part = runs.run(LAB, only=("t1",)).model_copy(update={"addresses": {"t1": {"ov_net1": "10.0.0.99"}}})
+    verdict.save(part, file)
+    found = labs.material("dev", LAB).outputs
+    assert (found.addresses()["t1"], found.addresses()["t2"]) == ({"ov_net1": "10.0.0.99"}, {"ov_net1": "10.0.0.3"})
+
+
 def test_a_lab_without_a_stack_has_only_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert labs.material("dev", LAB) == Material(LAB)

@@ -73,8 +73,11 @@ def test_a_page_that_means_nothing_is_refused(page: str, why: str) -> None:
         (["a...", "z"], "a\nz"),
         (["...", "z"], "a\n\nb\nz"),
         (["a", "...", "z"], "a\nz"),
+        (["a", "...", "m", "...", "z"], "a\nm\nm\nx\nz\nz"),
+        (["...", "a", "b", "..."], "a\na\nb\nc"),
         (["<h1>Welcome</h1>"], "<h1>Welcome</h1>"),
         (["[x] (y) $z ^"], "[x] (y) $z ^"),
+        (["<ip:a> <mac:a>", "<ip:a>"], "10.0.0.2 02:42:0a:00:00:02\n10.0.0.2"),
         (["<id:a>", "<id:b>", "<id:a>"], "aaaaaaaaaaaa\nbbbbbbbbbbbb\naaaaaaaaaaaa"),
     ],
 )
@@ -105,12 +108,18 @@ def test_not_of_the_shape(expected: list[str], printed: str, why: str) -> None:
     assert why in found
 
 
+def test_a_long_output_is_told_soon() -> None:
+    printed = "\n".join(f"line {number}" for number in range(20_000))
+    found = Shapes().mismatch(("...", "line 5", "...", "line 15000", "...", "line 3", "...", "no such", "..."), printed)
+    assert found == "no line for: line 3"
+
+
 def test_a_name_stands_for_the_same_in_later_outputs() -> None:
     shapes = Shapes()
     assert shapes.mismatch(("<id:net> here",), "aaaaaaaaaaaa here") is None
     assert shapes.mismatch(("<id:net>... there",), "aaaaaaaaaaaa0123 there") is None
     assert shapes.mismatch(("<id:net> there",), "bbbbbbbbbbbb there") == "no line for: aaaaaaaaaaaa there"
-    assert shapes.bound == {"net": "aaaaaaaaaaaa"}
+    assert shapes.bound == {"id_net": "aaaaaaaaaaaa"}
 
 
 def test_what_did_not_fit_binds_nothing() -> None:

@@ -40,6 +40,7 @@ if [ "$(id -u)" = 0 ] && [ "${1-}" = consul ]; then
             chown consul:consul "$directory"
         fi
     done
+    # shellcheck disable=SC2016 # expanded by the inner shell
     exec su consul -s /bin/sh -c 'exec "$0" "$@"' -- "$@"
 fi
 exec "$@"
