@@ -24,7 +24,8 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NoReturn
+from types import TracebackType
+from typing import Any, NoReturn
 
 #: "The program failed and has said why": the language host adds nothing.
 EXIT_REPORTED = 32
@@ -105,6 +106,7 @@ def run_program(arguments: list[str]) -> NoReturn:
         runpy.run_path(str(entry), run_name="__main__")
 
     loop = _new_loop(settings.parallel)
+    origins = Origins(loop)
     code = 0
     try:
         loop.run_until_complete(pulumi.runtime.run_in_stack(run_user_code))
@@ -112,7 +114,7 @@ def run_program(arguments: list[str]) -> NoReturn:
         pulumi.log.error(str(error))
         code = EXIT_REPORTED
     except Exception as error:  # noqa: BLE001 - whatever the program raised is reported here
-        pulumi.log.error(f"Program failed with an unhandled exception:\n{render_for_user(error, directory)}")
+        pulumi.log.error(f"Program failed with an unhandled exception:\n{render_for_user(error, directory, origins)}")
         code = EXIT_REPORTED
     finally:
         loop.close()
@@ -150,12 +152,40 @@ def _directory_of(entry: str) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def render_for_user(error: BaseException, directory: Path) -> str:
+class Origins:
+    """Where each error of a loop's tasks was raised first.
+
+    A task of CPython 3.11 gives its error's traceback to the first who awaits it and none to the others.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._tracebacks: dict[int, tuple[BaseException, TracebackType | None]] = {}
+        loop.set_task_factory(self._task)
+
+    def of(self, error: BaseException) -> TracebackType | None:
+        return self._tracebacks.get(id(error), (error, None))[1]
+
+    def _task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        return asyncio.Task(self._remembering(coroutine), loop=loop, **options)
+
+    async def _remembering(self, coroutine: Any) -> Any:
+        try:
+            return await coroutine
+        except Exception as error:
+            self._tracebacks.setdefault(id(error), (error, error.__traceback__))
+            raise
+
+
+def render_for_user(error: BaseException, directory: Path, origins: Origins | None = None) -> str:
     """The traceback from the first frame of the program below ``directory`` on, for the error and all its causes.
 
-    An error without such a frame keeps its whole traceback, but for a program that does not even compile.
+    An error without such a frame is shown from where it was raised first, if that is known; else it keeps its whole
+    traceback, but for a program that does not even compile.
     """
     rendered = traceback.TracebackException.from_exception(error)
+    origin = origins.of(error) if origins else None
+    if origin and not any(_is_of_program(frame.filename, directory) for frame in rendered.stack):
+        rendered = traceback.TracebackException(type(error), error, origin)
     for each in _chain(rendered):
         for index, frame in enumerate(each.stack):
             if _is_of_program(frame.filename, directory):

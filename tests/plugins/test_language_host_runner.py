@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -59,3 +60,30 @@ def test_traceback_of_a_group_and_of_causes_is_cut_in_each_part(tmp_path: Path) 
         text = runner.render_for_user(error, tmp_path)
     assert "test_language_host_runner.py" not in text
     assert text.count("in fail") == 2
+
+
+def test_an_error_awaited_by_two_keeps_its_line(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("async def fail():\n    raise ValueError('lost')\n")
+    scope: dict[str, Any] = {}
+    exec(compile(program.read_text(), str(program), "exec"), scope)
+    loop = asyncio.new_event_loop()
+    origins = runner.Origins(loop)
+
+    async def both() -> None:
+        task = loop.create_task(scope["fail"]())
+        for _ in range(2):
+            try:
+                await task
+            except ValueError as error:
+                last = error
+        raise last
+
+    try:
+        loop.run_until_complete(both())
+    except ValueError as error:
+        text = runner.render_for_user(error, tmp_path, origins)
+    finally:
+        loop.close()
+    assert "line 2, in fail" in text
+    assert "test_language_host_runner.py" not in text
