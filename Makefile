@@ -29,6 +29,7 @@ bootstrap:
 
 test: ## all tests, real machines included
 	@scripts/bootstrap up embedded test check
+	@-.venv/bin/python -m overlab.ground.toolchain >/dev/null
 	.venv/bin/pytest $(PYTEST_ARGS)
 
 check: ## linters, types and the fast tests
@@ -40,6 +41,7 @@ policy: ## the policy pack: linters, types, every rule, a poisoned program for e
 	.venv/bin/ruff check policy tests/policy
 	.venv/bin/ruff format --check policy tests/policy
 	.venv/bin/mypy policy tests/policy
+	@-.venv/bin/python -m overlab.ground.toolchain >/dev/null
 	.venv/bin/pytest tests/policy
 
 lint:
@@ -60,6 +62,7 @@ schema: ## the editors' schema of stack files, after a change of the settings
 	.venv/bin/overlab schema
 
 fast:
+	@-.venv/bin/python -m overlab.ground.toolchain >/dev/null
 	.venv/bin/pytest tests/unit tests/components
 
 lock: ## resolve pyproject.toml into requirements.lock

@@ -161,3 +161,10 @@ def _version(path: Path) -> str:
 
 def _parse(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version.split("-")[0])[:3])
+
+
+if __name__ == "__main__":
+    try:
+        print(ensure(Progress()).path)
+    except GroundError as refused:
+        raise SystemExit(str(refused)) from None

@@ -19,7 +19,7 @@ def pulumi_cli() -> Path:
         pytest.skip(f"needs the Pulumi CLI, and overlab.ground.toolchain cannot be imported: {error}")
     found = toolchain.find()
     if found is None:
-        pytest.skip("needs the Pulumi CLI: none in OVERLAB_PULUMI, on PATH or in the cache; `make up` builds it")
+        pytest.skip("needs the Pulumi CLI: none in OVERLAB_PULUMI, on PATH or in the cache; `make test` builds it")
     return found.path
 
 
