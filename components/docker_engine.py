@@ -17,6 +17,7 @@ from components.settings import Node, Settings
 
 BUNDLE = "/var/lib/overlab-packages.tar"
 CONFIG_DIR = "/etc/docker"
+PENDING = "/run/overlab-engine-pending"
 
 
 class DockerEngine(Component):
@@ -37,6 +38,8 @@ class DockerEngine(Component):
         self.machine = machine
         self.host = machine.host
         script = scripts.render("engine", **_values(machine.node, settings, ground))
+        self.configuration = scripts.digest(script)
+        """Of all that the engine is started with (certificates too): where it differs, the engine was restarted."""
         waits_for: list[pulumi.Resource] = [machine.reachable]
         if settings.engine.install == "packages" and ground.packages is not None:
             waits_for.append(self._declare_bundle(ground.packages))
@@ -68,6 +71,7 @@ def _values(node: Node, settings: Settings, ground: Ground) -> dict[str, Any]:
         "version": settings.engine.version,
         "install": settings.engine.install,
         "bundle": BUNDLE,
+        "pending": PENDING,
         "limit_s": conventions.ENGINE_LIMIT_S // 2,
         "files": _files(node, settings, ground),
         "key_path": f"{CONFIG_DIR}/key.pem" if settings.engine.api == "tls" else "",

@@ -140,7 +140,8 @@ class Membership(Component):
                 f"{key}-joined",
                 scripts.render("joined", **self._values(index, engine, engines)),
                 self.child(depends_on=[*store.containers, engine.configured]),
-                triggers=[*store.ids, *domains],
+                # An engine that was restarted has to find the others again.
+                triggers=[*store.ids, *domains, *(other.configuration for other in engines.values())],
                 limit_s=2 * conventions.JOIN_LIMIT_S,
             )
             for index, (key, engine) in enumerate(engines.items())

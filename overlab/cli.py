@@ -174,11 +174,28 @@ def doctor(
         settings = error
     findings = examination.examine(name, settings)
     if as_json:
-        print(json.dumps(examination.as_json(findings), indent=1))
+        print(json.dumps(examination.as_json(findings, examination.expiries(settings)), indent=1))
     else:
         width = None if sys.stdout.isatty() else _PLAIN_WIDTH
         Console(highlight=False, width=width).print(examination.as_table(findings))
     raise typer.Exit(0 if examination.healthy(findings) else EXIT_FAILED)
+
+
+@app.command()
+def rotate(
+    context: typer.Context,
+    stack: _StackOption = None,
+    authority: Annotated[
+        bool, typer.Option("--ca", help="The authority too: old client keys are then refused.")
+    ] = False,
+) -> None:
+    """Renew the keys and certificates of the engines' API; the next `up` carries them to the engines."""
+    name = _chosen(context, stack)
+    settings = _settings(name)
+    renewed = prepare.rotate(settings, Progress(), authority=authority)
+    whose = f"the client and {len(renewed.server_certs)} servers{', of a new authority' if authority else ''}"
+    restarts = "no container does" if settings.engine.live_restore else "so do their containers: live_restore is off"
+    print(f"renewed: {whose}; next: overlab up --stack {name} (the engines restart, {restarts})")
 
 
 @app.command()
@@ -386,6 +403,8 @@ def _prepared(stack: str, progress: Progress) -> Stack:
     """The stack with its ground prepared and itself made."""
     settings = _settings(stack)
     _ground(settings, progress)
+    for line in examination.expiring(settings):
+        progress.note(line)
     opened = _opened(stack, settings.name)
     _unlock(opened, progress)
     code = opened.ensure()

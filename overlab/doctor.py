@@ -10,12 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.settings import Settings, SettingsError
-from overlab.ground import acceleration, cache, hypervisors, preflight, prepare
+from overlab.ground import acceleration, cache, certificates, hypervisors, preflight, prepare
+from overlab.ground.certificates import Validity
 from overlab.ground.embedded import EmbeddedLibvirt
 from overlab.ground.paths import LabPaths
-from overlab.ground.preflight import Finding
+from overlab.ground.preflight import Finding, Status
 from overlab.ground.prepared import Prepared, checkout
 
+_RENEWAL: dict[str, Status] = {"ok": "ok", "soon": "warning", "expired": "missing"}
 _STYLE = {"ok": "green", "warning": "yellow", "missing": "red"}
 
 
@@ -29,6 +31,7 @@ def examine(stack: str, settings: Settings | SettingsError) -> list[Finding]:
         findings.append(Finding("ground", "ok", f"{kind} ({settings.ground.kind} in the settings)"))
         findings.append(_acceleration(kind))
         findings += _lab(settings)
+        findings += [_certificate(*first) for first in _first_to_expire(expiries(settings))]
     else:
         findings.append(preflight.packages(("up", "embedded")))
     findings.append(preflight.cache_space())
@@ -41,8 +44,28 @@ def healthy(findings: list[Finding]) -> bool:
     return all(finding.status != "missing" for finding in findings)
 
 
-def as_json(findings: list[Finding]) -> dict[str, Any]:
-    return {"healthy": healthy(findings), "findings": [asdict(finding) for finding in findings]}
+def expiries(settings: Settings | SettingsError) -> list[Validity]:
+    """How long each of the lab's certificates is valid; empty without a TLS port, or where there are none yet."""
+    if isinstance(settings, SettingsError) or settings.engine.api != "tls":
+        return []
+    ground = prepare.read_record(LabPaths(settings.name))
+    if ground is None or ground.identity.tls is None:
+        return []
+    return certificates.validities(ground.identity.tls)
+
+
+def expiring(settings: Settings) -> list[str]:
+    """A line for each kind of certificate that has expired or soon will, with the remedy."""
+    rows = [_certificate(*first) for first in _first_to_expire(expiries(settings))]
+    return [f"{row.part}: {row.found}; {row.remedy}" for row in rows if row.status != "ok"]
+
+
+def as_json(findings: list[Finding], certificates_: list[Validity]) -> dict[str, Any]:
+    return {
+        "healthy": healthy(findings),
+        "findings": [asdict(finding) for finding in findings],
+        "certificates": [asdict(one) | {"state": one.state, "remedy": one.remedy} for one in certificates_],
+    }
 
 
 def as_table(findings: list[Finding]) -> Table:
@@ -97,6 +120,21 @@ def _lab(settings: Settings) -> list[Finding]:
     else:
         findings.append(Finding("lab", "ok", f"its ground is up; state in {paths.state}"))
     return findings
+
+
+def _first_to_expire(known: list[Validity]) -> list[tuple[str, Validity, int]]:
+    """Name of the row, the certificate that it shows, and how many it stands for: the servers' have one together."""
+    rows: dict[str, list[Validity]] = {}
+    for one in known:
+        rows.setdefault(one.whose.split()[0], []).append(one)
+    return [(f"certificate: {whose}", min(each, key=lambda one: one.until), len(each)) for whose, each in rows.items()]
+
+
+def _certificate(part: str, one: Validity, count: int) -> Finding:
+    verb = {"ok": "valid until", "soon": "expires soon,", "expired": "expired"}[one.state]
+    left = f", {one.days} days left" if one.state != "expired" else ""
+    among = f"; the first of {count}, {one.whose}" if count > 1 else ""
+    return Finding(part, _RENEWAL[one.state], f"{verb} {one.until[:10]}{left}{among}", one.remedy)
 
 
 def _cache() -> list[Finding]:

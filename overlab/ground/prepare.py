@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from filelock import FileLock, Timeout
 
 from components.conventions import REGISTRY_PORT
-from components.ground import Ground, Hypervisor, Image, Packages
+from components.ground import Ground, Hypervisor, Image, Packages, Tls
 from overlab.ground import debs, hypervisors, identity, image, images, plugins, preflight, shim, toolchain
 from overlab.ground.embedded import EmbeddedLibvirt
 from overlab.ground.errors import GroundError
@@ -38,6 +38,8 @@ def ready(settings: Settings) -> Ground | None:
     prepared = Prepared.load(paths)
     if prepared is None or prepared.checkout != checkout() or not prepared.fits(settings):
         return None
+    if not identity.settled(paths.identity):
+        return None
     ground = read_record(paths)
     return ground if ground is not None and _alive(paths, ground, prepared) else None
 
@@ -60,6 +62,21 @@ def prepare(settings: Settings, progress: Progress) -> Ground:
         paths.state.chmod(0o700)
         parts = _make_parts(settings, kind, paths, progress)
         return _record(settings, kind, paths, parts)
+
+
+def rotate(settings: Settings, progress: Progress, *, authority: bool) -> Tls:
+    """New certificates for the engines' API, which the next ``up`` carries to them; with ``authority`` of a new one.
+
+    Raises :class:`GroundError` where the lab has none.
+    """
+    paths = LabPaths(settings.name)
+    if settings.engine.api != "tls":
+        raise GroundError(f"the engines of lab {settings.name} have no TLS port", "set engine.api to tls")
+    if read_record(paths) is None:
+        raise GroundError(f"the ground of lab {settings.name} is not prepared", "overlab up")
+    with _only_one(paths, progress):
+        _refuse_other_checkout(paths)
+        return identity.rotate(paths.identity, settings.name, _addresses(settings), authority=authority)
 
 
 def revive(lab: str, progress: Progress) -> Ground | None:
@@ -177,7 +194,6 @@ def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: 
     for directory in (paths.backend, paths.run):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     identity.ensure_passphrase(paths.passphrase)
-    nodes = {key: str(node.address) for key, node in settings.nodes.items()}
     shim.write(paths, parts.cli.path, namespace=paths.namespace if kind == "embedded" else None)
     plain = parts.image if settings.engine.install != "golden" or settings.ground.image else None
     ground = Ground(
@@ -192,7 +208,7 @@ def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: 
         plain_image=plain,
         packages=parts.packages,
         registry_mirror=parts.mirror,
-        identity=identity.ensure(paths.identity, settings.name, nodes),
+        identity=identity.ensure(paths.identity, settings.name, _addresses(settings)),
         run_dir=paths.run,
     )
     text = ground.model_dump_json(indent=1).encode()
@@ -212,6 +228,10 @@ def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: 
         images=parts.images,
     ).save(paths)
     return ground
+
+
+def _addresses(settings: Settings) -> dict[str, str]:
+    return {key: str(node.address) for key, node in settings.nodes.items()}
 
 
 def _restore_tools(paths: LabPaths, ground: Ground, prepared: Prepared, progress: Progress) -> None:

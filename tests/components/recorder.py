@@ -12,7 +12,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import mocks, rpc
 
-from components.ground import Ground, HostKey, Hypervisor, Identity, Image
+from components.ground import Ground, HostKey, Hypervisor, Identity, Image, Tls
 from components.lab import Lab
 from components.settings import Settings
 
@@ -113,6 +113,13 @@ def make_ground(directory: Path, settings: Settings) -> Ground:
         )
         for key in settings.nodes
     }
+    tls = Tls(
+        ca=file("ca.pem", "THE AUTHORITY\n"),
+        client_cert=file("client.pem", "CLIENT CERTIFICATE\n"),
+        client_key=file("client-key.pem", "PRIVATE CLIENT TLS KEY\n"),
+        server_certs={key: file(f"{key}.pem", f"CERTIFICATE OF {key}\n") for key in settings.nodes},
+        server_keys={key: file(f"{key}-key.pem", f"PRIVATE TLS KEY OF {key}\n") for key in settings.nodes},
+    )
     return Ground(
         lab=settings.name,
         kind="embedded",
@@ -124,6 +131,7 @@ def make_ground(directory: Path, settings: Settings) -> Ground:
             client_public_key=file("client.pub", "ssh-ed25519 CLIENT overlab"),
             known_hosts=file("known_hosts", ""),
             host_keys=keys,
+            tls=tls,
             gossip_key=file("gossip", "PRIVATE GOSSIP KEY"),
         ),
         run_dir=directory,

@@ -143,6 +143,29 @@ def test_no_secret_is_in_a_plain_input(lab: Recorder) -> None:
         assert "PRIVATE" not in json.dumps(plain, default=str), item.urn
 
 
+def test_new_certificates_restart_engines_and_touch_nothing_else_but_the_gates(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """What Pulumi would see of a rotation: the engines' script and key, and that the gates have to look again."""
+    assert settings.engine.api == "tls"
+    ground = make_ground(tmp_path, settings)
+    before = run_lab(settings, ground)
+    tls = ground.identity.tls
+    assert tls is not None
+    for path in (*tls.server_certs.values(), *tls.server_keys.values()):
+        path.write_text(f"NEW {path.read_text()}")
+    after = run_lab(settings, ground)
+    changed = {
+        (item.name, key)
+        for urn, item in after.declared.items()
+        for key in item.inputs
+        if item.inputs[key] != before.declared[urn].inputs[key]
+    }
+    dockerd = {(f"{node}-dockerd", key) for node in settings.nodes for key in ("create", "stdin")}
+    assert changed == dockerd | {(f"{node}-joined", "triggers") for node in settings.nodes}
+    assert all("stdin" in named(after, COMMAND, f"{node}-dockerd").secrets for node in settings.nodes)
+
+
 def test_another_image_renames_the_base_volume(settings: Settings, tmp_path: Path) -> None:
     ground = make_ground(tmp_path, settings)
     other = ground.model_copy(update={"image": ground.image.model_copy(update={"content": "feedfacefeedface"})})

@@ -11,7 +11,7 @@ import yaml
 from components import checks
 from components.settings import parse, read_stack_file
 from overlab.ground import identity
-from tests.e2e import checked, ground, looked
+from tests.e2e import certificates, checked, ground, looked
 from tests.e2e.lab import PROJECT, RealLab
 from tests.unit import browser
 
@@ -95,6 +95,31 @@ def test_the_engine_api_takes_the_right_certificate_only(lab: RealLab, tmp_path:
     assert lab.in_network("curl", "-sS", "-m", "20", "--cacert", tls["ca"], *theirs, url).code != 0
     assert lab.in_network("curl", "-sS", "-m", "20", "--cacert", str(foreign.ca), *ours, url).code != 0
     assert lab.in_network("curl", "-sS", "-m", "20", f"http://{ADDRESSES[0]}:2376/_ping").stdout != "OK"
+
+
+@pytest.mark.unproven
+@pytest.mark.parametrize("authority", [False, True])
+def test_certificates_are_renewed_and_no_container_restarts(lab: RealLab, tmp_path: Path, authority: bool) -> None:
+    old = certificates.copied(lab, tmp_path / "old")
+    ran = certificates.started(lab)
+    assert set(certificates.states(lab)) == {"ok"}
+    assert "renewed: the client and 3 servers" in lab.overlab("rotate", *(["--ca"] if authority else [])).ok().stdout
+    for address in ADDRESSES:
+        assert certificates.served(lab, address, old.ca) == certificates.serial(old.server_certs, address)
+    done, changes = lab.operations("up", "--yes", "--skip-preview")
+    done.ok()
+    assert changes == {"update": 3, "replace": 3}
+    assert certificates.started(lab) == ran
+    new = certificates.named(lab)
+    for address in ADDRESSES:
+        assert certificates.served(lab, address, new.ca) == certificates.serial(new.server_certs, address)
+        assert certificates.serial(new.server_certs, address) != certificates.serial(old.server_certs, address)
+        assert certificates.answers(lab, address, new)
+        assert certificates.answers(lab, address, old) == (not authority)
+    done, changes = lab.operations("up", "--yes", "--skip-preview")
+    done.ok()
+    assert changes == {}
+    lab.overlab("test").ok()
 
 
 def test_the_firewall_keeps_strangers_out(lab: RealLab) -> None:

@@ -18,7 +18,10 @@ from overlab import doctor as examination
 from overlab import stack as stack_module
 from overlab.ground import prepare
 from overlab.ground.errors import GroundError
+from overlab.ground.paths import LabPaths
+from overlab.ground.process import write_private
 from overlab.stack import Stack
+from tests.components.recorder import make_ground
 
 _GOOD = """\
 config:
@@ -237,11 +240,27 @@ def test_doctor_names_broken_cache_entries(monkeypatch: pytest.MonkeyPatch, tmp_
     assert "x is missing" in finding.found
 
 
+def test_rotate_says_what_was_renewed_and_how_it_gets_to_the_engines(project: Path, tmp_path: Path) -> None:
+    assert "set engine.api to tls" in overlab("rotate").stderr
+    file = project / "Pulumi.dev.yaml"
+    file.write_text(_GOOD.format(name="t-dev") + "    engine: {api: tls}\n")
+    assert "remedy: overlab up" in overlab("rotate").stderr
+    record = make_ground(tmp_path, cli._settings("dev"))
+    paths = LabPaths("t-dev")
+    write_private(paths.record, record.model_dump_json().encode())
+    assert "renewed: the client and 2 servers; next: overlab up --stack dev" in overlab("rotate").stdout
+    before = (paths.identity / "tls" / "ca.pem").read_bytes()
+    assert "of a new authority" in overlab("rotate", "--ca").stdout
+    assert (paths.identity / "tls" / "ca.pem").read_bytes() != before
+    file.write_text(_GOOD.format(name="t-dev") + "    engine: {api: tls, live_restore: false}\n")
+    assert "so do their containers" in overlab("rotate").stdout
+
+
 def test_the_installed_command_answers() -> None:
     done = subprocess.run(
         [Path(sys.executable).parent / "overlab", "--help"], capture_output=True, text=True, check=True
     )
-    for command in ("up", "preview", "refresh", "down", "env", "pulumi", "exec", "ssh", "doctor"):
+    for command in ("up", "preview", "refresh", "down", "env", "pulumi", "exec", "ssh", "doctor", "rotate"):
         assert f"\n  {command} " in done.stdout
 
 

@@ -47,7 +47,7 @@ def rendered(lab: Settings) -> dict[str, str]:
         "nic": "lab0",
         "firewall_unit": "f.service",
     }
-    engine |= {"firewall": True, "guard_unit": "g.path", "key_path": "/etc/docker/key.pem"}
+    engine |= {"pending": "/run/pending", "firewall": True, "guard_unit": "g.path", "key_path": "/etc/docker/key.pem"}
     joined: dict[str, Any] = {
         "consul": "http://10.99.0.11:8500",
         "own": "10.99.0.11:2376",
@@ -83,6 +83,65 @@ def test_every_script_passes_shellcheck(lab: Settings, tmp_path: Path) -> None:
             ["shellcheck", "-e", "SC2016,SC2317", str(path)], capture_output=True, text=True, check=False
         )
         assert found.returncode == 0, found.stdout
+
+
+class EngineNode:
+    """What the engine's script needs of a node, beside its files; ``systemctl`` is told to a log and may fail."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.log = directory / "systemctl.log"
+        tools = {
+            "systemctl": f'echo "$*" >>{self.log}; [ "$*" != "restart docker.service" ] || [ ! -e {directory}/broken ]',
+            "dockerd": "echo Docker version 20.10.5",
+            "journalctl": "echo it said",
+            "modprobe": ":",
+            "curl": """case $* in
+                *_ping) printf OK ;;
+                *) echo '{"ClusterAdvertise":"10.99.0.11:2376","ClusterStore":"consul://10.99.0.11:8500"}' ;;
+            esac""",
+        }
+        for name, body in tools.items():
+            (directory / name).write_text(f"#!/bin/sh\n{body}\n")
+            (directory / name).chmod(0o755)
+
+    def run(self, certificate: str, key: str) -> tuple[int, int]:
+        """Exit code, and how often the engine was restarted."""
+        self.log.write_text("")
+        file = {"path": f"{self.directory}/cert.pem", "mode": "0644", "part": "engine", "content": certificate}
+        values = {"version": "20.10", "install": "golden", "bundle": "/b.tar", "limit_s": 9, "files": [file]}
+        values |= {"advertise": "10.99.0.11:2376", "store": "consul://10.99.0.11:8500", "nic": "lab0"}
+        values |= {"firewall": False, "firewall_unit": "f.service", "guard_unit": "g.path"}
+        values |= {"key_path": f"{self.directory}/key.pem", "pending": f"{self.directory}/pending"}
+        done = subprocess.run(
+            ["sh", "-c", scripts.render("engine", **values)],
+            env={"PATH": f"{self.directory}:/usr/sbin:/usr/bin:/sbin:/bin"},
+            input=key,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, self.log.read_text().splitlines().count("restart docker.service")
+
+
+def test_an_engine_is_restarted_for_a_new_certificate_and_for_nothing_else(tmp_path: Path) -> None:
+    node = EngineNode(tmp_path)
+    assert node.run("A", "a") == (0, 1)
+    assert node.run("A", "a") == (0, 0)
+    assert node.run("B", "b") == (0, 1)
+    assert ((tmp_path / "cert.pem").read_text(), (tmp_path / "key.pem").read_text()) == ("B", "b\n")
+    assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_restart_that_did_not_come_about_is_made_up_for(tmp_path: Path) -> None:
+    """The files are new and the engine still runs with the old ones: the next run knows."""
+    node = EngineNode(tmp_path)
+    assert node.run("A", "a") == (0, 1)
+    (tmp_path / "broken").touch()
+    assert node.run("B", "b") == (1, 1)
+    (tmp_path / "broken").unlink()
+    assert node.run("B", "b") == (0, 1)
+    assert node.run("B", "b") == (0, 0)
 
 
 @settings(max_examples=50, deadline=None)
