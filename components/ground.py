@@ -67,6 +67,17 @@ class Tls(_Fact):
     server_keys: dict[str, Path]
 
 
+class StoreTokens(_Fact):
+    """Secrets of the store's access control, each a UUID in a file (0600)."""
+
+    management: Path
+    """May do everything."""
+    agents: Path
+    """Of the store's agents, for themselves."""
+    engines: Path
+    """Of whoever asks an agent on its node's loopback."""
+
+
 class Identity(_Fact):
     """Keys of the lab. Nothing secret is in the record itself, only paths."""
 
@@ -79,6 +90,7 @@ class Identity(_Fact):
     tls: Tls | None = None
     gossip_key: Path | None = None
     """File (0600) with the store's gossip key: 32 random bytes, base64."""
+    store_tokens: StoreTokens | None = None
 
 
 class Ground(_Fact):

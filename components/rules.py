@@ -107,6 +107,14 @@ def _store_placement(draft: Draft) -> None:
         draft.refuse("store.node", draft.store.node, rule, "leave it out: the first nodes have the servers")
 
 
+def _store_acl(draft: Draft) -> None:
+    if draft.store.acl and draft.store.servers == 1:
+        rule = (
+            "only with 3 or 5 servers: the engines cannot send a token, so each needs an agent of its own that has one"
+        )
+        draft.refuse("store.acl", True, rule, "set store.servers to 3, or leave it out")
+
+
 def _memory(draft: Draft) -> None:
     wanted: Counter[str | None] = Counter()
     for key, workload in draft.workloads.items():
@@ -138,6 +146,7 @@ _LAB_RULES: tuple[Callable[[Draft], None], ...] = (
     _store_node,
     _store_servers,
     _store_placement,
+    _store_acl,
     _memory,
 )
 

@@ -103,6 +103,8 @@ class StoreSpec(Spec):
     """1 is the teaching mode. 3 or 5: a server on as many nodes, and every engine asks the agent on its own node."""
     node: HostName | None = None
     """Where the single server runs; default: the first node."""
+    acl: bool = False
+    """With several servers: Consul's access lists, deny by default. A node may write Docker's data and little else."""
     image: ImageName = conventions.CONSUL_IMAGE
     """The image that it runs from."""
     memory_mib: Annotated[int, Field(ge=64, le=65536)] = 128

@@ -7,7 +7,7 @@ import json
 import pulumi
 import pulumi_docker as docker
 
-from components import conventions, scripts
+from components import conventions, scripts, store_access
 from components._base import Component
 from components.docker_engine import DockerEngine
 from components.docker_names import advertised, store_address
@@ -56,7 +56,7 @@ class Agent(Component):
             memory_swap=settings.store.memory_mib,
             destroy_grace_seconds=STOP_GRACE_S,
             volumes=[docker.ContainerVolumeArgs(volume_name=volume.name, container_path=DATA_DIR)],
-            # A file and not arguments: the gossip key must not stand in a process list.
+            # A file and not arguments: the gossip key must not stand in a process list, nor the tokens.
             uploads=[docker.ContainerUploadArgs(file=CONFIG_FILE, content=_document(node, settings, ground))],
             opts=self._placed(depends_on=[image]),
         )
@@ -72,7 +72,7 @@ def _document(node: Node, settings: Settings, ground: Ground) -> pulumi.Output[s
 
 
 def agent_config(node: Node, settings: Settings, ground: Ground) -> dict[str, object]:
-    """Consul's configuration on a node. In cluster mode it holds the gossip key."""
+    """Consul's configuration on a node. In cluster mode it holds secrets: the gossip key, and tokens."""
     address = str(node.address)
     config: dict[str, object] = {
         "bind_addr": address,
@@ -88,6 +88,8 @@ def agent_config(node: Node, settings: Settings, ground: Ground) -> dict[str, ob
         config |= {"server": True, "bootstrap_expect": len(settings.store_nodes)}
     if settings.store.servers == 1:
         return config | {"client_addr": f"127.0.0.1 {address}"}
+    if settings.store.acl:
+        config["acl"] = store_access.acl_config(node.key, settings, ground)
     assert ground.identity.gossip_key is not None
     return config | {
         "encrypt": ground.identity.gossip_key.read_text("utf-8").strip(),
@@ -113,6 +115,12 @@ class Store(Component):
         self.agents = {key: Agent(settings, ground, engines[key], self.child()) for key in places}
         self.containers: list[pulumi.Resource] = [agent.container for agent in self.agents.values()]
         self.ids = [agent.container.id for agent in self.agents.values()]
+        self.ready = list(self.containers)
+        """What has to be there before anything can be written to it."""
+        if settings.store.acl:
+            server = engines[settings.store_nodes[0]]
+            access = store_access.StoreAccess(settings, ground, server, self.containers, self.ids, self.child())
+            self.ready.append(access.made)
         first = settings.nodes[settings.store_nodes[0]]
         host = "127.0.0.1" if settings.store.servers > 1 else first.address
         url = f"http://{host}:{conventions.CONSUL_HTTP_PORT}"
@@ -139,7 +147,7 @@ class Membership(Component):
             key: engine.host.run(
                 f"{key}-joined",
                 scripts.render("joined", **self._values(index, engine, engines)),
-                self.child(depends_on=[*store.containers, engine.configured]),
+                self.child(depends_on=[*store.ready, engine.configured]),
                 # An engine that was restarted has to find the others again.
                 triggers=[*store.ids, *domains, *(other.configuration for other in engines.values())],
                 limit_s=2 * conventions.JOIN_LIMIT_S,

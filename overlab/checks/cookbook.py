@@ -138,6 +138,13 @@ ENTRIES = (
     ),
     _e(
         ("kv",),
+        r"error: 403|acl not found|permission denied",
+        "store-denies",
+        "the store's access lists do not know the token of {node}'s agent, or it is new: an agent asks again in 30 s",
+        "overlab up; where it changes nothing: overlab pulumi -- up --target-replace URN of NODE-store-access",
+    ),
+    _e(
+        ("kv",),
         r"error: 500|no cluster leader",
         "store-without-a-leader",
         "the store has no leader: too few of its servers run",

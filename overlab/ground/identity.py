@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from components.ground import HostKey, Identity, Tls
+from components.ground import HostKey, Identity, StoreTokens, Tls
 from overlab.ground import certificates
 from overlab.ground.process import write_private
 
@@ -49,6 +50,11 @@ def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Identity:
         host_keys=host_keys,
         tls=certificates.ensure(directory / _TLS, lab, nodes),
         gossip_key=_ensure_gossip_key(directory / "gossip"),
+        store_tokens=StoreTokens(
+            management=_ensure_token(directory / "store" / "management"),
+            agents=_ensure_token(directory / "store" / "agents"),
+            engines=_ensure_token(directory / "store" / "engines"),
+        ),
     )
 
 
@@ -66,6 +72,13 @@ def _ensure_gossip_key(path: Path) -> Path:
     """A random key for the store's gossip; an existing one is kept, or the servers would lose each other."""
     if not path.exists():
         write_private(path, base64.b64encode(secrets.token_bytes(32)))
+    return path
+
+
+def _ensure_token(path: Path) -> Path:
+    """A random token for the store, of the form that Consul asks for; an existing one is kept."""
+    if not path.exists():
+        write_private(path, str(uuid.uuid4()).encode())
     return path
 
 

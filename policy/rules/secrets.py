@@ -41,7 +41,7 @@ _IN_TEXT = (
         re.compile(
             r"\bCONSUL_HTTP_TOKEN=[^\s'\"$]+"
             r"|\b(?:Bearer|X-Consul-Token:)\s+[A-Za-z0-9._-]{16,}"
-            r"|\b(?:token|default|agent|initial_management|SecretID)\"?\s*[:=]\s*\"?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-"
+            r"|\b(?:token|default|agent|master|initial_management|management|SecretID)\"?\s*[:=]\s*\"?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-"
         ),
     ),
 )

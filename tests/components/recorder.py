@@ -12,7 +12,7 @@ from typing import Any
 import pulumi
 from pulumi.runtime import mocks, rpc
 
-from components.ground import Ground, HostKey, Hypervisor, Identity, Image, Tls
+from components.ground import Ground, HostKey, Hypervisor, Identity, Image, StoreTokens, Tls
 from components.lab import Lab
 from components.settings import Settings
 
@@ -133,6 +133,11 @@ def make_ground(directory: Path, settings: Settings) -> Ground:
             host_keys=keys,
             tls=tls,
             gossip_key=file("gossip", "PRIVATE GOSSIP KEY"),
+            store_tokens=StoreTokens(
+                management=file("management", "PRIVATE MANAGEMENT TOKEN"),
+                agents=file("agents", "PRIVATE AGENTS TOKEN"),
+                engines=file("engines", "PRIVATE ENGINES TOKEN"),
+            ),
         ),
         run_dir=directory,
     )

@@ -166,6 +166,36 @@ def test_new_certificates_restart_engines_and_touch_nothing_else_but_the_gates(
     assert all("stdin" in named(after, COMMAND, f"{node}-dockerd").secrets for node in settings.nodes)
 
 
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
+    """The lab of stack ci, whose store denies by default."""
+    settings = parse(read_stack_file(PROJECT, "ci"), "ci")
+    assert settings.store.acl
+    return run_lab(settings, make_ground(tmp_path_factory.mktemp("ground"), settings))
+
+
+def test_tokens_are_made_when_every_agent_runs_and_before_any_gate(guarded: Recorder) -> None:
+    (access,) = [item for item in guarded.of(COMMAND) if item.name.endswith("-store-access")]
+    agents = {item.urn for item in guarded.of(CONTAINER) if item.name.endswith("-consul")}
+    assert len(agents) == 3
+    assert agents <= reach(guarded, access.urn)
+    for node in ("docker01", "docker02", "docker03"):
+        assert access.urn in reach(guarded, named(guarded, COMMAND, f"{node}-joined").urn)
+    assert {f"docker0{n}-consul_id" for n in (1, 2, 3)} <= set(access.inputs["triggers"])
+
+
+def test_tokens_are_in_secrets_alone(guarded: Recorder) -> None:
+    test_no_secret_is_in_a_plain_input(guarded)
+    (access,) = [item for item in guarded.of(COMMAND) if item.name.endswith("-store-access")]
+    assert "stdin" in access.secrets
+    assert json.loads(access.inputs["stdin"])["management"] == "PRIVATE MANAGEMENT TOKEN"
+    for item in guarded.of(CONTAINER):
+        if item.name.endswith("-consul"):
+            assert "uploads" in item.secrets
+            tokens = json.loads(item.inputs["uploads"][0]["content"])["acl"]["tokens"]
+            assert tokens["default"] == "PRIVATE ENGINES TOKEN"
+
+
 def test_another_image_renames_the_base_volume(settings: Settings, tmp_path: Path) -> None:
     ground = make_ground(tmp_path, settings)
     other = ground.model_copy(update={"image": ground.image.model_copy(update={"content": "feedfacefeedface"})})
@@ -193,10 +223,12 @@ TOKENS = {
     "overlab:index:Overlays",
     "overlab:index:Storage",
     "overlab:index:Store",
+    "overlab:index:StoreAccess",
     "overlab:index:StoreAgent",
     "overlab:index:Workload",
 }
 
 
-def test_type_tokens_are_public_names(lab: Recorder) -> None:
-    assert {item.type for item in lab.declared.values() if item.type.startswith("overlab:")} == TOKENS
+def test_type_tokens_are_public_names(lab: Recorder, guarded: Recorder) -> None:
+    declared = [*lab.declared.values(), *guarded.declared.values()]
+    assert {item.type for item in declared if item.type.startswith("overlab:")} == TOKENS

@@ -122,6 +122,29 @@ def test_certificates_are_renewed_and_no_container_restarts(lab: RealLab, tmp_pa
     lab.overlab("test").ok()
 
 
+@pytest.mark.unproven
+def test_the_store_denies_what_no_token_allows(lab: RealLab) -> None:
+    """Asked on a node's loopback it knows the node; asked otherwise, it answers nobody or refuses."""
+    code = "curl -s -o /dev/null -m 20 -w '%{http_code}'"
+    put = f"{code} -X PUT -d x"
+    unknown = "-H 'X-Consul-Token: 11111111-2222-3333-4444-555555555555'"
+    for node in NODES:
+        assert lab.on(node, f"{put} http://127.0.0.1:8500/v1/kv/docker/e2e-{node}") == "200"
+        assert lab.on(node, f"{code} -X DELETE http://127.0.0.1:8500/v1/kv/docker/e2e-{node}") == "200"
+        assert lab.on(node, f"{put} http://127.0.0.1:8500/v1/kv/other") == "403"
+        assert lab.on(node, f"{put} {unknown} http://127.0.0.1:8500/v1/kv/docker/e2e") == "403"
+        assert lab.on(node, f"{put} -H 'X-Consul-Token: anonymous' http://127.0.0.1:8500/v1/kv/docker/e2e") == "403"
+        assert lab.on(node, f"{code} http://127.0.0.1:8500/v1/acl/tokens") == "403"
+    for address in ADDRESSES[1:]:
+        # Nothing listens there, from whichever node.
+        assert lab.on("docker01", f"{put} http://{address}:8500/v1/kv/docker/e2e || true") == "000"
+    management = Path(lab.record()["identity"]["store_tokens"]["management"]).read_text()
+    header = ["curl", "-s", "-m", "20", "-H", "@-", "http://127.0.0.1:8500/v1/acl/tokens"]
+    listed = lab.overlab("exec", "docker01", "--", *header, stdin=f"X-Consul-Token: {management}\n").ok()
+    names = [policy["Name"] for token in json.loads(listed.stdout) for policy in token["Policies"] or ()]
+    assert sorted(names) == ["global-management", "lab-agents", "lab-engines"]
+
+
 def test_the_firewall_keeps_strangers_out(lab: RealLab) -> None:
     """The ground's end of the bridge is no peer: SSH and published ports answer it, gossip does not."""
     assert lab.in_network("curl", "-sS", "-m", "20", f"http://{ADDRESSES[1]}:90/").ok().stdout
@@ -135,14 +158,15 @@ def test_no_secret_is_in_a_process_list_or_a_log(lab: RealLab) -> None:
     identity_dir = Path(lab.record()["identity"]["client_key"]).parent
     gossip = (identity_dir / "gossip").read_text().strip()
     key_line = (identity_dir / "tls" / "server-docker01-key.pem").read_text().splitlines()[1]
+    secrets = [gossip, key_line, *(path.read_text() for path in (identity_dir / "store").iterdir())]
+    assert len(secrets) == 5
     for node in NODES:
-        seen = lab.on(node, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; journalctl -q --no-pager -o cat")
+        look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; journalctl -q --no-pager -o cat; docker logs consul 2>&1"
+        seen = lab.on(node, look)
         assert "consul agent" in seen
-        assert gossip not in seen
-        assert key_line not in seen
+        assert not [secret for secret in secrets if secret in seen]
     printed = lab.overlab("up").ok().text + json.dumps(lab.outputs()) + json.dumps(lab.resources())
-    assert gossip not in printed
-    assert key_line not in printed
+    assert not [secret for secret in secrets if secret in printed]
 
 
 def test_the_matrix_as_a_command(lab: RealLab, tmp_path: Path) -> None:

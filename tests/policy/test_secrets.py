@@ -26,6 +26,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     (kinds.COMMAND, {"create": "git clone https://user:pass@example.com/x"}),
     (kinds.COMMAND, {"environment": {"DB_PASSWORD": "p"}}),
     (kinds.CONTAINER, {"envs": ["PATH=/bin", "API_TOKEN=t"]}),
+    (kinds.COMMAND, {"create": f"""echo '{{"acl": {{"tokens": {{"master": "{TOKEN}"}}}}}}' >x"""}),
+    (kinds.COMMAND, {"stdin": f"""{{"management": "{TOKEN}"}}"""}),
     (kinds.CONTAINER, {"command": ["agent", "-encrypt", f"-encrypt={GOSSIP}"]}),
     (kinds.CONTAINER, {"uploads": [{"file": "/f", "content": f'{{"encrypt": "{GOSSIP}"}}'}]}),
     (kinds.SEED, {"userData": f"#cloud-config\nssh_keys: {{rsa_private: '{PEM}'}}"}),

@@ -28,7 +28,8 @@ def labs(draw: st.DrawFn) -> Raw:
     }
     raw |= draw(st.fixed_dictionaries({}, optional=_SECTIONS))
     servers = draw(st.sampled_from([count for count in (1, 3, 5) if count <= len(nodes)]))
-    raw["store"] = {"servers": servers} if servers > 1 else {"node": draw(st.sampled_from([None, *nodes]))}
+    clustered = {"servers": servers, "acl": draw(st.booleans())}
+    raw["store"] = clustered if servers > 1 else {"node": draw(st.sampled_from([None, *nodes]))}
     raw["overlays"] = {
         name: {"made_from": draw(st.sampled_from(nodes))} | draw(_overlay(index))
         for index, name in enumerate(sorted(draw(st.sets(_names, max_size=4))))

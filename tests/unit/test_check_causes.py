@@ -77,6 +77,7 @@ def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -
         ("kv", "the store has no key docker/network/v1.0/network/ff/", "store-lost-its-data"),
         ("kv", "curl: (7) Failed to connect to 10.99.0.11 port 8500", "store-down"),
         ("kv", "curl: (22) The requested URL returned error: 500 Internal Server Error", "store-without-a-leader"),
+        ("kv", "curl: (22) The requested URL returned error: 403 Forbidden", "store-denies"),
         ("engine", '"ClusterStore":""|"ClusterAdvertise":""', "engine-has-another-store"),
         ("engine", "curl: (7) Couldn't connect to server: /var/run/docker.sock", "engine-down"),
         ("ping-ip", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "engine-down"),

@@ -139,3 +139,14 @@ def test_a_cluster_gossips_encrypted_and_talks_http_on_loopback_alone(ground: Gr
     assert "server" not in agent
     assert server["retry_join"] == ["10.99.0.11", "10.99.0.12", "10.99.0.13"]
     assert json.dumps(server)
+    assert "acl" not in server
+
+
+def test_access_lists_deny_by_default_and_give_each_node_its_tokens(ground: Ground) -> None:
+    settings = lab(store={"servers": 3, "acl": True})
+    server, agent = (agent_config(settings.nodes[key], settings, ground)["acl"] for key in ("docker01", "docker04"))
+    assert isinstance(server, dict)
+    assert isinstance(agent, dict)
+    assert (server["enabled"], server["default_policy"]) == (True, "deny")
+    assert agent["tokens"] == {"agent": "PRIVATE AGENTS TOKEN", "default": "PRIVATE ENGINES TOKEN"}
+    assert server["tokens"] == agent["tokens"] | {"master": "PRIVATE MANAGEMENT TOKEN"}

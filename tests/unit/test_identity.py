@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,14 @@ def test_everything_is_private(directory: Path) -> None:
     assert directory.stat().st_mode & 0o777 == 0o700
     modes = {path.name: path.stat().st_mode & 0o777 for path in directory.rglob("*") if path.is_file()}
     assert set(modes.values()) == {0o600}
+
+
+def test_tokens_of_the_store_are_uuids_of_their_own(directory: Path) -> None:
+    found = identity.ensure(directory, "t", NODES).store_tokens
+    assert found is not None
+    texts = [path.read_text() for path in (found.management, found.agents, found.engines)]
+    assert [str(uuid.UUID(text)) for text in texts] == texts
+    assert len(set(texts)) == 3
 
 
 def test_made_once(directory: Path) -> None:

@@ -102,6 +102,8 @@ BAD = [
     ("overlays.ov_net1.mtu", 9000, "lab.overlays.ov_net1.mtu", "at most the lab network's MTU", "leave it out"),
     ("store", {"kind": "etcdd"}, "lab.store.kind", "one of 'consul'", "choose one"),
     ("store", {"node": "docker9"}, "lab.store.node", "node of this lab", "docker01, docker02"),
+    ("store", {"acl": True}, "lab.store.acl", "3 or 5 servers", "set store.servers to 3"),
+    ("store", {"acl": "yes"}, "lab.store.acl", "boolean", "true or false"),
     ("engine", {"ttl_s": 15}, "lab.engine.ttl_s", "at least 20", "20 or more"),
     ("engine", {"heartbeat_s": 30, "ttl_s": 30}, "lab.engine.ttl_s", "greater than", "three heartbeats"),
     ("engine", {"version": "23.0"}, "lab.engine.version", "20", "form"),
