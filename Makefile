@@ -4,6 +4,7 @@ STACK ?= dev
 # USES=up is enough for a native ground with an image of its own
 USES ?= up embedded
 OVERLAB = .venv/bin/overlab --stack $(STACK)
+MAKE_IMAGES = 'from overlab.ground import images, progress; images.ensure(progress.Progress())'
 SHELL_SCRIPTS = $(shell find . -type f -not -path './.venv/*' -not -path './.git/*' -not -path './.*_cache/*' -not -name '*.j2' \
 	-exec awk 'FNR == 1 { if (/^\#!.*\/(env )?(ba)?sh( |$$)/) print FILENAME; nextfile }' {} +)
 
@@ -30,6 +31,7 @@ bootstrap:
 test: ## all tests, real machines included
 	@scripts/bootstrap up embedded test check
 	@-.venv/bin/python -m overlab.ground.toolchain >/dev/null
+	@-.venv/bin/python -c $(MAKE_IMAGES) # Consul is in one of them
 	.venv/bin/pytest $(PYTEST_ARGS)
 
 check: ## linters, types and the fast tests

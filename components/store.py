@@ -119,7 +119,7 @@ class Store(Component):
         """What has to be there before anything can be written to it."""
         if settings.store.acl:
             server = engines[settings.store_nodes[0]]
-            access = store_access.StoreAccess(settings, ground, server, self.containers, self.ids, self.child())
+            access = store_access.StoreAccess(settings, ground, server, self.ids, self.child())
             self.ready.append(access.made)
         first = settings.nodes[settings.store_nodes[0]]
         host = "127.0.0.1" if settings.store.servers > 1 else first.address

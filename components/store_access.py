@@ -61,16 +61,16 @@ class StoreAccess(Component):
         settings: Settings,
         ground: Ground,
         engine: DockerEngine,
-        containers: list[pulumi.Resource],
-        ids: list[pulumi.Output[str]],
+        agents: list[pulumi.Output[str]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("store-access", opts)
         self.made = engine.host.run(
             f"{engine.machine.node.key}-store-access",
             f"exec python3 -c {shlex.quote(SCRIPT.read_text('utf-8'))}",
-            self.child(depends_on=containers),
-            triggers=ids,
+            self.child(),
+            # Ids of the agents' containers: it comes after them, and again after new ones.
+            triggers=agents,
             stdin=pulumi.Output.secret(json.dumps(wanted(settings, ground), sort_keys=True)),
             limit_s=2 * conventions.STORE_LIMIT_S,
         )

@@ -207,6 +207,20 @@ def test_a_failed_destroy_keeps_the_ground(monkeypatch: pytest.MonkeyPatch) -> N
     assert "removed the lock that a dead pulumi process left: /the/lock" in done.stderr
 
 
+def test_up_tells_of_certificates_that_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Opened:
+        def remove_stale_locks(self) -> list[Path]:
+            return []
+
+        def ensure(self) -> int:
+            return 9
+
+    monkeypatch.setattr(cli, "_ground", lambda *_: None)
+    monkeypatch.setattr(cli, "_opened", lambda *_: Opened())
+    monkeypatch.setattr(examination, "expiring", lambda _: ["certificate: client: expires soon; overlab rotate"])
+    assert "certificate: client: expires soon; overlab rotate\n" in overlab("up").stderr
+
+
 def test_doctor_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
     done = overlab("doctor", "--json")

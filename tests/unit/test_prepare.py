@@ -98,6 +98,10 @@ def test_ready_only_while_everything_lives_and_fits(
     assert prepare.ready(settings) is None  # nothing runs
     EmbeddedLibvirt(paths).ensure(progress)
     assert prepare.ready(settings) == ground
+    interrupted = paths.identity / "tls.new"
+    interrupted.mkdir(parents=True)
+    assert prepare.ready(settings) is None  # a rotation was interrupted
+    interrupted.rmdir()
     other = {**_RAW, "name": settings.name, "nodes": {"docker01": {}, "docker02": {}, "docker03": {}}}
     assert prepare.ready(parse(other, "t")) is None  # keys of a new node are missing
     image.write_text("another image")
