@@ -36,8 +36,8 @@ class Lab(Component):
         self._storage = Storage("storage", settings, ground, self._hypervisor, self.child())
         self.engines = {key: self._declare_engine(key) for key in settings.nodes}
         self.store = Store(settings, ground, self.engines, self.child())
-        self.membership = Membership(settings, self.store, self.engines, self.child())
-        self.overlays = Overlays(settings, self.store, self.engines, self.membership, self.child())
+        self.membership = Membership(settings, self.store, self.engines, self._ssh, self.child())
+        self.overlays = Overlays(settings, self.engines, self.membership, self._ssh, self.child())
         self.workloads = self._declare_workloads()
         self.connectivity = Connectivity(settings, self.engines, self.overlays, self.workloads, self._ssh, self.child())
         self.register_outputs({})
@@ -51,13 +51,14 @@ class Lab(Component):
 
     def _declare_workloads(self) -> dict[str, Workload]:
         settings = self._settings
-        images = {key: NodeImages(engine, _images(key, settings), self.child()) for key, engine in self.engines.items()}
+        images = _images(settings)
+        pulled = {key: NodeImages(engine, images.get(key, []), self.child()) for key, engine in self.engines.items()}
         found: dict[str, Workload] = {}
         # Those that share another one's network come after it.
         for name, spec in sorted(settings.workloads.items(), key=lambda item: item[1].share_with is not None):
             node = settings.placement[name]
             shared = found[spec.share_with] if spec.share_with else None
-            found[name] = Workload(name, spec, self.engines[node], self.overlays, images[node], shared, self.child())
+            found[name] = Workload(name, spec, self.engines[node], self.overlays, pulled[node], shared, self.child())
         return found
 
     @property
@@ -97,6 +98,9 @@ class Lab(Component):
         }
 
 
-def _images(node: str, settings: Settings) -> list[str]:
-    specs = settings.workloads.items()
-    return list(dict.fromkeys(spec.image for name, spec in specs if settings.placement[name] == node))
+def _images(settings: Settings) -> dict[str, list[str]]:
+    """Node -> the images that its workloads run from, each once."""
+    found: dict[str, dict[str, None]] = {}
+    for name, spec in settings.workloads.items():
+        found.setdefault(settings.placement[name], {})[spec.image] = None
+    return {node: list(images) for node, images in found.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pulumi
+import pulumi_command as command
 import pulumi_docker as docker
 
 from components import conventions, scripts
@@ -12,6 +13,7 @@ from components._base import Component
 from components.docker_engine import DockerEngine
 from components.docker_names import advertised, store_address
 from components.ground import Ground
+from components.milestone import Milestone
 from components.settings import Node, Settings
 
 DATA_DIR = "/consul/data"
@@ -130,21 +132,24 @@ class Membership(Component):
         settings: Settings,
         store: Store,
         engines: dict[str, DockerEngine],
+        ssh: command.Provider,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("membership", opts)
         self._settings = settings
         domains = [engine.machine.domain.id for engine in engines.values()]
+        roster = Milestone("roster", ssh, identities=[*store.ids, *domains], opts=self.child())
         self.gates = {
             key: engine.host.run(
                 f"{key}-joined",
                 scripts.render("joined", **self._values(index, engine, engines)),
-                self.child(depends_on=[*store.containers, engine.configured]),
-                triggers=[*store.ids, *domains],
+                self.child(depends_on=[engine.configured]),
+                triggers=[roster.id],
                 limit_s=2 * conventions.JOIN_LIMIT_S,
             )
             for index, (key, engine) in enumerate(engines.items())
         }
+        self.complete = Milestone("engines-joined", ssh, after=list(self.gates.values()), opts=self.child())
         self.register_outputs({})
 
     def _values(self, index: int, engine: DockerEngine, engines: dict[str, DockerEngine]) -> dict[str, object]:

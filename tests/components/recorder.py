@@ -60,7 +60,9 @@ class Answers(mocks.Mocks):
             ]
         if args.typ == "docker:index/network:Network":
             outputs.setdefault("ipamConfigs", [{"subnet": "10.0.1.0/24"}])
-        if args.typ in ("command:remote:Command", "command:local:Command"):
+        if args.typ == "command:local:Command":
+            outputs |= {"stdout": args.inputs["stdin"] if args.inputs["create"] == "cat" else "", "stderr": ""}
+        if args.typ == "command:remote:Command":
             outputs |= {"stdout": "" if args.name.endswith("-ports") else "{}", "stderr": ""}
         return f"{args.name}_id", outputs
 

@@ -166,6 +166,7 @@ TOKENS = {
     "overlab:index:LabNetwork",
     "overlab:index:Machine",
     "overlab:index:Membership",
+    "overlab:index:Milestone",
     "overlab:index:NodeImages",
     "overlab:index:Overlays",
     "overlab:index:Storage",
