@@ -115,10 +115,17 @@ def make_ground(directory: Path, settings: Settings) -> Ground:
         )
         for key in settings.nodes
     }
+    named = {
+        name: Hypervisor(uri=spec.uri, pool_path=f"{spec.pools}/overlab-{settings.name}", domain_type="kvm")
+        for name, spec in settings.ground.hypervisors.items()
+        if name in settings.hypervisors
+    }
+    own = Hypervisor(uri="qemu:///system?socket=/s", pool_path=str(directory / "pool"), domain_type="qemu")
     return Ground(
         lab=settings.name,
-        kind="embedded",
-        hypervisor=Hypervisor(uri="qemu:///system?socket=/s", pool_path=str(directory / "pool"), domain_type="qemu"),
+        kind="native" if named else "embedded",
+        hypervisor=None if named else own,
+        hypervisors=named,
         image=Image(source="/base.qcow2", content="0123456789abcdef", engine="20.10.5"),
         registry_mirror="http://10.99.0.1:5000",
         identity=Identity(
