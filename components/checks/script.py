@@ -11,6 +11,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from components import conventions, engine_guard, scripts
+from components.checks import bulk
 from components.checks.facts import Facts
 from components.checks.matrix import able
 from components.checks.model import GROUND, RECORD, Check
@@ -18,8 +19,6 @@ from components.docker_names import advertised, store_address, store_url
 from components.settings import Settings
 
 INSIDE = frozenset({"ping-ip", "ping-name", "dns", "http", "tcp", "isolation", "shared"})
-TCP_PORT = 5201
-TCP_BYTES = 10_000_000
 PING = ("ping", "-c", "1", "-W")
 PACKET_HEADERS = 28
 """Bytes of IP and ICMP in a ping."""
@@ -47,9 +46,7 @@ def node_script(node: str, checks: Iterable[Check], settings: Settings, facts: F
         sources=sources,
         calls=[_call(check, settings, facts) for check in own if check.kind not in INSIDE],
         listeners=[name for name in asked if settings.placement[name] == node],
-        listener=scripts.render(
-            "listener", seconds=3 * conventions.CHECK_LIMIT_S, tcp_port=TCP_PORT, tcp_bytes=TCP_BYTES
-        ),
+        listener=scripts.render("listener", seconds=3 * conventions.CHECK_LIMIT_S, bulk=bulk),
         consul=f"http://{store_address(settings)}",
         bridge=conventions.GWBRIDGE,
         guard=engine_guard.SCRIPT,
@@ -59,7 +56,7 @@ def node_script(node: str, checks: Iterable[Check], settings: Settings, facts: F
 def inside_script(checks: list[Check], settings: Settings, facts: Facts) -> str:
     """The part of a node's script that runs inside one workload."""
     calls = [_call(check, settings, facts) for check in checks]
-    return scripts.render("checks_inside", record=RECORD, calls=calls, tcp_port=TCP_PORT, tcp_bytes=TCP_BYTES)
+    return scripts.render("checks_inside", record=RECORD, calls=calls, bulk=bulk)
 
 
 def ground_checks(checks: Iterable[Check], settings: Settings, facts: Facts) -> list[dict[str, Any]]:

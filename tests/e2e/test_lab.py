@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from tests.e2e.lab import PROJECT, RealLab
 from tests.unit import browser
 
 NODES = ("docker01", "docker02", "docker03")
+HOSTILE = """'"; touch /pwned; $(touch /pwned) `touch /pwned` | touch /pwned & </domain> ]]> &amp; %s %n \\ \\n
+EOF
+touch /pwned
+{{ 7 * 7 }} ${HOME} !! ~ * \u202e\u00e9\u2028\t\x1b[2J"""
 ADDRESSES = ("10.98.0.11", "10.98.0.12", "10.98.0.13")
 
 
@@ -48,6 +53,20 @@ def test_a_second_up_changes_nothing(lab: RealLab) -> None:
     done, changes = lab.operations("up", "--yes", "--skip-preview")
     done.ok()
     assert changes == {}
+
+
+@pytest.mark.unproven
+def test_the_policy_pack_passes_an_up_and_stops_one(lab: RealLab, tmp_path: Path) -> None:
+    """With the real inputs and outputs of a lab that is there, not those of a preview."""
+    pack = ("--yes", "--skip-preview", "--policy-pack", "policy", "--policy-pack-config")
+    done, changes = lab.operations("up", *pack, "policy/ci.json")
+    done.ok()
+    assert changes == {}
+    foreign = tmp_path / "foreign.json"
+    foreign.write_text(json.dumps({"port-published": {"lab_networks": ["10.1.0.0/24"]}}))
+    done = lab.pulumi("up", "--non-interactive", *pack, str(foreign))
+    assert done.code != 0
+    assert "port-published" in done.text
 
 
 def test_a_refresh_sees_no_drift(lab: RealLab) -> None:
@@ -247,6 +266,34 @@ def test_a_split_cluster_is_seen_and_healed(lab: RealLab) -> None:
         "docker03", f"journalctl -q -u docker.service {invocation} -o cat | grep -o 'EventMemberJoin: [^ ]*'"
     )
     assert {"EventMemberJoin: docker01", "EventMemberJoin: docker02"} <= set(joined.splitlines())
+
+
+@pytest.mark.unproven
+def test_what_shells_and_markup_would_act_upon_is_only_text(lab: RealLab, tmp_path: Path) -> None:
+    """The fields that take any text, and the oddest names that the others take, on a real node."""
+    config = yaml.safe_load((PROJECT / "Pulumi.ci.yaml").read_text())
+    settings = config["config"]["overlab:lab"]
+    name, longest = "0-_.x--", "L" * 63
+    command = ["sh", "-c", 'printf %s "$1" >/said; exec sleep 1000000', "--", HOSTILE]
+    settings["workloads"][name] = {"node": "docker01", "command": command, "overlays": {"ov_net1": {"aliases": ["0"]}}}
+    settings["workloads"][longest] = {"node": "docker02", "overlays": ["ov_net1"]}
+    check = {"kind": "ping-name", "source": name, "target": longest, "overlay": "ov_net1"}
+    settings["checks"] = {"0.-_": check, "0.": check | {"kind": "ping-ip"}}
+    file = tmp_path / "Pulumi.ci.yaml"
+    file.write_text(yaml.safe_dump(config))
+    lab.pulumi("up", "--yes", "--skip-preview", "--non-interactive", "--config-file", str(file)).ok()
+    said = base64.b64decode(lab.on("docker01", f"docker exec {name} base64 /said"))
+    assert said.decode() == HOSTILE
+    assert json.loads(lab.on("docker01", f"docker inspect -f '{{{{json .Config.Cmd}}}}' {name}")) == command
+    acted = "ls -d /pwned* /tmp/pwned* 2>/dev/null; docker exec {name} sh -c 'ls -d /pwned*' 2>/dev/null; true"
+    for node in NODES:
+        assert lab.on(node, acted.format(name=name)) == ""
+    assert not list(Path("/").glob("pwned*"))
+    assert longest in lab.overlab("graph").text
+    done, changes = lab.operations("up", "--yes", "--skip-preview")
+    done.ok()
+    assert changes["delete"] == 2
+    assert "create" not in changes
 
 
 @pytest.mark.unproven
