@@ -25,25 +25,27 @@ PACKET_HEADERS = 28
 
 
 def node_script(node: str, checks: Iterable[Check], settings: Settings, facts: Facts) -> str:
-    """The script that runs a node's checks: records on stdout; exit code 1 and what failed on stderr if one did."""
+    """The script that runs a node's checks: records on stdout; exit code 1 and what failed on stderr if one did.
+
+    Of the checks that run elsewhere only those count by which bulk comes to a workload of this node.
+    """
     everything = list(checks)
     own = [check for check in everything if check.node == node]
-    inside = [check for check in own if check.kind in INSIDE]
+    inside: dict[str, list[Check]] = {}
+    for check in own:
+        if check.kind in INSIDE:
+            inside.setdefault(check.source, []).append(check)
     sources = [
-        {
-            "workload": source,
-            "script": inside_script([check for check in inside if check.source == source], settings, facts),
-        }
-        for source in dict.fromkeys(check.source for check in inside)
+        {"workload": source, "script": inside_script(found, settings, facts)} for source, found in inside.items()
     ]
-    asked = {check.target for check in everything if check.kind == "tcp"}
+    asked = dict.fromkeys(check.target for check in everything if check.kind == "tcp")
     return scripts.render(
         "checks",
         node=node,
         record=RECORD,
         sources=sources,
         calls=[_call(check, settings, facts) for check in own if check.kind not in INSIDE],
-        listeners=[name for name in settings.workloads if name in asked and settings.placement[name] == node],
+        listeners=[name for name in asked if settings.placement[name] == node],
         listener=scripts.render("listener", seconds=3 * conventions.CHECK_LIMIT_S, bulk=bulk),
         consul=f"http://{store_address(settings)}",
         bridge=conventions.GWBRIDGE,

@@ -53,10 +53,9 @@ def rendered(lab: Settings) -> dict[str, str]:
     joined: dict[str, Any] = {
         "consul": "http://10.99.0.11:8500",
         "own": "10.99.0.11:2376",
-        "peers": ["docker02", "docker03"],
     }
     joined |= {
-        "nodes": [{"advertise": f"10.99.0.1{n}:2376"} for n in (1, 2)],
+        "nodes": [f"docker0{n}/10.99.0.1{n}:2376" for n in (1, 2)],
         "limit_s": 9,
         "grace_s": 5,
         "heartbeat_s": 10,
