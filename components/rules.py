@@ -43,7 +43,7 @@ def check(draft: Draft) -> None:
 
 
 def store_nodes(draft: Draft) -> tuple[str, ...]:
-    """The nodes that run a server, in order."""
+    """The nodes that run a server, in the order of their names."""
     if draft.store.servers > 1:
         return tuple(draft.nodes)[: draft.store.servers]
     return (draft.store.node,) if draft.store.node else tuple(draft.nodes)[:1]

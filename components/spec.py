@@ -109,7 +109,7 @@ class StoreSpec(Spec):
     servers: Literal[1, 3, 5] = 1
     """1 is the teaching mode. 3 or 5: a server on as many nodes, and every engine asks the agent on its own node."""
     node: HostName | None = None
-    """Where the single server runs; default: the first node."""
+    """Where the single server runs; default: the first node by name."""
     image: ImageName = conventions.CONSUL_IMAGE
     """The image that it runs from."""
     memory_mib: Annotated[int, Field(ge=64, le=65536)] = 128
