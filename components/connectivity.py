@@ -15,6 +15,7 @@ from components import checks, scripts
 from components._base import Component
 from components.checks.model import GROUND
 from components.docker_engine import DockerEngine
+from components.milestone import Milestone
 from components.overlay import Overlays
 from components.settings import Settings
 from components.workload import Workload
@@ -44,68 +45,80 @@ class Connectivity(Component):
         super().__init__("connectivity", opts)
         self._settings = settings
         self._engines = engines
+        self._ssh = ssh
         self._matrix = checks.matrix(settings)
-        self._containers = [workload.container for workload in workloads.values()]
-        self.ports = self._declare_ports()
-        facts = self._facts(overlays, workloads)
+        self._up = self._declare_up(workloads)
+        published = self._declare_ports()
+        self.ports = published.facts
+        known = pulumi.Output.all(addresses=self._up.facts, ports=published.facts, networks=overlays.made.facts)
+        facts = known.apply(lambda values: checks.Facts(**values))
+        by_node = _by_node(self._matrix, settings)
         outputs = {
-            node: self._declare_node(node, facts)
-            for node in dict.fromkeys(check.node for check in self._matrix)
-            if node != GROUND
+            node: self._declare_ground(found, facts) if node == GROUND else self._declare_node(node, found, facts)
+            for node, found in by_node.items()
         }
-        if any(check.node == GROUND for check in self._matrix):
-            outputs[GROUND] = self._declare_ground(facts, ssh)
         self.report = pulumi.Output.all(**outputs).apply(_report)
         self.register_outputs({"report": self.report})
 
-    def _declare_ports(self) -> pulumi.Output[dict[str, dict[str, int]]]:
-        publishing = [name for name, spec in self._settings.workloads.items() if spec.ports or spec.publish_all]
-        found = []
-        for node in dict.fromkeys(self._settings.placement[name] for name in publishing):
-            engine = self._engines[node]
-            names = [name for name in publishing if self._settings.placement[name] == node]
-            listed = engine.host.run(
+    def _declare_up(self, workloads: dict[str, Workload]) -> Milestone:
+        ids = [workload.container.id for workload in workloads.values()]
+        addresses = {name: workload.addresses for name, workload in workloads.items()}
+        return Milestone("workloads-up", self._ssh, identities=ids, facts=addresses, opts=self.child())
+
+    def _declare_ports(self) -> Milestone:
+        publishing: dict[str, list[str]] = {}
+        for name, spec in self._settings.workloads.items():
+            if spec.ports or spec.publish_all:
+                publishing.setdefault(self._settings.placement[name], []).append(name)
+        listed = [
+            self._engines[node].host.run(
                 f"{node}-ports",
                 scripts.render("ports", workloads=names),
-                self.child(depends_on=self._containers),
-                triggers=[container.id for container in self._containers],
+                self.child(),
+                triggers=[self._up.id],
                 limit_s=PORTS_LIMIT_S,
             )
-            found.append(listed.stdout)
-        return pulumi.Output.all(*found).apply(parse_ports)
+            for node, names in publishing.items()
+        ]
+        ports = pulumi.Output.all(*(ports.stdout for ports in listed)).apply(parse_ports)
+        return Milestone("ports-known", self._ssh, facts=ports, opts=self.child())
 
-    def _facts(self, overlays: Overlays, workloads: dict[str, Workload]) -> pulumi.Output[checks.Facts]:
-        known = pulumi.Output.all(
-            addresses={name: workload.addresses for name, workload in workloads.items()},
-            ports=self.ports,
-            networks=overlays.facts,
-        )
-        return known.apply(lambda values: checks.Facts(**values))
-
-    def _declare_node(self, node: str, facts: pulumi.Output[checks.Facts]) -> pulumi.Output[str]:
-        engine = self._engines[node]
-        own = [check for check in self._matrix if check.node == node]
-        ran = engine.host.run(
+    def _declare_node(
+        self, node: str, found: list[checks.Check], facts: pulumi.Output[checks.Facts]
+    ) -> pulumi.Output[str]:
+        ran = self._engines[node].host.run(
             f"{node}-checks",
-            facts.apply(partial(checks.node_script, node, self._matrix, self._settings)),
-            self.child(depends_on=self._containers),
-            triggers=[container.id for container in self._containers],
-            limit_s=MARGIN_S + sum(check.within_s for check in own),
+            facts.apply(partial(checks.node_script, node, found, self._settings)),
+            self.child(),
+            triggers=[self._up.id],
+            limit_s=MARGIN_S + sum(check.within_s for check in found if check.node == node),
         )
         return ran.stdout
 
-    def _declare_ground(self, facts: pulumi.Output[checks.Facts], provider: command.Provider) -> pulumi.Output[str]:
+    def _declare_ground(self, found: list[checks.Check], facts: pulumi.Output[checks.Facts]) -> pulumi.Output[str]:
         ran = command.local.Command(
             f"{GROUND}-checks",
             interpreter=["python3", "-c"],
             create=GROUND_SCRIPT.read_text("utf-8"),
-            stdin=facts.apply(partial(_ground_input, self._matrix, self._settings)),
-            triggers=[container.id for container in self._containers],
+            stdin=facts.apply(partial(_ground_input, found, self._settings)),
+            triggers=[self._up.id],
             logging=command.local.Logging.STDERR,
             add_previous_output_in_env=False,
-            opts=self.child(provider=provider, depends_on=self._containers),
+            opts=self.child(provider=self._ssh),
         )
         return ran.stdout
+
+
+def _by_node(matrix: tuple[checks.Check, ...], settings: Settings) -> dict[str, list[checks.Check]]:
+    """The checks that run on each node, and beside them those for which it has to listen."""
+    found: dict[str, list[checks.Check]] = {}
+    for check in matrix:
+        found.setdefault(check.node, []).append(check)
+    for check in matrix:
+        listening = settings.placement[check.target] if check.kind == "tcp" else check.node
+        if listening != check.node and listening in found:
+            found[listening].append(check)
+    return found
 
 
 def parse_ports(outputs: list[str]) -> dict[str, dict[str, int]]:
@@ -118,7 +131,7 @@ def parse_ports(outputs: list[str]) -> dict[str, dict[str, int]]:
     return ports
 
 
-def _ground_input(matrix: tuple[checks.Check, ...], settings: Settings, facts: checks.Facts) -> str:
+def _ground_input(matrix: list[checks.Check], settings: Settings, facts: checks.Facts) -> str:
     return json.dumps(checks.ground_checks(matrix, settings, facts), sort_keys=True)
 
 

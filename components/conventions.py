@@ -24,6 +24,10 @@ RESERVED_PORTS: Final = frozenset(
 """Ports of the lab itself: no workload may publish them."""
 REGISTRY_PORT: Final = 5000
 
+# --- places on a hypervisor
+POOLS_DIR: Final = "/var/lib/libvirt/images"
+"""Where a native hypervisor's libvirt may write: a native qemu runs without rights on a user's own directories."""
+
 # --- pins
 ENGINE_VERSION: Final = "20.10"
 """The last line with --cluster-store; 23.0 removed it."""

@@ -112,6 +112,15 @@ ImageName = Annotated[
 ]
 Line = Annotated[str, Form(re.compile(r"[^\x00-\x1f\x7f]{1,1024}"), "one line of text, at most 1024 characters")]
 Url = Annotated[str, Form(re.compile(r"https?://[A-Za-z0-9.:\[\]/_-]{1,250}"), "a URL, such as http://10.99.0.1:5000")]
+Bridge = Annotated[
+    str,
+    Form(
+        re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}"), "a Linux interface name of at most 15 characters, such as br0"
+    ),
+]
+Directory = Annotated[
+    str, Form(re.compile(r"/[^\x00-\x1f\x7f]{0,1000}"), "an absolute path, such as /var/lib/libvirt/images")
+]
 LibvirtUri = Annotated[
     str, Form(re.compile(r"[a-z][a-z0-9+]*://[!-~]{1,500}"), "a libvirt URI, such as qemu:///system")
 ]

@@ -99,7 +99,10 @@ class Ground(_Fact):
     version: Literal[1] = 1
     lab: str
     kind: Literal["embedded", "native"]
-    hypervisor: Hypervisor
+    hypervisor: Hypervisor | None = None
+    """The lab's only one, where the settings give it no name."""
+    hypervisors: dict[str, Hypervisor] = Field(default_factory=dict)
+    """Those that machines are placed on, by their names in the settings."""
     image: Image
     plain_image: Image | None = None
     """An image without an engine; used where the stack asks to install it."""
@@ -108,3 +111,8 @@ class Ground(_Fact):
     """URL of a registry that mirrors the hub's names, as the nodes reach it; None for the hub itself."""
     identity: Identity
     run_dir: Path = Field(description="Short 0700 directory for sockets (SSH multiplexing).")
+
+    @property
+    def places(self) -> dict[str, Hypervisor]:
+        """Every hypervisor by its name; that of the unnamed one is empty."""
+        return ({"": self.hypervisor} if self.hypervisor is not None else {}) | self.hypervisors

@@ -1,12 +1,15 @@
-"""A hypervisor's part of the lab: the storage pool and the base image that machines are cut from."""
+"""A hypervisor's part of the lab: the storage pool, the base image that machines are cut from, and the network."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_libvirt as libvirt
 
 from components._base import Component
-from components.ground import Ground
+from components.ground import Ground, Hypervisor
+from components.network import LabNetwork
 from components.settings import Settings
 
 
@@ -22,6 +25,7 @@ class Storage(Component):
         name: str,
         settings: Settings,
         ground: Ground,
+        hypervisor: Hypervisor,
         provider: libvirt.Provider,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -31,7 +35,7 @@ class Storage(Component):
             name,
             name=f"overlab-{settings.name}",
             type="dir",
-            target=libvirt.PoolTargetArgs(path=ground.hypervisor.pool_path),
+            target=libvirt.PoolTargetArgs(path=hypervisor.pool_path),
             opts=self.child(provider=provider),
         )
         self.base = libvirt.Volume(
@@ -44,3 +48,26 @@ class Storage(Component):
         self.pool_name = self.pool.name
         self.base_id = self.base.id
         self.register_outputs({"pool_name": self.pool_name, "base_id": self.base_id})
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a machine can be: a hypervisor with the lab's storage and network on it."""
+
+    hypervisor: Hypervisor
+    provider: libvirt.Provider
+    storage: Storage
+    network: LabNetwork
+
+
+def declare_place(name: str, settings: Settings, ground: Ground, parent: Component) -> Place:
+    """Declare what the lab has on one hypervisor. Without a name its resources have the plain names."""
+    suffix = f"-{name}" if name else ""
+    hypervisor = ground.places[name]
+    provider = libvirt.Provider(f"hypervisor{suffix}", uri=hypervisor.uri, opts=parent.child())
+    return Place(
+        hypervisor,
+        provider,
+        Storage(f"storage{suffix}", settings, ground, hypervisor, provider, parent.child()),
+        LabNetwork(f"network{suffix}", settings, ground, provider, parent.child()),
+    )

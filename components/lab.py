@@ -6,15 +6,13 @@ from typing import Any
 
 import pulumi
 import pulumi_command as command
-import pulumi_libvirt as libvirt
 
 from components._base import Component
 from components.connectivity import Connectivity
 from components.docker_engine import DockerEngine
 from components.ground import Ground
-from components.hypervisor import Storage
+from components.hypervisor import declare_place
 from components.machine import Machine
-from components.network import LabNetwork
 from components.overlay import Overlays
 from components.settings import Settings
 from components.store import Membership, Store
@@ -30,34 +28,32 @@ class Lab(Component):
         super().__init__(settings.name, opts)
         self._settings = settings
         self._ground = ground
-        self._hypervisor = libvirt.Provider("hypervisor", uri=ground.hypervisor.uri, opts=self.child())
         self._ssh = command.Provider("ssh", opts=self.child())
-        self._network = LabNetwork("network", settings, ground, self._hypervisor, self.child())
-        self._storage = Storage("storage", settings, ground, self._hypervisor, self.child())
+        self._places = {name: declare_place(name, settings, ground, self) for name in settings.hypervisors}
         self.engines = {key: self._declare_engine(key) for key in settings.nodes}
         self.store = Store(settings, ground, self.engines, self.child())
-        self.membership = Membership(settings, self.store, self.engines, self.child())
-        self.overlays = Overlays(settings, self.store, self.engines, self.membership, self.child())
+        self.membership = Membership(settings, self.store, self.engines, self._ssh, self.child())
+        self.overlays = Overlays(settings, self.engines, self.membership, self._ssh, self.child())
         self.workloads = self._declare_workloads()
         self.connectivity = Connectivity(settings, self.engines, self.overlays, self.workloads, self._ssh, self.child())
         self.register_outputs({})
 
     def _declare_engine(self, key: str) -> DockerEngine:
         node = self._settings.nodes[key]
-        machine = Machine(
-            node, self._settings, self._ground, self._storage, self._network, self._hypervisor, self._ssh, self.child()
-        )
+        place = self._places[node.hypervisor]
+        machine = Machine(node, self._settings, self._ground, place, self._ssh, self.child())
         return DockerEngine(machine, self._settings, self._ground, self.child())
 
     def _declare_workloads(self) -> dict[str, Workload]:
         settings = self._settings
-        images = {key: NodeImages(engine, _images(key, settings), self.child()) for key, engine in self.engines.items()}
+        images = _images(settings)
+        pulled = {key: NodeImages(engine, images.get(key, []), self.child()) for key, engine in self.engines.items()}
         found: dict[str, Workload] = {}
         # Those that share another one's network come after it.
         for name, spec in sorted(settings.workloads.items(), key=lambda item: item[1].share_with is not None):
             node = settings.placement[name]
             shared = found[spec.share_with] if spec.share_with else None
-            found[name] = Workload(name, spec, self.engines[node], self.overlays, images[node], shared, self.child())
+            found[name] = Workload(name, spec, self.engines[node], self.overlays, pulled[node], shared, self.child())
         return found
 
     @property
@@ -71,6 +67,7 @@ class Lab(Component):
                     "address": engine.machine.address,
                     "docker_host": f"ssh://root@{settings.nodes[key].address}",
                     "engine": engine.facts,
+                    **({"hypervisor": settings.nodes[key].hypervisor} if settings.nodes[key].hypervisor else {}),
                 }
                 for key, engine in self.engines.items()
             },
@@ -97,6 +94,9 @@ class Lab(Component):
         }
 
 
-def _images(node: str, settings: Settings) -> list[str]:
-    specs = settings.workloads.items()
-    return list(dict.fromkeys(spec.image for name, spec in specs if settings.placement[name] == node))
+def _images(settings: Settings) -> dict[str, list[str]]:
+    """Node -> the images that its workloads run from, each once."""
+    found: dict[str, dict[str, None]] = {}
+    for name, spec in settings.workloads.items():
+        found.setdefault(settings.placement[name], {})[spec.image] = None
+    return {node: list(images) for node, images in found.items()}

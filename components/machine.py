@@ -10,8 +10,7 @@ from components import conventions, scripts
 from components._base import Component
 from components.first_boot import FirstBoot, first_boot
 from components.ground import Ground
-from components.hypervisor import Storage
-from components.network import LabNetwork
+from components.hypervisor import Place
 from components.remote import RemoteHost
 from components.settings import Node, Settings
 
@@ -33,61 +32,52 @@ class Machine(Component):
         node: Node,
         settings: Settings,
         ground: Ground,
-        storage: Storage,
-        network: LabNetwork,
-        provider: libvirt.Provider,
+        place: Place,
         ssh: command.Provider,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(node.key, opts)
         self.node = node
-        self._provider = provider
+        self._place = place
         seed = first_boot(node, settings, ground)
-        disk = self._declare_disk(seed, storage)
-        iso = self._declare_seed(seed, storage)
-        self.domain = self._declare_domain(settings, ground, network, disk, iso)
+        disk = self._declare_disk(seed)
+        iso = self._declare_seed(seed)
+        self.domain = self._declare_domain(settings, disk, iso)
         self.host = RemoteHost(node, ground, ssh, self.domain)
         self.reachable = self._declare_gate()
         self.address = self.reachable.stdout.apply(lambda _: str(node.address))
         self.register_outputs({"address": self.address})
 
-    def _declare_disk(self, seed: FirstBoot, storage: Storage) -> libvirt.Volume:
+    def _declare_disk(self, seed: FirstBoot) -> libvirt.Volume:
         return libvirt.Volume(
             f"{self.node.key}-disk",
             name=f"{self.node.key}-{seed.content}.qcow2",
-            pool=storage.pool_name,
-            base_volume_id=storage.base_id,
+            pool=self._place.storage.pool_name,
+            base_volume_id=self._place.storage.base_id,
             size=self.node.machine.disk_gib * GIB,
-            opts=self.child(provider=self._provider),
+            opts=self.child(provider=self._place.provider),
         )
 
-    def _declare_seed(self, seed: FirstBoot, storage: Storage) -> libvirt.CloudInitDisk:
+    def _declare_seed(self, seed: FirstBoot) -> libvirt.CloudInitDisk:
         return libvirt.CloudInitDisk(
             f"{self.node.key}-seed",
             name=f"{self.node.key}-{seed.content}.iso",
-            pool=storage.pool_name,
+            pool=self._place.storage.pool_name,
             user_data=pulumi.Output.secret(seed.user_data),
             meta_data=seed.meta_data,
             network_config=seed.network_config,
-            opts=self.child(provider=self._provider),
+            opts=self.child(provider=self._place.provider),
         )
 
-    def _declare_domain(
-        self,
-        settings: Settings,
-        ground: Ground,
-        network: LabNetwork,
-        disk: libvirt.Volume,
-        iso: libvirt.CloudInitDisk,
-    ) -> libvirt.Domain:
-        accelerated = ground.hypervisor.domain_type == "kvm"
+    def _declare_domain(self, settings: Settings, disk: libvirt.Volume, iso: libvirt.CloudInitDisk) -> libvirt.Domain:
+        domain_type, network = self._place.hypervisor.domain_type, self._place.network
         return libvirt.Domain(
             f"{self.node.key}-domain",
             name=f"overlab-{settings.name}-{self.node.key}",
-            type=ground.hypervisor.domain_type,
+            type=domain_type,
             vcpu=self.node.machine.vcpu,
             memory=self.node.machine.memory_mib,
-            cpu=libvirt.DomainCpuArgs(mode="host-passthrough") if accelerated else None,
+            cpu=libvirt.DomainCpuArgs(mode="host-passthrough") if domain_type == "kvm" else None,
             cloudinit=iso.id,
             disks=[libvirt.DomainDiskArgs(volume_id=disk.id)],
             network_interfaces=[
@@ -97,7 +87,7 @@ class Machine(Component):
             graphics=libvirt.DomainGraphicsArgs(type="vnc", listen_type="none"),
             autostart=True,
             opts=self.child(
-                provider=self._provider,
+                provider=self._place.provider,
                 delete_before_replace=True,
                 # The provider calls changes of these updates and makes none.
                 replace_on_changes=["cpu", "disks", "networkInterfaces"],

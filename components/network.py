@@ -11,7 +11,10 @@ from components.settings import Settings
 
 
 class LabNetwork(Component):
-    """A libvirt network with the hypervisor's end at the first address. Addresses are static: it has no DHCP."""
+    """A libvirt network with the hypervisor's end at the first address, or one that stands for a bridge that is there.
+
+    Addresses are static: it has no DHCP.
+    """
 
     TOKEN = "overlab:index:LabNetwork"
     network_id: pulumi.Output[str]
@@ -26,12 +29,15 @@ class LabNetwork(Component):
     ) -> None:
         super().__init__(name, opts)
         spec = settings.network
+        own_mode = "none" if settings.isolated(ground) else "nat"
         self.network = libvirt.Network(
             name,
             name=f"overlab-{settings.name}",
-            mode="none" if settings.isolated(ground) else "nat",
-            addresses=[str(spec.cidr)],
-            dhcp=libvirt.NetworkDhcpArgs(enabled=False),
+            mode="bridge" if spec.bridge else own_mode,
+            bridge=spec.bridge,
+            # Of a bridge that is there libvirt knows no addresses: stated ones would differ from it for ever.
+            addresses=None if spec.bridge else [str(spec.cidr)],
+            dhcp=None if spec.bridge else libvirt.NetworkDhcpArgs(enabled=False),
             autostart=True,
             opts=self.child(provider=provider),
         )

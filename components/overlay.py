@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi
+import pulumi_command as command
 import pulumi_docker as docker
 
 from components import conventions, scripts
 from components._base import Component
 from components.docker_engine import DockerEngine
+from components.milestone import Milestone
 from components.settings import Settings
 from components.spec import OverlaySpec
-from components.store import Membership, Store
+from components.store import Membership
 
 
 class Overlays(Component):
@@ -27,37 +29,41 @@ class Overlays(Component):
     def __init__(
         self,
         settings: Settings,
-        store: Store,
         engines: dict[str, DockerEngine],
         membership: Membership,
+        ssh: command.Provider,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("overlays", opts)
         self._settings = settings
         self._store_machine = engines[settings.store_nodes[0]].machine
-        joined = list(membership.gates.values())
-        self.networks = self._declare_networks(engines, [*joined, *store.containers])
+        self._ssh = ssh
+        self.networks = self._declare_networks(engines, membership.complete.reached)
         self.facts = {name: {"id": n.id, "subnet": n.ipam_configs.apply(_subnet)} for name, n in self.networks.items()}
-        self.gates = {key: self._declare_gate(key, engine, joined) for key, engine in engines.items()}
+        ids = [network.id for network in self.networks.values()]
+        after = [membership.complete.reached]
+        self.made = Milestone("overlays-made", ssh, after=after, identities=ids, facts=self.facts, opts=self.child())
+        residents = _residents(settings)
+        self.gates = {key: self._declare_gate(key, engine, residents) for key, engine in engines.items()}
         self.register_outputs({})
 
-    def _declare_networks(self, engines: dict[str, DockerEngine], waits_for: list[Any]) -> dict[str, docker.Network]:
+    def _declare_networks(self, engines: dict[str, DockerEngine], joined: pulumi.Resource) -> dict[str, docker.Network]:
         """Stated subnets first, or an overlay without one takes theirs out of the engines' pool."""
         specs = self._settings.overlays
         stated = {
-            name: self._declare(name, spec, engines[spec.made_from], waits_for)
+            name: self._declare(name, spec, engines[spec.made_from], joined)
             for name, spec in specs.items()
             if spec.subnet
         }
-        after = [*waits_for, *stated.values()]
+        taken = Milestone("subnets-taken", self._ssh, after=[joined, *stated.values()], opts=self.child())
         pooled = {
-            name: self._declare(name, spec, engines[spec.made_from], after)
+            name: self._declare(name, spec, engines[spec.made_from], taken.reached)
             for name, spec in specs.items()
             if not spec.subnet
         }
         return {name: (stated | pooled)[name] for name in specs}
 
-    def _declare(self, name: str, spec: OverlaySpec, engine: DockerEngine, waits_for: list[Any]) -> docker.Network:
+    def _declare(self, name: str, spec: OverlaySpec, engine: DockerEngine, after: pulumi.Resource) -> docker.Network:
         options = {"com.docker.network.driver.mtu": str(spec.mtu)} if spec.mtu else None
         return docker.Network(
             name,
@@ -67,7 +73,7 @@ class Overlays(Component):
             ipam_configs=[_ipam(spec)] if spec.subnet else None,
             options=options,
             labels=self._labels(),
-            opts=self._kept_in_store(engine, waits_for),
+            opts=self._kept_in_store(engine, after),
         )
 
     def _labels(self) -> list[docker.NetworkLabelArgs] | None:
@@ -76,31 +82,36 @@ class Overlays(Component):
             return None
         return [docker.NetworkLabelArgs(label=k, value=v) for k, v in self._store_machine.labels().items()]
 
-    def _kept_in_store(self, engine: DockerEngine, waits_for: list[Any]) -> pulumi.ResourceOptions:
+    def _kept_in_store(self, engine: DockerEngine, after: pulumi.Resource) -> pulumi.ResourceOptions:
         if self._settings.store.servers > 1:
-            return self.child(deleted_with=engine.machine.domain, provider=engine.provider, depends_on=waits_for)
-        return self.inside(self._store_machine.domain, provider=engine.provider, depends_on=waits_for)
+            return self.child(deleted_with=engine.machine.domain, provider=engine.provider, depends_on=[after])
+        return self.inside(self._store_machine.domain, provider=engine.provider, depends_on=[after])
 
-    def _declare_gate(self, key: str, engine: DockerEngine, joined: list[Any]) -> pulumi.Resource:
-        overlays = [
-            {"name": name, "id": network.id, "residents": self._residents(key, name)}
-            for name, network in self.networks.items()
-        ]
-        script = pulumi.Output.all(overlays).apply(
-            lambda known: scripts.render("overlays", overlays=known[0], limit_s=conventions.OVERLAY_LIMIT_S)
-        )
+    def _declare_gate(
+        self, key: str, engine: DockerEngine, residents: dict[tuple[str, str], list[str]]
+    ) -> pulumi.Resource:
+        def script(made: dict[str, dict[str, str]]) -> str:
+            overlays = [
+                {"name": name, "id": made[name]["id"], "residents": residents.get((key, name), [])}
+                for name in self._settings.overlays
+            ]
+            return scripts.render("overlays", overlays=overlays, limit_s=conventions.OVERLAY_LIMIT_S)
+
         return engine.host.run(
             f"{key}-sees-overlays",
-            script,
-            self.child(depends_on=joined),
+            self.made.facts.apply(script),
+            self.child(),
             limit_s=2 * conventions.OVERLAY_LIMIT_S,
         )
 
-    def _residents(self, node: str, overlay: str) -> list[str]:
-        settings = self._settings
-        return [
-            n for n, spec in settings.workloads.items() if settings.placement[n] == node and overlay in spec.overlays
-        ]
+
+def _residents(settings: Settings) -> dict[tuple[str, str], list[str]]:
+    """(Node, overlay) -> the workloads that belong there."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, spec in settings.workloads.items():
+        for overlay in spec.overlays:
+            found.setdefault((settings.placement[name], overlay), []).append(name)
+    return found
 
 
 def _ipam(spec: OverlaySpec) -> docker.NetworkIpamConfigArgs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from components import rules_network
+from components import rules_network, rules_placement
 from components.draft import Draft
 from components.forms import HOSTNAME, LAB_NAME, OBJECT_NAME
 from components.partial import if_readable
@@ -25,6 +25,7 @@ ENGINE_HEADROOM_MIB = 320
 def check(draft: Draft) -> None:
     """Apply every rule; the problems are added to the draft."""
     rules_network.check(draft)
+    rules_placement.check(draft)
     for rule in _LAB_RULES:
         with if_readable:
             rule(draft)
@@ -42,7 +43,7 @@ def check(draft: Draft) -> None:
 
 
 def store_nodes(draft: Draft) -> tuple[str, ...]:
-    """The nodes that run a server, in order."""
+    """The nodes that run a server, in the order of their names."""
     if draft.store.servers > 1:
         return tuple(draft.nodes)[: draft.store.servers]
     return (draft.store.node,) if draft.store.node else tuple(draft.nodes)[:1]

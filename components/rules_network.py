@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from itertools import islice
 
@@ -40,10 +40,14 @@ def known(draft: Draft, collection: str, path: str, name: str) -> bool:
     if name in names:
         return True
     kind = collection.removesuffix("s")
-    some = ", ".join(islice(names, 12)) or "(none)"
-    more = f", ... ({len(names)} in all)" if len(names) > 12 else ""
-    draft.refuse(path, name, f"the name of a {kind} of this lab", f"one of: {some}{more}")
+    draft.refuse(path, name, f"the name of a {kind} of this lab", f"one of: {listed(names)}")
     return False
+
+
+def listed(names: Collection[str]) -> str:
+    """Names for a message: not more than a dozen of them."""
+    some = ", ".join(islice(names, 12)) or "(none)"
+    return some + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
 
 
 # -- nodes

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from components import addressing, draft, rules, rules_network, stack_file
+from components import addressing, draft, rules, rules_network, rules_placement, stack_file
 from components.ground import RECORD_ENV, Ground
 from components.problems import Problem, SettingsError
 from components.spec import (
@@ -37,6 +37,7 @@ __all__ = [
     "Problem",
     "Settings",
     "SettingsError",
+    "fitting",
     "from_stack_file",
     "load",
     "name_problems",
@@ -56,6 +57,8 @@ class Node:
     address: IPv4Address
     mac: str
     machine: MachineSpec
+    hypervisor: str = ""
+    """The name of the one that its machine is on; empty for the lab's only one, which has none."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,11 @@ class Settings:
         mode = self.network.mode
         return mode == "isolated" or (mode == "auto" and ground.kind == "embedded")
 
+    @property
+    def hypervisors(self) -> tuple[str, ...]:
+        """Names of the hypervisors that nodes are placed on; that of an unnamed one is empty."""
+        return tuple(dict.fromkeys(node.hypervisor for node in self.nodes.values()))
+
     def underlay_mtu(self, overlay: str) -> int:
         """Bytes that an overlay's outer packets may have."""
         return self.overlays[overlay].mtu or self.network.mtu
@@ -101,7 +109,9 @@ def parse(raw: object, stack: str) -> Settings:
     nodes = {}
     for key, spec, address in rules_network.node_addresses(found):
         assert address is not None
-        nodes[key] = Node(key, address, addressing.mac(address), spec.machine or found.machine)
+        nodes[key] = Node(
+            key, address, addressing.mac(address), spec.machine or found.machine, rules_placement.place(found, spec)
+        )
     return Settings(
         stack=stack,
         name=found.name,
@@ -159,6 +169,18 @@ def read_ground() -> Ground:
     raise SettingsError("", [problem])
 
 
+def fitting(ground: Ground, settings: Settings) -> Ground:
+    """The ground record, if it has every hypervisor of the settings. Raises SettingsError where it lacks one."""
+    lacking = [name for name in settings.hypervisors if name not in ground.places]
+    if lacking:
+        rule = (
+            f"has the hypervisors of the settings; it lacks {', '.join(name or 'the unnamed one' for name in lacking)}"
+        )
+        found = ", ".join(name or "the unnamed one" for name in ground.places) or "none"
+        raise SettingsError(settings.stack, [Problem("(ground record) hypervisors", found, rule, "run 'overlab up'")])
+    return ground
+
+
 def load() -> tuple[Settings, Ground]:
     """Settings and ground of the running stack. Ends the program with every problem listed where they are refused."""
     import pulumi
@@ -166,7 +188,7 @@ def load() -> tuple[Settings, Ground]:
     text = pulumi.Config(PROJECT).get(KEY)
     try:
         settings = parse(json.loads(text) if text else None, pulumi.get_stack())
-        return settings, read_ground()
+        return settings, fitting(read_ground(), settings)
     except (ValueError, RecursionError) as error:
         raise pulumi.RunError(f"{PROJECT}:{KEY} is no structured value: {error}") from error
     except SettingsError as error:

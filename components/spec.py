@@ -14,7 +14,9 @@ from components import conventions
 from components.forms import (
     Address,
     Argument,
+    Bridge,
     Cidr,
+    Directory,
     Form,
     HostName,
     ImageName,
@@ -40,6 +42,9 @@ class NetworkSpec(Spec):
     """Bytes a packet; overlays get 50 less."""
     mode: Literal["auto", "isolated", "nat"] = "auto"
     """Way out of it. ``auto``: isolated where the ground brings its own registry, else nat."""
+    bridge: Bridge | None = None
+    """A bridge that is there on every hypervisor: the machines are ports of it, instead of a network of the lab's own.
+    Then the first address is the router's and name server's behind it."""
 
 
 class MachineSpec(Spec):
@@ -60,6 +65,8 @@ class NodeSpec(Spec):
     """Default: the lab network + 10 + the number that ends the node's key."""
     machine: MachineSpec | None = None
     """Its size, where it differs. What is left out has the default of its own, not that of the lab's ``machine``."""
+    hypervisor: HostName | None = None
+    """Where its machine is: one of ``ground.hypervisors``. Required where these are several."""
 
 
 class PoolSpec(Spec):
@@ -102,7 +109,7 @@ class StoreSpec(Spec):
     servers: Literal[1, 3, 5] = 1
     """1 is the teaching mode. 3 or 5: a server on as many nodes, and every engine asks the agent on its own node."""
     node: HostName | None = None
-    """Where the single server runs; default: the first node."""
+    """Where the single server runs; default: the first node by name."""
     acl: bool = False
     """With several servers: Consul's access lists, deny by default. A node may write Docker's data and little else."""
     image: ImageName = conventions.CONSUL_IMAGE
@@ -210,6 +217,15 @@ class CheckSpec(Spec):
     """It is tried again until it does as expected or this is over."""
 
 
+class HypervisorSpec(Spec):
+    """One of several hypervisors."""
+
+    uri: LibvirtUri
+    """Its libvirt URI."""
+    pools: Directory = conventions.POOLS_DIR
+    """Directory on it in which the lab's storage pool is made."""
+
+
 class GroundSpec(Spec):
     """What to use instead of what the machine offers or what can be made there."""
 
@@ -217,6 +233,8 @@ class GroundSpec(Spec):
     """``embedded``: a hypervisor of its own; ``native``: the one at ``uri``; ``auto``: native where ``uri`` is."""
     uri: LibvirtUri | None = None
     """libvirt URI of the hypervisor."""
+    hypervisors: dict[HostName, HypervisorSpec] = Field(default_factory=dict)
+    """By a name of their own, instead of ``uri``, where nodes are placed on several."""
     image: Line | None = None
     """Path or URL of a base image."""
     registry_mirror: Url | None = None

@@ -57,7 +57,15 @@ def read(project_dir: Path, stack: str) -> StackFile:
         return _refused("config", shown(config), "a mapping of keys to values", f"write {FULL_KEY} under config:")
     problems = [*_traps(traps), *_keys(config or {})]
     given = [key for key in (FULL_KEY, KEY) if key in (config or {})]
-    return StackFile((config or {})[given[0]] if given else default(project_dir), problems)
+    lab = (config or {})[given[0]] if given else default(project_dir)
+    return StackFile(_as_handed_over(lab), problems)
+
+
+def _as_handed_over(value: object) -> object:
+    """Mappings in the order of their keys: Pulumi keeps no other one, and "the first three nodes" must be the same."""
+    if isinstance(value, Mapping):
+        return {key: _as_handed_over(value[key]) for key in sorted(value, key=str)}
+    return [_as_handed_over(part) for part in value] if isinstance(value, list) else value
 
 
 def name_problems(stack: str) -> list[Problem]:

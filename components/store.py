@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pulumi
+import pulumi_command as command
 import pulumi_docker as docker
 
 from components import conventions, scripts, store_access
@@ -12,6 +13,7 @@ from components._base import Component
 from components.docker_engine import DockerEngine
 from components.docker_names import advertised, store_address
 from components.ground import Ground
+from components.milestone import Milestone
 from components.settings import Node, Settings
 
 DATA_DIR = "/consul/data"
@@ -138,34 +140,58 @@ class Membership(Component):
         settings: Settings,
         store: Store,
         engines: dict[str, DockerEngine],
+        ssh: command.Provider,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("membership", opts)
         self._settings = settings
         domains = [engine.machine.domain.id for engine in engines.values()]
+        # Engines that were restarted have to find each other again: when all of them are there, and not before.
+        restarts = [pulumi.Output.from_input(engine.configuration) for engine in engines.values()]
+        roster = Milestone(
+            "roster",
+            ssh,
+            after=[*store.ready, *(engine.configured for engine in engines.values())],
+            identities=[*store.ids, *domains, *restarts],
+            opts=self.child(),
+        )
         self.gates = {
             key: engine.host.run(
                 f"{key}-joined",
                 scripts.render("joined", **self._values(index, engine, engines)),
-                self.child(depends_on=[*store.ready, engine.configured]),
-                # An engine that was restarted has to find the others again.
-                triggers=[*store.ids, *domains, *(other.configuration for other in engines.values())],
-                limit_s=2 * conventions.JOIN_LIMIT_S,
+                self.child(),
+                triggers=[roster.id],
+                limit_s=2 * join_limit_s(settings.engine.heartbeat_s),
             )
             for index, (key, engine) in enumerate(engines.items())
         }
+        self.complete = Milestone("engines-joined", ssh, after=list(self.gates.values()), opts=self.child())
         self.register_outputs({})
 
     def _values(self, index: int, engine: DockerEngine, engines: dict[str, DockerEngine]) -> dict[str, object]:
-        heartbeat = self._settings.engine.heartbeat_s
-        nodes = [{"advertise": advertised(other.machine.node)} for other in engines.values()]
+        heartbeat_s = self._settings.engine.heartbeat_s
         return {
             "consul": f"http://{store_address(self._settings)}",
             "own": advertised(engine.machine.node),
-            "nodes": nodes,
-            "peers": [key for key in engines if key != engine.machine.node.key],
-            "limit_s": conventions.JOIN_LIMIT_S,
-            # Nodes announce themselves one after another, or the cure would be the illness.
-            "grace_s": 5 + index * heartbeat,
-            "heartbeat_s": heartbeat,
+            # Once, for both: a gate's text grows with the lab, so that all of them grow with its square.
+            "nodes": [f"{key}/{advertised(other.machine.node)}" for key, other in engines.items()],
+            "limit_s": join_limit_s(heartbeat_s),
+            "grace_s": grace_s(index, heartbeat_s),
+            "heartbeat_s": heartbeat_s,
         }
+
+
+def join_limit_s(heartbeat_s: int) -> int:
+    """How long an engine may take to join: it needs a heartbeat to register, and another one to be announced again."""
+    return max(conventions.JOIN_LIMIT_S, 10 * heartbeat_s)
+
+
+def grace_s(index: int, heartbeat_s: int) -> int:
+    """How long the lab's node number ``index`` (from 0) stays cut off before it announces itself again.
+
+    One after another, a heartbeat apart, until half of the limit is over; then all that still are cut off. The first
+    one does nearly the whole work: every engine that has joined nobody yet joins it. Were several announced at once,
+    engines would join different ones, each only once in its life, and the islands might stay.
+    """
+    slots = join_limit_s(heartbeat_s) // 2 // heartbeat_s
+    return 5 + min(index, slots) * heartbeat_s

@@ -13,6 +13,7 @@ from components.settings import Settings, SettingsError
 from overlab.ground import acceleration, cache, certificates, hypervisors, preflight, prepare
 from overlab.ground.certificates import Validity
 from overlab.ground.embedded import EmbeddedLibvirt
+from overlab.ground.errors import GroundError
 from overlab.ground.paths import LabPaths
 from overlab.ground.preflight import Finding, Status
 from overlab.ground.prepared import Prepared, checkout
@@ -29,7 +30,7 @@ def examine(stack: str, settings: Settings | SettingsError) -> list[Finding]:
         findings += preflight.findings(settings, kind)
         findings += preflight.plugin_rungs(settings.ground.pulumi)
         findings.append(Finding("ground", "ok", f"{kind} ({settings.ground.kind} in the settings)"))
-        findings.append(_acceleration(kind))
+        findings += _hypervisors(settings) if kind == "native" else [_acceleration()]
         findings += _lab(settings)
         findings += [_certificate(*first) for first in _first_to_expire(expiries(settings))]
     else:
@@ -93,11 +94,34 @@ def _settings(stack: str, settings: Settings | SettingsError) -> Finding:
     return Finding("settings", "missing", str(settings), f"correct Pulumi.{stack}.yaml")
 
 
-def _acceleration(kind: hypervisors.Kind) -> Finding:
-    if kind == "native":
-        return Finding("acceleration", "ok", "asked from the native hypervisor when the ground is prepared")
+def _acceleration() -> Finding:
     found = acceleration.probe()
     return Finding("acceleration", "ok", f"{found.domain_type}: {found.reason}")
+
+
+def _hypervisors(settings: Settings) -> list[Finding]:
+    """Each native one, also those that no node is on."""
+    findings = []
+    for name in settings.ground.hypervisors or [""]:
+        part, (uri, _) = f"hypervisor {name}".strip(), hypervisors.address(settings, name)
+        try:
+            found = hypervisors.look(uri)
+            findings.append(Finding(part, "ok", f"{uri} answers; {found.domain_type}: {found.reason}"))
+            findings += _bridge(part, uri, settings.network.bridge)
+        except GroundError as error:
+            findings.append(Finding(part, "missing", error.what, error.remedy))
+    return findings
+
+
+def _bridge(part: str, uri: str, bridge: str | None) -> list[Finding]:
+    if bridge is None:
+        return []
+    there = hypervisors.has_bridge(uri, bridge)
+    if there is None:
+        return [Finding(f"{part}: bridge", "ok", f"{bridge}; its libvirt knows of no devices, so nobody looked")]
+    if there:
+        return [Finding(f"{part}: bridge", "ok", bridge)]
+    return [Finding(f"{part}: bridge", "missing", f"no {bridge} there", f"make the bridge {bridge} on that machine")]
 
 
 def _lab(settings: Settings) -> list[Finding]:

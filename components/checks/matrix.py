@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from components.checks.model import GROUND, Check
 from components.settings import Settings
@@ -13,20 +13,29 @@ TOOLBOX = "busybox"
 
 def matrix(settings: Settings) -> tuple[Check, ...]:
     """Every check of the lab, each with an id of its own."""
+    on = members(settings)
     return (
         *_nodes(settings),
-        *_pairs(settings),
-        *_names(settings),
+        *_pairs(settings, on),
+        *_names(settings, on),
         *_stacks(settings),
-        *_web(settings),
-        *_isolation(settings),
+        *_web(settings, on),
+        *_isolation(settings, on),
         *_stated(settings),
     )
 
 
-def members(settings: Settings, overlay: str) -> list[str]:
-    """The workloads on an overlay, in the order of the settings."""
-    return [name for name, spec in settings.workloads.items() if overlay in spec.overlays]
+Members = Mapping[str, list[str]]
+"""Overlay -> the workloads on it, in the order of the settings."""
+
+
+def members(settings: Settings) -> Members:
+    """Who is on which overlay."""
+    found: dict[str, list[str]] = {overlay: [] for overlay in settings.overlays}
+    for name, spec in settings.workloads.items():
+        for overlay in spec.overlays:
+            found[overlay].append(name)
+    return found
 
 
 def able(settings: Settings, name: str) -> bool:
@@ -42,9 +51,9 @@ def _nodes(settings: Settings) -> Iterator[Check]:
             yield Check(f"network:{overlay}:{node}", "network", node, overlay=overlay)
 
 
-def _pairs(settings: Settings) -> Iterator[Check]:
+def _pairs(settings: Settings, on: Members) -> Iterator[Check]:
     for overlay in settings.overlays:
-        names = members(settings, overlay)
+        names = on[overlay]
         for source in names:
             if not able(settings, source):
                 continue
@@ -62,9 +71,9 @@ def _pairs(settings: Settings) -> Iterator[Check]:
                 yield Check(f"tcp:{overlay}:{source}:{target}", "tcp", node, source, target, overlay)
 
 
-def _names(settings: Settings) -> Iterator[Check]:
+def _names(settings: Settings, on: Members) -> Iterator[Check]:
     for overlay in settings.overlays:
-        names = members(settings, overlay)
+        names = on[overlay]
         for target in names:
             asking = next((name for name in names if name != target and able(settings, name)), None)
             if asking is None:
@@ -88,37 +97,34 @@ def _stacks(settings: Settings) -> Iterator[Check]:
             yield Check(f"bridge:{name}", "bridge", node, name)
 
 
-def _web(settings: Settings) -> Iterator[Check]:
+def _web(settings: Settings, on: Members) -> Iterator[Check]:
     nodes = list(settings.nodes)
+    after = dict(zip(nodes, [*nodes[1:], *nodes[:1]], strict=True))
     for name, spec in settings.workloads.items():
         if spec.serves is None or spec.share_with:
             continue
         for overlay in spec.overlays:
-            asking = next((n for n in members(settings, overlay) if n != name and able(settings, n)), None)
+            asking = next((n for n in on[overlay] if n != name and able(settings, n)), None)
             if asking is not None:
                 yield Check(
                     f"http:{overlay}:{asking}:{name}", "http", settings.placement[asking], asking, name, overlay
                 )
         if spec.publish_all or any(port.container == spec.serves for port in spec.ports):
             # From the next node, so that it crosses the lab network; a lone node asks itself.
-            other = nodes[(nodes.index(settings.placement[name]) + 1) % len(nodes)]
+            other = after[settings.placement[name]]
             yield Check(f"http-node:{other}:{name}", "http-node", other, target=name)
             yield Check(f"http-ground:{name}", "http-ground", GROUND, target=name)
 
 
-def _isolation(settings: Settings) -> Iterator[Check]:
+def _isolation(settings: Settings, on: Members) -> Iterator[Check]:
     """From each overlay to each other one, where a workload is on the one and not on the other."""
     for overlay in settings.overlays:
         for other in settings.overlays:
             source = next(
-                (
-                    n
-                    for n in members(settings, overlay)
-                    if other not in settings.workloads[n].overlays and able(settings, n)
-                ),
+                (n for n in on[overlay] if other not in settings.workloads[n].overlays and able(settings, n)),
                 None,
             )
-            target = next((n for n in members(settings, other) if overlay not in settings.workloads[n].overlays), None)
+            target = next((n for n in on[other] if overlay not in settings.workloads[n].overlays), None)
             if overlay != other and source and target:
                 node = settings.placement[source]
                 name = f"isolation:{overlay}:{other}:{source}:{target}"

@@ -11,6 +11,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from components import conventions, engine_guard, scripts
+from components.checks import bulk
 from components.checks.facts import Facts
 from components.checks.matrix import able
 from components.checks.model import GROUND, RECORD, Check
@@ -18,36 +19,34 @@ from components.docker_names import advertised, store_address, store_url
 from components.settings import Settings
 
 INSIDE = frozenset({"ping-ip", "ping-name", "dns", "http", "tcp", "isolation", "shared"})
-TCP_PORT = 5201
-TCP_BYTES = 10_000_000
 PING = ("ping", "-c", "1", "-W")
 PACKET_HEADERS = 28
 """Bytes of IP and ICMP in a ping."""
 
 
 def node_script(node: str, checks: Iterable[Check], settings: Settings, facts: Facts) -> str:
-    """The script that runs a node's checks: records on stdout; exit code 1 and what failed on stderr if one did."""
+    """The script that runs a node's checks: records on stdout; exit code 1 and what failed on stderr if one did.
+
+    Of the checks that run elsewhere only those count by which bulk comes to a workload of this node.
+    """
     everything = list(checks)
     own = [check for check in everything if check.node == node]
-    inside = [check for check in own if check.kind in INSIDE]
+    inside: dict[str, list[Check]] = {}
+    for check in own:
+        if check.kind in INSIDE:
+            inside.setdefault(check.source, []).append(check)
     sources = [
-        {
-            "workload": source,
-            "script": inside_script([check for check in inside if check.source == source], settings, facts),
-        }
-        for source in dict.fromkeys(check.source for check in inside)
+        {"workload": source, "script": inside_script(found, settings, facts)} for source, found in inside.items()
     ]
-    asked = {check.target for check in everything if check.kind == "tcp"}
+    asked = dict.fromkeys(check.target for check in everything if check.kind == "tcp")
     return scripts.render(
         "checks",
         node=node,
         record=RECORD,
         sources=sources,
         calls=[_call(check, settings, facts) for check in own if check.kind not in INSIDE],
-        listeners=[name for name in settings.workloads if name in asked and settings.placement[name] == node],
-        listener=scripts.render(
-            "listener", seconds=3 * conventions.CHECK_LIMIT_S, tcp_port=TCP_PORT, tcp_bytes=TCP_BYTES
-        ),
+        listeners=[name for name in asked if settings.placement[name] == node],
+        listener=scripts.render("listener", seconds=3 * conventions.CHECK_LIMIT_S, bulk=bulk),
         consul=f"http://{store_address(settings)}",
         bridge=conventions.GWBRIDGE,
         guard=engine_guard.SCRIPT,
@@ -57,7 +56,7 @@ def node_script(node: str, checks: Iterable[Check], settings: Settings, facts: F
 def inside_script(checks: list[Check], settings: Settings, facts: Facts) -> str:
     """The part of a node's script that runs inside one workload."""
     calls = [_call(check, settings, facts) for check in checks]
-    return scripts.render("checks_inside", record=RECORD, calls=calls, tcp_port=TCP_PORT, tcp_bytes=TCP_BYTES)
+    return scripts.render("checks_inside", record=RECORD, calls=calls, bulk=bulk)
 
 
 def ground_checks(checks: Iterable[Check], settings: Settings, facts: Facts) -> list[dict[str, Any]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
+from components.conventions import POOLS_DIR
 from components.ground import Image
 from overlab.ground import acceleration, cache
 from overlab.ground.acceleration import Acceleration
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
     from components.settings import Settings
 
 Kind = Literal["embedded", "native"]
-_NATIVE_POOLS = "/var/lib/libvirt/images"
 DEFAULT_URI = "qemu:///system"
+_OWN = "native, the machine's own"
+_LIMIT_S = 60.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,21 +43,39 @@ class Found:
 def kind_of(settings: Settings) -> Kind:
     """What the settings ask for; ``auto`` is native only where they name a hypervisor."""
     if settings.ground.kind == "auto":
-        return "embedded" if settings.ground.uri is None else "native"
+        return "native" if settings.ground.uri is not None or settings.ground.hypervisors else "embedded"
     return settings.ground.kind
 
 
-def ensure(settings: Settings, paths: LabPaths, progress: Progress) -> Found:
-    """Start or adopt the embedded one, or reach the native one. Raises :class:`GroundError` when it does not answer."""
+def ensure(settings: Settings, paths: LabPaths, progress: Progress) -> dict[str, Found]:
+    """Start or adopt the embedded one, or reach the native ones, by name (that of an unnamed one is empty).
+
+    Raises :class:`GroundError` that names every one that does not answer.
+    """
     if kind_of(settings) == "embedded":
         libvirt = EmbeddedLibvirt(paths)
         libvirt.ensure(progress)
         rung = "embedded: a private libvirtd in the lab's network namespace"
-        return Found(libvirt.uri, str(paths.pool), acceleration.probe(), rung)
-    uri = settings.ground.uri or DEFAULT_URI
-    rung = "native, named by the settings" if settings.ground.uri else "native, the machine's own"
-    # a native qemu runs without rights on this user's directories
-    return Found(uri, f"{_NATIVE_POOLS}/overlab-{paths.lab}", _native_acceleration(uri), f"{rung} ({uri})")
+        return {"": Found(libvirt.uri, str(paths.pool), acceleration.probe(), rung)}
+    rung = "native, named by the settings" if settings.ground.uri or settings.hypervisors != ("",) else _OWN
+    found, errors = {}, []
+    for name in settings.hypervisors:
+        uri, pools = address(settings, name)
+        try:
+            found[name] = Found(uri, f"{pools}/overlab-{paths.lab}", look(uri), f"{rung} ({uri})")
+        except GroundError as error:
+            errors.append(error)
+    if errors:
+        raise GroundError("; ".join(one.what for one in errors), errors[0].remedy)
+    return found
+
+
+def address(settings: Settings, name: str) -> tuple[str, str]:
+    """URI of a native hypervisor, and the directory on it in which pools are made."""
+    if not name:
+        return settings.ground.uri or DEFAULT_URI, POOLS_DIR
+    spec = settings.ground.hypervisors[name]
+    return spec.uri, spec.pools.rstrip("/")
 
 
 def given_image(source: str) -> Image:
@@ -65,27 +88,66 @@ def given_image(source: str) -> Image:
     return Image(source=source, content=hashlib.sha256(source.encode()).hexdigest()[:16])
 
 
-def _native_acceleration(uri: str) -> Acceleration:
-    """On this machine what a probe shows; of a remote one what its libvirt says."""
+def is_here(settings: Settings, name: str) -> bool:
+    """Whether the hypervisor is this very machine, as its URI says."""
+    return kind_of(settings) == "embedded" or urlsplit(address(settings, name)[0]).hostname is None
+
+
+def look(uri: str) -> Acceleration:
+    """Reach a native one: on this machine what a probe shows, of a remote one what its libvirt says.
+
+    Raises :class:`GroundError` where it does not answer.
+    """
     offers_kvm = "kvm" in _domain_types(uri)
     if urlsplit(uri).hostname is None:
         return acceleration.probe() if offers_kvm else Acceleration("qemu", f"libvirt at {uri} offers no kvm")
     return Acceleration("kvm" if offers_kvm else "qemu", f"as libvirt at {uri} says")
 
 
-def _domain_types(uri: str) -> set[str]:
+def has_bridge(uri: str, name: str) -> bool | None:
+    """Whether the hypervisor's machine has a network device of that name; None where its libvirt knows of no devices.
+
+    Raises :class:`GroundError` where it does not answer.
+    """
+
+    def devices(connection: Any) -> list[str]:
+        found = [connection.nodeDeviceLookupByName(one).XMLDesc() for one in connection.listDevices("net")]
+        return [ElementTree.fromstring(xml).findtext("capability/interface") or "" for xml in found]
+
+    found = _asked(uri, devices)
+    return name in found if found else None
+
+
+def _asked(uri: str, question: Callable[[Any], T]) -> T:
     import libvirt
 
-    libvirt.registerErrorHandler(lambda _context, _error: None, None)
-    try:
-        connection = libvirt.open(uri)
+    def ask() -> None:
         try:
-            capabilities = connection.getCapabilities()
-        finally:
-            connection.close()
-    except libvirt.libvirtError as error:
-        raise GroundError(
-            f"the hypervisor {uri} does not answer: {error}",
-            "start its libvirtd, correct overlab:lab ground.uri, or set ground.kind to embedded",
-        ) from error
+            connection = libvirt.open(uri)
+            try:
+                answers.append(question(connection))
+            finally:
+                connection.close()
+        except libvirt.libvirtError as error:
+            errors.append(error)
+
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    answers: list[T] = []
+    errors: list[Exception] = []
+    # libvirt has no limit of its own on a call: one that hangs is left alone with its thread.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_LIMIT_S)
+    if answers:
+        return answers[0]
+    why = errors[0] if errors else f"nothing within {_LIMIT_S:g} s"
+    raise GroundError(
+        f"the hypervisor {uri} does not answer: {why}",
+        "start its libvirtd, correct its URI (overlab:lab ground.uri or ground.hypervisors), or set ground.kind to"
+        " embedded and name none",
+    )
+
+
+def _domain_types(uri: str) -> set[str]:
+    capabilities = _asked(uri, lambda connection: str(connection.getCapabilities()))
     return {domain.get("type", "") for domain in ElementTree.fromstring(capabilities).iter("domain")}

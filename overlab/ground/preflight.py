@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from overlab.ground import debian, plugins, toolchain
+from overlab.ground import debian, hypervisors, plugins, toolchain
 from overlab.ground.errors import GroundError
 from overlab.ground.paths import cache_root, state_root
 
@@ -132,7 +132,10 @@ def space(directory: Path, needed_mib: int, variable: str) -> Finding:
 
 
 def memory(settings: Settings) -> Finding:
-    needed_mib = sum(node.machine.memory_mib for node in settings.nodes.values())
+    here = [node for node in settings.nodes.values() if hypervisors.is_here(settings, node.hypervisor)]
+    if not here:
+        return Finding("memory", "ok", "all machines are elsewhere")
+    needed_mib = sum(node.machine.memory_mib for node in here)
     available_mib = _available_mib()
     if available_mib >= needed_mib:
         return Finding("memory", "ok", f"{available_mib} MiB available, the machines take {needed_mib} MiB")

@@ -129,7 +129,7 @@ def read_record(paths: LabPaths) -> Ground | None:
 class _Parts:
     cli: toolchain.PulumiCli
     plugins: list[plugins.Found]
-    hypervisor: hypervisors.Found
+    hypervisors: dict[str, hypervisors.Found]
     image: Image
     packages: Packages | None
     images: Path | None
@@ -151,13 +151,15 @@ def _make_parts(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, pro
         with progress.step("registry"):
             Registry(paths, contents.result()).ensure()
     mirror = settings.ground.registry_mirror or (_own_mirror(settings) if own_registry else None)
-    accelerated = hypervisor.result().acceleration
     found_plugins = plugins.install(paths, cli.result())
     rungs = {
         "pulumi": f"{cli.result().version}, {cli.result().rung}",
         **{f"plugin {one.plugin.name}": f"{one.plugin.version}, {one.rung}" for one in found_plugins},
-        "hypervisor": hypervisor.result().rung,
-        "acceleration": f"{accelerated.domain_type}: {accelerated.reason}",
+        **{f"hypervisor {name}".strip(): one.rung for name, one in hypervisor.result().items()},
+        **{
+            f"acceleration {name}".strip(): f"{one.acceleration.domain_type}: {one.acceleration.reason}"
+            for name, one in hypervisor.result().items()
+        },
         "image": "given by the settings"
         if settings.ground.image
         else f"made from Debian packages ({base.result().source})",
@@ -166,7 +168,7 @@ def _make_parts(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, pro
     return _Parts(
         cli=cli.result(),
         plugins=found_plugins,
-        hypervisor=hypervisor.result(),
+        hypervisors=hypervisor.result(),
         image=base.result(),
         packages=packages.result(),
         images=contents.result() if contents is not None else None,
@@ -196,14 +198,15 @@ def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: 
     identity.ensure_passphrase(paths.passphrase)
     shim.write(paths, parts.cli.path, namespace=paths.namespace if kind == "embedded" else None)
     plain = parts.image if settings.engine.install != "golden" or settings.ground.image else None
+    places = {
+        name: Hypervisor(uri=one.uri, pool_path=one.pool_path, domain_type=one.acceleration.domain_type)
+        for name, one in parts.hypervisors.items()
+    }
     ground = Ground(
         lab=settings.name,
         kind=kind,
-        hypervisor=Hypervisor(
-            uri=parts.hypervisor.uri,
-            pool_path=parts.hypervisor.pool_path,
-            domain_type=parts.hypervisor.acceleration.domain_type,
-        ),
+        hypervisor=places.pop("", None),
+        hypervisors=places,
         image=parts.image,
         plain_image=plain,
         packages=parts.packages,

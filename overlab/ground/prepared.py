@@ -62,7 +62,7 @@ def inputs_digest(settings: Settings) -> str:
     """Digest of what the ground is made from. Node addresses count: they are in known_hosts and certificates."""
     facts = {
         "checkout": str(checkout()),
-        "nodes": {key: str(node.address) for key, node in settings.nodes.items()},
+        "nodes": {key: [str(node.address), node.hypervisor] for key, node in settings.nodes.items()},
         "network": [str(settings.network.cidr), str(settings.gateway)],
         "ground": settings.ground.model_dump(mode="json"),
         "install": settings.engine.install,

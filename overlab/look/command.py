@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from datetime import datetime
@@ -74,6 +75,9 @@ def inspect_cnm(settings: Settings, node: str | None, *, as_json: bool) -> int:
 
 def show_ui(settings: Settings, port: int | None, *, browser: bool) -> None:
     """Print the URL of the store's page, open it where a screen is, and keep it reachable until interrupted."""
+    # A shell's background jobs are born deaf to SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with ui.opened(settings, recorded(settings), Progress(), port) as page:
         print(page.url, flush=True)
         if browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.ground import Ground
@@ -19,33 +21,55 @@ _STATES = ("no state", RUNNING, "blocked", "paused", "shutting down", "shut off"
 
 def states(settings: Settings, ground: Ground, limit_s: float = LIMIT_S) -> dict[str, str]:
     """Node -> libvirt's word for its machine's state, ``missing``, or ``unseen`` and why. Raises nothing."""
-    found: dict[str, str] = {}
-    errors: list[str] = []
+    asked = {
+        name: _Asked(place.uri, [key for key, node in settings.nodes.items() if node.hypervisor == name])
+        for name, place in ground.places.items()
+    }
     # libvirt has no limit of its own on a call: a libvirtd that hangs is left alone with its thread.
-    thread = threading.Thread(target=_ask, args=(settings, ground.hypervisor.uri, found, errors), daemon=True)
-    thread.start()
-    thread.join(limit_s)
-    if thread.is_alive():
-        errors.append(f"libvirt at {ground.hypervisor.uri} did not answer within {limit_s:g} s")
-    why = f"{UNSEEN}: {errors[0]}" if errors else UNSEEN
-    return {key: found.get(key, why) for key in settings.nodes}
+    threads = {
+        name: threading.Thread(target=_ask, args=(settings.name, one), daemon=True) for name, one in asked.items()
+    }
+    for thread in threads.values():
+        thread.start()
+    until = time.monotonic() + limit_s
+    found: dict[str, str] = {}
+    for name, thread in threads.items():
+        thread.join(max(0.0, until - time.monotonic()))
+        if thread.is_alive():
+            asked[name].errors.append(f"libvirt at {asked[name].uri} did not answer within {limit_s:g} s")
+        found |= asked[name].answers()
+    return {key: found.get(key, UNSEEN) for key in settings.nodes}
 
 
-def _ask(settings: Settings, uri: str, found: dict[str, str], errors: list[str]) -> None:
+@dataclass
+class _Asked:
+    """A hypervisor, the nodes that are on it, and what it says of them."""
+
+    uri: str
+    nodes: list[str]
+    found: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def answers(self) -> dict[str, str]:
+        why = f"{UNSEEN}: {self.errors[0]}" if self.errors else UNSEEN
+        return {key: self.found.get(key, why) for key in self.nodes}
+
+
+def _ask(lab: str, asked: _Asked) -> None:
     import libvirt
 
     libvirt.registerErrorHandler(_silent, None)
     try:
-        connection = libvirt.openReadOnly(uri)
+        connection = libvirt.openReadOnly(asked.uri)
         try:
             named = {domain.name(): domain for domain in connection.listAllDomains()}
-            for key in settings.nodes:
-                domain = named.get(f"overlab-{settings.name}-{key}")
-                found[key] = "missing" if domain is None else _STATES[domain.state()[0]]
+            for key in asked.nodes:
+                domain = named.get(f"overlab-{lab}-{key}")
+                asked.found[key] = "missing" if domain is None else _STATES[domain.state()[0]]
         finally:
             connection.close()
     except libvirt.libvirtError as error:
-        errors.append(str(error))
+        asked.errors.append(str(error))
 
 
 def _silent(_context: Any, _error: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from . import store
 from .kinds import COMMAND, CONTAINER, MEMBERSHIP, NETWORK
@@ -64,12 +65,15 @@ def early_overlays(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]
     """An overlay that does not come after every store container and every engine's join."""
     stores = {container.urn for container in stack.of(CONTAINER) if _runs_store(container)}
     gates = {c.urn for c in stack.of(COMMAND) if f"{MEMBERSHIP}$" in c.urn}
+    # What overlays depend on is mostly the same thing: each is looked behind once.
+    before = cache(lambda urn: stack.before(stack.by_urn[urn]) if urn in stack.by_urn else set())
     for network in stack.of(NETWORK):
         with network.postponing():
             if network.props.get("driver") != DRIVER:
                 continue
             missing = (stores | gates) - set(network.dependencies)
-            missing -= stack.before(network) if missing else set()
+            for urn in [*network.dependencies, network.provider] if missing else []:
+                missing -= before(urn)
             if missing:
                 names = ", ".join(sorted(urn.rpartition("::")[2] for urn in missing)[:3])
                 yield network, f"does not come after {names}" + (f" and {len(missing) - 3} more" * (len(missing) > 3))

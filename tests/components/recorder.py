@@ -60,7 +60,9 @@ class Answers(mocks.Mocks):
             ]
         if args.typ == "docker:index/network:Network":
             outputs.setdefault("ipamConfigs", [{"subnet": "10.0.1.0/24"}])
-        if args.typ in ("command:remote:Command", "command:local:Command"):
+        if args.typ == "command:local:Command":
+            outputs |= {"stdout": args.inputs["stdin"] if args.inputs["create"] == "cat" else "", "stderr": ""}
+        if args.typ == "command:remote:Command":
             outputs |= {"stdout": "" if args.name.endswith("-ports") else "{}", "stderr": ""}
         return f"{args.name}_id", outputs
 
@@ -120,10 +122,17 @@ def make_ground(directory: Path, settings: Settings) -> Ground:
         server_certs={key: file(f"{key}.pem", f"CERTIFICATE OF {key}\n") for key in settings.nodes},
         server_keys={key: file(f"{key}-key.pem", f"PRIVATE TLS KEY OF {key}\n") for key in settings.nodes},
     )
+    named = {
+        name: Hypervisor(uri=spec.uri, pool_path=f"{spec.pools}/overlab-{settings.name}", domain_type="kvm")
+        for name, spec in settings.ground.hypervisors.items()
+        if name in settings.hypervisors
+    }
+    own = Hypervisor(uri="qemu:///system?socket=/s", pool_path=str(directory / "pool"), domain_type="qemu")
     return Ground(
         lab=settings.name,
-        kind="embedded",
-        hypervisor=Hypervisor(uri="qemu:///system?socket=/s", pool_path=str(directory / "pool"), domain_type="qemu"),
+        kind="native" if named else "embedded",
+        hypervisor=None if named else own,
+        hypervisors=named,
         image=Image(source="/base.qcow2", content="0123456789abcdef", engine="20.10.5"),
         registry_mirror="http://10.99.0.1:5000",
         identity=Identity(

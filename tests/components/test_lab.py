@@ -54,7 +54,7 @@ def test_every_resource_has_a_parent_and_every_custom_one_a_provider_of_ours(lab
     custom = [i for i in lab.declared.values() if not i.type.startswith(("overlab:", "pulumi:"))]
     assert custom
     assert all(item.provider in lab.declared for item in custom)
-    assert [item.type for item in lab.declared.values() if not item.parent] == ["pulumi:pulumi:Stack"]
+    assert {item.type for item in lab.declared.values() if not item.parent} <= {"pulumi:pulumi:Stack"}
 
 
 def test_what_lives_inside_a_machine_goes_and_comes_with_it(lab: Recorder) -> None:
@@ -162,7 +162,11 @@ def test_new_certificates_restart_engines_and_touch_nothing_else_but_the_gates(
         if item.inputs[key] != before.declared[urn].inputs[key]
     }
     dockerd = {(f"{node}-dockerd", key) for node in settings.nodes for key in ("create", "stdin")}
-    assert changed == dockerd | {(f"{node}-joined", "triggers") for node in settings.nodes}
+    assert changed == dockerd | {("roster", "triggers")}
+    for node in settings.nodes:
+        gate = named(after, COMMAND, f"{node}-joined")
+        assert "roster_id" in gate.inputs["triggers"]
+        assert {named(after, COMMAND, f"{other}-dockerd").urn for other in settings.nodes} <= reach(after, gate.urn)
     assert all("stdin" in named(after, COMMAND, f"{node}-dockerd").secrets for node in settings.nodes)
 
 
@@ -219,6 +223,7 @@ TOKENS = {
     "overlab:index:LabNetwork",
     "overlab:index:Machine",
     "overlab:index:Membership",
+    "overlab:index:Milestone",
     "overlab:index:NodeImages",
     "overlab:index:Overlays",
     "overlab:index:Storage",

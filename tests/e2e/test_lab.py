@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from tests.e2e.lab import PROJECT, RealLab
 from tests.unit import browser
 
 NODES = ("docker01", "docker02", "docker03")
+HOSTILE = """'"; touch /pwned; $(touch /pwned) `touch /pwned` | touch /pwned & </domain> ]]> &amp; %s %n \\ \\n
+EOF
+touch /pwned
+{{ 7 * 7 }} ${HOME} !! ~ * \u202e\u00e9\u2028\t\x1b[2J"""
 ADDRESSES = ("10.98.0.11", "10.98.0.12", "10.98.0.13")
 
 
@@ -48,6 +53,19 @@ def test_a_second_up_changes_nothing(lab: RealLab) -> None:
     done, changes = lab.operations("up", "--yes", "--skip-preview")
     done.ok()
     assert changes == {}
+
+
+def test_the_policy_pack_passes_an_up_and_stops_one(lab: RealLab, tmp_path: Path) -> None:
+    """With the real inputs and outputs of a lab that is there, not those of a preview."""
+    pack = ("--yes", "--skip-preview", "--policy-pack", "policy", "--policy-pack-config")
+    done, changes = lab.operations("up", *pack, "policy/ci.json")
+    done.ok()
+    assert changes == {}
+    foreign = tmp_path / "foreign.json"
+    foreign.write_text(json.dumps({"port-published": {"lab_networks": ["10.1.0.0/24"]}}))
+    done = lab.pulumi("up", "--non-interactive", *pack, str(foreign))
+    assert done.code != 0
+    assert "port-published" in done.text
 
 
 def test_a_refresh_sees_no_drift(lab: RealLab) -> None:
@@ -108,7 +126,7 @@ def test_certificates_are_renewed_and_no_container_restarts(lab: RealLab, tmp_pa
         assert certificates.served(lab, address, old.ca) == certificates.serial(old.server_certs, address)
     done, changes = lab.operations("up", "--yes", "--skip-preview")
     done.ok()
-    assert changes == {"update": 3, "replace": 3}
+    assert changes == {"update": 3, "replace": 4}  # the gates, and what they wait for
     assert certificates.started(lab) == ran
     new = certificates.named(lab)
     for address in ADDRESSES:
@@ -173,53 +191,44 @@ def test_the_matrix_as_a_command(lab: RealLab, tmp_path: Path) -> None:
     checked.all_pass_with_one_session_a_node(lab, tmp_path)
 
 
-@pytest.mark.unproven
 def test_a_failed_check_says_what_was_run_where_and_why(lab: RealLab) -> None:
     checked.a_failure_says_what_was_run_where_and_why(lab)
 
 
-@pytest.mark.unproven
 def test_a_node_that_is_away_is_not_taken_for_a_failure(lab: RealLab) -> None:
     checked.a_node_that_is_away_is_not_taken_for_a_failure(lab)
 
 
-@pytest.mark.unproven
 @browser.needed
 def test_the_report_in_a_browser(lab: RealLab, tmp_path: Path) -> None:
     checked.the_report_shows_the_lab_in_a_browser(lab, tmp_path)
 
 
-@pytest.mark.unproven
 def test_every_view_of_the_lab_agrees(lab: RealLab) -> None:
     looked.every_view_agrees(lab)
     looked.the_model_has_every_sandbox(lab, "web1", "beside1")
 
 
-@pytest.mark.unproven
 def test_a_forwarding_entry_that_went_is_named_and_its_remedy_helps(lab: RealLab) -> None:
     looked.a_removed_entry_is_named_and_its_remedy_helps(lab)
 
 
-@pytest.mark.unproven
 def test_a_silent_node_is_shown_and_the_others_are_looked_at(lab: RealLab) -> None:
     with checked.without_ssh(lab, "docker03"):
         looked.a_silent_node_is_shown_as_such(lab)
 
 
-@pytest.mark.unproven
 @browser.needed
 def test_the_stores_own_page_in_a_browser(lab: RealLab, tmp_path: Path) -> None:
     looked.the_stores_page_shows_the_nodes(lab, tmp_path)
 
 
-@pytest.mark.unproven
 def test_plain_ssh_and_dockers_own_client_reach_every_node(lab: RealLab, tmp_path: Path) -> None:
     looked.plain_ssh_reaches_every_node(lab, tmp_path)
     looked.dockers_own_client_talks_to_each_engine(lab)
     looked.dockers_own_client_talks_tls(lab)
 
 
-@pytest.mark.unproven
 def test_a_stopped_server_is_survived_and_comes_back(lab: RealLab) -> None:
     lab.on("docker03", "docker stop -t 5 consul")
     try:
@@ -238,7 +247,6 @@ def test_a_stopped_server_is_survived_and_comes_back(lab: RealLab) -> None:
     assert lab.on("docker03", peers).strip() == "3"
 
 
-@pytest.mark.unproven
 def test_a_container_removed_by_hand_is_put_back_alone(lab: RealLab) -> None:
     lab.on("docker03", "docker rm -f t3")
     sound = (
@@ -255,7 +263,6 @@ def test_a_container_removed_by_hand_is_put_back_alone(lab: RealLab) -> None:
     assert sorted(names) == ["consul", "t3"]
 
 
-@pytest.mark.unproven
 def test_a_wrong_expectation_fails_the_up_and_names_what_was_seen(lab: RealLab, tmp_path: Path) -> None:
     config = yaml.safe_load((PROJECT / "Pulumi.ci.yaml").read_text())
     wrong = {"kind": "ping-ip", "source": "t1", "target": "t3", "overlay": "ov_net1", "expect": "fail"}
@@ -270,14 +277,17 @@ def test_a_wrong_expectation_fails_the_up_and_names_what_was_seen(lab: RealLab, 
     lab.overlab("up").ok()
 
 
-@pytest.mark.unproven
 def test_a_split_cluster_is_seen_and_healed(lab: RealLab) -> None:
-    """docker03 registers while nobody can reach its gossip port, and nobody tries again: listed, listening, cut off."""
+    """docker03 registers while nobody can reach its gossip port, and nobody tries again: listed, listening, cut off.
+
+    The others start anew meanwhile: gossip goes on trying to reach a member that it has known.
+    """
     block = "iptables -I {chain} -i lab0 -p {proto} --dport 7946 -j REJECT"
     rules = [block.format(chain="INPUT", proto=proto) for proto in ("tcp", "udp")]
     rules += [rule.replace("-I INPUT -i lab0", "-I OUTPUT -o lab0") for rule in rules]
     lab.on("docker03", "systemctl stop docker.service docker.socket; sleep 1; " + "; ".join(rules))
-    lab.on("docker03", "systemctl start docker.service; docker info >/dev/null")
+    for node in ("docker01", "docker02", "docker03"):
+        lab.on(node, "systemctl restart docker.service; docker info >/dev/null")
     # One heartbeat and more: every engine has seen the new key and failed to reach it.
     lab.on("docker03", "sleep 25; " + "; ".join(rule.replace("-I", "-D") for rule in rules))
     listed = lab.on("docker01", "curl -s 'http://127.0.0.1:8500/v1/kv/docker/nodes?keys'")
@@ -298,7 +308,33 @@ def test_a_split_cluster_is_seen_and_healed(lab: RealLab) -> None:
     assert {"EventMemberJoin: docker01", "EventMemberJoin: docker02"} <= set(joined.splitlines())
 
 
-@pytest.mark.unproven
+def test_what_shells_and_markup_would_act_upon_is_only_text(lab: RealLab, tmp_path: Path) -> None:
+    """The fields that take any text, and the oddest names that the others take, on a real node."""
+    config = yaml.safe_load((PROJECT / "Pulumi.ci.yaml").read_text())
+    settings = config["config"]["overlab:lab"]
+    name, longest = "0_-_x", "L" * 63
+    command = ["sh", "-c", 'printf %s "$1" >/said; exec sleep 1000000', "--", HOSTILE]
+    settings["workloads"][name] = {"node": "docker01", "command": command, "overlays": {"ov_net1": {"aliases": ["0"]}}}
+    settings["workloads"][longest] = {"node": "docker02", "overlays": ["ov_net1"]}
+    check = {"kind": "ping-name", "source": name, "target": longest, "overlay": "ov_net1"}
+    settings["checks"] = {"0.-_": check, "0.": check | {"kind": "ping-ip"}}
+    file = tmp_path / "Pulumi.ci.yaml"
+    file.write_text(yaml.safe_dump(config))
+    lab.pulumi("up", "--yes", "--skip-preview", "--non-interactive", "--config-file", str(file)).ok()
+    said = base64.b64decode(lab.on("docker01", f"docker exec {name} base64 /said"))
+    assert said.decode() == HOSTILE
+    assert json.loads(lab.on("docker01", f"docker inspect -f '{{{{json .Config.Cmd}}}}' {name}")) == command
+    acted = "ls -d /pwned* /tmp/pwned* 2>/dev/null; docker exec {name} sh -c 'ls -d /pwned*' 2>/dev/null; true"
+    for node in NODES:
+        assert lab.on(node, acted.format(name=name)) == ""
+    assert not list(Path("/").glob("pwned*"))
+    assert longest in lab.overlab("graph").text
+    done, changes = lab.operations("up", "--yes", "--skip-preview")
+    done.ok()
+    assert changes["delete"] == 2
+    assert "create" not in changes
+
+
 def test_bad_input_is_told_whole_and_makes_nothing(lab: RealLab, tmp_path: Path) -> None:
     config = yaml.safe_load((PROJECT / "Pulumi.ci.yaml").read_text())
     bad = config["config"]["overlab:lab"]
@@ -324,7 +360,6 @@ def test_destroy_leaves_nothing(lab: RealLab) -> None:
     assert lab.resources() == []
 
 
-@pytest.mark.unproven
 def test_without_its_ground_nothing_at_all_is_left(lab: RealLab) -> None:
     assert ground.traces(lab)
     lab.overlab("down", "--ground").ok()

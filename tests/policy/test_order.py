@@ -101,3 +101,10 @@ def test_unknown_driver_or_store() -> None:
 
 def test_the_component_is_called_so() -> None:
     assert kinds.MEMBERSHIP == Membership.TOKEN
+
+
+def test_after_the_joined_store_by_way_of_a_milestone() -> None:
+    reached = Declared("command:local:Command", "engines-joined", needs=["n1-joined", "n2-joined"])
+    assert judge_stack(OVERLAY, STORE, *GATES, reached, overlay("engines-joined")) == GOOD
+    early = Declared("command:local:Command", "engines-joined", needs=["n1-joined"])
+    assert "n2-joined" in judge_stack(OVERLAY, STORE, *GATES, early, overlay("engines-joined")).text

@@ -27,6 +27,7 @@ def labs(draw: st.DrawFn) -> Raw:
         "machine": {"memory_mib": 4096},
     }
     raw |= draw(st.fixed_dictionaries({}, optional=_SECTIONS))
+    _place(draw, raw)
     servers = draw(st.sampled_from([count for count in (1, 3, 5) if count <= len(nodes)]))
     clustered = {"servers": servers, "acl": draw(st.booleans())}
     raw["store"] = clustered if servers > 1 else {"node": draw(st.sampled_from([None, *nodes]))}
@@ -37,6 +38,21 @@ def labs(draw: st.DrawFn) -> Raw:
     raw["workloads"] = _workloads(draw, nodes, list(raw["overlays"])) if raw["overlays"] else {}
     raw["checks"] = _checks(draw, raw["workloads"])
     return raw
+
+
+def _place(draw: st.DrawFn, raw: Raw) -> None:
+    """Sometimes on named hypervisors, with a bridge between them."""
+    names = draw(st.sampled_from([[], ["hv1"], ["hv1", "b-2"]]))
+    if not names:
+        return
+    several = {name: {"uri": f"qemu+ssh://root@{name}/system"} for name in names}
+    raw["ground"] = {key: value for key, value in raw.get("ground", {}).items() if key != "uri"} | {
+        "hypervisors": several
+    }
+    raw["network"]["bridge"] = "br0"
+    raw["nodes"] = {
+        key: (node or {}) | {"hypervisor": draw(st.sampled_from(names))} for key, node in raw["nodes"].items()
+    }
 
 
 _SECTIONS: Any = {

@@ -82,7 +82,8 @@ def spoil(raw: Raw, kind: str, where: int, what: int) -> tuple[Raw, Path | None]
         places = list(mappings(raw))
         place = places[where % len(places)]
         key = HOSTILE_TEXTS[what % len(HOSTILE_TEXTS)] if kind == "hostile key" else "no_such_key"
-        collection = place in {("nodes",), ("overlays",), ("workloads",), ("checks",)} or place[2:] == ("overlays",)
+        named = {("nodes",), ("overlays",), ("workloads",), ("checks",), ("ground", "hypervisors")}
+        collection = place in named or place[2:] == ("overlays",)
         value: Any = {} if kind == "hostile key" else ["x"]
         return replaced(raw, (*place, key), value), place if collection else (*place, key)
     places = list(leaves(raw))

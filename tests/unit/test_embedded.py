@@ -170,9 +170,9 @@ def test_a_native_hypervisor_is_asked_what_it_can(
     types = hypervisors._domain_types(one.uri)
     assert "qemu" in types
     monkeypatch.setattr(hypervisors, "_domain_types", lambda _: {"qemu"})
-    assert "offers no kvm" in hypervisors._native_acceleration(one.uri).reason
+    assert "offers no kvm" in hypervisors.look(one.uri).reason
     monkeypatch.setattr(hypervisors, "_domain_types", lambda _: {"qemu", "kvm"})
-    assert hypervisors._native_acceleration("qemu+ssh://far/system").domain_type == "kvm"
+    assert hypervisors.look("qemu+ssh://far/system").domain_type == "kvm"
 
 
 def test_a_native_hypervisor_that_does_not_answer_is_named(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ _BELOW = {
     "problems",
     "rules",
     "rules_network",
+    "rules_placement",
     "settings",
     "spec",
     "stack_file",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components import checks, engine_guard, scripts
+from components.checks import bulk
 from components.checks.model import FIELDS, RECORD
 from components.checks.script import INSIDE, inside_script
 from components.settings import Settings, parse, read_stack_file
@@ -51,10 +53,9 @@ def rendered(lab: Settings) -> dict[str, str]:
     joined: dict[str, Any] = {
         "consul": "http://10.99.0.11:8500",
         "own": "10.99.0.11:2376",
-        "peers": ["docker02", "docker03"],
     }
     joined |= {
-        "nodes": [{"advertise": f"10.99.0.1{n}:2376"} for n in (1, 2)],
+        "nodes": [f"docker0{n}/10.99.0.1{n}:2376" for n in (1, 2)],
         "limit_s": 9,
         "grace_s": 5,
         "heartbeat_s": 10,
@@ -154,7 +155,7 @@ def test_inserted_values_are_inert(value: str) -> None:
 
 
 def run_inside(call: dict[str, object]) -> list[str]:
-    text = scripts.render("checks_inside", record=RECORD, calls=[call], tcp_port=1, tcp_bytes=1)
+    text = scripts.render("checks_inside", record=RECORD, calls=[call], bulk=bulk)
     done = subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, check=True)
     return done.stdout.rstrip("\n").split("\t")
 
@@ -179,6 +180,13 @@ def test_one_that_must_fail_is_wrong_when_any_of_three_tries_passes(tmp_path: Pa
     late = f"n=$(cat {tmp_path}/n 2>/dev/null || echo 0); echo $((n + 1)) > {tmp_path}/n; [ $n -ge 2 ]"
     assert run_inside(call(["sh", "-c", late], expect="fail"))[5] == "pass"
     assert run_inside(call(["false"], expect="fail"))[5] == "fail"
+
+
+def test_the_bytes_of_a_bulk_check_are_those_that_the_program_makes() -> None:
+    made = subprocess.run(["awk", bulk.PROGRAM], capture_output=True, check=True).stdout
+    assert (len(made), hashlib.md5(made, usedforsecurity=False).hexdigest()) == (bulk.LENGTH, bulk.MD5)
+    blocks = made.splitlines()
+    assert len(set(blocks)) == len(blocks)
 
 
 def test_the_matrix_has_every_ordered_pair_by_address_and_by_name(lab: Settings) -> None:

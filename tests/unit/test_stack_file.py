@@ -221,3 +221,11 @@ def test_a_stack_that_sets_nothing_has_the_projects_default(tmp_path: Path) -> N
 def test_the_shipped_default_is_a_valid_lab() -> None:
     raw = stack_file.default(Path(__file__).parents[2])
     assert list(lab_settings.parse(raw, "dev").nodes) == ["docker01", "docker02", "docker03"]
+
+
+def test_the_first_nodes_are_the_first_by_name_as_for_pulumi(tmp_path: Path) -> None:
+    nodes = "".join(f"      {name}: {{}}\n" for name in ("n9", "n3", "n1", "n2"))
+    (tmp_path / "Pulumi.x.yaml").write_text(
+        f"config:\n  overlab:lab:\n    store: {{kind: consul, servers: 3}}\n    nodes:\n{nodes}"
+    )
+    assert lab_settings.from_stack_file(tmp_path, "x").store_nodes == ("n1", "n2", "n3")

@@ -1,0 +1,103 @@
+"""A lab on several hypervisors under mocks: each has a provider, a pool and a network, and its own nodes' machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.settings import parse
+from tests.components.recorder import Recorder, make_ground, run_lab
+
+DOMAIN = "libvirt:index/domain:Domain"
+NETWORK = "libvirt:index/network:Network"
+POOL = "libvirt:index/pool:Pool"
+PROVIDER = "pulumi:providers:libvirt"
+VOLUME = "libvirt:index/volume:Volume"
+URIS = {name: f"qemu+ssh://root@{name}/system" for name in ("hv1", "hv2", "hv3")}
+
+
+def declare(directory: Path, **changes: Any) -> Recorder:
+    raw: dict[str, Any] = {
+        "name": "lab",
+        "network": {"bridge": "br0"},
+        "ground": {"hypervisors": {name: {"uri": uri} for name, uri in URIS.items()}},
+        "nodes": {
+            "docker01": {"hypervisor": "hv1"},
+            "docker02": {"hypervisor": "hv2"},
+            "docker03": {"hypervisor": "hv1"},
+        },
+        "overlays": {"ov": {"made_from": "docker02", "subnet": "10.0.0.0/24"}},
+        "workloads": {"t1": {"node": "docker01", "overlays": ["ov"]}, "t2": {"node": "docker02", "overlays": ["ov"]}},
+    }
+    settings = parse(raw | changes, "x")
+    return run_lab(settings, make_ground(directory, settings))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
+    return declare(tmp_path_factory.mktemp("ground"))
+
+
+def by_provider(lab: Recorder, type_: str) -> dict[str, set[str]]:
+    """Provider -> names of the resources of a type that are its own."""
+    found: dict[str, set[str]] = {}
+    for item in lab.of(type_):
+        found.setdefault(item.provider.rsplit("::", 1)[1], set()).add(item.name)
+    return found
+
+
+def test_a_provider_for_each_that_nodes_are_on(lab: Recorder) -> None:
+    uris = {item.name: item.inputs["uri"] for item in lab.of(PROVIDER)}
+    assert uris == {"hypervisor-hv1": URIS["hv1"], "hypervisor-hv2": URIS["hv2"]}
+
+
+def test_each_has_one_pool_one_base_and_one_network(lab: Recorder) -> None:
+    assert by_provider(lab, POOL) == {"hypervisor-hv1": {"storage-hv1"}, "hypervisor-hv2": {"storage-hv2"}}
+    assert by_provider(lab, NETWORK) == {"hypervisor-hv1": {"network-hv1"}, "hypervisor-hv2": {"network-hv2"}}
+    bases = {item.name: item.provider.rsplit("::", 1)[1] for item in lab.of(VOLUME) if "source" in item.inputs}
+    assert bases == {"storage-hv1-base": "hypervisor-hv1", "storage-hv2-base": "hypervisor-hv2"}
+
+
+def test_the_networks_stand_for_the_bridge_that_is_there(lab: Recorder) -> None:
+    for item in lab.of(NETWORK):
+        assert (item.inputs["mode"], item.inputs["bridge"], item.inputs["name"]) == ("bridge", "br0", "overlab-lab")
+        assert not {"addresses", "dhcp"} & item.inputs.keys()
+
+
+def test_all_of_a_machine_is_on_its_own_hypervisor(lab: Recorder) -> None:
+    assert by_provider(lab, DOMAIN) == {
+        "hypervisor-hv1": {"docker01-domain", "docker03-domain"},
+        "hypervisor-hv2": {"docker02-domain"},
+    }
+    for node, place in (("docker01", "hv1"), ("docker02", "hv2"), ("docker03", "hv1")):
+        own = [item for item in lab.declared.values() if item.name.startswith(f"{node}-")]
+        disk, seed, domain = (next(i for i in own if i.name == f"{node}-{part}") for part in ("disk", "seed", "domain"))
+        assert {item.provider.rsplit("::", 1)[1] for item in (disk, seed, domain)} == {f"hypervisor-{place}"}
+        assert disk.inputs["baseVolumeId"] == f"storage-{place}-base_id"
+        assert domain.inputs["networkInterfaces"][0]["networkId"] == f"network-{place}_id"
+        assert domain.inputs["type"] == "kvm"
+
+
+def test_names_follow_from_a_hypervisors_name_and_not_from_how_many_there_are(lab: Recorder, tmp_path: Path) -> None:
+    """Another one moves no machine."""
+    one = {"docker01": {"hypervisor": "hv1"}, "docker03": {"hypervisor": "hv1"}}
+    ground = {"hypervisors": {"hv1": {"uri": URIS["hv1"]}}}
+    workloads = {"t1": {"node": "docker01", "overlays": ["ov"]}}
+    overlays = {"ov": {"made_from": "docker01", "subnet": "10.0.0.0/24"}}
+    alone = declare(tmp_path, nodes=one, ground=ground, workloads=workloads, overlays=overlays)
+    libvirts = {urn for urn, item in alone.declared.items() if item.type.startswith(("libvirt:", PROVIDER))}
+    assert libvirts
+    assert libvirts <= lab.declared.keys()
+    for urn in libvirts:
+        assert alone.declared[urn].provider == lab.declared[urn].provider
+
+
+def test_a_lab_whose_hypervisor_has_no_name_keeps_the_plain_names(tmp_path: Path) -> None:
+    plain = declare(tmp_path, ground={}, network={}, nodes={"docker01": {}, "docker02": None})
+    names = {item.name for type_ in (PROVIDER, POOL, NETWORK) for item in plain.of(type_)}
+    assert names == {"hypervisor", "storage", "network"}
+    (network,) = plain.of(NETWORK)
+    assert (network.inputs["mode"], network.inputs["addresses"]) == ("none", ["10.99.0.0/24"])
+    assert "bridge" not in network.inputs

@@ -1,0 +1,99 @@
+"""The gate that every engine joined: what satisfies it, what it says else, and when a node announces itself again."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from components import conventions, scripts
+from components.store import grace_s, join_limit_s
+
+NODES = {f"docker{number}": f"10.99.0.{10 + number}:2376" for number in (1, 2, 20)}
+JOINED = "serf: EventMemberJoin: docker2 10.99.0.12\nserf: EventMemberJoin: docker20 10.99.0.30\n"
+TOOLS = {
+    "curl": """
+case $* in
+*leader*) echo '"10.99.0.11:8300"' ;;
+*keys*) cat "$0.keys" ;;
+*) echo "$*" >>"$0.log" ;;
+esac
+""",
+    "journalctl": 'cat "$0.said"',
+    "systemctl": "echo 0123",
+}
+
+
+def gate(directory: Path, said: str, listed: list[str], limit_s: int = 0, grace: int = 5) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the gate on docker1, beside tools that say what they are told to."""
+    for name, text in TOOLS.items():
+        tool = directory / name
+        tool.write_text(f"#!/bin/sh\n{text}\n")
+        tool.chmod(0o755)
+    (directory / "journalctl.said").write_text(said)
+    keys = ",".join(f'"docker/nodes/{NODES[node]}"' for node in listed)
+    (directory / "curl.keys").write_text(f"[{keys}]")
+    (directory / "curl.log").write_text("")
+    script = scripts.render(
+        "joined",
+        consul="http://10.99.0.11:8500",
+        own=NODES["docker1"],
+        nodes=[f"{node}/{address}" for node, address in NODES.items()],
+        limit_s=limit_s,
+        grace_s=grace,
+        heartbeat_s=10,
+    ).replace("/run/overlab-store", str(directory / "store"))
+    environment = {"PATH": f"{directory}:/usr/bin:/bin"}
+    done = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, check=False, env=environment, timeout=30
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_listed_and_every_other_one_a_member(tmp_path: Path) -> None:
+    assert gate(tmp_path, JOINED, list(NODES)) == (0, '{"leader": "10.99.0.11:8300", "members": 2}\n', "")
+
+
+@pytest.mark.parametrize(
+    ("said", "listed", "seen"),
+    [
+        (JOINED, ["docker1", "docker20"], "not listed in docker/nodes: docker2/10.99.0.12:2376;"),
+        ("", ["docker1", "docker2", "docker20"], "all nodes listed; no serf member: docker2 docker20;"),
+        # docker20 is not docker2.
+        (JOINED.splitlines(keepends=True)[1], list(NODES), "all nodes listed; no serf member: docker2;"),
+        (
+            f"{JOINED}serf: EventMemberFailed: docker2 10.99.0.12\n",
+            list(NODES),
+            "all nodes listed; no serf member: docker2;",
+        ),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path: Path, said: str, listed: list[str], seen: str) -> None:
+    code, _, told = gate(tmp_path, said, listed)
+    assert code == 1
+    assert f"last seen: {seen} announced again 0 times" in told
+
+
+def test_one_that_came_back_is_a_member(tmp_path: Path) -> None:
+    assert gate(tmp_path, f"serf: EventMemberFailed: docker2 10.99.0.12\n{JOINED}", list(NODES))[0] == 0
+
+
+def test_one_that_is_cut_off_takes_its_own_key_away(tmp_path: Path) -> None:
+    code, _, told = gate(tmp_path, "", list(NODES), limit_s=4, grace=0)
+    assert code == 1
+    assert "is cut off from docker2 docker20" in told
+    assert (
+        f"-X DELETE http://10.99.0.11:8500/v1/kv/docker/nodes/{NODES['docker1']}" in (tmp_path / "curl.log").read_text()
+    )
+
+
+@pytest.mark.parametrize("heartbeat", [1, 10, 30, 300])
+def test_nodes_announce_themselves_one_after_another_and_each_within_the_limit(heartbeat: int) -> None:
+    limit = join_limit_s(heartbeat)
+    graces = [grace_s(index, heartbeat) for index in range(250)]
+    assert graces[:5] == [5 + index * heartbeat for index in range(5)]
+    assert graces == sorted(graces)
+    # A heartbeat until the key is back, and one more for what follows.
+    assert graces[-1] + 2 * heartbeat < limit
+    assert join_limit_s(conventions.HEARTBEAT_S) == conventions.JOIN_LIMIT_S
