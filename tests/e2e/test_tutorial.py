@@ -12,8 +12,6 @@ from tests.e2e import tutorial
 from tests.e2e.lab import PROJECT, RealLab
 from tests.e2e.tutorial import STACK_OF_PAGE, Runner
 
-pytestmark = pytest.mark.unproven
-
 STACK = "tutorial"
 STEPS = tutorial.parse(tutorial.PAGE.read_text("utf-8"))
 SECTIONS = list(dict.fromkeys(step.section for step in STEPS))
