@@ -151,6 +151,7 @@ def drop_in(node: Node, settings: Settings) -> str:
     return "\n".join(
         [
             "[Service]",
+            f"ExecStartPre=-{engine_guard.SCRIPT} renumber",
             "ExecStart=",
             f"ExecStart=/usr/bin/env dockerd {' '.join(listeners)}",
             # Without the store an engine may need two minutes to start.

@@ -1,4 +1,4 @@
-"""The guard on every node that restarts an engine with a thread in a dead namespace. Pure; why: the script says it."""
+"""The guard on every node against two faults of the engine with overlays. Pure; which and why: the script says it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIMIT_S = 1800
 
 
 def script() -> str:
-    """``engine-guard look`` tells, ``engine-guard heal [idle]`` cures (idle: when no client is connected)."""
+    """``engine-guard look`` tells, ``heal [idle]`` cures (idle: when no client is connected), ``renumber`` prevents."""
     return scripts.render("engine-guard", quiet_s=QUIET_S, limit_s=LIMIT_S)
 
 

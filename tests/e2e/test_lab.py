@@ -277,6 +277,17 @@ def test_a_wrong_expectation_fails_the_up_and_names_what_was_seen(lab: RealLab, 
     lab.overlab("up").ok()
 
 
+def test_an_engine_that_was_restarted_takes_new_workloads(lab: RealLab) -> None:
+    """Beside two of its own on the overlay, which did not notice."""
+    started = "docker inspect -f '{{.State.StartedAt}}' t2 web1"
+    before = lab.on("docker02", started)
+    lab.on("docker02", "systemctl restart docker.service; docker info >/dev/null")
+    made = lab.on("docker02", "docker run --rm --name passing --network ov_net1 busybox:1.35 ping -c 2 -W 5 t1")
+    assert " 0% packet loss" in made
+    assert lab.on("docker02", started) == before
+    assert " 0% packet loss" in lab.on("docker01", "docker exec t1 ping -c 2 -W 5 t2; docker exec t1 ping -c 2 web1")
+
+
 def test_a_split_cluster_is_seen_and_healed(lab: RealLab) -> None:
     """docker03 registers while nobody can reach its gossip port, and nobody tries again: listed, listening, cut off.
 

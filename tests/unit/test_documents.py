@@ -81,6 +81,7 @@ def test_in_cluster_mode_each_engine_asks_its_own_agent() -> None:
 def test_the_engine_api_listens_with_client_certificates_or_not_at_all(ground: Ground) -> None:
     node = lab().nodes["docker01"]
     assert "tcp://" not in drop_in(node, lab())
+    assert drop_in(node, lab()).index("ExecStartPre=-/usr/local/sbin/engine-guard renumber") > 0
     safe = lab(engine={"api": "tls"})
     assert "-H tcp://10.99.0.11:2376" in drop_in(node, safe)
     assert daemon_json(safe, ground)["tlsverify"] is True
