@@ -187,6 +187,25 @@ def test_no_secret_is_in_a_process_list_or_a_log(lab: RealLab) -> None:
     assert not [secret for secret in secrets if secret in printed]
 
 
+def test_another_labs_ground_meets_nothing_of_this_one(lab: RealLab, tmp_path: Path) -> None:
+    def traces() -> set[str]:
+        # SSH connections come and go.
+        return {trace for trace in ground.traces(lab) if ": ssh" not in trace}
+
+    other = RealLab("plain", tmp_path)
+    before = traces()
+    try:
+        other.overlab("preview").ok()
+        assert ground.traces(other)
+        assert not before & set(ground.traces(other))
+        assert other.in_network("curl", "-sS", "-m", "20", f"http://{ADDRESSES[1]}:90/").code != 0
+    finally:
+        other.overlab("down", "--ground", "--force")
+    assert ground.traces(other) == []
+    assert traces() == before
+    assert lab.in_network("curl", "-sS", "-m", "20", f"http://{ADDRESSES[1]}:90/").ok().stdout
+
+
 def test_the_matrix_as_a_command(lab: RealLab, tmp_path: Path) -> None:
     checked.all_pass_with_one_session_a_node(lab, tmp_path)
 
