@@ -222,13 +222,13 @@ def test_a_second_command_waits_and_says_for_what(settings: Settings, paths: Lab
 
 def test_everything_that_is_missing_is_said_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(debian, "missing", lambda packages: [one for one in packages if one.name in ("umoci", "gcc")])
+    monkeypatch.setattr(debian, "missing", lambda packages: [one for one in packages if one.name in ("parted", "gcc")])
     with pytest.raises(GroundError) as caught:
         preflight.require(settings, "embedded")
     text = str(caught.value)
     assert "not root" in text
     assert "sudo" in text
-    assert "apt-get install --no-install-recommends -y gcc umoci" in text
+    assert "apt-get install --no-install-recommends -y gcc parted" in text
 
 
 def test_a_native_ground_needs_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
