@@ -10,7 +10,7 @@ import pulumi_docker as docker
 
 from components import conventions, engine_guard, firewall, scripts
 from components._base import Component
-from components.docker_names import advertised, store_url
+from components.docker_names import advertised, store_address, store_url
 from components.ground import Ground, Packages, Tls
 from components.machine import Machine
 from components.settings import Node, Settings
@@ -90,8 +90,9 @@ def _files(node: Node, settings: Settings, ground: Ground) -> list[dict[str, str
         _file(f"{CONFIG_DIR}/daemon.json", "engine", daemon),
         _file("/etc/systemd/system/docker.service.d/overlab.conf", "engine", drop_in(node, settings)),
     ]
+    guard = engine_guard.script(store_address(settings), str(node.address))
     files += [
-        _file(engine_guard.SCRIPT, "guard", engine_guard.script(), mode="0755"),
+        _file(engine_guard.SCRIPT, "guard", guard, mode="0755"),
         _file(f"/etc/systemd/system/{engine_guard.SERVICE}", "guard", engine_guard.service()),
         _file(f"/etc/systemd/system/{engine_guard.PATH_UNIT}", "guard", engine_guard.path_unit()),
     ]

@@ -1,4 +1,4 @@
-"""The guard on every node against two faults of the engine with overlays. Pure; which and why: the script says it."""
+"""The guard on every node against faults of the engine with overlays. Pure; which and why: the script says it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ QUIET_S = 3
 LIMIT_S = 1800
 
 
-def script() -> str:
-    """``engine-guard look`` tells, ``heal [idle]`` cures (idle: when no client is connected), ``renumber`` prevents."""
-    return scripts.render("engine-guard", quiet_s=QUIET_S, limit_s=LIMIT_S)
+def script(store: str, address: str) -> str:
+    """``engine-guard look`` tells, ``heal [idle]`` cures (idle: when no client is connected), ``renumber`` prevents.
+
+    ``store`` is HOST:PORT of the store as seen from the node, ``address`` the node's own.
+    """
+    return scripts.render("engine-guard", consul=f"http://{store}", own=address, quiet_s=QUIET_S, limit_s=LIMIT_S)
 
 
 def service() -> str:

@@ -67,7 +67,7 @@ def rendered(lab: Settings) -> dict[str, str]:
         "overlays": scripts.render(
             "overlays", overlays=[{"name": HOSTILE, "id": "0a", "residents": [HOSTILE]}], limit_s=9
         ),
-        "engine-guard": engine_guard.script(),
+        "engine-guard": engine_guard.script("127.0.0.1:8500", "10.99.0.11"),
         "checks": checks.node_script("docker01", checks.matrix(lab), lab, facts(lab)),
     }
 
