@@ -115,7 +115,6 @@ def test_the_engine_api_takes_the_right_certificate_only(lab: RealLab, tmp_path:
     assert lab.in_network("curl", "-sS", "-m", "20", f"http://{ADDRESSES[0]}:2376/_ping").stdout != "OK"
 
 
-@pytest.mark.unproven
 @pytest.mark.parametrize("authority", [False, True])
 def test_certificates_are_renewed_and_no_container_restarts(lab: RealLab, tmp_path: Path, authority: bool) -> None:
     old = certificates.copied(lab, tmp_path / "old")
@@ -140,7 +139,6 @@ def test_certificates_are_renewed_and_no_container_restarts(lab: RealLab, tmp_pa
     lab.overlab("test").ok()
 
 
-@pytest.mark.unproven
 def test_the_store_denies_what_no_token_allows(lab: RealLab) -> None:
     """Asked on a node's loopback it knows the node; asked otherwise, it answers nobody or refuses."""
     code = "curl -s -o /dev/null -m 20 -w '%{http_code}'"
