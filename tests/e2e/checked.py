@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,10 @@ def a_failure_says_what_was_run_where_and_why(lab: RealLab) -> None:
     ):
         assert part in done.stdout
     # The picture shows it until the next test.
-    assert "class w1 failed" in lab.overlab("graph").ok().stdout
+    drawn = lab.overlab("graph").ok().stdout
+    box = re.search(r'(w\d+)\["t2<br/>', drawn)
+    assert box
+    assert f"class {box[1]} failed" in drawn
     lab.overlab("test", "--only", "t2").ok()
     assert "failed" not in lab.overlab("graph").ok().stdout.split("classDef unknown")[1]
 
