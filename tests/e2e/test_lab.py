@@ -358,7 +358,7 @@ def test_what_shells_and_markup_would_act_upon_is_only_text(lab: RealLab, tmp_pa
     assert not list(Path("/").glob("pwned*"))
     done, changes = lab.operations("up", "--yes", "--skip-preview")
     done.ok()
-    assert changes["delete"] == 2
+    assert changes["delete"] == 4  # two containers, and the components that they were in
     assert "create" not in changes
 
 
