@@ -4,6 +4,7 @@ STACK ?= dev
 # USES=up is enough for a native ground with an image of its own
 USES ?= up embedded
 OVERLAB = .venv/bin/overlab --stack $(STACK)
+BUILD_CLI = .venv/bin/python -m overlab.ground.toolchain >/dev/null
 MAKE_IMAGES = 'from overlab.ground import images, progress; images.ensure(progress.Progress())'
 SHELL_SCRIPTS = $(shell find . -type f -not -path './.venv/*' -not -path './.git/*' -not -path './.*_cache/*' -not -name '*.j2' \
 	-exec awk 'FNR == 1 { if (/^\#!.*\/(env )?(ba)?sh( |$$)/) print FILENAME; nextfile }' {} +)
@@ -30,7 +31,7 @@ bootstrap:
 
 test: ## all tests, real machines included
 	@scripts/bootstrap up embedded test check
-	@-.venv/bin/python -m overlab.ground.toolchain >/dev/null
+	@-$(BUILD_CLI)
 	@-.venv/bin/python -c $(MAKE_IMAGES) # Consul is in one of them
 	.venv/bin/pytest $(PYTEST_ARGS)
 
@@ -43,7 +44,7 @@ policy: ## the policy pack: linters, types, every rule, a poisoned program for e
 	.venv/bin/ruff check policy tests/policy
 	.venv/bin/ruff format --check policy tests/policy
 	.venv/bin/mypy policy tests/policy
-	@-.venv/bin/python -m overlab.ground.toolchain >/dev/null
+	@-$(BUILD_CLI)
 	.venv/bin/pytest tests/policy
 
 lint:
@@ -64,7 +65,7 @@ schema: ## the editors' schema of stack files, after a change of the settings
 	.venv/bin/overlab schema
 
 fast:
-	@-.venv/bin/python -m overlab.ground.toolchain >/dev/null
+	@-$(BUILD_CLI)
 	.venv/bin/pytest tests/unit tests/components
 
 lock: ## resolve pyproject.toml into requirements.lock

@@ -13,7 +13,8 @@ LIMIT_S = 1800
 
 
 def script(store: str, address: str) -> str:
-    """``engine-guard look`` tells, ``heal [idle]`` cures (idle: when no client is connected), ``renumber`` prevents.
+    """``engine-guard look`` tells, ``heal [idle]`` cures (idle: when no client is connected), ``renumber`` prevents;
+    ``peers`` adds the ways to other nodes' containers that the engine lacks.
 
     ``store`` is HOST:PORT of the store as seen from the node, ``address`` the node's own.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -70,22 +70,23 @@ def settled(directory: Path) -> bool:
 
 def _ensure_gossip_key(path: Path) -> Path:
     """A random key for the store's gossip; an existing one is kept, or the servers would lose each other."""
-    if not path.exists():
-        write_private(path, base64.b64encode(secrets.token_bytes(32)))
-    return path
+    return _ensure(path, lambda: base64.b64encode(secrets.token_bytes(32)))
 
 
 def _ensure_token(path: Path) -> Path:
     """A random token for the store, of the form that Consul asks for; an existing one is kept."""
-    if not path.exists():
-        write_private(path, str(uuid.uuid4()).encode())
-    return path
+    return _ensure(path, lambda: str(uuid.uuid4()).encode())
 
 
 def ensure_passphrase(path: Path) -> None:
     """A random passphrase for the stack's secrets; an existing one is kept, or the secrets would be lost."""
+    _ensure(path, lambda: secrets.token_urlsafe(32).encode())
+
+
+def _ensure(path: Path, make: Callable[[], bytes]) -> Path:
     if not path.exists():
-        write_private(path, secrets.token_urlsafe(32).encode())
+        write_private(path, make())
+    return path
 
 
 # -- SSH -------------------------------------------------------------------------------------------
