@@ -19,8 +19,8 @@ from components import settings as lab_settings
 from components.ground import Ground
 from components.settings import Settings, SettingsError
 from overlab import doctor as examination
+from overlab import event_log, labs, phases, picture, remote, report
 from overlab import graph as graphs
-from overlab import labs, phases, picture, remote, report
 from overlab import new as new_stack
 from overlab import schema as editor_schema
 from overlab import validate as validation
@@ -443,6 +443,9 @@ def _run(opened: Stack, args: list[str], progress: Progress, *, timings: bool) -
             if args[0] == "up":
                 shutil.copyfile(opened.event_log, opened.change_log)
         _errors.print(progress.table())
+    if code != 0:
+        for failure in event_log.failures(event_log.read(opened.event_log)):
+            _say(f"failed: {failure}")
     return code
 
 

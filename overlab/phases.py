@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+
+from overlab import event_log
 
 _SLOWEST = 8
 _UNCHANGED = ("same", "read", "refresh")
@@ -29,11 +30,7 @@ class Span:
 
 def read(log: Path) -> list[Span]:
     """The resources that an update changed, each by ``component/name``. Empty where there is no readable log."""
-    try:
-        lines = log.read_text().splitlines()
-    except OSError:
-        return []
-    return spans(_events(lines))
+    return spans(event_log.read(log))
 
 
 def spans(events: Iterable[dict[str, Any]]) -> list[Span]:
@@ -49,7 +46,7 @@ def spans(events: Iterable[dict[str, Any]]) -> list[Span]:
         for kind in ("resOutputsEvent", "resOpFailedEvent"):
             metadata = _metadata(event, kind)
             if metadata and metadata["urn"] in begun and metadata.get("op") not in _UNCHANGED and _is_custom(metadata):
-                found.append(Span(_name(metadata["urn"]), begun.pop(metadata["urn"]) - start, now - start))
+                found.append(Span(event_log.name_of(metadata["urn"]), begun.pop(metadata["urn"]) - start, now - start))
     return found
 
 
@@ -76,16 +73,6 @@ def table(resources: list[Span]) -> Table:
     return shown
 
 
-def _events(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # the last line of a killed update
-        if isinstance(event, dict):
-            yield event
-
-
 def _metadata(event: dict[str, Any], kind: str) -> dict[str, Any] | None:
     detail = event.get(kind)
     metadata = detail.get("metadata") if isinstance(detail, dict) else None
@@ -95,10 +82,3 @@ def _metadata(event: dict[str, Any], kind: str) -> dict[str, Any] | None:
 def _is_custom(metadata: dict[str, Any]) -> bool:
     state = metadata.get("new") or metadata.get("old") or {}
     return state.get("custom") is True
-
-
-def _name(urn: str) -> str:
-    """``Machine/docker01-domain`` for the resource of that name whose parent is of the type ``...:Machine``."""
-    types, name = urn.split("::")[2:4]
-    parent = types.split("$")[-2:][0]
-    return f"{parent.rsplit(':', 1)[-1]}/{name}"

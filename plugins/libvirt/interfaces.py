@@ -104,12 +104,11 @@ def await_leases(op: Operation, domain: Any, macs: list[str], agent: bool) -> No
         return
 
     def seen() -> str:
-        state = domain.state()[0]
-        if state in _DYING:
-            raise ProviderError(f"invalid state for domain: it is {_DYING[state]}")
+        _check_alive(domain)
         try:
             held = held_addresses(domain, agent)
         except libvirt.libvirtError as error:
+            _check_alive(domain)  # it may have died since
             if _AGENT_ABSENT in message(error):
                 return "the guest agent is not connected"
             raise ProviderError(f"error retrieving interface addresses: {message(error)}") from error
@@ -124,6 +123,12 @@ def await_leases(op: Operation, domain: Any, macs: list[str], agent: bool) -> No
             "1) is the domain running properly? 2) has the network interface an IP address? 3) networking issues on "
             "your libvirt setup? 4) is DHCP enabled on this domain's network?"
         ) from error
+
+
+def _check_alive(domain: Any) -> None:
+    state = domain.state()[0]
+    if state in _DYING:
+        raise ProviderError(f"invalid state for domain: it is {_DYING[state]}")
 
 
 def networks_by_name(host: Hypervisor, names: Iterator[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 PROJECT = Path(__file__).parents[2]
 OVERLAB = Path(sys.executable).with_name("overlab")
+_LINES_OF_A_FAILURE = 30
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Done:
         return self.stdout + self.stderr
 
     def ok(self) -> Done:
-        assert self.code == 0, f"{' '.join(self.command)}: exit code {self.code}\n{self.text}"
+        last = "\n".join(self.text.splitlines()[-_LINES_OF_A_FAILURE:])
+        assert self.code == 0, f"{' '.join(self.command)}: exit code {self.code}; its last words:\n{last}"
         return self
 
 

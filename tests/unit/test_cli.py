@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from components.settings import Settings
-from overlab import cli, phases
+from overlab import cli, event_log, phases
 from overlab import doctor as examination
 from overlab import stack as stack_module
 from overlab.ground import prepare
@@ -311,3 +311,19 @@ def test_a_log_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> Non
     log.write_text("\n".join(lines))
     assert phases.read(log) == [phases.Span("Machine/a", 0, 2)]
     assert phases.read(tmp_path / "none") == []
+
+
+def test_what_failed_is_named_by_its_component_once_and_without_warnings() -> None:
+    def said(severity: str, message: str, urn: str | None = None) -> dict[str, Any]:
+        return {"diagnosticEvent": {"severity": severity, "message": message, **({"urn": urn} if urn else {})}}
+
+    urn = "urn:pulumi:dev::overlab::o:index:Lab$o:index:Overlays$d:x:N::ov_net1"
+    events = [
+        said("info", "fine", urn),
+        said("warning", "hm", urn),
+        said("error", "no room\n", urn),
+        said("error", "no room\n", urn),
+        said("error", "update failed"),
+        event(1, "resOpFailedEvent", "b"),
+    ]
+    assert event_log.failures(events) == ["Overlays/ov_net1: no room", "update failed"]

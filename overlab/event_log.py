@@ -1,0 +1,46 @@
+"""Pulumi's event log of an operation: one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+def read(log: Path) -> list[dict[str, Any]]:
+    """The events of a log in order; empty where there is no readable log."""
+    try:
+        lines = log.read_text().splitlines()
+    except OSError:
+        return []
+    return list(_parsed(lines))
+
+
+def failures(events: Iterable[dict[str, Any]]) -> list[str]:
+    """What went wrong, ``component/name: reason`` each, in order and once."""
+    found: dict[str, None] = {}
+    for event in events:
+        detail = event.get("diagnosticEvent")
+        if isinstance(detail, dict) and detail.get("severity") == "error":
+            reason = str(detail.get("message", "")).strip()
+            urn = detail.get("urn")
+            found[f"{name_of(urn)}: {reason}" if urn else reason] = None
+    return list(found)
+
+
+def name_of(urn: str) -> str:
+    """``Machine/docker01-domain`` for the resource of that name whose parent is of the type ``...:Machine``."""
+    types, name = urn.split("::")[2:4]
+    parent = types.split("$")[-2:][0]
+    return f"{parent.rsplit(':', 1)[-1]}/{name}"
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # the last line of a killed update
+        if isinstance(event, dict):
+            yield event
