@@ -48,20 +48,29 @@ class Overlays(Component):
         self.register_outputs({})
 
     def _declare_networks(self, engines: dict[str, DockerEngine], joined: pulumi.Resource) -> dict[str, docker.Network]:
-        """Stated subnets first, or an overlay without one takes theirs out of the engines' pool."""
+        """One alone, then those that state a subnet, then the others.
+
+        The first overlay of a store makes its table of VXLAN ids: of engines that do so at once, all but one fail. One
+        without a subnet takes the next of the engines' pool, even if another overlay is about to state it.
+        """
         specs = self._settings.overlays
-        stated = {
-            name: self._declare(name, spec, engines[spec.made_from], joined)
-            for name, spec in specs.items()
-            if spec.subnet
-        }
-        taken = Milestone("subnets-taken", self._ssh, after=[joined, *stated.values()], opts=self.child())
-        pooled = {
-            name: self._declare(name, spec, engines[spec.made_from], taken.reached)
-            for name, spec in specs.items()
-            if not spec.subnet
-        }
-        return {name: (stated | pooled)[name] for name in specs}
+        made: dict[str, docker.Network] = {}
+
+        def declare(names: list[str], after: pulumi.Resource) -> None:
+            made.update(
+                {name: self._declare(name, specs[name], engines[specs[name].made_from], after) for name in names}
+            )
+
+        def milestone(name: str) -> pulumi.Resource:
+            return Milestone(name, self._ssh, after=[joined, *made.values()], opts=self.child()).reached
+
+        stated = [name for name, spec in specs.items() if spec.subnet]
+        pooled = [name for name, spec in specs.items() if not spec.subnet]
+        first = (stated or pooled)[:1]
+        declare(first, joined)
+        declare([name for name in stated if name not in first], milestone("ids-begun"))
+        declare([name for name in pooled if name not in first], milestone("subnets-taken"))
+        return {name: made[name] for name in specs}
 
     def _declare(self, name: str, spec: OverlaySpec, engine: DockerEngine, after: pulumi.Resource) -> docker.Network:
         options = {"com.docker.network.driver.mtu": str(spec.mtu)} if spec.mtu else None
