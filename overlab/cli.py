@@ -112,6 +112,8 @@ def down(
     name = _chosen(context, stack)
     lab = _lab_name(name)
     progress = Progress()
+    if force:
+        prepare.refuse_to_strand(lab)
     found = None if force else prepare.revive(lab, progress)
     if found is not None and _opened(name, lab).exists():
         opened = _opened(name, lab)

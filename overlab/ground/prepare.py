@@ -99,6 +99,17 @@ def revive(lab: str, progress: Progress) -> Ground | None:
     return ground
 
 
+def refuse_to_strand(lab: str) -> None:
+    """Raise :class:`GroundError` where the lab's machines would outlive its ground: they are a native hypervisor's."""
+    ground = read_record(LabPaths(lab))
+    if ground is not None and ground.kind == "native":
+        uris = ", ".join(place.uri for place in ground.places.values())
+        raise GroundError(
+            f"the machines of lab {lab} are on {uris}: without a destroy they would stay there, unknown",
+            "overlab down --ground",
+        )
+
+
 def teardown(lab: str, progress: Progress) -> None:
     """Remove the lab's ground: no process, namespace, mount, socket or directory of it is left. Repeatable."""
     paths = LabPaths(lab)

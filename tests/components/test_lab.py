@@ -88,9 +88,13 @@ def test_an_overlay_from_the_pool_comes_after_those_with_a_subnet(lab: Recorder)
 
 @pytest.mark.parametrize("stated", [(), ("10.0.0.0/24", "10.0.1.0/24")])
 def test_no_two_engines_begin_the_stores_table_of_vxlan_ids(tmp_path: Path, stated: tuple[str, ...]) -> None:
-    overlays = {f"stated{n}": {"made_from": "docker01", "subnet": subnet} for n, subnet in enumerate(stated)}
+    overlays: dict[str, object] = {
+        f"stated{n}": {"made_from": "docker01", "subnet": subnet} for n, subnet in enumerate(stated)
+    }
     overlays |= {f"pooled{n}": {"made_from": "docker02"} for n in range(2)}
-    settings = parse(dict(read_stack_file(PROJECT, "dev")) | {"overlays": overlays, "workloads": {}}, "dev")
+    raw = read_stack_file(PROJECT, "dev")
+    assert isinstance(raw, dict)
+    settings = parse({**raw, "overlays": overlays, "workloads": {}}, "dev")
     found = run_lab(settings, make_ground(tmp_path, settings))
     made = [item.urn for item in found.of("docker:index/network:Network")]
     alone = [urn for urn in made if all(urn in {other, *reach(found, other)} for other in made)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.lab import PROJECT, RealLab
+from tests.e2e.lab import RealLab
 
 MEMORY_GIB = 5
 
@@ -37,14 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _lab(stack: str, directory: Path) -> Iterator[RealLab]:
     lab = RealLab(stack, directory)
-    file = PROJECT / f"Pulumi.{stack}.yaml"
-    settings = file.read_bytes()
+    settings = lab.file.read_bytes()
     try:
         yield lab
     finally:
         lab.overlab("down", "--ground", "--force")
         # Plain Pulumi writes its salt into it.
-        file.write_bytes(settings)
+        lab.file.write_bytes(settings)
 
 
 @pytest.fixture(scope="module")

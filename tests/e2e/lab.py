@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,18 @@ class Done:
         return self
 
 
+@contextmanager
+def stack_file(stack: str, text: str) -> Iterator[None]:
+    """A stack of this checkout with these settings, for a while."""
+    file = PROJECT / f"Pulumi.{stack}.yaml"
+    with file.open("x", encoding="utf-8") as out:
+        out.write(text)
+    try:
+        yield
+    finally:
+        file.unlink()
+
+
 @dataclass(frozen=True)
 class RealLab:
     """One stack of this checkout."""
@@ -42,6 +56,13 @@ class RealLab:
     stack: str
     state: Path
     """``XDG_STATE_HOME`` of the lab."""
+    network: str | None = None
+    """Network namespace in which a person would sit who drives it; None: this one."""
+
+    @property
+    def file(self) -> Path:
+        """The stack's settings."""
+        return PROJECT / f"Pulumi.{self.stack}.yaml"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -50,7 +71,8 @@ class RealLab:
 
     def overlab(self, *arguments: str, limit_s: int = 2700, stdin: str | None = None) -> Done:
         """Run ``overlab --stack STACK ARGUMENTS``."""
-        command = [str(OVERLAB), "--stack", self.stack, *arguments]
+        inside = [] if self.network is None else ["nsenter", f"--net=/run/netns/{self.network}", "--"]
+        command = [*inside, str(OVERLAB), "--stack", self.stack, *arguments]
         done = subprocess.run(
             command,
             cwd=PROJECT,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from tests.e2e import tutorial
-from tests.e2e.lab import PROJECT, RealLab
+from tests.e2e.lab import PROJECT, RealLab, stack_file
 from tests.e2e.tutorial import STACK_OF_PAGE, Runner
 
 STACK = "tutorial"
@@ -17,26 +16,16 @@ STEPS = tutorial.parse(tutorial.PAGE.read_text("utf-8"))
 SECTIONS = list(dict.fromkeys(step.section for step in STEPS))
 
 
-@contextmanager
-def _stack_like(source: str, stack: str) -> Iterator[None]:
-    """A stack with the settings of another one, under a name of its own, for a while.
-
-    Its lab network is the other's too: each lab is in a network namespace of its own.
-    """
-    file = PROJECT / f"Pulumi.{stack}.yaml"
-    lines = (PROJECT / f"Pulumi.{source}.yaml").read_text("utf-8").splitlines(keepends=True)
-    with file.open("x", encoding="utf-8") as out:
-        out.writelines(line for line in lines if not line.startswith("encryptionsalt:"))
-    try:
-        yield
-    finally:
-        file.unlink()
+def _settings() -> str:
+    """The page's settings. The lab network is that stack's too: each lab is in a network namespace of its own."""
+    lines = (PROJECT / f"Pulumi.{STACK_OF_PAGE}.yaml").read_text("utf-8").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("encryptionsalt:"))
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
     """The tutorial's lab, up; gone, ground and all, at the end."""
-    with _stack_like(STACK_OF_PAGE, STACK):
+    with stack_file(STACK, _settings()):
         lab = RealLab(STACK, tmp_path_factory.mktemp(STACK))
         try:
             lab.overlab("up").ok()

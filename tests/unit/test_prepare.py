@@ -176,6 +176,20 @@ def test_a_lab_of_the_same_name_with_another_state_directory_survives_a_teardown
     assert theirs.namespace.processes() == before
 
 
+def test_a_ground_whose_machines_would_outlive_it_is_not_just_removed(
+    settings: Settings, paths: LabPaths, image: Path
+) -> None:
+    ground = record(settings, paths, image)
+    prepare.refuse_to_strand(settings.name)
+    places = {
+        name: Hypervisor(uri=f"qemu+ssh://{name}/system", pool_path="/p", domain_type="kvm") for name in ("a", "b")
+    }
+    native = ground.model_copy(update={"kind": "native", "hypervisor": None, "hypervisors": places})
+    write_private(paths.record, native.model_dump_json().encode())
+    with pytest.raises(GroundError, match=r"qemu\+ssh://a/system, qemu\+ssh://b/system.*\n.*overlab down --ground"):
+        prepare.refuse_to_strand(settings.name)
+
+
 @pytest.mark.parametrize("gone", ["its ground is down", "the checkout is gone"])
 def test_a_lab_that_is_dead_or_ownerless_is_taken_over(
     settings: Settings,
