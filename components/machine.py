@@ -70,7 +70,7 @@ class Machine(Component):
         )
 
     def _declare_domain(self, settings: Settings, disk: libvirt.Volume, iso: libvirt.CloudInitDisk) -> libvirt.Domain:
-        domain_type, network = self._place.hypervisor.domain_type, self._place.network
+        domain_type = self._place.hypervisor.domain_type
         return libvirt.Domain(
             f"{self.node.key}-domain",
             name=f"overlab-{settings.name}-{self.node.key}",
@@ -80,9 +80,7 @@ class Machine(Component):
             cpu=libvirt.DomainCpuArgs(mode="host-passthrough") if domain_type == "kvm" else None,
             cloudinit=iso.id,
             disks=[libvirt.DomainDiskArgs(volume_id=disk.id)],
-            network_interfaces=[
-                libvirt.DomainNetworkInterfaceArgs(network_id=network.network_id, mac=self.node.mac.upper())
-            ],
+            network_interfaces=[self._place.network.interface(self.node.mac)],
             consoles=[libvirt.DomainConsoleArgs(type="pty", target_port="0", target_type="serial")],
             graphics=libvirt.DomainGraphicsArgs(type="vnc", listen_type="none"),
             autostart=True,

@@ -11,13 +11,12 @@ from components.settings import Settings
 
 
 class LabNetwork(Component):
-    """A libvirt network with the hypervisor's end at the first address, or one that stands for a bridge that is there.
+    """A libvirt network with the hypervisor's end at the first address, or a bridge that is there, and nothing made.
 
     Addresses are static: it has no DHCP.
     """
 
     TOKEN = "overlab:index:LabNetwork"
-    network_id: pulumi.Output[str]
 
     def __init__(
         self,
@@ -28,18 +27,25 @@ class LabNetwork(Component):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(name, opts)
-        spec = settings.network
-        own_mode = "none" if settings.isolated(ground) else "nat"
-        self.network = libvirt.Network(
+        # No libvirt network for a bridge that is there: running machines show the bridge as theirs and not the network,
+        # and the provider would replace them for that at every update.
+        self._bridge = settings.network.bridge
+        self.network = None if self._bridge else self._declare(name, settings, ground, provider)
+        self.register_outputs({"bridge": self._bridge} if self.network is None else {"network_id": self.network.id})
+
+    def interface(self, mac: str) -> libvirt.DomainNetworkInterfaceArgs:
+        """A machine's interface on it; ``mac`` in lower case."""
+        if self.network is None:
+            return libvirt.DomainNetworkInterfaceArgs(bridge=self._bridge, mac=mac.upper())
+        return libvirt.DomainNetworkInterfaceArgs(network_id=self.network.id, mac=mac.upper())
+
+    def _declare(self, name: str, settings: Settings, ground: Ground, provider: libvirt.Provider) -> libvirt.Network:
+        return libvirt.Network(
             name,
             name=f"overlab-{settings.name}",
-            mode="bridge" if spec.bridge else own_mode,
-            bridge=spec.bridge,
-            # Of a bridge that is there libvirt knows no addresses: stated ones would differ from it for ever.
-            addresses=None if spec.bridge else [str(spec.cidr)],
-            dhcp=None if spec.bridge else libvirt.NetworkDhcpArgs(enabled=False),
+            mode="none" if settings.isolated(ground) else "nat",
+            addresses=[str(settings.network.cidr)],
+            dhcp=libvirt.NetworkDhcpArgs(enabled=False),
             autostart=True,
             opts=self.child(provider=provider),
         )
-        self.network_id = self.network.id
-        self.register_outputs({"network_id": self.network_id})

@@ -102,11 +102,12 @@ class Domain(LibvirtResource):
         domain = _lookup(host, id)
         if domain is None:
             raise ProviderError(f"the domain {id} does not exist any more; run 'pulumi refresh'")
+        # Before it starts: while its firmware begins, libvirt may lose track of the tray for good.
+        if news.get("cloudinit") != olds.get("cloudinit"):
+            _swap_medium(op, domain, news.get("cloudinit"))
         if not domain.isActive():
             with told("error creating libvirt domain"):
                 domain.create()
-        if news.get("cloudinit") != olds.get("cloudinit"):
-            _swap_medium(op, domain, news.get("cloudinit"))
         if "autostart" in news and news["autostart"] != olds.get("autostart"):
             with told("error setting autostart for domain"):
                 domain.setAutostart(int(news["autostart"]))
@@ -227,14 +228,14 @@ def _swap_medium(op: Operation, domain: Any, cloudinit: str | None) -> None:
             if target is not None:
                 target.set("dev", attribute(existing, "target", "dev"))
                 target.set("bus", attribute(existing, "target", "bus"))
-    flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG | libvirt.VIR_DOMAIN_AFFECT_LIVE
+    flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG | (libvirt.VIR_DOMAIN_AFFECT_LIVE if domain.isActive() else 0)
 
     def swapped() -> str:
         try:
             domain.updateDeviceFlags(written(disk), flags)
         except libvirt.libvirtError as error:
-            # A machine that has only just started locks its tray for a while.
-            if "Tray of device" in message(error):
+            # A machine that has only just started locks its tray for a while, or closes it again.
+            if "Tray of " in message(error):
                 return message(error)
             raise ProviderError(f"error while changing the cloudinit volume: {message(error)}") from error
         return ""

@@ -157,7 +157,8 @@ def _held(domain: Any, agent: bool) -> dict[str, list[str]]:
 def _interface(item: Element, before: Properties, networks: dict[str, Any], held: dict[str, list[str]]) -> Properties:
     mac = attribute(item, "mac", "address").upper()
     found: Properties = {"mac": mac, "hostname": before.get("hostname", "")}
-    name = attribute(item, "source", "network")
+    # On a network of mode bridge a running domain shows the bridge; the official provider then reads no network.
+    name = attribute(item, "source", "network") if item.get("type") == "network" else ""
     if name:
         network = networks.get(name)
         found["networkName"] = name

@@ -53,17 +53,18 @@ def test_a_provider_for_each_that_nodes_are_on(lab: Recorder) -> None:
     assert uris == {"hypervisor-hv1": URIS["hv1"], "hypervisor-hv2": URIS["hv2"]}
 
 
-def test_each_has_one_pool_one_base_and_one_network(lab: Recorder) -> None:
+def test_each_has_one_pool_and_one_base(lab: Recorder) -> None:
     assert by_provider(lab, POOL) == {"hypervisor-hv1": {"storage-hv1"}, "hypervisor-hv2": {"storage-hv2"}}
-    assert by_provider(lab, NETWORK) == {"hypervisor-hv1": {"network-hv1"}, "hypervisor-hv2": {"network-hv2"}}
     bases = {item.name: item.provider.rsplit("::", 1)[1] for item in lab.of(VOLUME) if "source" in item.inputs}
     assert bases == {"storage-hv1-base": "hypervisor-hv1", "storage-hv2-base": "hypervisor-hv2"}
 
 
-def test_the_networks_stand_for_the_bridge_that_is_there(lab: Recorder) -> None:
-    for item in lab.of(NETWORK):
-        assert (item.inputs["mode"], item.inputs["bridge"], item.inputs["name"]) == ("bridge", "br0", "overlab-lab")
-        assert not {"addresses", "dhcp"} & item.inputs.keys()
+def test_a_bridge_that_is_there_is_used_and_no_network_made(lab: Recorder) -> None:
+    assert not lab.of(NETWORK)
+    for domain in lab.of(DOMAIN):
+        (interface,) = domain.inputs["networkInterfaces"]
+        assert interface["bridge"] == "br0"
+        assert "networkId" not in interface
 
 
 def test_all_of_a_machine_is_on_its_own_hypervisor(lab: Recorder) -> None:
@@ -76,7 +77,6 @@ def test_all_of_a_machine_is_on_its_own_hypervisor(lab: Recorder) -> None:
         disk, seed, domain = (next(i for i in own if i.name == f"{node}-{part}") for part in ("disk", "seed", "domain"))
         assert {item.provider.rsplit("::", 1)[1] for item in (disk, seed, domain)} == {f"hypervisor-{place}"}
         assert disk.inputs["baseVolumeId"] == f"storage-{place}-base_id"
-        assert domain.inputs["networkInterfaces"][0]["networkId"] == f"network-{place}_id"
         assert domain.inputs["type"] == "kvm"
 
 

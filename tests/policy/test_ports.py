@@ -63,11 +63,12 @@ def test_it_is_allowed_only_because_the_programs_nodes_have_no_other_network(sta
     lab = run_lab(settings, ground_for(settings, tmp_path))
     domains = lab.of(kinds.DOMAIN)
     networks = {f"{network.name}_id" for network in lab.of(kinds.LAB_NETWORK)}
-    assert len(networks) == len(settings.hypervisors)
+    assert len(networks) == (0 if settings.network.bridge else len(settings.hypervisors))
     assert len(domains) == len(settings.nodes)
     for domain in domains:
         [interface] = domain.inputs["networkInterfaces"]
-        assert interface["networkId"] in networks
+        assert interface.get("bridge") == settings.network.bridge
+        assert settings.network.bridge or interface["networkId"] in networks
 
 
 def test_publishing_everything_binds_every_address() -> None:
