@@ -54,6 +54,8 @@ class Storage(Component):
 class Place:
     """Where a machine can be: a hypervisor with the lab's storage and network on it."""
 
+    name: str
+    """The hypervisor's; empty for the unnamed one."""
     hypervisor: Hypervisor
     provider: libvirt.Provider
     storage: Storage
@@ -66,6 +68,7 @@ def declare_place(name: str, settings: Settings, ground: Ground, parent: Compone
     hypervisor = ground.places[name]
     provider = libvirt.Provider(f"hypervisor{suffix}", uri=hypervisor.uri, opts=parent.child())
     return Place(
+        name,
         hypervisor,
         provider,
         Storage(f"storage{suffix}", settings, ground, hypervisor, provider, parent.child()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 import pulumi_command as command
 import pulumi_libvirt as libvirt
@@ -55,7 +57,7 @@ class Machine(Component):
             pool=self._place.storage.pool_name,
             base_volume_id=self._place.storage.base_id,
             size=self.node.machine.disk_gib * GIB,
-            opts=self.child(provider=self._place.provider),
+            opts=self._placed(),
         )
 
     def _declare_seed(self, seed: FirstBoot) -> libvirt.CloudInitDisk:
@@ -66,7 +68,7 @@ class Machine(Component):
             user_data=pulumi.Output.secret(seed.user_data),
             meta_data=seed.meta_data,
             network_config=seed.network_config,
-            opts=self.child(provider=self._place.provider),
+            opts=self._placed(),
         )
 
     def _declare_domain(self, settings: Settings, disk: libvirt.Volume, iso: libvirt.CloudInitDisk) -> libvirt.Domain:
@@ -84,13 +86,17 @@ class Machine(Component):
             consoles=[libvirt.DomainConsoleArgs(type="pty", target_port="0", target_type="serial")],
             graphics=libvirt.DomainGraphicsArgs(type="vnc", listen_type="none"),
             autostart=True,
-            opts=self.child(
-                provider=self._place.provider,
+            opts=self._placed(
                 delete_before_replace=True,
                 # The provider calls changes of these updates and makes none.
                 replace_on_changes=["cpu", "disks", "networkInterfaces"],
             ),
         )
+
+    def _placed(self, **options: Any) -> pulumi.ResourceOptions:
+        """Options of what is on the hypervisor. Another one is another machine: a change of provider alone is none."""
+        trigger = self._place.name or None
+        return self.child(provider=self._place.provider, replacement_trigger=trigger, **options)
 
     def _declare_gate(self) -> command.remote.Command:
         script = scripts.render("reachable", hostname=self.node.key)

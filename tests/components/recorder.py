@@ -46,6 +46,7 @@ class Declared:
     deleted_with: str
     replace_with: list[str]
     delete_before_replace: bool
+    replacement_trigger: str
 
 
 class Answers(mocks.Mocks):
@@ -92,6 +93,7 @@ class Recorder(mocks.MockMonitor):
             dependencies=set(request.dependencies),
             deleted_with=request.deletedWith,
             replace_with=list(request.replace_with),
+            replacement_trigger=request.replacement_trigger.string_value,
             delete_before_replace=request.deleteBeforeReplace,
         )
         return response

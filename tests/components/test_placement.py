@@ -78,6 +78,8 @@ def test_all_of_a_machine_is_on_its_own_hypervisor(lab: Recorder) -> None:
         assert {item.provider.rsplit("::", 1)[1] for item in (disk, seed, domain)} == {f"hypervisor-{place}"}
         assert disk.inputs["baseVolumeId"] == f"storage-{place}-base_id"
         assert domain.inputs["type"] == "kvm"
+        # A provider of another URI replaces nothing by itself.
+        assert {item.replacement_trigger for item in (disk, seed, domain)} == {place}
 
 
 def test_names_follow_from_a_hypervisors_name_and_not_from_how_many_there_are(lab: Recorder, tmp_path: Path) -> None:
@@ -101,3 +103,4 @@ def test_a_lab_whose_hypervisor_has_no_name_keeps_the_plain_names(tmp_path: Path
     (network,) = plain.of(NETWORK)
     assert (network.inputs["mode"], network.inputs["addresses"]) == ("none", ["10.99.0.0/24"])
     assert "bridge" not in network.inputs
+    assert not {item.replacement_trigger for item in plain.declared.values()} - {""}
