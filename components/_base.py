@@ -20,5 +20,8 @@ class Component(pulumi.ComponentResource):
         return pulumi.ResourceOptions(parent=self, **options)
 
     def inside(self, machine: pulumi.Resource, **options: Any) -> pulumi.ResourceOptions:
-        """Options of a child that lives inside a machine: it goes, and is made again, with that machine."""
-        return self.child(deleted_with=machine, replace_with=[machine], **options)
+        """Options of a child that lives inside a machine: it goes with that machine.
+
+        To be made again with it, the child has the machine's id among its inputs (ADR 0004).
+        """
+        return self.child(deleted_with=machine, **options)

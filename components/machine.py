@@ -23,7 +23,7 @@ MACHINE_LABEL = "overlab.machine"
 class Machine(Component):
     """A domain with its disk and first-boot data, and the gate that waits for its SSH.
 
-    New first-boot data or a new base image replaces the machine: both are part of the disk's name or origin.
+    Whatever makes it another machine makes its disk anew, and with the disk the domain and all that is inside.
     """
 
     TOKEN = "overlab:index:Machine"
@@ -57,7 +57,7 @@ class Machine(Component):
             pool=self._place.storage.pool_name,
             base_volume_id=self._place.storage.base_id,
             size=self.node.machine.disk_gib * GIB,
-            opts=self._placed(),
+            opts=self._placed(self._identity()),
         )
 
     def _declare_seed(self, seed: FirstBoot) -> libvirt.CloudInitDisk:
@@ -68,7 +68,7 @@ class Machine(Component):
             user_data=pulumi.Output.secret(seed.user_data),
             meta_data=seed.meta_data,
             network_config=seed.network_config,
-            opts=self._placed(),
+            opts=self._placed([self._place.name]),
         )
 
     def _declare_domain(self, settings: Settings, disk: libvirt.Volume, iso: libvirt.CloudInitDisk) -> libvirt.Domain:
@@ -86,17 +86,29 @@ class Machine(Component):
             consoles=[libvirt.DomainConsoleArgs(type="pty", target_port="0", target_type="serial")],
             graphics=libvirt.DomainGraphicsArgs(type="vnc", listen_type="none"),
             autostart=True,
-            opts=self._placed(
+            opts=self.child(
+                provider=self._place.provider,
                 delete_before_replace=True,
                 # The provider calls changes of these updates and makes none.
                 replace_on_changes=["cpu", "disks", "networkInterfaces"],
             ),
         )
 
-    def _placed(self, **options: Any) -> pulumi.ResourceOptions:
-        """Options of what is on the hypervisor. Another one is another machine: a change of provider alone is none."""
-        trigger = self._place.name or None
-        return self.child(provider=self._place.provider, replacement_trigger=trigger, **options)
+    def _placed(self, identity: list[Any]) -> pulumi.ResourceOptions:
+        """Options of what is made anew when the identity is another. A change of provider alone replaces nothing."""
+        return self.child(provider=self._place.provider, replacement_trigger=identity, delete_before_replace=True)
+
+    def _identity(self) -> list[Any]:
+        """All of a domain that only another domain can have, beside its disk and its first-boot data."""
+        place, spec = self._place, self.node.machine
+        return [
+            place.name,
+            place.hypervisor.domain_type,
+            place.network.identity,
+            self.node.mac,
+            spec.vcpu,
+            spec.memory_mib,
+        ]
 
     def _declare_gate(self) -> command.remote.Command:
         script = scripts.render("reachable", hostname=self.node.key)

@@ -33,6 +33,11 @@ class LabNetwork(Component):
         self.network = None if self._bridge else self._declare(name, settings, ground, provider)
         self.register_outputs({"bridge": self._bridge} if self.network is None else {"network_id": self.network.id})
 
+    @property
+    def identity(self) -> pulumi.Input[str]:
+        """Another one where machines must be others too."""
+        return str(self._bridge) if self.network is None else self.network.id
+
     def interface(self, mac: str) -> libvirt.DomainNetworkInterfaceArgs:
         """A machine's interface on it; ``mac`` in lower case."""
         if self.network is None:

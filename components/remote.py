@@ -89,9 +89,7 @@ class RemoteHost:
 
     def _options(self, limit_s: int) -> pulumi.ResourceOptions:
         timeouts = pulumi.CustomTimeouts(create=f"{limit_s}s", update=f"{limit_s}s")
-        return pulumi.ResourceOptions(
-            provider=self._provider, custom_timeouts=timeouts, deleted_with=self.domain, replace_with=[self.domain]
-        )
+        return pulumi.ResourceOptions(provider=self._provider, custom_timeouts=timeouts, deleted_with=self.domain)
 
     def _connection(self, limit_s: int) -> command.remote.ConnectionArgs:
         return command.remote.ConnectionArgs(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
+from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, rpc
 
 from components.ground import Ground, HostKey, Hypervisor, Identity, Image, StoreTokens, Tls
@@ -46,7 +47,7 @@ class Declared:
     deleted_with: str
     replace_with: list[str]
     delete_before_replace: bool
-    replacement_trigger: str
+    replacement_trigger: Any
 
 
 class Answers(mocks.Mocks):
@@ -93,7 +94,7 @@ class Recorder(mocks.MockMonitor):
             dependencies=set(request.dependencies),
             deleted_with=request.deletedWith,
             replace_with=list(request.replace_with),
-            replacement_trigger=request.replacement_trigger.string_value,
+            replacement_trigger=MessageToDict(request.replacement_trigger),
             delete_before_replace=request.deleteBeforeReplace,
         )
         return response

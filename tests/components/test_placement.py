@@ -79,7 +79,8 @@ def test_all_of_a_machine_is_on_its_own_hypervisor(lab: Recorder) -> None:
         assert disk.inputs["baseVolumeId"] == f"storage-{place}-base_id"
         assert domain.inputs["type"] == "kvm"
         # A provider of another URI replaces nothing by itself.
-        assert {item.replacement_trigger for item in (disk, seed, domain)} == {place}
+        assert disk.replacement_trigger == [place, "kvm", "br0", disk.replacement_trigger[3], 1, 1024]
+        assert seed.replacement_trigger == [place]
 
 
 def test_names_follow_from_a_hypervisors_name_and_not_from_how_many_there_are(lab: Recorder, tmp_path: Path) -> None:
@@ -103,4 +104,7 @@ def test_a_lab_whose_hypervisor_has_no_name_keeps_the_plain_names(tmp_path: Path
     (network,) = plain.of(NETWORK)
     assert (network.inputs["mode"], network.inputs["addresses"]) == ("none", ["10.99.0.0/24"])
     assert "bridge" not in network.inputs
-    assert not {item.replacement_trigger for item in plain.declared.values()} - {""}
+    assert [item.replacement_trigger[:3] for item in plain.of(VOLUME) if item.replacement_trigger] == [
+        ["", "qemu", "network_id"],
+        ["", "qemu", "network_id"],
+    ]
