@@ -24,7 +24,7 @@ config:
     network: {{bridge: {bridge}, cidr: 10.98.0.0/24}}
     machine: {{vcpu: 1, memory_mib: 1024}}
     nodes:
-      docker01: {{hypervisor: hv1}}
+      docker01: {{hypervisor: hv1, machine: {{memory_mib: {memory}}}}}
       docker02: {{hypervisor: {second}}}
     engine: {{version: "20.10", install: golden}}
     store: {{kind: consul}}
@@ -37,11 +37,11 @@ config:
 DOMAIN = f"overlab-{STACK}"
 
 
-def settings(there: Place, second: str) -> str:
-    """The stack's file with ``docker02`` on the hypervisor ``second``."""
+def settings(there: Place, second: str = "hv2", memory: int = 1024) -> str:
+    """The stack's file with ``docker02`` on the hypervisor ``second`` and so many MiB for ``docker01``."""
     uris = [there.uri(name) for name in place.NAMES]
     pools = [there.pools(name) for name in place.NAMES]
-    return SETTINGS.format(router=ROUTER, uris=uris, pools=pools, bridge=BRIDGE, second=second)
+    return SETTINGS.format(router=ROUTER, uris=uris, pools=pools, bridge=BRIDGE, second=second, memory=memory)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def lab(there: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
     """The lab, up; destroyed at the end."""
-    with stack_file(STACK, settings(there, "hv2")):
+    with stack_file(STACK, settings(there)):
         lab = RealLab(STACK, tmp_path_factory.mktemp(STACK), there.namespace)
         try:
             lab.overlab("up").ok()
@@ -85,8 +85,17 @@ def test_a_ground_with_machines_on_it_is_not_just_removed(lab: RealLab, there: P
     assert lab.resources()
 
 
+def test_the_stores_machine_is_made_anew_with_all_that_was_in_the_store(lab: RealLab, there: Place) -> None:
+    overlay = lab.outputs()["networks"]["ov_net1"]["id"]
+    lab.file.write_text(settings(there, memory=1100), "utf-8")
+    lab.overlab("up").ok()
+    outputs = lab.outputs()
+    assert outputs["networks"]["ov_net1"]["id"] != overlay
+    assert all(check["passed"] for check in outputs["checks"])
+
+
 def test_a_node_that_moves_is_made_anew_on_the_other_one(lab: RealLab, there: Place) -> None:
-    lab.file.write_text(settings(there, "hv1"), "utf-8")
+    lab.file.write_text(settings(there, "hv1", memory=1100), "utf-8")
     lab.overlab("up").ok()
     assert {f"{DOMAIN}-docker01", f"{DOMAIN}-docker02"} <= there.objects("place1")
     assert there.objects("place2") == set()

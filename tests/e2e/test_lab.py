@@ -380,6 +380,26 @@ def test_bad_input_is_told_whole_and_makes_nothing(lab: RealLab, tmp_path: Path)
     assert lab.resources() == before
 
 
+def test_a_machine_with_more_memory_is_made_anew_and_takes_its_place_again(lab: RealLab) -> None:
+    """With a store server and workloads on it: what it had in the store is taken back, and the others go on."""
+    overlays = lab.on("docker01", "docker network ls -q --no-trunc -f driver=overlay | sort")
+    ran = certificates.started(lab)
+    config = yaml.safe_load(lab.file.read_text())
+    config["config"]["overlab:lab"]["nodes"]["docker02"] = {"machine": {"memory_mib": 1200}}
+    lab.file.write_text(yaml.safe_dump(config))
+    lab.overlab("up").ok()
+    assert int(lab.on("docker02", "awk '/MemTotal/ { print $2 }' /proc/meminfo")) > 1050 * 1024
+    assert lab.on("docker01", "docker network ls -q --no-trunc -f driver=overlay | sort") == overlays
+    runs = certificates.started(lab)
+    assert len(runs) == len(ran)
+    assert len(runs.items() & ran.items()) == len(ran) - 4  # docker02's: consul, t2, web1, beside1
+    assert lab.on("docker01", "curl -s 127.0.0.1:8500/v1/status/peers").count(":8300") == 3
+    lab.overlab("status").ok()
+    done, changes = lab.operations("up", "--yes", "--skip-preview")
+    done.ok()
+    assert not changes
+
+
 def test_destroy_leaves_nothing(lab: RealLab) -> None:
     lab.overlab("down").ok()
     assert ground.objects(lab) == {"domains": [], "networks": [], "pools": []}
