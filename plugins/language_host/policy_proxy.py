@@ -22,6 +22,8 @@ _SERVICE = analyzer_pb2.DESCRIPTOR.services_by_name["Analyzer"]
 #: Importing a large pack on a slow machine takes tens of seconds.
 PACK_START_TIMEOUT_S = 300.0
 
+_LAST_ANSWERS_S = 2.0
+
 
 class PackError(Exception):
     """The pack did not come to serve; the text says why."""
@@ -50,8 +52,8 @@ class PolicyProxy:
         self._server.start()
 
     def stop(self) -> None:
-        """Cut off the calls that run."""
-        self._server.stop(0)
+        """What is being answered gets out, if it does so soon: that may be why there is an end."""
+        self._server.stop(_LAST_ANSWERS_S).wait()
         if self._channel is not None:
             self._channel.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -114,6 +115,23 @@ def test_pack_that_does_not_start_fails_the_configuration(
         analyzer.ConfigureStack(analyzer_pb2.AnalyzerStackConfigureRequest(stack="unstartable"), timeout=5)
     assert failed.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert failed.value.details() == "the pack ended"
+
+
+def test_the_reason_of_the_end_gets_out_before_the_end() -> None:
+    def start(_environment: dict[str, str]) -> int:
+        stopping.start()
+        stopping.join(0.3)
+        raise PackError("the pack ended")
+
+    proxy = PolicyProxy(start, lambda: None)
+    stopping = threading.Thread(target=proxy.stop)
+    with grpc.insecure_channel(f"127.0.0.1:{proxy.port}", options=MESSAGE_OPTIONS) as channel:
+        analyzer = analyzer_pb2_grpc.AnalyzerStub(channel)
+        with pytest.raises(grpc.RpcError) as failed:
+            analyzer.ConfigureStack(analyzer_pb2.AnalyzerStackConfigureRequest(), timeout=5)
+    assert failed.value.details() == "the pack ended"
+    stopping.join(5)
+    assert not stopping.is_alive()
 
 
 def test_cancel_starts_no_pack(packs: Packs, analyzer: analyzer_pb2_grpc.AnalyzerStub) -> None:
