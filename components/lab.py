@@ -49,11 +49,18 @@ class Lab(Component):
         images = _images(settings)
         pulled = {key: NodeImages(engine, images.get(key, []), self.child()) for key, engine in self.engines.items()}
         found: dict[str, Workload] = {}
+        # An overlay gets its VXLAN id when its first workload starts. Where several start at once, one engine may keep
+        # an id that another has overwritten in the store, and is cut off from the others.
+        first: dict[str, Workload] = {}
         # Those that share another one's network come after it.
         for name, spec in sorted(settings.workloads.items(), key=lambda item: item[1].share_with is not None):
             node = settings.placement[name]
             shared = found[spec.share_with] if spec.share_with else None
-            found[name] = Workload(name, spec, self.engines[node], self.overlays, pulled[node], shared, self.child())
+            after = list({first[one].name: first[one].container for one in spec.overlays if one in first}.values())
+            engine = self.engines[node]
+            found[name] = Workload(name, spec, engine, self.overlays, pulled[node], shared, after, self.child())
+            for one in spec.overlays:
+                first.setdefault(one, found[name])
         return found
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_docker as docker
 
@@ -50,6 +52,7 @@ class Workload(Component):
         overlays: Overlays,
         images: NodeImages,
         shared: Workload | None = None,
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(f"workload-{name}", opts)
@@ -74,7 +77,7 @@ class Workload(Component):
             opts=self.inside(
                 engine.machine.domain,
                 provider=engine.provider,
-                depends_on=[images.images[spec.image], overlays.gates[engine.machine.node.key]],
+                depends_on=[images.images[spec.image], overlays.gates[engine.machine.node.key], *after],
                 # A container whose start failed must not be taken for a running one by the next run.
                 replace_on_changes=["#initerror"],
                 delete_before_replace=True,

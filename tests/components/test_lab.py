@@ -110,6 +110,13 @@ def test_workloads_come_after_store_membership_and_overlay(lab: Recorder) -> Non
         assert {"docker01-consul", "ov_net1", *joined} <= before
 
 
+def test_the_first_workload_of_an_overlay_starts_alone(lab: Recorder, settings: Settings) -> None:
+    made = {item.name: item.urn for item in lab.of(CONTAINER)}
+    for overlay in settings.overlays:
+        members = [made[name] for name, spec in settings.workloads.items() if overlay in spec.overlays]
+        assert len([one for one in members if all(one in {other, *reach(lab, other)} for other in members)]) == 1
+
+
 def test_the_store_does_not_wait_for_the_cluster(lab: Recorder) -> None:
     before = {urn.rsplit("::", 1)[1] for urn in reach(lab, named(lab, CONTAINER, "docker01-consul").urn)}
     assert "docker01-dockerd" in before
