@@ -56,7 +56,7 @@ class Lab(Component):
         for name, spec in sorted(settings.workloads.items(), key=lambda item: item[1].share_with is not None):
             node = settings.placement[name]
             shared = found[spec.share_with] if spec.share_with else None
-            after = list({first[one].name: first[one].container for one in spec.overlays if one in first}.values())
+            after = [first[one].container for one in spec.overlays if one in first]
             engine = self.engines[node]
             found[name] = Workload(name, spec, engine, self.overlays, pulled[node], shared, after, self.child())
             for one in spec.overlays:

@@ -54,22 +54,18 @@ class Overlays(Component):
         without a subnet takes the next of the engines' pool, even if another overlay is about to state it.
         """
         specs = self._settings.overlays
-        made: dict[str, docker.Network] = {}
 
-        def declare(names: list[str], after: pulumi.Resource) -> None:
-            made.update(
-                {name: self._declare(name, specs[name], engines[specs[name].made_from], after) for name in names}
-            )
+        def declare(names: list[str], after: pulumi.Resource) -> dict[str, docker.Network]:
+            return {name: self._declare(name, specs[name], engines[specs[name].made_from], after) for name in names}
 
-        def milestone(name: str) -> pulumi.Resource:
+        def milestone(name: str, made: dict[str, docker.Network]) -> pulumi.Resource:
             return Milestone(name, self._ssh, after=[joined, *made.values()], opts=self.child()).reached
 
-        stated = [name for name, spec in specs.items() if spec.subnet]
-        pooled = [name for name, spec in specs.items() if not spec.subnet]
-        first = (stated or pooled)[:1]
-        declare(first, joined)
-        declare([name for name in stated if name not in first], milestone("ids-begun"))
-        declare([name for name in pooled if name not in first], milestone("subnets-taken"))
+        ordered = sorted(specs, key=lambda name: specs[name].subnet is None)
+        others = ordered[1:]
+        made = declare(ordered[:1], joined)
+        made |= declare([name for name in others if specs[name].subnet], milestone("ids-begun", made))
+        made |= declare([name for name in others if not specs[name].subnet], milestone("subnets-taken", made))
         return {name: made[name] for name in specs}
 
     def _declare(self, name: str, spec: OverlaySpec, engine: DockerEngine, after: pulumi.Resource) -> docker.Network:

@@ -438,15 +438,16 @@ def _run(opened: Stack, args: list[str], progress: Progress, *, timings: bool) -
     words = args if sys.stdout.isatty() else [*args, "--non-interactive"]
     with progress.paused(), progress.step(f"pulumi {args[0]}"):
         code = opened.run(words, events=opened.event_log)
+    events = event_log.read(opened.event_log) if timings or code != 0 else []
     if timings:
-        changed = phases.read(opened.event_log)
+        changed = phases.spans(events)
         if changed:
             _errors.print(phases.table(changed))
             if args[0] == "up":
                 shutil.copyfile(opened.event_log, opened.change_log)
         _errors.print(progress.table())
     if code != 0:
-        for failure in event_log.failures(event_log.read(opened.event_log)):
+        for failure in event_log.failures(events):
             _say(f"failed: {failure}")
     return code
 

@@ -79,7 +79,8 @@ def test_all_of_a_machine_is_on_its_own_hypervisor(lab: Recorder) -> None:
         assert disk.inputs["baseVolumeId"] == f"storage-{place}-base_id"
         assert domain.inputs["type"] == "kvm"
         # A provider of another URI replaces nothing by itself.
-        assert disk.replacement_trigger == [place, "kvm", "br0", disk.replacement_trigger[3], 1, 1024]
+        mac = domain.inputs["networkInterfaces"][0]["mac"].lower()
+        assert disk.replacement_trigger == [place, "kvm", "br0", mac, 1, 1024]
         assert seed.replacement_trigger == [place]
 
 

@@ -13,7 +13,11 @@ from tests.e2e.lab import PROJECT, RealLab
 
 def objects(lab: RealLab) -> dict[str, list[str]]:
     """What the lab's libvirtd knows."""
-    uri = lab_uri(lab)
+    return known(lab_uri(lab))
+
+
+def known(uri: str) -> dict[str, list[str]]:
+    """What a libvirtd knows."""
     connection = libvirt.open(uri)
     try:
         return {

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import libvirt
 import pytest
 
 from overlab.ground import images
@@ -19,6 +18,7 @@ from overlab.ground.embedded import EmbeddedLibvirt
 from overlab.ground.paths import LabPaths
 from overlab.ground.progress import Progress
 from overlab.ground.registry import Registry
+from tests.e2e import ground
 
 NAMES = ("place1", "place2")
 BRIDGE = "br0"
@@ -46,16 +46,7 @@ class Place:
 
     def objects(self, name: str) -> set[str]:
         """Domains, networks and pools that a hypervisor knows."""
-        connection = libvirt.open(self.uri(name))
-        try:
-            found = [
-                *connection.listAllDomains(),
-                *connection.listAllNetworks(),
-                *connection.listAllStoragePools(),
-            ]
-            return {one.name() for one in found}
-        finally:
-            connection.close()
+        return {one for names in ground.known(self.uri(name)).values() for one in names}
 
     def files(self, name: str) -> list[Path]:
         """What is in a hypervisor's pools."""
