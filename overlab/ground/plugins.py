@@ -52,10 +52,10 @@ class Plugin:
 
 
 PLUGINS = (
-    Plugin("language", "python", "pulumi", "plugins.language_host"),
-    Plugin("resource", "docker", "pulumi-docker", "plugins.docker"),
-    Plugin("resource", "libvirt", "pulumi-libvirt", "plugins.libvirt"),
-    Plugin("resource", "command", "pulumi-command", "plugins.command"),
+    Plugin("language", "python", "pulumi", "bundled_plugins.language_host"),
+    Plugin("resource", "docker", "pulumi-docker", "bundled_plugins.docker"),
+    Plugin("resource", "libvirt", "pulumi-libvirt", "bundled_plugins.libvirt"),
+    Plugin("resource", "command", "pulumi-command", "bundled_plugins.command"),
 )
 
 
@@ -104,11 +104,12 @@ def launcher(plugin: Plugin, python: Path | None = None) -> str:
     """Text of the executable that starts the bundled plugin with this checkout and this interpreter."""
     python = python or Path(sys.executable)
     checkout = Path(overlab.__file__).resolve().parents[1]
+    plugin_root = str(checkout / "bundled-plugins")
     start = f"#!{python}"
     if " " in str(python) or len(start) > 127:  # the kernel's limits for an interpreter line
         start = f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''"
     return (
-        f"{start}\n{_MARK}\nimport sys\n\nsys.path[0] = {str(checkout)!r}\n"
+        f"{start}\n{_MARK}\nimport sys\n\nsys.path[0] = {plugin_root!r}\n"
         f'from {plugin.module}.__main__ import main\n\nif __name__ == "__main__":\n    sys.exit(main())\n'
     )
 

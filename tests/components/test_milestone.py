@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.plugins.conftest import pulumi_cli, pulumi_home
-from tests.plugins.engine import ROOT, Home, Project
+from conformance.conftest import pulumi_cli, pulumi_home
+from conformance.engine import ROOT, Home, Project
 
 __all__ = ["pulumi_cli", "pulumi_home"]
 pytestmark = pytest.mark.slow
@@ -45,7 +44,7 @@ pulumi.export("after", [one.stdout for one in after])
 
 @pytest.fixture(scope="module")
 def project(pulumi_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    pulumi_home.add_plugin("resource", "command", "1.2.1", "plugins.command")
+    pulumi_home.add_plugin("resource", "command", "1.2.1", "bundled_plugins.command")
     project = Project(pulumi_home, tmp_path_factory.mktemp("project") / "milestone").create()
     project.write("__main__.py", PROGRAM)
     yield project

@@ -7,9 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-
-from tests.plugins.conftest import pulumi_cli
-from tests.plugins.engine import Home
+from conformance.conftest import pulumi_cli
+from conformance.engine import Home
 
 __all__ = ["pulumi_cli"]
 
@@ -18,7 +17,7 @@ __all__ = ["pulumi_cli"]
 def policed_home(pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A PULUMI_HOME with the bundled language host and all bundled providers."""
     home = Home(tmp_path_factory.mktemp("policed"), pulumi_cli)
-    home.add_plugin("language", "python", version("pulumi"), "plugins.language_host")
+    home.add_plugin("language", "python", version("pulumi"), "bundled_plugins.language_host")
     for name in ("command", "docker", "libvirt"):
         home.add_plugin("resource", name, version(f"pulumi-{name}"), f"plugins.{name}")
     yield home

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.plugins.engine import Home, Project, Result
+from conformance.engine import Home, Project, Result
 
 ROOT = Path(__file__).parents[2]
 PACK = ROOT / "policy"

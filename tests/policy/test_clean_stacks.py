@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 import pytest
+from conformance.engine import Home, Project, Result
 
 from components.ground import RECORD_ENV
 from components.settings import parse, read_stack_file
-from tests.plugins.engine import Home, Project, Result
 from tests.policy.ground import ground_for
 from tests.policy.previewing import LIMIT_S, PACK, ROOT, mandatory, said
 

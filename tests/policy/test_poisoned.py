@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from conformance.engine import Home, Result
 from pulumi_policy import EnforcementLevel
 from rules import ALL
 
-from tests.plugins.engine import Home, Result
 from tests.policy.poisons import ADVISED, POISONS
 from tests.policy.previewing import LIMIT_S, mandatory, preview, said, small_lab
 

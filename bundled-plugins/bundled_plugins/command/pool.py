@@ -1,0 +1,168 @@
+"""One SSH connection for all operations with equal settings: a login costs an emulated guest seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final
+
+from bundled_plugins.command.connection import Connection
+from bundled_plugins.command.dialer import Notify, dial
+from bundled_plugins.command.stopping import Stop
+from bundled_plugins.command.transport import Transport
+from bundled_plugins.runtime.errors import Cancelled, ProviderError
+
+#: Channels on one connection. sshd's own default limit (MaxSessions) is 10.
+CHANNELS: Final = 8
+
+
+@dataclass
+class Line:
+    """One established connection."""
+
+    transport: Transport
+    dialed: float
+    """When its login began, on the monotonic clock."""
+    cap: int = CHANNELS
+    active: int = 0
+    retired: bool = False
+    """Takes no further operations."""
+
+
+@dataclass
+class Lease:
+    """The right to one channel of a connection, for one operation."""
+
+    line: Line
+    fresh: bool
+    """Dialled for this operation; otherwise it may have died unnoticed."""
+
+    @property
+    def transport(self) -> Transport:
+        return self.line.transport
+
+    def crowded(self) -> bool:
+        """Note that the server refused one more channel; whether another connection may help."""
+        others = self.line.active - 1
+        self.line.cap = max(1, others)
+        return others > 0
+
+    def discard(self) -> None:
+        """No further operation on this connection: it is dead, or not to be trusted."""
+        self.line.retired = True
+
+
+@dataclass
+class _Dialing:
+    """A dial under way and who waits for it."""
+
+    done: Future[None] = field(default_factory=Future)
+    listeners: list[Notify] = field(default_factory=list)
+
+    def notify(self, message: str) -> None:
+        for listener in list(self.listeners):
+            listener(message)
+
+
+class Pool:
+    """Connections by identity.
+
+    A user's groups are fixed at login, so for any user but root a connection is not used any more by operations that
+    begin after another command on that host has ended: it may have changed them.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._lines: dict[str, list[Line]] = {}
+        self._dialing: dict[Connection, _Dialing] = {}
+        self._last_command: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def lease(self, connection: Connection, stop: Stop, notify: Notify) -> Iterator[Lease]:
+        """A channel's worth of a live connection, dialled if need be."""
+        lease = self._acquire(connection, stop, notify)
+        try:
+            yield lease
+        finally:
+            self._release(connection, lease.line)
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._changed:
+            lines = [line for lines in self._lines.values() for line in lines]
+            self._lines.clear()
+        for line in lines:
+            line.retired = True
+            line.transport.close()
+
+    def _acquire(self, connection: Connection, stop: Stop, notify: Notify) -> Lease:
+        while True:
+            with self._changed:
+                line = self._free(connection)
+                if line is not None:
+                    line.active += 1
+                    return Lease(line, fresh=False)
+                dialing = self._dialing.get(connection)
+                mine = dialing is None
+                if dialing is None:
+                    dialing = self._dialing[connection] = _Dialing()
+                dialing.listeners.append(notify)
+            if mine:
+                return Lease(self._dial(connection, dialing, stop), fresh=True)
+            self._await(dialing, stop)
+
+    def _free(self, connection: Connection) -> Line | None:
+        lines = self._lines.get(connection.identity, [])
+        logged_in_after = 0.0 if connection.user == "root" else self._last_command.get(connection.address, 0.0)
+        for line in list(lines):
+            if not line.transport.is_active() or line.dialed < logged_in_after:
+                line.retired = True
+            if line.retired:
+                lines.remove(line)
+                if line.active == 0:
+                    line.transport.close()
+        return next((line for line in lines if line.active < line.cap), None)
+
+    def _dial(self, connection: Connection, dialing: _Dialing, stop: Stop) -> Line:
+        began = time.monotonic()
+        try:
+            line = Line(dial(connection, stop, dialing.notify), began, active=1)
+        except BaseException as error:
+            self._dialed(connection, dialing, error)
+            raise
+        with self._changed:
+            self._lines.setdefault(connection.identity, []).append(line)
+        self._dialed(connection, dialing, None)
+        return line
+
+    def _dialed(self, connection: Connection, dialing: _Dialing, error: BaseException | None) -> None:
+        with self._changed:
+            del self._dialing[connection]
+            if isinstance(error, ProviderError) and not isinstance(error, Cancelled):
+                dialing.done.set_exception(error)
+            else:
+                dialing.done.set_result(None)
+            self._changed.notify_all()
+
+    def _await(self, dialing: _Dialing, stop: Stop) -> None:
+        """Until the dial of another operation ended; its failure is ours too, its being stopped is not."""
+
+        def wake() -> None:
+            with self._changed:
+                self._changed.notify_all()
+
+        with stop.closing(wake), self._changed:
+            self._changed.wait_for(lambda: dialing.done.done() or stop.fired)
+        stop.check()
+        dialing.done.result()
+
+    def _release(self, connection: Connection, line: Line) -> None:
+        with self._changed:
+            line.active -= 1
+            self._last_command[connection.address] = time.monotonic()
+            if line.retired and line.active == 0:
+                line.transport.close()

@@ -1,0 +1,18 @@
+"""The plugin process ``pulumi-resource-docker``."""
+
+from __future__ import annotations
+
+from bundled_plugins.runtime import light
+
+
+def main() -> None:
+    """Serve until the engine ends the process."""
+    light.start()
+    from bundled_plugins.docker.provider import DockerPlugin
+    from bundled_plugins.runtime import provider
+
+    provider.main(DockerPlugin())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""RunPlugin: plugins written in Python that the engine starts through the language host."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from io import BufferedReader
+from pathlib import Path
+
+import grpc
+from pulumi.runtime.proto import language_pb2
+
+from bundled_plugins.language_host.interpreter import Interpreter, interpreter_for
+from bundled_plugins.language_host.output import Output
+from bundled_plugins.language_host.policy_proxy import PACK_START_TIMEOUT_S, PackError, PolicyProxy
+from bundled_plugins.language_host.process import Child, Children, describe_exit
+
+Responses = Iterator[language_pb2.RunPluginResponse]
+
+
+def run_plugin(request: language_pb2.RunPluginRequest, context: grpc.ServicerContext, children: Children) -> Responses:
+    """Run until the plugin ends or the engine drops the stream; the engine reads the port from its first line.
+
+    Raises ``OptionError`` when no interpreter can be had.
+    """
+    interpreter = _interpreter(request.info)
+    environment = {**os.environ, **dict(each.partition("=")[::2] for each in request.env)}
+    if request.kind == "analyzer":
+        pack = PolicyPack(request, interpreter, environment, children)
+        return pack.run(context)
+    return _run_provider(request, interpreter, environment, context, children)
+
+
+def _run_provider(
+    request: language_pb2.RunPluginRequest,
+    interpreter: Interpreter,
+    environment: dict[str, str],
+    context: grpc.ServicerContext,
+    children: Children,
+) -> Responses:
+    directory = request.info.program_directory
+    if Path(directory, "__main__.py").exists():
+        mode = ["script", directory, *request.args]
+    else:
+        mode = ["module", "pulumi.run.plugin", request.name, *request.args]
+    child = Child(interpreter, mode, directory=request.pwd, environment=environment, piped=True)
+    children.add(child)
+    output = Output()
+    output.pump("stdout", child.stdout)
+    output.pump("stderr", child.stderr)
+    output.close_after(child)
+    context.add_callback(output.close)
+    try:
+        yield from _responses(output)
+        if context.is_active():
+            yield language_pb2.RunPluginResponse(exitcode=child.wait())
+    finally:
+        child.stop()
+        children.discard(child)
+
+
+class PolicyPack:
+    """One policy pack: the proxy that the engine talks to, and the pack's process once the stack is known."""
+
+    def __init__(
+        self,
+        request: language_pb2.RunPluginRequest,
+        interpreter: Interpreter,
+        environment: dict[str, str],
+        children: Children,
+    ) -> None:
+        self._directory = request.info.program_directory
+        self._pwd = request.pwd
+        self._arguments = list(request.args)
+        # pulumi_policy writes its port into a buffer that it never flushes.
+        self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
+        self._interpreter = interpreter
+        self._children = children
+        self._output = Output()
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._child: Child | None = None
+
+    def run(self, context: grpc.ServicerContext) -> Responses:
+        """What the engine reads: first the proxy's port, then all that the pack prints."""
+        context.add_callback(self._output.close)
+        proxy = PolicyProxy(self._start, self._end)
+        try:
+            yield language_pb2.RunPluginResponse(stdout=f"{proxy.port}\n".encode())
+            yield from _responses(self._output)
+            if self._child is not None and context.is_active():
+                yield language_pb2.RunPluginResponse(exitcode=self._child.wait())
+        finally:
+            # The pack first: a proxy that waits for its port learns so that none will come.
+            self._stop()
+            proxy.stop()
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+        if self._child is not None:
+            self._child.stop()
+            self._children.discard(self._child)
+
+    def _start(self, stack: dict[str, str]) -> int:
+        with self._lock:
+            if self._stopped:
+                raise PackError(f"policy pack {self._directory} is not started: the engine has gone")
+            self._child = child = self._launch(stack)
+        self._children.add(child)
+        port: Future[int] = Future()
+        # stderr first: it tells why a pack never comes to write its port.
+        self._output.pump("stderr", child.stderr)
+        threading.Thread(target=self._read_stdout, args=(child.stdout, port), name="pack", daemon=True).start()
+        try:
+            return port.result(PACK_START_TIMEOUT_S)
+        except TimeoutError:
+            raise PackError(
+                f"policy pack {self._directory} does not serve: it has run for {PACK_START_TIMEOUT_S:.0f} s "
+                "without writing its port; what it printed is shown above"
+            ) from None
+
+    def _launch(self, stack: dict[str, str]) -> Child:
+        try:
+            return Child(
+                self._interpreter,
+                ["module", "pulumi.policy", *self._arguments, self._directory],
+                directory=self._pwd,
+                environment={**self._environment, **stack},
+                piped=True,
+            )
+        except OSError as error:
+            raise PackError(f"cannot start policy pack {self._directory}: {error}") from error
+
+    def _read_stdout(self, pipe: BufferedReader, port: Future[int]) -> None:
+        """Find the port in the first line that is a number; show all other lines."""
+        with pipe:
+            for line in pipe:
+                if not port.done() and line.strip().isdigit():
+                    port.set_result(int(line))
+                else:
+                    self._output.put("stdout", line)
+        self._output.drain()
+        if not port.done():
+            port.set_exception(PackError(f"{self._ended()} before it served; what it printed is shown above"))
+        self._output.close()
+
+    def _ended(self) -> str:
+        assert self._child is not None
+        return f"policy pack {self._directory} {describe_exit(self._child.wait())}"
+
+    def _end(self) -> str | None:
+        if self._child is None or self._child.running:
+            return None
+        return f"{self._ended()}; what it printed is shown above"
+
+
+def _interpreter(info: language_pb2.ProgramInfo) -> Interpreter:
+    """A plugin without options has its environment in ``venv`` beside its code, if that exists."""
+    usual = Path(info.program_directory) / "venv"
+    executable = usual / "bin" / "python"
+    if not info.options.fields and os.access(executable, os.X_OK):
+        return Interpreter(executable, usual)
+    return interpreter_for(info)
+
+
+def _responses(output: Output) -> Responses:
+    for stream, chunk in output:
+        if stream == "stdout":
+            yield language_pb2.RunPluginResponse(stdout=chunk)
+        else:
+            yield language_pb2.RunPluginResponse(stderr=chunk)

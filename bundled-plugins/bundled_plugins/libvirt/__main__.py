@@ -1,0 +1,18 @@
+"""The bundled provider ``libvirt``: the process that the engine starts."""
+
+from __future__ import annotations
+
+from bundled_plugins.runtime import light
+
+
+def main() -> None:
+    """Serve until the engine ends the process."""
+    light.start()
+    from bundled_plugins.libvirt.provider import LibvirtPlugin
+    from bundled_plugins.runtime import provider
+
+    provider.main(LibvirtPlugin())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""``libvirt:index/domain:Domain``: one machine. ID = the domain's UUID."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import libvirt
+
+from bundled_plugins.libvirt.base import LibvirtResource, passed_on
+from bundled_plugins.libvirt.capabilities import DEFAULT_MACHINES, Capabilities
+from bundled_plugins.libvirt.cloud_init_disk import volume_key
+from bundled_plugins.libvirt.connection import Hypervisor
+from bundled_plugins.libvirt.domain_model import DomainInputs
+from bundled_plugins.libvirt.domain_read import domain_properties
+from bundled_plugins.libvirt.domain_xml import DiskSource, Parts, cloudinit_disk, domain_xml, random_mac
+from bundled_plugins.libvirt.errors import INVALID_ARG, NO_DOMAIN, NO_SUPPORT, gone, message, told
+from bundled_plugins.libvirt.interfaces import announce, await_leases, network_of
+from bundled_plugins.libvirt.ownership import made_here, new_uuid
+from bundled_plugins.libvirt.storage import volume_format, volume_with_key
+from bundled_plugins.libvirt.waits import until
+from bundled_plugins.libvirt.xmltree import attribute, parse, text_of, written
+from bundled_plugins.runtime.errors import PartialFailure, ProviderError
+from bundled_plugins.runtime.resource import Operation
+from bundled_plugins.runtime.values import Properties
+
+_UNDEFINE_FLAGS = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+)
+_TRAY_LIMIT_S = 90.0
+
+
+class Domain(LibvirtResource):
+    """A machine. Deleting it cuts its power; its volumes and DHCP host entries stay.
+
+    In place only ``autostart``, ``cloudinit`` (the medium is swapped) and DHCP host entries change, and any update
+    starts a stopped machine; other properties that do not replace are taken into the state without effect.
+    """
+
+    token = "libvirt:index/domain:Domain"
+    model = DomainInputs
+
+    def make(self, op: Operation, host: Hypervisor, inputs: Properties) -> str:
+        networks = [network_of(host, nic) for nic in inputs.get("networkInterfaces") or []]
+        parts = _parts(op, host, inputs, networks)
+        xml = domain_xml(inputs, parts)
+        _remove_leftover(op, host, inputs["name"])
+        for nic, network, mac in _nics(inputs, networks, parts.macs):
+            if network is not None:
+                announce(network, nic, mac, inputs["name"], nic.get("addresses") or [])
+        with told("error defining libvirt domain"):
+            domain = host.connection.defineXML(xml)
+        try:
+            if inputs.get("autostart"):
+                with told("error setting autostart for domain"):
+                    domain.setAutostart(1)
+            with told("error creating libvirt domain"):
+                domain.create()
+        except ProviderError:
+            # Left defined, it would block the next try with "already exists".
+            _undefine(domain)
+            raise
+        id_ = str(domain.UUIDString())
+        try:
+            with passed_on():
+                self._settle(op, domain, inputs, networks, parts.macs)
+        except ProviderError as error:
+            raise PartialFailure(id_, self._outputs(op, host, domain, inputs), [str(error)]) from error
+        return id_
+
+    def _settle(
+        self, op: Operation, domain: Any, inputs: Properties, networks: list[Any | None], macs: list[str]
+    ) -> None:
+        """What happens once the machine runs."""
+        waiting = [item for item in _nics(inputs, networks, macs) if item[0].get("waitForLease")]
+        await_leases(op, domain, [mac for _nic, _network, mac in waiting], bool(inputs.get("qemuAgent")))
+        if not inputs["running"]:
+            with told("error destroying libvirt domain"):
+                domain.destroy()
+
+    def _outputs(self, op: Operation, host: Hypervisor, domain: Any, inputs: Properties) -> Properties:
+        """Outputs of a machine that could not be finished, as far as they can still be told."""
+        with contextlib.suppress(ProviderError, libvirt.libvirtError):
+            return inputs | domain_properties(host, domain, inputs)
+        return inputs
+
+    def observe(self, op: Operation, host: Hypervisor, id: str, known: Properties) -> Properties | None:
+        domain = _lookup(host, id)
+        if domain is None:
+            return None
+        try:
+            return domain_properties(host, domain, known)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == NO_DOMAIN:
+                return None
+            raise
+
+    def change(self, op: Operation, host: Hypervisor, id: str, olds: Properties, news: Properties) -> None:
+        domain = _lookup(host, id)
+        if domain is None:
+            raise ProviderError(f"the domain {id} does not exist any more; run 'pulumi refresh'")
+        # Before it starts: while its firmware begins, libvirt may lose track of the tray for good.
+        if news.get("cloudinit") != olds.get("cloudinit"):
+            _swap_medium(op, domain, news.get("cloudinit"))
+        if not domain.isActive():
+            with told("error creating libvirt domain"):
+                domain.create()
+        if "autostart" in news and news["autostart"] != olds.get("autostart"):
+            with told("error setting autostart for domain"):
+                domain.setAutostart(int(news["autostart"]))
+        self._announce_changes(host, olds, news)
+
+    def _announce_changes(self, host: Hypervisor, olds: Properties, news: Properties) -> None:
+        before = olds.get("networkInterfaces") or []
+        for index, nic in enumerate(news.get("networkInterfaces") or []):
+            old = before[index] if index < len(before) else {}
+            merged = {key: old[key] for key in ("networkId", "networkName", "mac", "hostname") if key in old} | nic
+            changed = any(key in nic and nic[key] != old.get(key) for key in ("hostname", "addresses", "mac"))
+            if changed and merged.get("networkId") and merged.get("mac") and merged.get("addresses"):
+                network = network_of(host, merged)
+                announce(network, merged, merged["mac"].upper(), news["name"], merged["addresses"])
+
+    def remove(self, op: Operation, host: Hypervisor, id: str, outputs: Properties) -> None:
+        domain = _lookup(host, id)
+        if domain is None:
+            return
+        if domain.isActive():
+            try:
+                domain.destroy()
+            except libvirt.libvirtError as error:
+                # It may have ended by itself in between; whoever still runs is an error.
+                if not gone(error) and domain.isActive():
+                    raise ProviderError(f"couldn't destroy libvirt domain: {message(error)}") from error
+        with told("couldn't undefine libvirt domain"):
+            _undefine(domain, quiet=False)
+        until(op, f"the end of domain {id}", lambda: "" if _lookup(host, id) is None else "it is still there")
+
+
+def _lookup(host: Hypervisor, id: str) -> Any | None:
+    try:
+        return host.connection.lookupByUUIDString(id)
+    except libvirt.libvirtError as error:
+        if gone(error):
+            return None
+        raise ProviderError(f"error retrieving libvirt domain '{id}': {message(error)}") from error
+
+
+def _remove_leftover(op: Operation, host: Hypervisor, name: str) -> None:
+    try:
+        domain = host.connection.lookupByName(name)
+    except libvirt.libvirtError as error:
+        if gone(error):
+            return
+        raise
+    if made_here(op, domain.UUIDString()):
+        op.log("info", f"the domain '{name}' that an interrupted run left is made anew", False)
+        with contextlib.suppress(libvirt.libvirtError):
+            domain.destroy()
+        _undefine(domain)
+
+
+def _undefine(domain: Any, *, quiet: bool = True) -> None:
+    """Remove the definition with all that hangs on it; gone already = success."""
+    try:
+        try:
+            domain.undefineFlags(_UNDEFINE_FLAGS)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in (NO_SUPPORT, INVALID_ARG):
+                raise
+            domain.undefine()
+    except libvirt.libvirtError as error:
+        if not quiet and not gone(error):
+            raise
+
+
+def _nics(inputs: Properties, networks: list[Any | None], macs: list[str]) -> list[tuple[Properties, Any | None, str]]:
+    return list(zip(inputs.get("networkInterfaces") or [], networks, macs, strict=True))
+
+
+def _parts(op: Operation, host: Hypervisor, inputs: Properties, networks: list[Any | None]) -> Parts:
+    """Everything that the definition refers to, looked up. Raises :class:`ProviderError` for what is missing."""
+    capabilities = Capabilities(host.connection.getCapabilities())
+    arch = inputs.get("arch") or capabilities.host_arch
+    machine = inputs.get("machine") or DEFAULT_MACHINES.get(arch, "")
+    nics = inputs.get("networkInterfaces") or []
+    cloudinit = inputs.get("cloudinit")
+    return Parts(
+        uuid=new_uuid(op),
+        host_arch=capabilities.host_arch,
+        machine=capabilities.canonical(arch, machine),
+        disks=[_disk_source(host, disk) for disk in inputs.get("disks") or []],
+        networks=[network.name() if network is not None else "" for network in networks],
+        macs=[(nic.get("mac") or random_mac()).upper() for nic in nics],
+        cloudinit=_cloudinit_path(host, cloudinit) if cloudinit else "",
+    )
+
+
+def _disk_source(host: Hypervisor, disk: Properties) -> DiskSource | None:
+    key = disk.get("volumeId")
+    if not key:
+        return None
+    volume = volume_with_key(host, key, None)
+    if volume is None:
+        raise ProviderError(f"can't retrieve volume {key}: there is no such volume in an active pool")
+    pool = volume.storagePoolLookupByVolume()
+    return DiskSource(pool.name(), volume.name(), volume_format(volume))
+
+
+def _cloudinit_path(host: Hypervisor, id: str) -> str:
+    key = volume_key(id)
+    volume = volume_with_key(host, key, None)
+    if volume is None:
+        raise ProviderError(f"can't retrieve the cloud-init volume {key}: there is no such volume in an active pool")
+    return text_of(parse(volume.XMLDesc(0)), "target/path")
+
+
+def _swap_medium(op: Operation, domain: Any, cloudinit: str | None) -> None:
+    """Put the new first-boot data into the drive; the guest does not read it again before cloud-init is cleaned."""
+    if not cloudinit:
+        raise ProviderError("the cloud-init disk of a domain cannot be taken away; replace the domain")
+    disk = cloudinit_disk(volume_key(cloudinit))
+    for existing in parse(domain.XMLDesc(0)).findall("devices/disk"):
+        if text_of(existing, "serial") == "cloudinit":
+            target = disk.find("target")
+            if target is not None:
+                target.set("dev", attribute(existing, "target", "dev"))
+                target.set("bus", attribute(existing, "target", "bus"))
+    flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG | (libvirt.VIR_DOMAIN_AFFECT_LIVE if domain.isActive() else 0)
+
+    def swapped() -> str:
+        try:
+            domain.updateDeviceFlags(written(disk), flags)
+        except libvirt.libvirtError as error:
+            # A machine that has only just started locks its tray for a while, or closes it again.
+            if "Tray of " in message(error):
+                return message(error)
+            raise ProviderError(f"error while changing the cloudinit volume: {message(error)}") from error
+        return ""
+
+    until(op, "the CD-ROM tray to open", swapped, op.remaining(_TRAY_LIMIT_S))

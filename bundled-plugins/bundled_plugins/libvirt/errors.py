@@ -1,0 +1,41 @@
+"""libvirt's error numbers, and libvirt's errors as the user is to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import libvirt
+
+from bundled_plugins.runtime.errors import ProviderError
+
+NO_SUPPORT = libvirt.VIR_ERR_NO_SUPPORT
+INVALID_ARG = libvirt.VIR_ERR_INVALID_ARG
+NO_DOMAIN = libvirt.VIR_ERR_NO_DOMAIN
+NO_NETWORK = libvirt.VIR_ERR_NO_NETWORK
+NO_STORAGE_POOL = libvirt.VIR_ERR_NO_STORAGE_POOL
+NO_STORAGE_VOL = libvirt.VIR_ERR_NO_STORAGE_VOL
+STORAGE_VOL_EXIST = libvirt.VIR_ERR_STORAGE_VOL_EXIST
+OPERATION_INVALID = libvirt.VIR_ERR_OPERATION_INVALID
+
+GONE = frozenset({NO_DOMAIN, NO_NETWORK, NO_STORAGE_POOL, NO_STORAGE_VOL})
+"""Numbers that say: no such object."""
+
+
+def gone(error: libvirt.libvirtError) -> bool:
+    """Whether the error says that the object does not exist."""
+    return error.get_error_code() in GONE
+
+
+def message(error: libvirt.libvirtError) -> str:
+    """libvirt's own text, without its prefix."""
+    return str(error.get_error_message() or error)
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Turn a libvirt error into a :class:`ProviderError` ``<what>: <libvirt's text>``."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        raise ProviderError(f"{what}: {message(error)}") from error

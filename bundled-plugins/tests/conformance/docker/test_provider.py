@@ -1,0 +1,238 @@
+"""The provider's configuration, and reaching the daemon over unix and TLS sockets."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from bundled_plugins.docker.provider import DockerPlugin
+from bundled_plugins.runtime.errors import ProviderError
+from bundled_plugins.runtime.values import UNKNOWN, Secret
+
+from conformance.daemons import IMAGE, TLS_PORT, PrivateDocker, write_certificates
+from conformance.harness import CallFailed, Provider, Refused, running
+
+CONTAINER = "docker:index/container:Container"
+NETWORK = "docker:index/network:Network"
+
+
+@pytest.fixture(autouse=True)
+def _no_docker_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("HOST", "CONTEXT", "SSH_OPTS", "CERT_PATH", "CA_MATERIAL", "CERT_MATERIAL", "KEY_MATERIAL", "CONFIG"):
+        monkeypatch.delenv(f"DOCKER_{name}", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+# CheckConfig
+
+
+def test_json_text_goes_back_as_json_text() -> None:
+    news = {"host": "ssh://u@h", "sshOpts": '["-o","X=y"]', "disableDockerDaemonCheck": "true", "version": "5.1.0"}
+    checked = DockerPlugin().check_config({}, news)
+    assert checked.failures == []
+    assert checked.inputs == news
+
+
+@pytest.mark.parametrize(
+    ("news", "property"),
+    [
+        ({"sshOpts": '"-o X=y"'}, "sshOpts"),
+        ({"sshOpts": "-o X=y"}, ""),
+        ({"hots": "unix:///x"}, "hots"),
+        ({"disableDockerDaemonCheck": '"yes"'}, "disableDockerDaemonCheck"),
+        ({"registryAuth": '[{"username":"u"}]'}, "registryAuth[0].address"),
+    ],
+)
+def test_wrong_configuration_is_refused_by_name(news: dict[str, str], property: str) -> None:
+    assert [failure.property for failure in DockerPlugin().check_config({}, news).failures] == [property]
+
+
+def test_unknown_host_is_accepted() -> None:
+    assert DockerPlugin().check_config({}, {"host": UNKNOWN}).inputs == {"host": UNKNOWN}
+
+
+def test_password_makes_registry_auth_secret() -> None:
+    auth = json.dumps([{"address": "r", "username": "u", "password": "p"}])
+    assert DockerPlugin().check_config({}, {"registryAuth": auth}).inputs == {"registryAuth": Secret(auth)}
+    plain = json.dumps([{"address": "r", "authDisabled": True}])
+    assert DockerPlugin().check_config({}, {"registryAuth": plain}).inputs == {"registryAuth": plain}
+
+
+def test_changed_host_is_an_update_of_the_provider_in_place() -> None:
+    with running("bundled_plugins.docker", configure=False) as provider:
+        assert provider.version() == "5.1.0"
+        diff = provider.diff_config({"host": "unix:///a"}, {"host": "unix:///b"})
+        assert diff.changed
+        assert not diff.replace
+
+
+# Configure
+
+
+def test_ssh_hosts_are_never_dialled_by_configure() -> None:
+    daemon = DockerPlugin().configure({"host": "ssh://root@192.0.2.1:2222", "sshOpts": '["-v"]'}, {})
+    assert daemon.target.host == "ssh://root@192.0.2.1:2222"
+    assert daemon.target.ssh_options == ("-v",)
+
+
+def test_host_that_does_not_answer_fails_configure(tmp_path: Path) -> None:
+    with (
+        pytest.raises(
+            CallFailed,
+            match="docker native provider returned an unexpected error from Configure: failed to connect to any docker "
+            f"daemon: .*Cannot connect to the Docker daemon at unix://{tmp_path}/none.sock. Is the docker daemon",
+        ),
+        running("bundled_plugins.docker", {"host": f"unix://{tmp_path}/none.sock"}),
+    ):
+        pass
+
+
+def test_host_comes_from_the_environment_or_from_flat_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "ssh://from-environment")
+    monkeypatch.setenv("DOCKER_SSH_OPTS", "-o A=b")
+    plugin = DockerPlugin()
+    assert plugin.configure({}, {}).target.host == "ssh://from-environment"
+    assert plugin.configure({}, {}).target.ssh_options == ("-o", "A=b")
+    assert plugin.configure({}, {"docker:config:host": "ssh://variable"}).target.host == "ssh://variable"
+    assert plugin.configure({"host": "ssh://input"}, {"docker:config:host": "ssh://v"}).target.host == "ssh://input"
+
+
+def test_context_overrides_the_host(tmp_path: Path) -> None:
+    meta = tmp_path / ".docker" / "contexts" / "meta" / "abc" / "meta.json"
+    meta.parent.mkdir(parents=True)
+    meta.write_text(json.dumps({"Name": "lab", "Endpoints": {"docker": {"Host": "ssh://in-context"}}}))
+    plugin = DockerPlugin()
+    assert plugin.configure({"host": "ssh://h", "context": "lab"}, {}).target.host == "ssh://in-context"
+    with pytest.raises(ProviderError, match=r"context 'other' not found .*; it has lab"):
+        plugin.configure({"context": "other"}, {})
+
+
+@pytest.mark.parametrize(
+    ("host", "complaint"),
+    [
+        ("ssh://u:secret@h", "plain-text password is not supported"),
+        ("ssh://h?x=1", "extra query after the host"),
+        ("ssh://h#x", "extra fragment after the host"),
+        ("ssh://", "no host specified"),
+        ("ssh://h:port", "Port could not be cast"),
+        ("npipe:////./pipe/docker", "is not understood"),
+    ],
+)
+def test_host_that_cannot_be_used_says_why(host: str, complaint: str) -> None:
+    with pytest.raises(ProviderError, match=complaint):
+        DockerPlugin().configure({"host": host}, {})
+
+
+def test_tls_material_must_be_whole_and_of_one_kind(tmp_path: Path) -> None:
+    plugin = DockerPlugin()
+    with pytest.raises(ProviderError, match="go together; missing: caMaterial, keyMaterial"):
+        plugin.configure({"host": "tcp://h:1", "certMaterial": "x"}, {})
+    whole = {"caMaterial": "x", "certMaterial": "x", "keyMaterial": "x"}
+    with pytest.raises(ProviderError, match="exclude each other"):
+        plugin.configure({"host": "tcp://h:1", "certPath": "/x", **whole}, {})
+    with pytest.raises(ProviderError, match=r"must hold ca\.pem, cert\.pem, key\.pem"):
+        plugin.configure({"host": "tcp://h:1", "certPath": str(tmp_path)}, {})
+    with pytest.raises(ProviderError, match="the TLS material cannot be used"):
+        plugin.configure({"host": "tcp://h:1", **whole}, {})
+
+
+def test_tls_material_breaks_an_ssh_host_with_a_clear_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("ca", "cert", "key"):
+        (tmp_path / f"{name}.pem").write_text("x")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    with pytest.raises(ProviderError, match="DOCKER_CERT_PATH"):
+        DockerPlugin().configure({"host": "ssh://h"}, {})
+
+
+def test_registry_configuration_file_must_exist(tmp_path: Path) -> None:
+    auth = json.dumps([{"address": "r.example"}])
+    with pytest.raises(ProviderError, match=r"could not open config file: .*/\.docker/config\.json does not exist"):
+        DockerPlugin().configure({"host": "ssh://h", "registryAuth": auth}, {})
+
+
+def test_registry_credentials_go_to_their_registry_only(tmp_path: Path) -> None:
+    auth = json.dumps(
+        [
+            {"address": "https://r.example:5000", "username": "u", "password": "p"},
+            {"address": "registry-1.docker.io", "configFileContent": '{"auths": {"docker.io": {"auth": "YTpi"}}}'},
+        ]
+    )
+    registries = DockerPlugin().configure({"host": "ssh://h", "registryAuth": auth}, {}).target.registries
+    assert registries.for_image("r.example:5000/lib/x:1")["password"] == "p"
+    assert registries.for_image("busybox:1")["username"] == "a"
+    assert registries.for_image("elsewhere.example/x") == {}
+
+
+# the wire
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("how", ["material", "path"])
+def test_tcp_with_tls(daemon: PrivateDocker, how: str) -> None:
+    texts = {name: (daemon.tls / f"{name}.pem").read_text() for name in ("ca", "cert", "key")}
+    material = {f"{name}Material": text for name, text in texts.items()}
+    how_said = material if how == "material" else {"certPath": str(daemon.tls)}
+    with (
+        daemon.forwarded(TLS_PORT) as port,
+        running("bundled_plugins.docker", {"host": f"tcp://127.0.0.1:{port}"} | how_said) as provider,
+    ):
+        found = provider.invoke("docker:index/getRemoteImage:getRemoteImage", {"name": IMAGE})
+        assert found["name"] == IMAGE
+
+
+@pytest.mark.root
+def test_tls_daemon_of_another_authority_is_not_trusted(daemon: PrivateDocker, tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    with daemon.forwarded(TLS_PORT) as port:
+        config = {"host": f"tcp://127.0.0.1:{port}", "certPath": str(tmp_path)}
+        with (
+            pytest.raises(CallFailed, match=r"failed to connect to any docker daemon: .*CERTIFICATE_VERIFY_FAILED"),
+            running("bundled_plugins.docker", config),
+        ):
+            pass
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("how", ["unix", "tcp"])
+def test_cancel_breaks_off_a_request_that_the_daemon_takes_its_time_for(daemon: PrivateDocker, how: str) -> None:
+    with (
+        daemon.forwarded(TLS_PORT) as port,
+        running(
+            "bundled_plugins.docker",
+            {"host": daemon.host}
+            if how == "unix"
+            else {"host": f"tcp://127.0.0.1:{port}", "certPath": str(daemon.tls)},
+        ) as provider,
+    ):
+        deaf = provider.resource(CONTAINER, "deaf")
+        deaf.up({"image": IMAGE, "command": ["sleep", "600"], "destroyGraceSeconds": 30})
+        threading.Timer(1, provider.cancel).start()
+        started = time.monotonic()
+        with pytest.raises(CallFailed, match="cancelled"):
+            deaf.destroy()
+        assert time.monotonic() - started < 10
+    daemon.clear()
+
+
+@pytest.mark.root
+def test_many_parallel_first_operations_share_one_client(daemon: PrivateDocker, provider: Provider) -> None:
+    networks = [provider.resource(NETWORK, f"n{index}") for index in range(16)]
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(lambda network: network.up({}), networks)) == ["create"] * 16
+        list(pool.map(lambda network: network.destroy(), networks))
+
+
+@pytest.mark.root
+def test_unsupported_resource_is_named(provider: Provider) -> None:
+    with pytest.raises(CallFailed, match="docker:index/secret:Secret is not supported by the bundled docker plugin"):
+        provider.check("docker:index/secret:Secret", "x", {})
+
+
+@pytest.mark.root
+def test_refused_configuration_over_the_wire() -> None:
+    with running("bundled_plugins.docker", configure=False) as provider, pytest.raises(Refused, match="nonsense"):
+        provider.check_config({"nonsense": "x"})

@@ -1,0 +1,111 @@
+"""Every property that a bundled plugin accepts or tells exists in the official SDK, with a type that fits."""
+
+from __future__ import annotations
+
+import importlib
+import types
+import typing
+from typing import Any
+
+import pytest
+from bundled_plugins.runtime.model import Model
+from bundled_plugins.runtime.resource import Function, Plugin, Resource
+
+from conformance import sdk
+
+PLUGINS = ("docker", "libvirt", "command")
+
+
+def plugin(name: str) -> type[Plugin] | None:
+    try:
+        module = importlib.import_module(f"plugins.{name}.provider")
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith(f"plugins.{name}"):
+            raise
+        return None
+    (found,) = [
+        item
+        for item in vars(module).values()
+        if isinstance(item, type) and issubclass(item, Plugin) and item.__module__ == module.__name__
+    ]
+    return found
+
+
+RESOURCES = [kind for name in PLUGINS for kind in getattr(plugin(name), "resources", ())]
+FUNCTIONS = [kind for name in PLUGINS for kind in getattr(plugin(name), "functions", ())]
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_plugin_is_there_in_the_version_of_its_sdk(name: str) -> None:
+    found = plugin(name)
+    if found is None:
+        pytest.skip(f"plugins.{name} does not exist yet")
+    assert found.name == name
+    assert found.version == importlib.metadata.version(f"pulumi_{name}")
+    assert found.resources
+
+
+@pytest.mark.parametrize("kind", RESOURCES, ids=lambda kind: kind.token)
+def test_accepted_inputs_are_the_sdks(kind: type[Resource]) -> None:
+    assert differences(kind.model, sdk.inputs(kind.token)) == []  # type: ignore[attr-defined]  # each plugin's base has it
+
+
+@pytest.mark.parametrize("kind", RESOURCES, ids=lambda kind: kind.token)
+def test_told_outputs_are_the_sdks(kind: type[Resource]) -> None:
+    stated = getattr(kind, "outputs", ())
+    names = set(stated) if isinstance(stated, tuple) else set()
+    assert names <= set(sdk.outputs(kind.token))
+    assert not names & set(sdk.inputs(kind.token))
+
+
+@pytest.mark.parametrize("kind", FUNCTIONS, ids=lambda kind: kind.token)
+def test_functions_take_what_the_sdk_sends(kind: type[Function]) -> None:
+    model = getattr(kind, "model", None)
+    if model is None:
+        pytest.skip(f"{kind.token} takes no model")
+    names = {field.alias for field in model.model_fields.values()}
+    assert names <= sdk.arguments(kind.token)
+
+
+def differences(model: type[Model], official: dict[str, sdk.Type], path: str = "") -> list[str]:
+    """What the model accepts and the SDK does not have, or has with another type."""
+    found = []
+    for field in model.model_fields.values():
+        here = f"{path}{field.alias}"
+        if field.alias not in official:
+            found.append(f"{here}: not in the SDK")
+        else:
+            found += _compare(field.annotation, official[field.alias], here)
+    return found
+
+
+def _compare(annotation: Any, official: sdk.Type, path: str) -> list[str]:
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        inner = [part for part in parts if part is not type(None)]
+        return [line for part in inner for line in _compare(part, official, path)]
+    if origin is typing.Annotated:
+        return _compare(parts[0], official, path)
+    if official is object or annotation is Any:
+        return []
+    if origin is typing.Literal:
+        return [] if all(type(part) is official for part in parts) else [f"{path}: {parts}, SDK: {official}"]
+    if origin is list:
+        return (
+            _compare(parts[0], official.of, f"{path}[]") if isinstance(official, sdk.Many) else [_other(path, official)]
+        )
+    if origin is dict:
+        fits = isinstance(official, sdk.Mapping)
+        return _compare(parts[1], official.of, f"{path}{{}}") if fits else [_other(path, official)]
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return differences(annotation, official, f"{path}.") if isinstance(official, dict) else [_other(path, official)]
+    # Whole numbers arrive as integers, whatever the SDK calls them.
+    return (
+        []
+        if annotation is official or (annotation, official) == (int, float)
+        else [f"{path}: {annotation}, SDK: {official}"]
+    )
+
+
+def _other(path: str, official: sdk.Type) -> str:
+    return f"{path}: another type in the SDK: {official}"
