@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
-from components import settings
+from components.config import settings
 from components.lab import Lab
 
 lab = Lab(*settings.load())

@@ -66,7 +66,7 @@ def lab(nodes: int, servers: int) -> dict[str, Any]:
 def measure(nodes: int, servers: int) -> Figures:
     """Run one size in this process."""
     from components import checks
-    from components.settings import parse
+    from components.config.settings import parse
     from tests.components.recorder import make_ground, run_lab
 
     raw = lab(nodes, servers)

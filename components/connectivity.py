@@ -11,13 +11,14 @@ from typing import Any
 import pulumi
 import pulumi_command as command
 
-from components import checks, scripts
+from components import checks
 from components._base import Component
+from components.barrier import Milestone
 from components.checks.model import GROUND
+from components.config.settings import Settings
 from components.docker_engine import DockerEngine
-from components.milestone import Milestone
-from components.overlay import Overlays
-from components.settings import Settings
+from components.network import Overlays
+from components.node import scripts
 from components.workload import Workload
 
 MARGIN_S = 300

@@ -8,12 +8,13 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components import conventions, engine_guard, firewall, scripts
 from components._base import Component
-from components.docker_names import advertised, store_address, store_url
-from components.ground import Ground, Packages, Tls
+from components.config import conventions
+from components.config.docker_names import advertised, store_address, store_url
+from components.config.platform import Ground, Packages, Tls
+from components.config.settings import Node, Settings
 from components.machine import Machine
-from components.settings import Node, Settings
+from components.node import firewall, scripts, watchdog
 
 BUNDLE = "/var/lib/overlab-packages.tar"
 CONFIG_DIR = "/etc/docker"
@@ -80,7 +81,7 @@ def _values(node: Node, settings: Settings, ground: Ground) -> dict[str, Any]:
         "nic": conventions.NIC,
         "firewall": settings.engine.firewall,
         "firewall_unit": firewall.UNIT,
-        "guard_unit": engine_guard.PATH_UNIT,
+        "guard_unit": watchdog.PATH_UNIT,
     }
 
 
@@ -90,11 +91,11 @@ def _files(node: Node, settings: Settings, ground: Ground) -> list[dict[str, str
         _file(f"{CONFIG_DIR}/daemon.json", "engine", daemon),
         _file("/etc/systemd/system/docker.service.d/overlab.conf", "engine", drop_in(node, settings)),
     ]
-    guard = engine_guard.script(store_address(settings), str(node.address))
+    guard = watchdog.script(store_address(settings), str(node.address))
     files += [
-        _file(engine_guard.SCRIPT, "guard", guard, mode="0755"),
-        _file(f"/etc/systemd/system/{engine_guard.SERVICE}", "guard", engine_guard.service()),
-        _file(f"/etc/systemd/system/{engine_guard.PATH_UNIT}", "guard", engine_guard.path_unit()),
+        _file(watchdog.SCRIPT, "guard", guard, mode="0755"),
+        _file(f"/etc/systemd/system/{watchdog.SERVICE}", "guard", watchdog.service()),
+        _file(f"/etc/systemd/system/{watchdog.PATH_UNIT}", "guard", watchdog.path_unit()),
     ]
     if settings.engine.firewall:
         files.append(_file(firewall.RULES_FILE, "firewall", firewall.rules(node, settings)))
@@ -152,7 +153,7 @@ def drop_in(node: Node, settings: Settings) -> str:
     return "\n".join(
         [
             "[Service]",
-            f"ExecStartPre=-{engine_guard.SCRIPT} renumber",
+            f"ExecStartPre=-{watchdog.SCRIPT} renumber",
             "ExecStart=",
             f"ExecStart=/usr/bin/env dockerd {' '.join(listeners)}",
             # Without the store an engine may need two minutes to start.

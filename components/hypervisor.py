@@ -8,9 +8,9 @@ import pulumi
 import pulumi_libvirt as libvirt
 
 from components._base import Component
-from components.ground import Ground, Hypervisor
-from components.network import LabNetwork
-from components.settings import Settings
+from components.config.platform import Ground, Hypervisor
+from components.config.settings import Settings
+from components.underlay import LabNetwork
 
 
 class Storage(Component):

@@ -8,13 +8,13 @@ import pulumi
 import pulumi_command as command
 
 from components._base import Component
+from components.config.platform import Ground
+from components.config.settings import Settings
 from components.connectivity import Connectivity
 from components.docker_engine import DockerEngine
-from components.ground import Ground
 from components.hypervisor import declare_place
 from components.machine import Machine
-from components.overlay import Overlays
-from components.settings import Settings
+from components.network import Overlays
 from components.store import Membership, Store
 from components.workload import NodeImages, Workload
 

@@ -8,13 +8,14 @@ import pulumi
 import pulumi_command as command
 import pulumi_libvirt as libvirt
 
-from components import conventions, scripts
 from components._base import Component
-from components.first_boot import FirstBoot, first_boot
-from components.ground import Ground
+from components.config import conventions
+from components.config.platform import Ground
+from components.config.settings import Node, Settings
 from components.hypervisor import Place
+from components.node import scripts
+from components.node.first_boot import FirstBoot, first_boot
 from components.remote import RemoteHost
-from components.settings import Node, Settings
 
 GIB = 1024**3
 MACHINE_LABEL = "overlab.machine"

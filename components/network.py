@@ -1,56 +1,129 @@
-"""The lab network: the machines' only one, and the overlays' underlay."""
+"""The overlay networks: each made once, from one node, and seen by every node."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
-import pulumi_libvirt as libvirt
+import pulumi_command as command
+import pulumi_docker as docker
 
 from components._base import Component
-from components.ground import Ground
-from components.settings import Settings
+from components.barrier import Milestone
+from components.config import conventions
+from components.config.settings import Settings
+from components.config.spec import OverlaySpec
+from components.docker_engine import DockerEngine
+from components.node import scripts
+from components.store import Membership
 
 
-class LabNetwork(Component):
-    """A libvirt network with the hypervisor's end at the first address, or a bridge that is there, and nothing made.
+class Overlays(Component):
+    """All overlays of the lab, and per node the gate that its engine sees them and has room for its workloads.
 
-    Addresses are static: it has no DHCP.
+    An overlay lives in the store: with a single server it goes with that one's machine, whichever node made it; a
+    cluster of servers keeps it when a machine is replaced.
     """
 
-    TOKEN = "overlab:index:LabNetwork"
+    TOKEN = "overlab:index:Overlays"
 
     def __init__(
         self,
-        name: str,
         settings: Settings,
-        ground: Ground,
-        provider: libvirt.Provider,
+        engines: dict[str, DockerEngine],
+        membership: Membership,
+        ssh: command.Provider,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__(name, opts)
-        # No libvirt network for a bridge that is there: running machines show the bridge as theirs and not the network,
-        # and the provider would replace them for that at every update.
-        self._bridge = settings.network.bridge
-        self.network = None if self._bridge else self._declare(name, settings, ground, provider)
-        self.register_outputs({"bridge": self._bridge} if self.network is None else {"network_id": self.network.id})
+        super().__init__("overlays", opts)
+        self._settings = settings
+        self._store_machine = engines[settings.store_nodes[0]].machine
+        self._ssh = ssh
+        self.networks = self._declare_networks(engines, membership.complete.reached)
+        self.facts = {name: {"id": n.id, "subnet": n.ipam_configs.apply(_subnet)} for name, n in self.networks.items()}
+        ids = [network.id for network in self.networks.values()]
+        after = [membership.complete.reached]
+        self.made = Milestone("overlays-made", ssh, after=after, identities=ids, facts=self.facts, opts=self.child())
+        residents = _residents(settings)
+        self.gates = {key: self._declare_gate(key, engine, residents) for key, engine in engines.items()}
+        self.register_outputs({})
 
-    @property
-    def identity(self) -> pulumi.Input[str]:
-        """Another one where machines must be others too."""
-        return str(self._bridge) if self.network is None else self.network.id
+    def _declare_networks(self, engines: dict[str, DockerEngine], joined: pulumi.Resource) -> dict[str, docker.Network]:
+        """One alone, then those that state a subnet, then the others.
 
-    def interface(self, mac: str) -> libvirt.DomainNetworkInterfaceArgs:
-        """A machine's interface on it; ``mac`` in lower case."""
-        if self.network is None:
-            return libvirt.DomainNetworkInterfaceArgs(bridge=self._bridge, mac=mac.upper())
-        return libvirt.DomainNetworkInterfaceArgs(network_id=self.network.id, mac=mac.upper())
+        The first overlay of a store makes its table of VXLAN ids: of engines that do so at once, all but one fail. One
+        without a subnet takes the next of the engines' pool, even if another overlay is about to state it.
+        """
+        specs = self._settings.overlays
 
-    def _declare(self, name: str, settings: Settings, ground: Ground, provider: libvirt.Provider) -> libvirt.Network:
-        return libvirt.Network(
+        def declare(names: list[str], after: pulumi.Resource) -> dict[str, docker.Network]:
+            return {name: self._declare(name, specs[name], engines[specs[name].made_from], after) for name in names}
+
+        def milestone(name: str, made: dict[str, docker.Network]) -> pulumi.Resource:
+            return Milestone(name, self._ssh, after=[joined, *made.values()], opts=self.child()).reached
+
+        ordered = sorted(specs, key=lambda name: specs[name].subnet is None)
+        others = ordered[1:]
+        made = declare(ordered[:1], joined)
+        made |= declare([name for name in others if specs[name].subnet], milestone("ids-begun", made))
+        made |= declare([name for name in others if not specs[name].subnet], milestone("subnets-taken", made))
+        return {name: made[name] for name in specs}
+
+    def _declare(self, name: str, spec: OverlaySpec, engine: DockerEngine, after: pulumi.Resource) -> docker.Network:
+        options = {"com.docker.network.driver.mtu": str(spec.mtu)} if spec.mtu else None
+        return docker.Network(
             name,
-            name=f"overlab-{settings.name}",
-            mode="none" if settings.isolated(ground) else "nat",
-            addresses=[str(settings.network.cidr)],
-            dhcp=libvirt.NetworkDhcpArgs(enabled=False),
-            autostart=True,
-            opts=self.child(provider=provider),
+            name=name,
+            driver="overlay",
+            internal=spec.internal or None,
+            ipam_configs=[_ipam(spec)] if spec.subnet else None,
+            options=options,
+            labels=self._labels(),
+            opts=self._kept_in_store(engine, after),
         )
+
+    def _labels(self) -> list[docker.NetworkLabelArgs] | None:
+        """A single server takes its overlays along when its machine is replaced; a cluster keeps them."""
+        if self._settings.store.servers > 1:
+            return None
+        return [docker.NetworkLabelArgs(label=k, value=v) for k, v in self._store_machine.labels().items()]
+
+    def _kept_in_store(self, engine: DockerEngine, after: pulumi.Resource) -> pulumi.ResourceOptions:
+        if self._settings.store.servers > 1:
+            return self.child(deleted_with=engine.machine.domain, provider=engine.provider, depends_on=[after])
+        return self.inside(self._store_machine.domain, provider=engine.provider, depends_on=[after])
+
+    def _declare_gate(
+        self, key: str, engine: DockerEngine, residents: dict[tuple[str, str], list[str]]
+    ) -> pulumi.Resource:
+        def script(made: dict[str, dict[str, str]]) -> str:
+            overlays = [
+                {"name": name, "id": made[name]["id"], "residents": residents.get((key, name), [])}
+                for name in self._settings.overlays
+            ]
+            return scripts.render("overlays", overlays=overlays, limit_s=conventions.OVERLAY_LIMIT_S)
+
+        return engine.host.run(
+            f"{key}-sees-overlays",
+            self.made.facts.apply(script),
+            self.child(),
+            limit_s=2 * conventions.OVERLAY_LIMIT_S,
+        )
+
+
+def _residents(settings: Settings) -> dict[tuple[str, str], list[str]]:
+    """(Node, overlay) -> the workloads that belong there."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, spec in settings.workloads.items():
+        for overlay in spec.overlays:
+            found.setdefault((settings.placement[name], overlay), []).append(name)
+    return found
+
+
+def _ipam(spec: OverlaySpec) -> docker.NetworkIpamConfigArgs:
+    gateway = str(spec.gateway) if spec.gateway else None
+    return docker.NetworkIpamConfigArgs(subnet=str(spec.subnet), gateway=gateway)
+
+
+def _subnet(configs: Any) -> str:
+    return str(configs[0].subnet) if configs else ""

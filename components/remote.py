@@ -10,9 +10,9 @@ import pulumi_command as command
 import pulumi_docker as docker
 import pulumi_libvirt as libvirt
 
-from components import conventions
-from components.ground import Ground
-from components.settings import Node
+from components.config import conventions
+from components.config.platform import Ground
+from components.config.settings import Node
 
 DIAL_PAUSE_S = 5
 """The longest pause between two dials."""

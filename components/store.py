@@ -8,13 +8,15 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
 
-from components import conventions, scripts, store_access
+from components import store_access
 from components._base import Component
+from components.barrier import Milestone
+from components.config import conventions
+from components.config.docker_names import advertised, store_address
+from components.config.platform import Ground
+from components.config.settings import Node, Settings
 from components.docker_engine import DockerEngine
-from components.docker_names import advertised, store_address
-from components.ground import Ground
-from components.milestone import Milestone
-from components.settings import Node, Settings
+from components.node import scripts
 
 DATA_DIR = "/consul/data"
 CONFIG_FILE = "/consul/config/lab.json"

@@ -13,12 +13,12 @@ from typing import Any
 
 import pulumi
 
-from components import conventions
 from components._base import Component
+from components.config import conventions
+from components.config.docker_names import store_address
+from components.config.platform import Ground, StoreTokens
+from components.config.settings import Settings
 from components.docker_engine import DockerEngine
-from components.docker_names import store_address
-from components.ground import Ground, StoreTokens
-from components.settings import Settings
 
 SCRIPT = Path(__file__).parent / "templates" / "store_access.py"
 POLICIES = {

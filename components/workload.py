@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_docker as docker
 
-from components import conventions
 from components._base import Component
+from components.config import conventions
+from components.config.spec import WorkloadSpec
 from components.docker_engine import DockerEngine
-from components.overlay import Overlays
-from components.spec import WorkloadSpec
+from components.network import Overlays
 
 STOP_GRACE_S = 1
 

@@ -15,22 +15,23 @@ import typer
 import typer.core
 from rich.console import Console
 
-from components import settings as lab_settings
-from components.ground import Ground
-from components.settings import Settings, SettingsError
+from components.config import settings as lab_settings
+from components.config.platform import Ground
+from components.config.settings import Settings, SettingsError
 from overlab import doctor as examination
-from overlab import event_log, labs, phases, picture, remote, report
-from overlab import graph as graphs
+from overlab import event_log, lab_handle, phases, remote
 from overlab import new as new_stack
 from overlab import schema as editor_schema
 from overlab import validate as validation
 from overlab.checks import command as check_command
-from overlab.ground import prepare
-from overlab.ground.errors import GroundError
-from overlab.ground.paths import LabPaths
-from overlab.ground.prepared import Prepared, checkout
-from overlab.ground.progress import Progress
-from overlab.look import command as looking
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.core.progress import Progress
+from overlab.inspect import command as looking
+from overlab.platform import prepare
+from overlab.platform.manifest import Prepared, checkout
+from overlab.report import graph as graphs
+from overlab.report import page, picture
 from overlab.stack import UNSET, Stack
 
 EXIT_FAILED = 1
@@ -262,7 +263,7 @@ def run_checks(
     name = _chosen(context, stack)
     try:
         wanted.forget()
-        lab = labs.open_lab(name, _settings(name), Progress())
+        lab = lab_handle.open_lab(name, _settings(name), Progress())
         if watch:
             code = check_command.watch(partial(check_command.once, lab, wanted, Progress()), wanted, console, every)
         else:
@@ -284,7 +285,7 @@ def graph(
 ) -> None:
     """Draw the lab, coloured by its last test; a lab that is not up as it would be."""
     name = _chosen(context, stack)
-    known = labs.material(name, _settings(name))
+    known = lab_handle.material(name, _settings(name))
     run = known.known.run
     drawn = picture.build(known.settings, known.outputs, known.known.verdicts, run.begun if run else None)
     _deliver(graphs.render(drawn, form), output)
@@ -298,7 +299,7 @@ def write_report(
 ) -> None:
     """Write one page about the lab that stands alone: picture, addresses, checks, timings, versions."""
     name = _chosen(context, stack)
-    _deliver(report.render(labs.material(name, _settings(name))), html)
+    _deliver(page.render(lab_handle.material(name, _settings(name))), html)
 
 
 @app.command()

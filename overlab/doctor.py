@@ -9,14 +9,14 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from components.settings import Settings, SettingsError
-from overlab.ground import acceleration, cache, certificates, hypervisors, preflight, prepare
-from overlab.ground.certificates import Validity
-from overlab.ground.embedded import EmbeddedLibvirt
-from overlab.ground.errors import GroundError
-from overlab.ground.paths import LabPaths
-from overlab.ground.preflight import Finding, Status
-from overlab.ground.prepared import Prepared, checkout
+from components.config.settings import Settings, SettingsError
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.platform import acceleration, cache, certificates, hypervisors, preflight, prepare
+from overlab.platform.certificates import Validity
+from overlab.platform.manifest import Prepared, checkout
+from overlab.platform.preflight import Finding, Status
+from overlab.platform.private_libvirtd import EmbeddedLibvirt
 
 _RENEWAL: dict[str, Status] = {"ok": "ok", "soon": "warning", "expired": "missing"}
 _STYLE = {"ok": "green", "warning": "yellow", "missing": "red"}

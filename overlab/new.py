@@ -13,10 +13,10 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from components import settings as lab_settings
-from components.settings import KEY, PROJECT, Settings, SettingsError
-from overlab.ground.errors import GroundError
-from overlab.ground.prepared import checkout
+from components.config import settings as lab_settings
+from components.config.settings import KEY, PROJECT, Settings, SettingsError
+from overlab.core.errors import GroundError
+from overlab.platform.manifest import checkout
 
 _OF_ITS_OWN = ("encryptionsalt", "secretsprovider", "encryptedkey")
 """What Pulumi keeps in a stack's file for that stack alone."""

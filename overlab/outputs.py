@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from overlab.ground.errors import GroundError
+from overlab.core.errors import GroundError
 
 if TYPE_CHECKING:
     from overlab.stack import Stack

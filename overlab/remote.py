@@ -6,11 +6,11 @@ import os
 import shlex
 from collections.abc import Sequence
 
-from components.ground import Ground
-from components.settings import Node, Settings
-from overlab.ground.embedded import EmbeddedLibvirt
-from overlab.ground.errors import GroundError
-from overlab.ground.paths import LabPaths
+from components.config.platform import Ground
+from components.config.settings import Node, Settings
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.platform.private_libvirtd import EmbeddedLibvirt
 
 _CONNECT_LIMIT_S = 30
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.settings import KEY, PROJECT, LabSpec
-from overlab.ground.prepared import checkout
+from components.config.settings import KEY, PROJECT, LabSpec
+from overlab.platform.manifest import checkout
 
 FILE = Path("schema") / "lab.schema.json"
 

@@ -18,13 +18,13 @@ from typing import Any
 
 import yaml
 
-from components.ground import RECORD_ENV
-from components.settings import PROJECT
-from overlab.ground.errors import GroundError
-from overlab.ground.paths import LabPaths
-from overlab.ground.plugins import choice
-from overlab.ground.prepared import Prepared, checkout
-from overlab.ground.process import ProcessRecord
+from components.config.platform import RECORD_ENV
+from components.config.settings import PROJECT
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.core.process import ProcessRecord
+from overlab.platform.manifest import Prepared, checkout
+from overlab.platform.plugins import choice
 
 _SALT = re.compile(r"^encryptionsalt:.*(\n|\Z)", re.MULTILINE)
 _SECRET = re.compile(r"\bsecure\s*:")

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from components import settings as lab_settings
-from components.settings import Problem, Settings, SettingsError
-from overlab.ground.prepared import checkout
+from components.config import settings as lab_settings
+from components.config.settings import Problem, Settings, SettingsError
+from overlab.platform.manifest import checkout
 
 
 @dataclass(frozen=True)

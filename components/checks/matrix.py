@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from components.checks.model import GROUND, Check
-from components.settings import Settings
+from components.config.settings import Settings
 
 TOOLBOX = "busybox"
 """The image whose containers can ping, look up and fetch; others are targets only."""

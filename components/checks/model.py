@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from components import conventions
+from components.config import conventions
 
 Kind = Literal[
     "ping-ip",

@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network
 from typing import Any
 
-from components import conventions, engine_guard, scripts
 from components.checks import bulk
 from components.checks.facts import Facts
 from components.checks.matrix import able
 from components.checks.model import GROUND, RECORD, Check
-from components.docker_names import advertised, store_address, store_url
-from components.settings import Settings
+from components.config import conventions
+from components.config.docker_names import advertised, store_address, store_url
+from components.config.settings import Settings
+from components.node import scripts, watchdog
 
 INSIDE = frozenset({"ping-ip", "ping-name", "dns", "http", "tcp", "isolation", "shared"})
 PING = ("ping", "-c", "1", "-W")
@@ -49,7 +50,7 @@ def node_script(node: str, checks: Iterable[Check], settings: Settings, facts: F
         listener=scripts.render("listener", seconds=3 * conventions.CHECK_LIMIT_S, bulk=bulk),
         consul=f"http://{store_address(settings)}",
         bridge=conventions.GWBRIDGE,
-        guard=engine_guard.SCRIPT,
+        guard=watchdog.SCRIPT,
     )
 
 

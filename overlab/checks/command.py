@@ -10,13 +10,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from overlab import report
-from overlab.checks import junit, runner, text, verdict
+from overlab.checks import junit, results, runner, text
+from overlab.checks.results import Run
 from overlab.checks.select import select, within
-from overlab.checks.verdict import Run
-from overlab.ground.errors import GroundError
-from overlab.ground.progress import Progress
-from overlab.labs import OpenedLab
+from overlab.core.errors import GroundError
+from overlab.core.progress import Progress
+from overlab.lab_handle import OpenedLab
+from overlab.report import page
 
 EXIT_COULD_NOT_RUN = 2
 
@@ -47,11 +47,11 @@ def once(lab: OpenedLab, wanted: Wanted, progress: Progress) -> Run:
         known = lab.outputs()
         ways = runner.ways(lab.settings, lab.ground)
         found = runner.run(lab.settings, matrix, known, ways, tuple(wanted.only), progress.waiting_for)
-    verdict.save(found, lab.record)
+    results.save(found, lab.record)
     if wanted.junit is not None:
         _write(wanted.junit, junit.document(found))
     if wanted.html is not None:
-        _write(wanted.html, report.render_run(found).encode())
+        _write(wanted.html, page.render_run(found).encode())
     return found
 
 
@@ -87,7 +87,7 @@ def watch(
                 found = look()
             except GroundError as error:
                 code = EXIT_COULD_NOT_RUN
-                _say(console, wanted, f"{verdict.now():%H:%M:%S}  could not run: {error}", {"error": str(error)})
+                _say(console, wanted, f"{results.now():%H:%M:%S}  could not run: {error}", {"error": str(error)})
                 continue
             code = found.exit_code
             if wanted.as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from overlab.checks.verdict import Status, Verdict
+from overlab.checks.results import Status, Verdict
 
 _MARK: dict[Status, str] = {"passed": "✓", "failed": "✗", "not run": "?"}
 _BETWEEN = ("ping-ip", "ping-name", "dns", "http", "tcp", "mtu")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from overlab.checks import causes
-from overlab.checks.again import by_hand
+from overlab.checks.reproduce import by_hand
+from overlab.checks.results import Run, Verdict
 from overlab.checks.text import lines_of
-from overlab.checks.verdict import Run, Verdict
-from overlab.xmltext import clean
+from overlab.diagnosis import causes
+from overlab.report.xmltext import clean
 
 
 def render(run: Run) -> str:

@@ -12,15 +12,15 @@ from typing import Any
 from components import checks
 from components.checks.model import GROUND
 from components.checks.script import INSIDE
-from components.ground import Ground
-from components.settings import Settings
+from components.config.platform import Ground
+from components.config.settings import Settings
 from overlab import remote
-from overlab.checks import present
+from overlab.checks import discovery
+from overlab.checks.results import Run, Verdict, life_of, now
 from overlab.checks.session import ON_NODE, SSH_FAILED, Ended, GroundEnd, Session
-from overlab.checks.verdict import Run, Verdict, life_of, now
-from overlab.ground.embedded import EmbeddedLibvirt
-from overlab.ground.paths import LabPaths
+from overlab.core.paths import LabPaths
 from overlab.outputs import Outputs
+from overlab.platform.private_libvirtd import EmbeddedLibvirt
 
 MARGIN_S = 300
 """For a slow machine to run what a check's own limit does not count."""
@@ -92,7 +92,7 @@ class _Matrix:
         return [node for node in self._settings.nodes if node in nodes]
 
     def _session(self, node: str) -> Session:
-        words = ["sh", "-c", ON_NODE, "overlab-test", *present.arguments(node, self._settings)]
+        words = ["sh", "-c", ON_NODE, "overlab-test", *discovery.arguments(node, self._settings)]
         return Session(node, self._ways.to_node(node, words))
 
     def run(self, only: tuple[str, ...]) -> Run:
@@ -103,9 +103,9 @@ class _Matrix:
             try:
                 self._progress(f"{len(sessions)} nodes to tell their addresses and ports")
                 list(threads.map(Session.open, sessions))
-                facts, notes = present.facts(self._settings, self._outputs, (one.told for one in sessions))
+                facts, notes = discovery.facts(self._settings, self._outputs, (one.told for one in sessions))
                 self._progress(f"{len(self._matrix)} checks on {len(sessions)} nodes")
-                lacking = {check.id: present.lacking(check, self._settings, facts) for check in self._matrix}
+                lacking = {check.id: discovery.lacking(check, self._settings, facts) for check in self._matrix}
                 ready = tuple(check for check in self._matrix if not lacking[check.id])
                 ground = threads.submit(self._on_ground, ready, facts)
                 parts = list(threads.map(lambda session: self._on_node(session, ready, facts), sessions))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from components import checks
-from overlab.ground.errors import GroundError
+from overlab.core.errors import GroundError
 
 
 def select(matrix: Sequence[checks.Check], only: Iterable[str]) -> tuple[checks.Check, ...]:

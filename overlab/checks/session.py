@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from components import checks
-from overlab.checks import present
+from overlab.checks import discovery
 
 GROUND_SCRIPT = Path(checks.__file__).parents[1] / "templates" / "ground_checks.py"
 OPEN_LIMIT_S = 120
@@ -24,8 +24,8 @@ _END_LIMIT_S = 5
 
 # A script that was cut off on its way is not run.
 ON_NODE = f"""\
-{present.SCRIPT}
-echo {present.END}
+{discovery.SCRIPT}
+echo {discovery.END}
 script=$(mktemp) || exit 70
 trap 'rm -f "$script"' EXIT
 cat >"$script"
@@ -49,7 +49,7 @@ class Session:
 
     node: str
     command: Sequence[str]
-    told: present.Told = field(default_factory=present.Told)
+    told: discovery.Told = field(default_factory=discovery.Told)
     problem: str = ""
     """Why the node was not reached; empty where it was."""
     _process: subprocess.Popen[bytes] | None = None
@@ -77,8 +77,8 @@ class Session:
         lines: list[str] = []
         while line := _line(process.stdout):
             text = line.decode(errors="replace").rstrip("\n")
-            if text == present.END:
-                self.told = present.parse(lines)
+            if text == discovery.END:
+                self.told = discovery.parse(lines)
                 return
             lines.append(text)
         ended = _finish(process, b"", _LAST_WORDS_LIMIT_S)

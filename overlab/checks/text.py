@@ -9,9 +9,9 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from overlab.checks import causes
-from overlab.checks.again import by_hand
-from overlab.checks.verdict import Run, Status, Verdict
+from overlab.checks.reproduce import by_hand
+from overlab.checks.results import Run, Status, Verdict
+from overlab.diagnosis import causes
 
 STYLE: dict[Status, str] = {"passed": "green", "failed": "bold red", "not run": "yellow"}
 _MARK: dict[Status, str] = {"passed": "✓", "failed": "✗", "not run": "?"}

@@ -10,11 +10,11 @@ from typing import Final
 from . import (
     commands,
     containers,
+    dependencies,
     domains,
     engines,
     images,
     names,
-    order,
     overlays,
     ports,
     secrets,
@@ -34,6 +34,6 @@ ALL: Final[tuple[Rule, ...]] = (
     *commands.RULES,
     *secrets.RULES,
     *domains.RULES,
-    *order.RULES,
+    *dependencies.RULES,
     *names.RULES,
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import domains, texts
-from .kinds import DOMAIN, REMOTE
+from . import domains, payloads
 from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
+from .types import DOMAIN, REMOTE
 
 
 def no_host_key(resource: Resource, _: Parameters) -> Iterator[str]:
@@ -37,7 +37,7 @@ def left_behind(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
             yield resource, "has no delete, and comes after no machine of this stack"
             continue
         with resource.postponing():
-            machine = texts.machine(resource)
+            machine = payloads.machine(resource)
             if all_known and machine and machine not in addresses:
                 yield resource, f"has no delete, and {machine} is none of this stack's machines"
 

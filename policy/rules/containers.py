@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from .kinds import CONTAINER
 from .rule import Parameters, Resource, ResourceRule
+from .types import CONTAINER
 
 _SOCKETS = {"docker.sock", "containerd.sock"}
 _ABOVE_SOCKETS = {"/", "/run", "/var", "/var/run", "/run/containerd"}

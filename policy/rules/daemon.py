@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import texts
+from . import payloads
 
 _OWN_KEYS = {
     "bip",
@@ -60,7 +60,7 @@ def read(text: str) -> Daemon | None:
     found = Daemon()
     if "docker" not in text and "cluster-store" not in text and "tlsverify" not in text and "hosts" not in text:
         return None
-    for document in texts.documents(text):
+    for document in payloads.documents(text):
         if not _OWN_KEYS.isdisjoint(document) or _is_list_of_urls(document.get("hosts")):
             found |= _from_document(document)
     for match in _COMMAND_LINE.finditer(text):

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Interface
 from typing import Any
 
-from . import texts
-from .kinds import DOMAIN, SEED
+from . import payloads
 from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
+from .types import DOMAIN, SEED
 
 
 def replaced_late(resource: Resource, _: Parameters) -> Iterator[str]:
@@ -19,7 +19,7 @@ def replaced_late(resource: Resource, _: Parameters) -> Iterator[str]:
 
 def static_addresses(network_config: Any) -> list[str]:
     """Addresses that cloud-init's network configuration (version 1 or 2) states; none where DHCP is asked."""
-    found = texts.parsed(network_config)
+    found = payloads.parsed(network_config)
     if not isinstance(found, Mapping):
         return []
     inner = found.get("network", found)

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from pulumi_policy import EnforcementLevel
 
-from . import daemon, networks, texts
+from . import daemon, networks, payloads
 from .daemon import Daemon
-from .kinds import CONTAINER, DOCKER_PROVIDER, NETWORK
 from .overlays import DRIVER
 from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
+from .types import CONTAINER, DOCKER_PROVIDER, NETWORK
 
 _OWN = "(own address)"
 _LOOPBACK = "(loopback)"
@@ -22,7 +22,7 @@ _LAST_WITH_A_STORE = "20.10"
 
 @dataclass
 class Engine:
-    """One engine as the stack configures it, from all texts that go to its machine."""
+    """One engine as the stack configures it, from all payloads that go to its machine."""
 
     machine: str
     resource: Resource
@@ -38,13 +38,13 @@ def configured(stack: Stack) -> list[Engine]:
     """
     found: dict[str, Engine] = {}
     late = stack.after(*stack.of(CONTAINER, NETWORK))
-    for resource in stack.of(*texts.CARRIERS):
+    for resource in stack.of(*payloads.CARRIERS):
         seen = len(resource.unknown)
-        for text in texts.of(resource):
+        for text in payloads.of(resource):
             part = daemon.read(text)
             with resource.postponing():
                 if part is not None:
-                    key = texts.machine(resource) or resource.urn
+                    key = payloads.machine(resource) or resource.urn
                     engine = found.setdefault(key, Engine(key, resource, Daemon()))
                     engine.daemon |= part
         if resource.urn in late:
@@ -57,7 +57,7 @@ def open_api(resource: Resource, _: Parameters) -> Iterator[str]:
 
     A text that is not known yet is judged when it is, before it reaches the machine: no notice is given for it.
     """
-    for text in texts.of(resource):
+    for text in payloads.of(resource):
         part = daemon.read(text)
         if part is None or part.asks_for_certificates:
             continue
@@ -183,7 +183,7 @@ RULES = (
         name="engine-api-certificates",
         reason="An engine's API gives root on its node to whoever can connect.",
         remedy="drop the tcp listener (SSH needs none), or set tlsverify with tlscacert, tlscert and tlskey",
-        types=texts.CARRIERS,
+        types=payloads.CARRIERS,
         predicate=open_api,
     ),
     StackRule(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .kinds import CONTAINER, IMAGE, SERVICE
 from .rule import Parameters, Resource, ResourceRule
+from .types import CONTAINER, IMAGE, SERVICE
 
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
 _DIGEST = re.compile(r"[a-z0-9+._-]+:[0-9a-fA-F]{32,}")

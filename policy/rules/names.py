@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from . import texts
-from .kinds import CONTAINER, DOMAIN, LAB_NETWORK, NETWORK, SEED, VOLUME
+from . import payloads
 from .overlays import DRIVER
 from .rule import Parameters, Resource, Stack, StackRule
+from .types import CONTAINER, DOMAIN, LAB_NETWORK, NETWORK, SEED, VOLUME
 
 _LAB = "in this lab"
 
@@ -42,7 +42,7 @@ def _claims(resource: Resource) -> Iterator[tuple[str, str, str]]:
     elif resource.type == LAB_NETWORK:
         yield "libvirt network", resource.provider, name
     elif resource.type == SEED:
-        meta = texts.parsed(resource.props.get("metaData"))
+        meta = payloads.parsed(resource.props.get("metaData"))
         host = meta.get("local-hostname") if isinstance(meta, Mapping) else None
         if host:
             # Gossip takes the host name for the member's name.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .kinds import NETWORK
 from .rule import Parameters, Resource, ResourceRule
+from .types import NETWORK
 
 DRIVER = "overlay"
 

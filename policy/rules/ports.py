@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import networks
-from .kinds import CONTAINER
 from .rule import Parameters, Resource, ResourceRule
+from .types import CONTAINER
 
 ENGINE_PORTS = (2375, 2376)
 STORE_PORTS = (8300, 8301, 8302, 8500, 8501, 8502, 8600)

@@ -8,9 +8,9 @@ from typing import Any
 
 from pulumi_policy import EnforcementLevel
 
-from . import images, networks, texts
-from .kinds import CONTAINER
+from . import images, networks, payloads
 from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
+from .types import CONTAINER
 
 _STORES = {"consul", "etcd", "zookeeper"}
 _OPEN_BY_ITSELF = "progrium/consul"
@@ -67,9 +67,9 @@ def _flag_values(words: list[str], flag: str) -> Iterator[str]:
 def _configurations(container: Resource) -> Iterator[Mapping[str, Any]]:
     """JSON documents that the agent reads, as far as the container carries them."""
     for variable in container.props.get("envs") or ():
-        yield from texts.documents(str(variable))
+        yield from payloads.documents(str(variable))
     for upload in container.props.get("uploads") or ():
-        yield from texts.documents(str(upload.get("content") or ""))
+        yield from payloads.documents(str(upload.get("content") or ""))
 
 
 def plain_gossip(container: Resource, _: Parameters) -> Iterator[str]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from . import engines
-from .kinds import LAB_NETWORK, NETWORK
 from .overlays import DRIVER
 from .rule import Parameters, Resource, Stack, StackRule
+from .types import LAB_NETWORK, NETWORK
 
 _DOCKERS_OWN_POOLS = (*(f"172.{second}.0.0/16" for second in range(17, 32)), "192.168.0.0/16")
 """What an engine cuts its local networks from if it is told nothing."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from overlab.ground.paths import cache_root
+from overlab.core.paths import cache_root
 
 START_LIMIT_S = 60
 NO_CONSUL = "NO CONSUL HERE: neither on PATH nor in the image that `make up` makes"

@@ -13,9 +13,9 @@ import pulumi
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, rpc
 
-from components.ground import Ground, HostKey, Hypervisor, Identity, Image, StoreTokens, Tls
+from components.config.platform import Ground, HostKey, Hypervisor, Identity, Image, StoreTokens, Tls
+from components.config.settings import Settings
 from components.lab import Lab
-from components.settings import Settings
 
 SECRET = rpc._special_secret_sig
 

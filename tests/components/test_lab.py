@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.settings import Settings, parse, read_stack_file
+from components.config.settings import Settings, parse, read_stack_file
 from tests.components.recorder import Declared, Recorder, make_ground, run_lab
 
 PROJECT = Path(__file__).parents[2]

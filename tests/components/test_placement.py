@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.settings import parse
+from components.config.settings import parse
 from tests.components.recorder import Recorder, make_ground, run_lab
 
 DOMAIN = "libvirt:index/domain:Domain"

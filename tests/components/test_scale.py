@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.scale import lab
 from components import checks
-from components.settings import parse
+from components.config.settings import parse
 from tests.components.recorder import make_ground, run_lab
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from components import store_access
-from components.ground import Ground
-from components.settings import Settings, parse
+from components.config.platform import Ground
+from components.config.settings import Settings, parse
 from components.store import agent_config
-from overlab.ground import identity
+from overlab.platform import identity
 from tests.components import consul
 from tests.components.consul import Agents
 from tests.components.recorder import make_ground

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from components.ground import Tls
-from components.settings import parse, read_stack_file
+from components.config.platform import Tls
+from components.config.settings import parse, read_stack_file
 from tests.e2e.lab import PROJECT, RealLab
 
 _SERIAL = """

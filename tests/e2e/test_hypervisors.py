@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e import place
+from tests.e2e import multi_hypervisor
 from tests.e2e.lab import RealLab, stack_file
-from tests.e2e.place import BRIDGE, Place
+from tests.e2e.multi_hypervisor import BRIDGE, Place
 
 STACK = "bridged"
 ROUTER = "10.98.0.1"
@@ -39,14 +39,14 @@ DOMAIN = f"overlab-{STACK}"
 
 def settings(there: Place, second: str = "hv2", memory: int = 1024) -> str:
     """The stack's file with ``docker02`` on the hypervisor ``second`` and so many MiB for ``docker01``."""
-    uris = [there.uri(name) for name in place.NAMES]
-    pools = [there.pools(name) for name in place.NAMES]
+    uris = [there.uri(name) for name in multi_hypervisor.NAMES]
+    pools = [there.pools(name) for name in multi_hypervisor.NAMES]
     return SETTINGS.format(router=ROUTER, uris=uris, pools=pools, bridge=BRIDGE, second=second, memory=memory)
 
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with place.running(tmp_path_factory.mktemp("place"), f"{ROUTER}/24") as found:
+    with multi_hypervisor.running(tmp_path_factory.mktemp("place"), f"{ROUTER}/24") as found:
         yield found
 
 
@@ -107,5 +107,5 @@ def test_a_node_that_moves_is_made_anew_on_the_other_one(lab: RealLab, there: Pl
 
 def test_destroy_leaves_nothing_on_either(lab: RealLab, there: Place) -> None:
     lab.overlab("down").ok()
-    assert [there.objects(name) for name in place.NAMES] == [set(), set()]
-    assert [there.files(name) for name in place.NAMES] == [[], []]
+    assert [there.objects(name) for name in multi_hypervisor.NAMES] == [set(), set()]
+    assert [there.files(name) for name in multi_hypervisor.NAMES] == [[], []]

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from components import checks
-from components.settings import parse, read_stack_file
-from overlab.ground import identity
-from tests.e2e import certificates, checked, ground, looked
+from components.config.settings import parse, read_stack_file
+from overlab.platform import identity
+from tests.e2e import certificates, check_scenarios, platform, status_scenarios
 from tests.e2e.lab import PROJECT, RealLab
 from tests.unit import browser
 
@@ -188,62 +188,62 @@ def test_no_secret_is_in_a_process_list_or_a_log(lab: RealLab) -> None:
 def test_another_labs_ground_meets_nothing_of_this_one(lab: RealLab, tmp_path: Path) -> None:
     def traces() -> set[str]:
         # SSH connections come and go.
-        return {trace for trace in ground.traces(lab) if ": ssh" not in trace}
+        return {trace for trace in platform.traces(lab) if ": ssh" not in trace}
 
     other = RealLab("plain", tmp_path)
     before = traces()
     try:
         other.overlab("preview").ok()
-        assert ground.traces(other)
-        assert not before & set(ground.traces(other))
+        assert platform.traces(other)
+        assert not before & set(platform.traces(other))
         assert other.in_network("curl", "-sS", "-m", "20", f"http://{ADDRESSES[1]}:90/").code != 0
     finally:
         other.overlab("down", "--ground", "--force")
-    assert ground.traces(other) == []
+    assert platform.traces(other) == []
     assert traces() == before
     assert lab.in_network("curl", "-sS", "-m", "20", f"http://{ADDRESSES[1]}:90/").ok().stdout
 
 
 def test_the_matrix_as_a_command(lab: RealLab, tmp_path: Path) -> None:
-    checked.all_pass_with_one_session_a_node(lab, tmp_path)
+    check_scenarios.all_pass_with_one_session_a_node(lab, tmp_path)
 
 
 def test_a_failed_check_says_what_was_run_where_and_why(lab: RealLab) -> None:
-    checked.a_failure_says_what_was_run_where_and_why(lab)
+    check_scenarios.a_failure_says_what_was_run_where_and_why(lab)
 
 
 def test_a_node_that_is_away_is_not_taken_for_a_failure(lab: RealLab) -> None:
-    checked.a_node_that_is_away_is_not_taken_for_a_failure(lab)
+    check_scenarios.a_node_that_is_away_is_not_taken_for_a_failure(lab)
 
 
 @browser.needed
 def test_the_report_in_a_browser(lab: RealLab, tmp_path: Path) -> None:
-    checked.the_report_shows_the_lab_in_a_browser(lab, tmp_path)
+    check_scenarios.the_report_shows_the_lab_in_a_browser(lab, tmp_path)
 
 
 def test_every_view_of_the_lab_agrees(lab: RealLab) -> None:
-    looked.every_view_agrees(lab)
-    looked.the_model_has_every_sandbox(lab, "web1", "beside1")
+    status_scenarios.every_view_agrees(lab)
+    status_scenarios.the_model_has_every_sandbox(lab, "web1", "beside1")
 
 
 def test_a_forwarding_entry_that_went_is_named_and_its_remedy_helps(lab: RealLab) -> None:
-    looked.a_removed_entry_is_named_and_its_remedy_helps(lab)
+    status_scenarios.a_removed_entry_is_named_and_its_remedy_helps(lab)
 
 
 def test_a_silent_node_is_shown_and_the_others_are_looked_at(lab: RealLab) -> None:
-    with checked.without_ssh(lab, "docker03"):
-        looked.a_silent_node_is_shown_as_such(lab)
+    with check_scenarios.without_ssh(lab, "docker03"):
+        status_scenarios.a_silent_node_is_shown_as_such(lab)
 
 
 @browser.needed
 def test_the_stores_own_page_in_a_browser(lab: RealLab, tmp_path: Path) -> None:
-    looked.the_stores_page_shows_the_nodes(lab, tmp_path)
+    status_scenarios.the_stores_page_shows_the_nodes(lab, tmp_path)
 
 
 def test_plain_ssh_and_dockers_own_client_reach_every_node(lab: RealLab, tmp_path: Path) -> None:
-    looked.plain_ssh_reaches_every_node(lab, tmp_path)
-    looked.dockers_own_client_talks_to_each_engine(lab)
-    looked.dockers_own_client_talks_tls(lab)
+    status_scenarios.plain_ssh_reaches_every_node(lab, tmp_path)
+    status_scenarios.dockers_own_client_talks_to_each_engine(lab)
+    status_scenarios.dockers_own_client_talks_tls(lab)
 
 
 def test_a_stopped_server_is_survived_and_comes_back(lab: RealLab) -> None:
@@ -325,7 +325,7 @@ def test_a_split_cluster_is_seen_and_healed(lab: RealLab) -> None:
         "docker03", f"journalctl -q -u docker.service {invocation} -o cat | grep -c EventMemberJoin: || true"
     )
     assert int(joined) <= 1, "the split was not provoked"
-    assert "gossip-split" in looked.kinds(lab.overlab("status", "--json"))
+    assert "gossip-split" in status_scenarios.kinds(lab.overlab("status", "--json"))
     gates = [argument for node in NODES for argument in ("--target-replace", lab.urn(f"{node}-joined"))]
     done = lab.pulumi("up", "--yes", "--skip-preview", "--non-interactive", *gates)
     done.ok()
@@ -402,12 +402,12 @@ def test_a_machine_with_more_memory_is_made_anew_and_takes_its_place_again(lab: 
 
 def test_destroy_leaves_nothing(lab: RealLab) -> None:
     lab.overlab("down").ok()
-    assert ground.objects(lab) == {"domains": [], "networks": [], "pools": []}
-    assert ground.files(lab) == []
+    assert platform.objects(lab) == {"domains": [], "networks": [], "pools": []}
+    assert platform.files(lab) == []
     assert lab.resources() == []
 
 
 def test_without_its_ground_nothing_at_all_is_left(lab: RealLab) -> None:
-    assert ground.traces(lab)
+    assert platform.traces(lab)
     lab.overlab("down", "--ground").ok()
-    assert ground.traces(lab) == []
+    assert platform.traces(lab) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import libvirt
 import pytest
 
-from tests.e2e import ground
+from tests.e2e import platform
 from tests.e2e.lab import RealLab
 
 
@@ -26,12 +26,12 @@ def test_the_engine_was_installed_from_packages(lab: RealLab) -> None:
 
 
 def test_a_killed_machine_does_not_hinder_destroy(lab: RealLab) -> None:
-    connection = libvirt.open(ground.lab_uri(lab))
+    connection = libvirt.open(platform.lab_uri(lab))
     connection.lookupByName("overlab-plain-docker01").destroy()
     connection.close()
     lab.overlab("down").ok()
-    assert ground.objects(lab) == {"domains": [], "networks": [], "pools": []}
-    assert ground.files(lab) == []
+    assert platform.objects(lab) == {"domains": [], "networks": [], "pools": []}
+    assert platform.files(lab) == []
     assert lab.resources() == []
     lab.overlab("down", "--ground").ok()
-    assert ground.traces(lab) == []
+    assert platform.traces(lab) == []

@@ -43,7 +43,7 @@ def small_lab(home: Home, directory: Path) -> Project:
         import sys
 
         sys.path.insert(0, {str(ROOT)!r})
-        from tests.policy.poisons import ADVISED, POISONS
+        from tests.policy.violations import ADVISED, POISONS
         from tests.policy.small_lab import SmallLab
 
         SmallLab({{**ADVISED, **POISONS}}.get(os.environ["POISON"], {{}}))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from conformance.engine import Home, Project, Result
 
-from components.ground import RECORD_ENV
-from components.settings import parse, read_stack_file
-from tests.policy.ground import ground_for
+from components.config.platform import RECORD_ENV
+from components.config.settings import parse, read_stack_file
+from tests.policy.platform import ground_for
 from tests.policy.previewing import LIMIT_S, PACK, ROOT, mandatory, said
 
 _LINKED = ("Pulumi.yaml", "__main__.py", "components", ".venv")

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from rules import kinds
+from rules import types
 
-from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, Declared, judge, judge_stack
+from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, Declared, judge, judge_stack
 
 HOST_KEY = "command-host-key"
 CLEANUP = "command-cleanup"
@@ -16,7 +16,7 @@ KEY = "ssh-ed25519 AAAA"
 NODE = "10.99.0.11"
 
 
-@pytest.mark.parametrize("type_", kinds.REMOTE)
+@pytest.mark.parametrize("type_", types.REMOTE)
 def test_host_key(type_: str) -> None:
     good = {"host": "h", "hostKey": KEY}
     assert judge(HOST_KEY, type_, connection=good) == GOOD
@@ -27,18 +27,18 @@ def test_host_key(type_: str) -> None:
     assert judge(HOST_KEY, type_, connection={"host": "h", "hostKey": UNKNOWN}) == UNSEEN
 
 
-def command(needs: list[str], host: str = NODE, type_: str = kinds.COMMAND, **props: Any) -> Declared:
+def command(needs: list[str], host: str = NODE, type_: str = types.COMMAND, **props: Any) -> Declared:
     return Declared(type_, "command", {"connection": {"host": host}, **props}, needs=needs)
 
 
 SEED = Declared(
-    kinds.SEED, "seed", {"networkConfig": json.dumps({"ethernets": {"lab0": {"addresses": [f"{NODE}/24"]}}})}
+    types.SEED, "seed", {"networkConfig": json.dumps({"ethernets": {"lab0": {"addresses": [f"{NODE}/24"]}}})}
 )
-DOMAIN = Declared(kinds.DOMAIN, "domain", {"name": "d"}, uses={"cloudinit": ["seed"]})
-BETWEEN = Declared(kinds.COMMAND, "between", {"connection": {"host": NODE}, "delete": "true"}, needs=["domain"])
+DOMAIN = Declared(types.DOMAIN, "domain", {"name": "d"}, uses={"cloudinit": ["seed"]})
+BETWEEN = Declared(types.COMMAND, "between", {"connection": {"host": NODE}, "delete": "true"}, needs=["domain"])
 
 
-@pytest.mark.parametrize("type_", [kinds.COMMAND, kinds.COPY])
+@pytest.mark.parametrize("type_", [types.COMMAND, types.COPY])
 def test_inside_a_machine(type_: str) -> None:
     assert judge_stack(CLEANUP, SEED, DOMAIN, command(["domain"], type_=type_)) == GOOD
     assert judge_stack(CLEANUP, SEED, DOMAIN, BETWEEN, command(["between"], type_=type_)) == GOOD
@@ -57,6 +57,6 @@ def test_left_behind() -> None:
 
 def test_unknown_place() -> None:
     assert judge_stack(CLEANUP, SEED, DOMAIN, command(["domain"], UNKNOWN)) == UNSEEN
-    seed = Declared(kinds.SEED, "seed", {"networkConfig": UNKNOWN})
+    seed = Declared(types.SEED, "seed", {"networkConfig": UNKNOWN})
     assert judge_stack(CLEANUP, seed, DOMAIN, command(["domain"], "198.51.100.1")) == UNSEEN
     assert judge_stack(CLEANUP, seed, DOMAIN, command([])).problems

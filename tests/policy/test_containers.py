@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, judge
+from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, judge
 
 
 @pytest.mark.parametrize("props", [{}, {"privileged": False}])

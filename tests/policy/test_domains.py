@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from rules import kinds
+from rules import types
 
-from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, Declared, judge_one, judge_stack
+from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, Declared, judge_one, judge_stack
 
 REPLACED = "domain-replacement"
 STATIC = "domain-static-address"
@@ -20,14 +20,14 @@ DHCP_V1 = {"version": 1, "config": [{"type": "physical", "subnets": [{"type": "d
 
 
 def test_replacement() -> None:
-    assert judge_one(REPLACED, Declared(kinds.DOMAIN, "d", delete_before_replace=True)) == GOOD
+    assert judge_one(REPLACED, Declared(types.DOMAIN, "d", delete_before_replace=True)) == GOOD
     for option in (None, False):
-        assert judge_one(REPLACED, Declared(kinds.DOMAIN, "d", delete_before_replace=option)).problems
+        assert judge_one(REPLACED, Declared(types.DOMAIN, "d", delete_before_replace=option)).problems
 
 
 def machine(config: Any, uses: str = "cloudinit", **props: Any) -> list[Declared]:
-    seed = Declared(kinds.SEED, "seed", {} if config is None else {"networkConfig": config})
-    return [seed, Declared(kinds.DOMAIN, "d", {"cloudinit": UNKNOWN, **props}, uses={uses: ["seed"]})]
+    seed = Declared(types.SEED, "seed", {} if config is None else {"networkConfig": config})
+    return [seed, Declared(types.DOMAIN, "d", {"cloudinit": UNKNOWN, **props}, uses={uses: ["seed"]})]
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_not_static(config: str | None) -> None:
     [seed, domain] = machine(config, networkInterfaces=interfaces)
     domain = Declared(domain.type, domain.name, domain.props, uses=domain.uses, outputs=outputs)
     assert judge_stack(STATIC, seed, domain).names == ["d"]
-    assert judge_stack(STATIC, Declared(kinds.DOMAIN, "d")).names == ["d"]
+    assert judge_stack(STATIC, Declared(types.DOMAIN, "d")).names == ["d"]
 
 
 def test_another_domains_seed_does_not_count() -> None:
     [seed, _] = machine(json.dumps(V2))
-    assert judge_stack(STATIC, seed, Declared(kinds.DOMAIN, "other")).names == ["other"]
+    assert judge_stack(STATIC, seed, Declared(types.DOMAIN, "other")).names == ["other"]
 
 
 def test_unknown_address() -> None:

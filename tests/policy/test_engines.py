@@ -9,14 +9,14 @@ from typing import Any
 
 import pulumi
 import pytest
-from rules import daemon, kinds, texts
+from rules import daemon, payloads, types
 from rules.daemon import Daemon
 from rules.rule import Resource
 
-from components.settings import parse, read_stack_file
+from components.config.settings import parse, read_stack_file
 from tests.components.recorder import run_lab
-from tests.policy.ground import ground_for
-from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, Declared, Verdict, judge, judge_one, judge_stack
+from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, Declared, Verdict, judge, judge_one, judge_stack
+from tests.policy.platform import ground_for
 
 API = "engine-api-certificates"
 SHARED = "engines-share-store"
@@ -33,7 +33,7 @@ def script(document: dict[str, Any] | None = None, flags: str = "-H fd://") -> s
 def engine(host: str, store: str | None = STORE, advertise: str | None = "lab0:2376", **daemon: Any) -> Declared:
     document = {"cluster-store": store, "cluster-advertise": advertise, **daemon}
     text = script({key: value for key, value in document.items() if value is not None})
-    return Declared(kinds.COMMAND, f"{host}-dockerd", {"create": text, "connection": {"host": host}})
+    return Declared(types.COMMAND, f"{host}-dockerd", {"create": text, "connection": {"host": host}})
 
 
 OPEN = ["tcp://0.0.0.0:2376", "tcp://:2376", "tcp://", "tcp://[::]:2375", "tcp://10.99.0.11:2376", "0.0.0.0:2375"]
@@ -50,53 +50,53 @@ def test_open_api(listener: str) -> None:
         script({"tlsverify": False}, f"-H {listener}"),
         f"echo 'DOCKER_OPTS=\"-H {listener}\"' >>/etc/default/docker",
     ):
-        [problem] = judge(API, kinds.COMMAND, create=text).problems
+        [problem] = judge(API, types.COMMAND, create=text).problems
         assert f"'{listener}'" in problem
 
 
 @pytest.mark.parametrize("listener", CLOSED)
 def test_closed_api(listener: str) -> None:
-    assert judge(API, kinds.COMMAND, create=script(flags=f"-H {listener}")) == GOOD
-    assert judge(API, kinds.COMMAND, create=script({"hosts": [listener], "bip": "10.1.0.1/24"})) == GOOD
+    assert judge(API, types.COMMAND, create=script(flags=f"-H {listener}")) == GOOD
+    assert judge(API, types.COMMAND, create=script({"hosts": [listener], "bip": "10.1.0.1/24"})) == GOOD
 
 
 @pytest.mark.parametrize("listener", OPEN)
 def test_api_that_asks_for_certificates(listener: str) -> None:
-    assert judge(API, kinds.COMMAND, create=script({"tlsverify": True}, f"-H {listener}")) == GOOD
-    assert judge(API, kinds.COMMAND, create=script(flags=f"-H {listener} --tlsverify --tlscacert=/ca")) == GOOD
+    assert judge(API, types.COMMAND, create=script({"tlsverify": True}, f"-H {listener}")) == GOOD
+    assert judge(API, types.COMMAND, create=script(flags=f"-H {listener} --tlsverify --tlscacert=/ca")) == GOOD
 
 
 def test_open_api_by_other_ways_to_the_machine() -> None:
     document = json.dumps({"hosts": ["tcp://0.0.0.0:2376"]})
     files = [{"path": "/etc/docker/daemon.json", "content": document}]
     for form in (f"#cloud-config\n{json.dumps({'write_files': files})}", f"#cloud-config\nwrite_files: {files!r}\n"):
-        assert judge(API, kinds.SEED, userData=form).problems
-    assert judge(API, kinds.COMMAND, create="cat >/etc/docker/daemon.json", stdin=document).problems
-    assert judge(API, kinds.COMMAND, create="true", update=f"cat <<EOF\n{document}\nEOF\n# docker").problems
+        assert judge(API, types.SEED, userData=form).problems
+    assert judge(API, types.COMMAND, create="cat >/etc/docker/daemon.json", stdin=document).problems
+    assert judge(API, types.COMMAND, create="true", update=f"cat <<EOF\n{document}\nEOF\n# docker").problems
 
 
 def test_open_api_in_a_copied_file() -> None:
     asset = pulumi.StringAsset("ExecStart=/usr/bin/dockerd -H tcp://0.0.0.0:2376")
-    [text] = texts.of(Resource(kinds.COPY, "drop-in", "urn", {"source": asset}))
+    [text] = payloads.of(Resource(types.COPY, "drop-in", "urn", {"source": asset}))
     assert daemon.read(text) == Daemon(listeners=("tcp://0.0.0.0:2376",))
     wire = {"4dabf18193072939515e22adb298388d": "c44067f5952c0a294b673a41bacd8c17", "text": text}
-    assert judge(API, kinds.COPY, source=wire).problems
+    assert judge(API, types.COPY, source=wire).problems
 
 
 def test_what_only_talks_about_engines_is_let_alone() -> None:
     for text in ("docker -H tcp://10.0.0.1:2376 ps", "dockerd --version 2>/dev/null", 'f() { echo "{}"; }', ""):
-        assert judge(API, kinds.COMMAND, create=text) == GOOD
+        assert judge(API, types.COMMAND, create=text) == GOOD
         assert daemon.read(text) is None
 
 
 def test_unknown_script_is_judged_when_it_is_known() -> None:
-    assert judge(API, kinds.COMMAND, create=UNKNOWN) == GOOD
-    assert judge(API, kinds.COMMAND, create=UNKNOWN, update=script(flags="-H tcp://0.0.0.0:1")).problems
+    assert judge(API, types.COMMAND, create=UNKNOWN) == GOOD
+    assert judge(API, types.COMMAND, create=UNKNOWN, update=script(flags="-H tcp://0.0.0.0:1")).problems
 
 
 def test_quotes_in_a_document_do_not_hide_it() -> None:
     text = script({"hosts": ["tcp://0.0.0.0:2376"], "labels": ["owner=o'neil"]})
-    assert judge(API, kinds.COMMAND, create=text).problems
+    assert judge(API, types.COMMAND, create=text).problems
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_two_engines_that_advertise_one_address() -> None:
 
 def test_store_by_flags_counts_and_several_scripts_of_one_machine_are_one_engine() -> None:
     flags = "--cluster-store=consul://10.99.0.11:8500 --cluster-advertise lab0:2376"
-    by_flags = Declared(kinds.COMMAND, "f", {"create": script(flags=flags), "connection": {"host": "f"}})
+    by_flags = Declared(types.COMMAND, "f", {"create": script(flags=flags), "connection": {"host": "f"}})
     halves = [engine("h", advertise=None), engine("h", store=None)]
     halves = [Declared(one.type, f"half{index}", one.props) for index, one in enumerate(halves)]
     assert judge_stack(SHARED, engine("10.99.0.11"), by_flags, *halves) == GOOD
@@ -156,9 +156,9 @@ def test_store_by_flags_counts_and_several_scripts_of_one_machine_are_one_engine
 
 def test_engine_that_is_used_but_never_told_of_the_store() -> None:
     def provider(host: str) -> Declared:
-        return Declared(kinds.DOCKER_PROVIDER, f"docker-{host}", {"host": f"ssh://root@{host}:22"})
+        return Declared(types.DOCKER_PROVIDER, f"docker-{host}", {"host": f"ssh://root@{host}:22"})
 
-    overlay = Declared(kinds.NETWORK, "ov", {"driver": "overlay"})
+    overlay = Declared(types.NETWORK, "ov", {"driver": "overlay"})
     told = [engine("10.99.0.11"), provider("10.99.0.11")]
     assert judge_stack(SHARED, *told, overlay) == GOOD
     assert judge_stack(SHARED, *told, provider("10.99.0.12")) == GOOD
@@ -166,7 +166,7 @@ def test_engine_that_is_used_but_never_told_of_the_store() -> None:
 
 
 def test_unknown_script_hides_no_engine_apart() -> None:
-    unseen = Declared(kinds.COMMAND, "u", {"create": UNKNOWN, "connection": {"host": "u"}})
+    unseen = Declared(types.COMMAND, "u", {"create": UNKNOWN, "connection": {"host": "u"}})
     assert judge_stack(SHARED, unseen) == UNSEEN
     verdict = judge_stack(SHARED, unseen, engine("only", advertise=None))
     assert verdict.unknown
@@ -175,14 +175,14 @@ def test_unknown_script_hides_no_engine_apart() -> None:
 
 def test_end_of_life() -> None:
     def wanting(version: str) -> Declared:
-        return Declared(kinds.COMMAND, version, {"create": f"want={version}\n{script({'live-restore': True})}"})
+        return Declared(types.COMMAND, version, {"create": f"want={version}\n{script({'live-restore': True})}"})
 
     [problem] = judge_stack(ENDED, engine("a"), engine("b")).problems
     assert problem == "2 engine(s) of line 20.10: a, b"
     assert judge_stack(ENDED, wanting("19.03")).problems
     assert judge_stack(ENDED, wanting("27.5.1")) == GOOD
     assert judge_stack(ENDED, engine("a"), config={"ended": []}) == GOOD
-    assert judge_stack(ENDED, Declared(kinds.COMMAND, "u", {"create": UNKNOWN})) == UNSEEN
+    assert judge_stack(ENDED, Declared(types.COMMAND, "u", {"create": UNKNOWN})) == UNSEEN
 
 
 @pytest.mark.parametrize("stack", ["dev", "ci", "site"])
@@ -191,8 +191,8 @@ def test_the_programs_own_scripts_are_understood(stack: str, tmp_path: Path) -> 
     settings = parse(read_stack_file(project, stack), stack)
     lab = run_lab(settings, ground_for(settings, tmp_path))
     configuring: dict[str, Daemon] = {}
-    for command in lab.of(kinds.COMMAND):
-        for text in texts.of(Resource(kinds.COMMAND, command.name, command.urn, command.inputs)):
+    for command in lab.of(types.COMMAND):
+        for text in payloads.of(Resource(types.COMMAND, command.name, command.urn, command.inputs)):
             part = daemon.read(text)
             if part is not None:
                 configuring[command.name] = part
@@ -207,7 +207,7 @@ def test_the_programs_own_scripts_are_understood(stack: str, tmp_path: Path) -> 
 
 def test_other_engines_of_the_stack_may_be_named_by_their_first_boot_data() -> None:
     data = json.dumps({"write_files": [{"content": json.dumps({"cluster-store": STORE})}]})
-    seed = Declared(kinds.SEED, "seed", {"userData": f"#cloud-config\n{data}"})
+    seed = Declared(types.SEED, "seed", {"userData": f"#cloud-config\n{data}"})
     verdict: Verdict = judge_stack(SHARED, seed)
     assert verdict.names == ["seed"]
     assert "cluster-advertise is missing" in verdict.text

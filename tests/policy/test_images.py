@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from rules import images, kinds
+from rules import images, types
 
-from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, judge
+from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, judge
 
 DIGEST = "sha256:" + "0" * 64
 RULE = "image-pinned"
@@ -17,7 +17,7 @@ RULE = "image-pinned"
 )
 def test_pinned(reference: str) -> None:
     assert judge(RULE, image=reference) == GOOD
-    assert judge(RULE, kinds.IMAGE, name=reference) == GOOD
+    assert judge(RULE, types.IMAGE, name=reference) == GOOD
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,8 @@ def test_pinned(reference: str) -> None:
 def test_not_pinned(reference: str) -> None:
     for verdict in (
         judge(RULE, image=reference),
-        judge(RULE, kinds.IMAGE, name=reference),
-        judge(RULE, kinds.SERVICE, taskSpec={"containerSpec": {"image": reference}}),
+        judge(RULE, types.IMAGE, name=reference),
+        judge(RULE, types.SERVICE, taskSpec={"containerSpec": {"image": reference}}),
     ):
         [problem] = verdict.problems
         assert f"'{reference}'" in problem

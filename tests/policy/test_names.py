@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from rules import kinds
+from rules import types
 
-from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, Declared, judge_stack
+from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, Declared, judge_stack
 
 RULE = "names-unique"
 
@@ -24,11 +24,11 @@ ON_OVERLAY = {"networksAdvanced": [{"name": UNKNOWN}]}
 @pytest.mark.parametrize(
     "stack",
     [
-        pair(kinds.CONTAINER, ("e1", "e2"), networkMode="host"),
-        pair(kinds.VOLUME, ("e1", "e2")),
-        pair(kinds.NETWORK, ("e1", "e2"), driver="bridge"),
-        pair(kinds.DOMAIN, ("h1", "h2")),
-        [Declared(kinds.CONTAINER, "a", {"name": "n"}), Declared(kinds.VOLUME, "b", {"name": "n"})],
+        pair(types.CONTAINER, ("e1", "e2"), networkMode="host"),
+        pair(types.VOLUME, ("e1", "e2")),
+        pair(types.NETWORK, ("e1", "e2"), driver="bridge"),
+        pair(types.DOMAIN, ("h1", "h2")),
+        [Declared(types.CONTAINER, "a", {"name": "n"}), Declared(types.VOLUME, "b", {"name": "n"})],
     ],
 )
 def test_unique(stack: list[Declared]) -> None:
@@ -38,14 +38,14 @@ def test_unique(stack: list[Declared]) -> None:
 @pytest.mark.parametrize(
     "stack",
     [
-        pair(kinds.CONTAINER),
-        pair(kinds.CONTAINER, ("e1", "e2"), **ON_OVERLAY),
-        pair(kinds.NETWORK, ("e1", "e2"), **OVERLAY),
-        pair(kinds.NETWORK, driver="bridge"),
-        pair(kinds.VOLUME),
-        pair(kinds.DOMAIN),
-        pair(kinds.LAB_NETWORK),
-        pair(kinds.SEED, ("h1", "h2"), metaData=json.dumps({"local-hostname": "docker01"})),
+        pair(types.CONTAINER),
+        pair(types.CONTAINER, ("e1", "e2"), **ON_OVERLAY),
+        pair(types.NETWORK, ("e1", "e2"), **OVERLAY),
+        pair(types.NETWORK, driver="bridge"),
+        pair(types.VOLUME),
+        pair(types.DOMAIN),
+        pair(types.LAB_NETWORK),
+        pair(types.SEED, ("h1", "h2"), metaData=json.dumps({"local-hostname": "docker01"})),
     ],
 )
 def test_taken(stack: list[Declared]) -> None:
@@ -55,6 +55,6 @@ def test_taken(stack: list[Declared]) -> None:
 
 
 def test_unknown_name_hides_no_other() -> None:
-    unseen = Declared(kinds.CONTAINER, "u", {"name": UNKNOWN})
+    unseen = Declared(types.CONTAINER, "u", {"name": UNKNOWN})
     assert judge_stack(RULE, unseen) == UNSEEN
-    assert judge_stack(RULE, unseen, *pair(kinds.VOLUME)).problems
+    assert judge_stack(RULE, unseen, *pair(types.VOLUME)).problems

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rules import kinds
+from rules import types
 from rules.rule import Resource
 from rules.subnets import Range, overlaps
 
-from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, Declared, judge, judge_stack
+from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, Declared, judge, judge_stack
 
 STATED = "overlay-subnet-stated"
 DISJOINT = "subnets-disjoint"
@@ -22,12 +22,12 @@ DISJOINT = "subnets-disjoint"
 
 def network(name: str, *subnets: str, driver: str = "overlay") -> Declared:
     return Declared(
-        kinds.NETWORK, name, {"name": name, "driver": driver, "ipamConfigs": [{"subnet": s} for s in subnets]}
+        types.NETWORK, name, {"name": name, "driver": driver, "ipamConfigs": [{"subnet": s} for s in subnets]}
     )
 
 
 def lab(*addresses: str) -> Declared:
-    return Declared(kinds.LAB_NETWORK, "network", {"addresses": list(addresses)})
+    return Declared(types.LAB_NETWORK, "network", {"addresses": list(addresses)})
 
 
 def engine(pools: list[str] | None = None, name: str = "dockerd") -> Declared:
@@ -35,19 +35,19 @@ def engine(pools: list[str] | None = None, name: str = "dockerd") -> Declared:
     if pools is not None:
         daemon["default-address-pools"] = [{"base": pool, "size": 24} for pool in pools]
     text = f"put /etc/docker/daemon.json 0644 '{json.dumps(daemon)}'"
-    return Declared(kinds.COMMAND, name, {"create": text, "connection": {"host": name}})
+    return Declared(types.COMMAND, name, {"create": text, "connection": {"host": name}})
 
 
 def test_stated() -> None:
-    assert judge(STATED, kinds.NETWORK, driver="overlay", ipamConfigs=[{"subnet": "10.0.0.0/24"}]) == GOOD
-    assert judge(STATED, kinds.NETWORK, driver="bridge") == GOOD
-    assert judge(STATED, kinds.NETWORK) == GOOD
+    assert judge(STATED, types.NETWORK, driver="overlay", ipamConfigs=[{"subnet": "10.0.0.0/24"}]) == GOOD
+    assert judge(STATED, types.NETWORK, driver="bridge") == GOOD
+    assert judge(STATED, types.NETWORK) == GOOD
 
 
 @pytest.mark.parametrize("configs", [None, [], [{"gateway": "10.0.0.1"}], [{"subnet": ""}]])
 def test_not_stated(configs: Any) -> None:
     props = {"driver": "overlay", "name": "ov_net2"} | ({} if configs is None else {"ipamConfigs": configs})
-    assert judge(STATED, kinds.NETWORK, **props).problems == ["the overlay 'ov_net2' states no subnet"]
+    assert judge(STATED, types.NETWORK, **props).problems == ["the overlay 'ov_net2' states no subnet"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_not_stated(configs: Any) -> None:
     ],
 )
 def test_unknown_statement(props: dict[str, Any]) -> None:
-    assert judge(STATED, kinds.NETWORK, **props) == UNSEEN
+    assert judge(STATED, types.NETWORK, **props) == UNSEEN
 
 
 def test_disjoint() -> None:
@@ -93,21 +93,21 @@ def test_local_ranges_may_overlap_each_other() -> None:
 
 
 def test_unknown_subnet_hides_no_overlap() -> None:
-    unseen = Declared(kinds.NETWORK, "u", {"driver": "overlay", "ipamConfigs": [{"subnet": UNKNOWN}]})
+    unseen = Declared(types.NETWORK, "u", {"driver": "overlay", "ipamConfigs": [{"subnet": UNKNOWN}]})
     verdict = judge_stack(DISJOINT, unseen, network("a", "10.0.0.0/24"), network("b", "10.0.0.0/16"))
     assert len(verdict.problems) == 1
     assert verdict.unknown
 
 
 def test_a_subnet_left_out_is_not_unknown_though_its_output_is() -> None:
-    unstated = Declared(kinds.NETWORK, "u", {"driver": "overlay"}, outputs={"ipamConfigs": UNKNOWN})
+    unstated = Declared(types.NETWORK, "u", {"driver": "overlay"}, outputs={"ipamConfigs": UNKNOWN})
     assert judge_stack(DISJOINT, unstated) == GOOD
 
 
 def test_an_unknown_script_of_what_runs_on_an_engine_postpones_nothing() -> None:
-    script = Declared(kinds.COMMAND, "sees", {"create": UNKNOWN}, needs=["a"])
+    script = Declared(types.COMMAND, "sees", {"create": UNKNOWN}, needs=["a"])
     assert judge_stack(DISJOINT, network("a", "10.0.0.0/24"), script) == GOOD
-    assert judge_stack(DISJOINT, Declared(kinds.COMMAND, "dockerd", {"create": UNKNOWN})) == UNSEEN
+    assert judge_stack(DISJOINT, Declared(types.COMMAND, "dockerd", {"create": UNKNOWN})) == UNSEEN
 
 
 _OWNER = Resource("t", "n", "u", {})

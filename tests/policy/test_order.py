@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rules import kinds
+from rules import types
 
 from components.store import Membership
-from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, Declared, judge_stack
+from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, Declared, judge_stack
 
 WORKLOAD = "workload-after-overlay"
 OVERLAY = "overlay-after-store"
 
-OV = Declared(kinds.NETWORK, "ov", {"name": "ov_net1", "driver": "overlay"})
-OTHER = Declared(kinds.NETWORK, "other", {"name": "ov_net2", "driver": "overlay"})
+OV = Declared(types.NETWORK, "ov", {"name": "ov_net1", "driver": "overlay"})
+OTHER = Declared(types.NETWORK, "other", {"name": "ov_net2", "driver": "overlay"})
 
 
 def on(*names: str, uses: list[str] | None = None, needs: list[str] | None = None, **props: Any) -> Declared:
     attachments = [{"name": name} for name in names]
     dependencies = {"networksAdvanced": uses or []}
-    return Declared(kinds.CONTAINER, "w", {"networksAdvanced": attachments, **props}, needs or [], dependencies)
+    return Declared(types.CONTAINER, "w", {"networksAdvanced": attachments, **props}, needs or [], dependencies)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def on(*names: str, uses: list[str] | None = None, needs: list[str] | None = Non
     ],
 )
 def test_after_its_overlay(workload: Declared) -> None:
-    gate = Declared(kinds.COMMAND, "gate", needs=["ov"])
+    gate = Declared(types.COMMAND, "gate", needs=["ov"])
     assert judge_stack(WORKLOAD, OV, OTHER, gate, workload) == GOOD
 
 
@@ -58,18 +58,18 @@ def test_before_its_overlay(workload: Declared) -> None:
 def test_shared_network_stack() -> None:
     first = on(UNKNOWN, uses=["ov"])
     for mode in (UNKNOWN, "container:1234"):
-        after = Declared(kinds.CONTAINER, "s", {"networkMode": mode}, uses={"networkMode": ["w"]})
-        before = Declared(kinds.CONTAINER, "s", {"networkMode": mode})
+        after = Declared(types.CONTAINER, "s", {"networkMode": mode}, uses={"networkMode": ["w"]})
+        before = Declared(types.CONTAINER, "s", {"networkMode": mode})
         assert judge_stack(WORKLOAD, OV, first, after) == GOOD
         assert judge_stack(WORKLOAD, OV, first, before).names == ["s"]
 
 
-STORE = Declared(kinds.CONTAINER, "store", {"image": "consul:1.8"})
-GATES = [Declared(kinds.COMMAND, f"n{i}-joined", needs=["store"], parent=Membership.TOKEN) for i in (1, 2)]
+STORE = Declared(types.CONTAINER, "store", {"image": "consul:1.8"})
+GATES = [Declared(types.COMMAND, f"n{i}-joined", needs=["store"], parent=Membership.TOKEN) for i in (1, 2)]
 
 
 def overlay(*needs: str, **props: Any) -> Declared:
-    return Declared(kinds.NETWORK, "ov", {"name": "ov", "driver": "overlay", **props}, needs=needs)
+    return Declared(types.NETWORK, "ov", {"name": "ov", "driver": "overlay", **props}, needs=needs)
 
 
 def test_after_the_joined_store() -> None:
@@ -89,18 +89,18 @@ def test_before_it(needs: tuple[str, ...], missing: str) -> None:
 def test_without_store_or_proof() -> None:
     assert "the stack has none" in judge_stack(OVERLAY, overlay()).text
     assert "no proof" in judge_stack(OVERLAY, STORE, overlay("store")).text
-    by_another = Declared(kinds.COMMAND, "joined", needs=["store"], parent="overlab:index:Other")
+    by_another = Declared(types.COMMAND, "joined", needs=["store"], parent="overlab:index:Other")
     assert "no proof" in judge_stack(OVERLAY, STORE, by_another, overlay("store", "joined")).text
 
 
 def test_unknown_driver_or_store() -> None:
     assert judge_stack(OVERLAY, overlay(driver=UNKNOWN)) == UNSEEN
-    unseen = Declared(kinds.CONTAINER, "u", {"image": UNKNOWN})
+    unseen = Declared(types.CONTAINER, "u", {"image": UNKNOWN})
     assert judge_stack(OVERLAY, unseen, STORE, *GATES, overlay("n1-joined", "n2-joined")) == UNSEEN
 
 
 def test_the_component_is_called_so() -> None:
-    assert kinds.MEMBERSHIP == Membership.TOKEN
+    assert types.MEMBERSHIP == Membership.TOKEN
 
 
 def test_after_the_joined_store_by_way_of_a_milestone() -> None:

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 from pulumi_policy import EnforcementLevel, PolicyConfigSchema, StackValidationArgs, StackValidationPolicy
-from rules import ALL, daemon, kinds
+from rules import ALL, daemon, types
 from rules.pack import policies
 from rules.rule import Parameters, Resource, ResourceRule, Stack, StackRule
 
-from components import conventions
-from components.settings import SettingsError, parse, read_stack_file
-from tests.policy.judge import Declared, linked
+from components.config import conventions
+from components.config.settings import SettingsError, parse, read_stack_file
+from tests.policy.evaluate import Declared, linked
 from tests.policy.previewing import PACK, ROOT
 
 STACKS = [path.stem for path in sorted(PACK.glob("*.json"))]
@@ -117,9 +117,9 @@ def many(nodes: int) -> Stack:
     """A stack of so many nodes, each with its machine, engine, gate and workload, on one overlay."""
     text = json.dumps({"cluster-store": "consul://10.0.0.1:8500", "cluster-advertise": "lab0:2376"})
     declared = [
-        Declared(kinds.CONTAINER, "store", {"name": "consul", "image": "consul:1.8", "command": ["-server"]}),
+        Declared(types.CONTAINER, "store", {"name": "consul", "image": "consul:1.8", "command": ["-server"]}),
         Declared(
-            kinds.NETWORK,
+            types.NETWORK,
             "ov",
             {"name": "ov", "driver": "overlay", "ipamConfigs": [{"subnet": "10.200.0.0/16"}]},
             needs=["store", *(f"joined{index}" for index in range(nodes))],
@@ -136,25 +136,25 @@ def many(nodes: int) -> Stack:
         }
         declared += [
             Declared(
-                kinds.SEED, f"seed{index}", {"networkConfig": config, "metaData": f'{{"local-hostname": "n{index}"}}'}
+                types.SEED, f"seed{index}", {"networkConfig": config, "metaData": f'{{"local-hostname": "n{index}"}}'}
             ),
-            Declared(kinds.DOMAIN, f"domain{index}", {"name": f"d{index}"}, uses={"cloudinit": [f"seed{index}"]}),
+            Declared(types.DOMAIN, f"domain{index}", {"name": f"d{index}"}, uses={"cloudinit": [f"seed{index}"]}),
             Declared(
-                kinds.COMMAND, f"dockerd{index}", {"create": text, "connection": connection}, needs=[f"domain{index}"]
+                types.COMMAND, f"dockerd{index}", {"create": text, "connection": connection}, needs=[f"domain{index}"]
             ),
             Declared(
-                kinds.DOCKER_PROVIDER, f"docker{index}", {"host": f"ssh://root@{address}"}, needs=[f"dockerd{index}"]
+                types.DOCKER_PROVIDER, f"docker{index}", {"host": f"ssh://root@{address}"}, needs=[f"dockerd{index}"]
             ),
-            Declared(kinds.NETWORK, f"local{index}", network),
+            Declared(types.NETWORK, f"local{index}", network),
             Declared(
-                kinds.COMMAND,
+                types.COMMAND,
                 f"joined{index}",
                 {"connection": connection},
                 needs=["store", f"dockerd{index}"],
-                parent=kinds.MEMBERSHIP,
+                parent=types.MEMBERSHIP,
             ),
             Declared(
-                kinds.CONTAINER,
+                types.CONTAINER,
                 f"t{index}",
                 {"name": f"t{index}", "image": "busybox:1.35", "networksAdvanced": [{"name": "ov"}]},
                 needs=[f"joined{index}", "ov"],

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rules import kinds, ports
+from rules import ports, types
 
-from components import conventions
-from components.settings import parse, read_stack_file
+from components.config import conventions
+from components.config.settings import parse, read_stack_file
 from tests.components.recorder import run_lab
-from tests.policy.ground import ground_for
-from tests.policy.judge import GOOD, UNKNOWN, Verdict, judge
+from tests.policy.evaluate import GOOD, UNKNOWN, Verdict, judge
+from tests.policy.platform import ground_for
 from tests.policy.previewing import PACK, ROOT
 
 LAB = {"lab_networks": ["10.99.0.0/24"]}
@@ -61,8 +61,8 @@ def test_it_is_allowed_only_because_the_programs_nodes_have_no_other_network(sta
     assert json.loads((PACK / f"{stack}.json").read_text())["port-published"]["any_address"] is True
     settings = parse(read_stack_file(ROOT, stack), stack)
     lab = run_lab(settings, ground_for(settings, tmp_path))
-    domains = lab.of(kinds.DOMAIN)
-    networks = {f"{network.name}_id" for network in lab.of(kinds.LAB_NETWORK)}
+    domains = lab.of(types.DOMAIN)
+    networks = {f"{network.name}_id" for network in lab.of(types.LAB_NETWORK)}
     assert len(networks) == (0 if settings.network.bridge else len(settings.hypervisors))
     assert len(domains) == len(settings.nodes)
     for domain in domains:

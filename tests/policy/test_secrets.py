@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from pulumi_policy import EnforcementLevel, ResourceValidationPolicy
-from rules import ALL, kinds
+from rules import ALL, types
 from rules.pack import policies
 
-from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, Declared, arguments, judge, secret
+from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, Declared, arguments, judge, secret
 
 RULE = "secret-inputs"
 PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbg\n-----END OPENSSH PRIVATE KEY-----"
@@ -17,23 +17,23 @@ GOSSIP = "cg8StVXbQJ0gPvMd9o7yrg=="
 TOKEN = "3f0c9a3e-8f4b-4b1e-9a55-0b6a2f5b7c11"
 
 CASES: list[tuple[str, dict[str, Any]]] = [
-    (kinds.COMMAND, {"connection": {"host": "h", "privateKey": "k"}}),
-    (kinds.COMMAND, {"connection": {"host": "h", "password": "p"}}),
-    (kinds.COMMAND, {"create": f"cat >key <<EOF\n{PEM}\nEOF"}),
-    (kinds.COMMAND, {"create": f"consul agent -encrypt={GOSSIP}"}),
-    (kinds.COMMAND, {"create": f"""echo '{{"acl": {{"tokens": {{"default": "{TOKEN}"}}}}}}' >x"""}),
-    (kinds.COMMAND, {"create": f"CONSUL_HTTP_TOKEN={TOKEN} consul members"}),
-    (kinds.COMMAND, {"create": "git clone https://user:pass@example.com/x"}),
-    (kinds.COMMAND, {"environment": {"DB_PASSWORD": "p"}}),
-    (kinds.CONTAINER, {"envs": ["PATH=/bin", "API_TOKEN=t"]}),
-    (kinds.COMMAND, {"create": f"""echo '{{"acl": {{"tokens": {{"master": "{TOKEN}"}}}}}}' >x"""}),
-    (kinds.COMMAND, {"stdin": f"""{{"management": "{TOKEN}"}}"""}),
-    (kinds.CONTAINER, {"command": ["agent", "-encrypt", f"-encrypt={GOSSIP}"]}),
-    (kinds.CONTAINER, {"uploads": [{"file": "/f", "content": f'{{"encrypt": "{GOSSIP}"}}'}]}),
-    (kinds.SEED, {"userData": f"#cloud-config\nssh_keys: {{rsa_private: '{PEM}'}}"}),
-    (kinds.DOCKER_PROVIDER, {"host": "tcp://h:2376", "keyMaterial": "k"}),
-    (kinds.DOCKER_PROVIDER, {"registryAuth": '[{"address": "r", "password": "p"}]'}),
-    (kinds.COPY, {"source": {"4dabf18193072939515e22adb298388d": "c44067f5952c0a294b673a41bacd8c17", "text": PEM}}),
+    (types.COMMAND, {"connection": {"host": "h", "privateKey": "k"}}),
+    (types.COMMAND, {"connection": {"host": "h", "password": "p"}}),
+    (types.COMMAND, {"create": f"cat >key <<EOF\n{PEM}\nEOF"}),
+    (types.COMMAND, {"create": f"consul agent -encrypt={GOSSIP}"}),
+    (types.COMMAND, {"create": f"""echo '{{"acl": {{"tokens": {{"default": "{TOKEN}"}}}}}}' >x"""}),
+    (types.COMMAND, {"create": f"CONSUL_HTTP_TOKEN={TOKEN} consul members"}),
+    (types.COMMAND, {"create": "git clone https://user:pass@example.com/x"}),
+    (types.COMMAND, {"environment": {"DB_PASSWORD": "p"}}),
+    (types.CONTAINER, {"envs": ["PATH=/bin", "API_TOKEN=t"]}),
+    (types.COMMAND, {"create": f"""echo '{{"acl": {{"tokens": {{"master": "{TOKEN}"}}}}}}' >x"""}),
+    (types.COMMAND, {"stdin": f"""{{"management": "{TOKEN}"}}"""}),
+    (types.CONTAINER, {"command": ["agent", "-encrypt", f"-encrypt={GOSSIP}"]}),
+    (types.CONTAINER, {"uploads": [{"file": "/f", "content": f'{{"encrypt": "{GOSSIP}"}}'}]}),
+    (types.SEED, {"userData": f"#cloud-config\nssh_keys: {{rsa_private: '{PEM}'}}"}),
+    (types.DOCKER_PROVIDER, {"host": "tcp://h:2376", "keyMaterial": "k"}),
+    (types.DOCKER_PROVIDER, {"registryAuth": '[{"address": "r", "password": "p"}]'}),
+    (types.COPY, {"source": {"4dabf18193072939515e22adb298388d": "c44067f5952c0a294b673a41bacd8c17", "text": PEM}}),
 ]
 
 
@@ -49,7 +49,7 @@ def test_in_clear_is_refused_and_not_repeated(type_: str, props: dict[str, Any])
 def test_marked_as_secret_it_passes(type_: str, props: dict[str, Any]) -> None:
     assert judge(RULE, type_, **{key: secret(value) for key, value in props.items()}) == GOOD
     nested = {key: {k: secret(v) for k, v in value.items()} for key, value in props.items() if isinstance(value, dict)}
-    if nested and type_ != kinds.COPY:
+    if nested and type_ != types.COPY:
         assert judge(RULE, type_, **nested) == GOOD
 
 
@@ -65,13 +65,13 @@ def test_marked_as_secret_it_passes(type_: str, props: dict[str, Any]) -> None:
     ],
 )
 def test_what_only_looks_near(props: dict[str, Any]) -> None:
-    assert judge(RULE, kinds.CONTAINER, **props) == GOOD
+    assert judge(RULE, types.CONTAINER, **props) == GOOD
 
 
 def test_unknown_is_no_pass_where_a_secret_belongs() -> None:
-    assert judge(RULE, kinds.COMMAND, connection={"host": "h", "password": UNKNOWN}) == UNSEEN
-    assert judge(RULE, kinds.COMMAND, environment={"DB_PASSWORD": UNKNOWN}) == UNSEEN
-    assert judge(RULE, kinds.COMMAND, create=UNKNOWN, triggers=[UNKNOWN], cloudinit=UNKNOWN) == GOOD
+    assert judge(RULE, types.COMMAND, connection={"host": "h", "password": UNKNOWN}) == UNSEEN
+    assert judge(RULE, types.COMMAND, environment={"DB_PASSWORD": UNKNOWN}) == UNSEEN
+    assert judge(RULE, types.COMMAND, create=UNKNOWN, triggers=[UNKNOWN], cloudinit=UNKNOWN) == GOOD
 
 
 def test_every_type_is_looked_at() -> None:
@@ -84,7 +84,7 @@ def test_at_a_level_that_hides_which_values_are_secret_it_fails_closed() -> None
     assert isinstance(policy, ResourceValidationPolicy)
     assert policy.enforcement_level is EnforcementLevel.REMEDIATE
     said: list[str] = []
-    args = arguments(Declared(kinds.COMMAND, "c", {"connection": {"password": secret("p")}}), None)
+    args = arguments(Declared(types.COMMAND, "c", {"connection": {"password": secret("p")}}), None)
     policy.validate(args, lambda message, urn: said.append(message))
     [message] = said
     assert "set it to remediate" in message

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from rules import kinds
+from rules import types
 
-from tests.policy.judge import GOOD, UNKNOWN, UNSEEN, Declared, judge, judge_stack
+from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, Declared, judge, judge_stack
 
 PRIVATE = "store-http-private"
 GOSSIP = "store-gossip-key"
@@ -86,7 +86,7 @@ def test_gossip_in_clear() -> None:
 
 
 def server(name: str, image: str = "consul:1.8", *command: str) -> Declared:
-    return Declared(kinds.CONTAINER, name, {"image": image, "command": ["agent", *command]})
+    return Declared(types.CONTAINER, name, {"image": image, "command": ["agent", *command]})
 
 
 def test_single_server() -> None:
@@ -94,15 +94,15 @@ def test_single_server() -> None:
     one = server("one", "consul:1.8", "-server")
     assert judge_stack(SINGLE, one, agent).names == ["one"]
     by_file = {"image": "consul:1.8", "uploads": [{"file": "/c.json", "content": '{"server": true}'}]}
-    assert judge_stack(SINGLE, Declared(kinds.CONTAINER, "f", by_file), agent).names == ["f"]
+    assert judge_stack(SINGLE, Declared(types.CONTAINER, "f", by_file), agent).names == ["f"]
     assert judge_stack(SINGLE, server("etcd", "quay.io/coreos/etcd:3.4")).names == ["etcd"]
     assert judge_stack(SINGLE, one, *(server(n, "consul:1.8", "-server") for n in ("two", "three"))) == GOOD
-    assert judge_stack(SINGLE, Declared(kinds.CONTAINER, "t1", {"image": "busybox:1"})) == GOOD
+    assert judge_stack(SINGLE, Declared(types.CONTAINER, "t1", {"image": "busybox:1"})) == GOOD
 
 
 def test_unknown_image_hides_no_single_server() -> None:
     verdict = judge_stack(
-        SINGLE, Declared(kinds.CONTAINER, "u", {"image": UNKNOWN}), server("s", "consul:1", "-server")
+        SINGLE, Declared(types.CONTAINER, "u", {"image": UNKNOWN}), server("s", "consul:1", "-server")
     )
     assert verdict.names == ["s"]
     assert verdict.unknown

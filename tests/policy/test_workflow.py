@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from overlab.ground.paths import cache_root
+from overlab.core.paths import cache_root
 from tests.policy.previewing import ROOT
 
 WORKFLOW = ROOT / ".github" / "workflows" / "lab.yml"

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from components.ground import Ground, Hypervisor, Image
-from components.settings import Settings, parse
+from components.config.platform import Ground, Hypervisor, Image
+from components.config.settings import Settings, parse
 from overlab import remote
-from overlab.ground import identity
-from overlab.ground.embedded import EmbeddedLibvirt
-from overlab.ground.paths import LabPaths
-from overlab.ground.process import spawn
-from overlab.ground.progress import output
-from overlab.ground.wait import NotYet, until
+from overlab.core.paths import LabPaths
+from overlab.core.process import spawn
+from overlab.core.progress import output
+from overlab.core.wait import NotYet, until
+from overlab.platform import identity
+from overlab.platform.private_libvirtd import EmbeddedLibvirt
 
 NEEDS = [
     pytest.mark.root,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from overlab.ground import acceleration
+from overlab.platform import acceleration
 
 _qemu = pytest.mark.skipif(shutil.which(acceleration.QEMU) is None, reason=f"needs {acceleration.QEMU}")
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import addressing
+from components.config import addressing
 
 networks = st.builds(
     lambda base, prefix: IPv4Network((base, prefix), strict=False),

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from overlab.ground import cache
-from overlab.ground.errors import GroundError
-from overlab.ground.progress import Progress
+from overlab.core.errors import GroundError
+from overlab.core.progress import Progress
+from overlab.platform import cache
 
 _spawn = multiprocessing.get_context("spawn")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from components.ground import Tls
-from components.settings import Settings, parse
+from components.config.platform import Tls
+from components.config.settings import Settings, parse
 from overlab import doctor
-from overlab.ground import certificates, identity, prepare
-from overlab.ground.errors import GroundError
+from overlab.core.errors import GroundError
+from overlab.platform import certificates, identity, prepare
 
 NODES = {"docker01": "10.99.0.11", "docker02": "10.99.0.12"}
 

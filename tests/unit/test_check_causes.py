@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from components import checks
 from components.checks.model import GROUND
-from overlab.checks import causes, cookbook
-from overlab.checks.verdict import Verdict
-from tests.unit import runs
+from overlab.checks.results import Verdict
+from overlab.diagnosis import causes, cookbook
+from tests.unit import check_run_factory
 
 
 def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -> Verdict:
@@ -138,7 +138,7 @@ def test_cause_and_remedy_are_in_the_checks_own_names() -> None:
 
 
 @given(
-    st.sampled_from([*runs.KINDS, "unheard-of"]),
+    st.sampled_from([*check_run_factory.KINDS, "unheard-of"]),
     st.text(),
     st.sampled_from(["failed", "not run"]),
     st.sampled_from(["", "fail"]),
@@ -152,5 +152,5 @@ def test_every_failure_has_a_cause_without_a_place_left_open(kind: str, output: 
 
 def test_every_kind_has_a_cause_of_its_own_for_some_output() -> None:
     kinds = {kind for entry in cookbook.ENTRIES for kind in entry.kinds}
-    assert set(runs.KINDS) <= kinds
-    assert {check.kind for check in checks.matrix(runs.lab())} <= set(runs.KINDS)
+    assert set(check_run_factory.KINDS) <= kinds
+    assert {check.kind for check in checks.matrix(check_run_factory.lab())} <= set(check_run_factory.KINDS)

@@ -17,18 +17,18 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from components import checks
-from overlab.checks import command, junit, last, text, verdict
-from overlab.checks.again import by_hand
+from overlab.checks import command, history, junit, results, text
 from overlab.checks.command import Wanted
-from overlab.checks.verdict import Run, Verdict
-from overlab.ground.errors import GroundError
+from overlab.checks.reproduce import by_hand
+from overlab.checks.results import Run, Verdict
+from overlab.core.errors import GroundError
 from overlab.outputs import Outputs
-from tests.unit import runs
+from tests.unit import check_run_factory
 
-LAB = runs.lab()
-GOOD = runs.run(LAB)
-BAD = runs.run(LAB, runs.FAILURES)
-AWAY = runs.run(LAB, unreached="docker03")
+LAB = check_run_factory.lab()
+GOOD = check_run_factory.run(LAB)
+BAD = check_run_factory.run(LAB, check_run_factory.FAILURES)
+AWAY = check_run_factory.run(LAB, unreached="docker03")
 
 
 def shown(run: Run, *, terminal: bool) -> str:
@@ -43,7 +43,7 @@ def test_exit_codes(run: Run, code: int) -> None:
 
 
 def test_not_everything_run_wins_over_a_failure() -> None:
-    assert runs.run(LAB, runs.FAILURES, unreached="docker03").exit_code == 2
+    assert check_run_factory.run(LAB, check_run_factory.FAILURES, unreached="docker03").exit_code == 2
 
 
 def test_table_on_a_terminal(snapshot: SnapshotAssertion) -> None:
@@ -69,7 +69,7 @@ def test_failures_stand_last_and_whole() -> None:
 
 def test_a_node_that_was_away_is_said() -> None:
     out = shown(AWAY, terminal=False)
-    assert f"note: {runs.NODE}" in out
+    assert f"note: {check_run_factory.NODE}" in out
     assert "not run  engine:docker03" in out
     assert "2 sessions" in out
 
@@ -144,13 +144,13 @@ def test_junit_is_xml_whatever_was_said(output: str, title: str) -> None:
 
 
 def test_a_run_is_kept_and_read_back(tmp_path: Path) -> None:
-    file = verdict.file(tmp_path, "dev")
-    assert verdict.load(file) is None
-    verdict.save(BAD, file)
-    assert verdict.load(file) == BAD
+    file = results.file(tmp_path, "dev")
+    assert results.load(file) is None
+    results.save(BAD, file)
+    assert results.load(file) == BAD
     assert file.stat().st_mode & 0o777 == 0o600
     file.write_text("{}")
-    assert verdict.load(file) is None
+    assert results.load(file) is None
 
 
 def part(*ids: str, good: bool = True) -> Run:
@@ -161,25 +161,25 @@ def part(*ids: str, good: bool = True) -> Run:
 
 
 def test_a_part_is_laid_over_what_is_known(tmp_path: Path) -> None:
-    file = verdict.file(tmp_path, "dev")
-    verdict.save(BAD, file)
-    merged = verdict.save(part("kv:docker02"), file)
+    file = results.file(tmp_path, "dev")
+    results.save(BAD, file)
+    merged = results.save(part("kv:docker02"), file)
     assert len(merged.verdicts) == len(BAD.verdicts)
-    assert {one.id for one in merged.failed} == set(runs.FAILURES) - {"kv:docker02"}
+    assert {one.id for one in merged.failed} == set(check_run_factory.FAILURES) - {"kv:docker02"}
     # The timing stays that of the whole matrix.
     assert (merged.seconds, merged.sessions, merged.only) == (21.5, 3, ())
 
 
 def test_another_life_of_the_lab_begins_anew(tmp_path: Path) -> None:
-    file = verdict.file(tmp_path, "dev")
-    verdict.save(BAD.model_copy(update={"life": "of old"}), file)
-    assert [one.id for one in verdict.save(part("kv:docker02"), file).verdicts] == ["kv:docker02"]
+    file = results.file(tmp_path, "dev")
+    results.save(BAD.model_copy(update={"life": "of old"}), file)
+    assert [one.id for one in results.save(part("kv:docker02"), file).verdicts] == ["kv:docker02"]
 
 
 def test_a_whole_run_replaces_everything(tmp_path: Path) -> None:
-    file = verdict.file(tmp_path, "dev")
-    verdict.save(BAD, file)
-    assert verdict.save(GOOD, file).failed == []
+    file = results.file(tmp_path, "dev")
+    results.save(BAD, file)
+    assert results.save(GOOD, file).failed == []
 
 
 def up_found() -> list[dict[str, object]]:
@@ -189,25 +189,27 @@ def up_found() -> list[dict[str, object]]:
 
 def test_without_a_test_the_last_up_speaks(tmp_path: Path) -> None:
     matrix = checks.matrix(LAB)
-    found = runs.outputs(LAB)
+    found = check_run_factory.outputs(LAB)
     with_checks = Outputs(**{**found.__dict__, "checks": up_found()})
-    known = last.known(matrix, with_checks, tmp_path / "none.json")
+    known = history.known(matrix, with_checks, tmp_path / "none.json")
     assert (len(known.verdicts), known.run) == (len(matrix), None)
-    verdict.save(BAD, tmp_path / "some.json")
-    assert len(last.known(matrix, with_checks, tmp_path / "some.json").verdicts) == len(matrix)
-    assert last.known(matrix, with_checks, tmp_path / "some.json").run == BAD
-    verdict.save(BAD.model_copy(update={"life": "of old"}), tmp_path / "old.json")
-    assert last.known(matrix, with_checks, tmp_path / "old.json").run is None
+    results.save(BAD, tmp_path / "some.json")
+    assert len(history.known(matrix, with_checks, tmp_path / "some.json").verdicts) == len(matrix)
+    assert history.known(matrix, with_checks, tmp_path / "some.json").run == BAD
+    results.save(BAD.model_copy(update={"life": "of old"}), tmp_path / "old.json")
+    assert history.known(matrix, with_checks, tmp_path / "old.json").run is None
 
 
 def test_checks_that_nobody_asks_for_any_more_are_forgotten(tmp_path: Path) -> None:
-    verdict.save(BAD, tmp_path / "x.json")
+    results.save(BAD, tmp_path / "x.json")
     few = checks.matrix(LAB)[:3]
-    assert [one.id for one in last.known(few, runs.outputs(LAB), tmp_path / "x.json").verdicts] == [c.id for c in few]
+    assert [one.id for one in history.known(few, check_run_factory.outputs(LAB), tmp_path / "x.json").verdicts] == [
+        c.id for c in few
+    ]
 
 
 def test_outputs_of_another_version_are_passed_over() -> None:
-    assert verdict.from_up([{"id": "engine:docker01", "novel": 1}], checks.matrix(LAB)) == []
+    assert results.from_up([{"id": "engine:docker01", "novel": 1}], checks.matrix(LAB)) == []
 
 
 # -- watched ---------------------------------------------------------------------------------------
@@ -234,7 +236,7 @@ def test_a_watch_shows_all_once_and_then_what_changed() -> None:
     tail = out.splitlines()[len(GOOD.verdicts) + 1 :]
     assert tail[0].endswith("; nothing changed")
     changed = [line for line in tail if line.startswith("  ")]
-    assert len(changed) == 2 * len(runs.FAILURES)
+    assert len(changed) == 2 * len(check_run_factory.FAILURES)
     assert any(
         line.startswith("  passed -> failed: docker02 kv (on docker02): the store has no key") for line in changed
     )

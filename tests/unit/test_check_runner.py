@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from components import checks
-from components.settings import Settings, parse
-from overlab.checks import present, runner
+from components.config.settings import Settings, parse
+from overlab.checks import discovery, runner
+from overlab.checks.results import Run
 from overlab.checks.runner import Ways
 from overlab.checks.select import select, within
 from overlab.checks.session import ON_NODE, Ended, Session
-from overlab.checks.verdict import Run
-from overlab.ground.errors import GroundError
+from overlab.core.errors import GroundError
 from overlab.outputs import Outputs
-from tests.unit import runs
+from tests.unit import check_run_factory
 
 _DOCKER = """\
 #!/bin/sh
@@ -237,9 +237,9 @@ def test_the_grounds_checks_run_where_they_are_told_to(tmp_path: Path, nodes: No
 
 
 def test_ground_that_cannot_be_entered_is_not_a_failed_check(nodes: Nodes) -> None:
-    lab = runs.lab()
+    lab = check_run_factory.lab()
     matrix = select(checks.matrix(lab), ["http-ground:web1"])
-    run = runner.run(lab, matrix, runs.outputs(lab), Ways(nodes.command, ("/nonexistent/nsenter",)))
+    run = runner.run(lab, matrix, check_run_factory.outputs(lab), Ways(nodes.command, ("/nonexistent/nsenter",)))
     assert (run.exit_code, run.not_run[0].output.split(":")[0]) == (2, "the lab's network cannot be entered")
 
 
@@ -264,7 +264,7 @@ def test_a_script_that_hangs_is_ended_and_what_it_said_is_kept() -> None:
 def test_a_script_that_was_cut_off_on_its_way_is_not_run(tmp_path: Path) -> None:
     text = f"touch {tmp_path}/harm\n"
     done = subprocess.run(["sh", "-c", ON_NODE, "x", "0"], input=text, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [present.END]
+    assert done.stdout.splitlines() == [discovery.END]
     assert not (tmp_path / "harm").exists()
 
 
@@ -288,8 +288,8 @@ def test_checks_without_a_record_are_not_run_with_the_last_words() -> None:
 
 
 def test_fixed_addresses_and_ids_come_from_settings_and_outputs_not_from_the_nodes() -> None:
-    lab = runs.lab()
-    told = present.parse(
+    lab = check_run_factory.lab()
+    told = discovery.parse(
         [
             'workload\t/t4\t{"ov_net3": {"IPAddress": "172.19.0.9"}}\tnull',
             'workload\t/t1\t{"ov_net1": {"IPAddress": ""}}\t{}',
@@ -298,7 +298,7 @@ def test_fixed_addresses_and_ids_come_from_settings_and_outputs_not_from_the_nod
             "workload\tx\t{",
         ]
     )
-    facts, notes = present.facts(lab, runs.outputs(lab), [told])
+    facts, notes = discovery.facts(lab, check_run_factory.outputs(lab), [told])
     assert facts.addresses["t4"] == {"ov_net3": "172.19.0.44"}
     assert facts.addresses["t1"] == {"ov_net1": "10.0.0.2"}
     assert facts.addresses["web6"] is facts.addresses["web5"]
@@ -307,17 +307,17 @@ def test_fixed_addresses_and_ids_come_from_settings_and_outputs_not_from_the_nod
 
 
 def test_every_check_of_a_lab_can_be_stated_from_its_outputs_alone() -> None:
-    lab = runs.lab()
-    facts, _ = present.facts(lab, runs.outputs(lab), [])
-    assert [check.id for check in checks.matrix(lab) if present.lacking(check, lab, facts)] == []
+    lab = check_run_factory.lab()
+    facts, _ = discovery.facts(lab, check_run_factory.outputs(lab), [])
+    assert [check.id for check in checks.matrix(lab) if discovery.lacking(check, lab, facts)] == []
     for node in lab.nodes:
         assert checks.node_script(node, checks.matrix(lab), lab, facts)
 
 
 def test_with_no_facts_at_all_nothing_that_needs_one_is_stated() -> None:
-    lab = runs.lab()
-    facts, _ = present.facts(lab, Outputs(), [])
-    ready = tuple(check for check in checks.matrix(lab) if not present.lacking(check, lab, facts))
+    lab = check_run_factory.lab()
+    facts, _ = discovery.facts(lab, Outputs(), [])
+    ready = tuple(check for check in checks.matrix(lab) if not discovery.lacking(check, lab, facts))
     for node in lab.nodes:
         assert checks.node_script(node, ready, lab, facts)
     assert {"ping-name", "engine", "bridge"} <= {check.kind for check in ready}
@@ -354,7 +354,7 @@ def test_only_names_kinds_and_ids(word: str, expected: set[str]) -> None:
 
 
 def test_only_a_workload_means_all_that_are_about_it() -> None:
-    found = select(checks.matrix(runs.lab()), ["web5"])
+    found = select(checks.matrix(check_run_factory.lab()), ["web5"])
     assert {"shared:web6:web5", "dns:ov_net3:t4:web5", "http:ov_net3:t4:web5"} <= {check.id for check in found}
     assert all("web5" in check.id for check in found)
 

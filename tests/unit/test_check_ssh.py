@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-from overlab.checks import causes, runner
+from overlab.checks import runner
+from overlab.checks.results import Verdict
 from overlab.checks.session import ON_NODE, GroundEnd, Session
-from overlab.checks.verdict import Verdict
-from tests.unit import runs, ssh_lab
+from overlab.diagnosis import causes
+from tests.unit import check_run_factory, ssh_lab
 from tests.unit.ssh_lab import Lab
 
 pytestmark = ssh_lab.NEEDS
@@ -39,7 +40,7 @@ def test_somebody_in_the_middle_is_not_talked_to(lab: Lab) -> None:
     one = session(lab, "docker02")
     one.open()
     assert "Host key verification failed" in one.problem
-    known = runs.run(runs.lab(), unreached="docker03").not_run[0]
+    known = check_run_factory.run(check_run_factory.lab(), unreached="docker03").not_run[0]
     told = Verdict.model_validate(known.model_dump() | {"output": f"docker02 was not reached: {one.problem}"})
     cause = causes.find(told)
     assert cause is not None

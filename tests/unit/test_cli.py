@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from components.settings import Settings
+from components.config.settings import Settings
 from overlab import cli, event_log, phases
 from overlab import doctor as examination
 from overlab import stack as stack_module
-from overlab.ground import prepare
-from overlab.ground.errors import GroundError
-from overlab.ground.paths import LabPaths
-from overlab.ground.process import write_private
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.core.process import write_private
+from overlab.platform import prepare
 from overlab.stack import Stack
 from tests.components.recorder import make_ground
 
@@ -148,8 +148,8 @@ def test_pulumi_gets_every_argument(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_env_can_be_evaluated_and_says_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from overlab.ground.paths import LabPaths
-    from overlab.ground.prepared import Prepared
+    from overlab.core.paths import LabPaths
+    from overlab.platform.manifest import Prepared
 
     prepared = Prepared(
         checkout=tmp_path,
@@ -241,8 +241,8 @@ def test_doctor_fails_on_bad_settings_and_shows_them() -> None:
 
 
 def test_doctor_names_broken_cache_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from overlab.ground import cache
-    from overlab.ground.progress import Progress
+    from overlab.core.progress import Progress
+    from overlab.platform import cache
 
     monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
     content = cache.entry("thing", {}, lambda place: (place / "x").touch(), Progress(quiet=True))

@@ -10,14 +10,14 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from overlab import cli, labs
+from overlab import cli, lab_handle
 from overlab import stack as stack_module
 from overlab.checks import command
-from overlab.checks.verdict import Run
-from overlab.ground.errors import GroundError
-from tests.unit import runs
+from overlab.checks.results import Run
+from overlab.core.errors import GroundError
+from tests.unit import check_run_factory
 
-LAB = runs.lab()
+LAB = check_run_factory.lab()
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     directory = tmp_path / "project"
     directory.mkdir()
-    config = {"config": {"overlab:lab": runs.LAB | {"name": "t-checks"}}}
+    config = {"config": {"overlab:lab": check_run_factory.LAB | {"name": "t-checks"}}}
     (directory / "Pulumi.dev.yaml").write_text(yaml.safe_dump(config))
     (directory / "Pulumi.bad.yaml").write_text("config: {'overlab:lab': {nodes: {}, nonsense: 1}}\n")
     for module in (cli, stack_module):
@@ -45,14 +45,18 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     def once(_: object, wanted: command.Wanted, __: object) -> Run:
         return waiting.pop(0)
 
-    monkeypatch.setattr(labs, "open_lab", lambda *_: object())
+    monkeypatch.setattr(lab_handle, "open_lab", lambda *_: object())
     monkeypatch.setattr(command, "once", once)
     return waiting
 
 
 @pytest.mark.parametrize(
     ("run", "code"),
-    [(runs.run(LAB), 0), (runs.run(LAB, runs.FAILURES), 1), (runs.run(LAB, unreached="docker03"), 2)],
+    [
+        (check_run_factory.run(LAB), 0),
+        (check_run_factory.run(LAB, check_run_factory.FAILURES), 1),
+        (check_run_factory.run(LAB, unreached="docker03"), 2),
+    ],
 )
 def test_the_exit_code_is_that_of_the_run(found: list[Run], run: Run, code: int) -> None:
     found.append(run)
@@ -62,7 +66,7 @@ def test_the_exit_code_is_that_of_the_run(found: list[Run], run: Run, code: int)
 
 
 def test_json_is_the_only_thing_on_standard_output(found: list[Run]) -> None:
-    found.append(runs.run(LAB, runs.FAILURES))
+    found.append(check_run_factory.run(LAB, check_run_factory.FAILURES))
     done = overlab("test", "--json")
     assert json.loads(done.stdout)["failed"] == 4
     assert done.exit_code == 1
@@ -85,7 +89,7 @@ def test_what_goes_wrong_on_the_way_is_no_failed_check(monkeypatch: pytest.Monke
     def refuse(*_: object) -> Run:
         raise GroundError("--only xyz: no check of this lab has that kind, workload or id", "kinds: kv")
 
-    monkeypatch.setattr(labs, "open_lab", lambda *_: object())
+    monkeypatch.setattr(lab_handle, "open_lab", lambda *_: object())
     monkeypatch.setattr(command, "once", refuse)
     old = tmp_path / "old.xml"
     old.write_text("of another run")

@@ -12,9 +12,9 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from components import settings as lab_settings
-from components.problems import joined
-from components.settings import Problem, Settings, SettingsError
+from components.config import settings as lab_settings
+from components.config.problems import joined
+from components.config.settings import Problem, Settings, SettingsError
 from tests.unit import lab_configs
 from tests.unit.lab_configs import ALWAYS_WRONG, HOSTILE_TEXTS, MAYBE_WRONG, Path, Raw, at, leaves, mappings, replaced
 

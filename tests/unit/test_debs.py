@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from overlab.ground import debs
-from overlab.ground.errors import GroundError
-from overlab.ground.rootfs import engine_version
+from overlab.core.errors import GroundError
+from overlab.platform import debs
+from overlab.platform.rootfs import engine_version
 
 pytestmark = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
 

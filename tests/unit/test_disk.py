@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from overlab.ground import disk
-from overlab.ground.process import ProcessRecord, end, spawn
-from overlab.ground.progress import Progress
-from overlab.ground.wait import NotYet, until
+from overlab.core.process import ProcessRecord, end, spawn
+from overlab.core.progress import Progress
+from overlab.core.wait import NotYet, until
+from overlab.platform import disk
 
 _NEEDED = ("parted", "mke2fs", "debugfs", "grub-mkimage", "qemu-img")
 _SAID = "configured by its own disk"

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from components import checks
-from components.settings import SettingsError, parse
-from overlab.checks import causes, cookbook
+from components.config.settings import SettingsError, parse
+from overlab.diagnosis import causes, cookbook
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"

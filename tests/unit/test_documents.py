@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from components import engine_guard, firewall
+from components.config.docker_names import store_url
+from components.config.platform import Ground
+from components.config.settings import Settings, parse
 from components.docker_engine import daemon_json, drop_in
-from components.docker_names import store_url
-from components.first_boot import first_boot
-from components.ground import Ground
-from components.settings import Settings, parse
+from components.node import firewall, watchdog
+from components.node.first_boot import first_boot
 from components.store import agent_config
 from tests.components.recorder import make_ground
 
@@ -87,7 +87,7 @@ def test_the_engine_api_listens_with_client_certificates_or_not_at_all(ground: G
     assert daemon_json(safe, ground)["tlsverify"] is True
 
 
-@pytest.mark.parametrize("text", [engine_guard.service(), engine_guard.path_unit(), firewall.unit()])
+@pytest.mark.parametrize("text", [watchdog.service(), watchdog.path_unit(), firewall.unit()])
 def test_units_are_units(text: str) -> None:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.read_string(text)

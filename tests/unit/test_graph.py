@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from components.forms import HOSTNAME, OBJECT_NAME
-from components.settings import parse
-from overlab import graph, picture, svg
+from components.config.fields import HOSTNAME, OBJECT_NAME
+from components.config.settings import parse
 from overlab.outputs import Outputs
-from overlab.picture import Attachment, Node, Overlay, Picture, Published, State, Workload
-from overlab.xmltext import clean
-from tests.unit import runs
+from overlab.report import graph, picture, svg
+from overlab.report.picture import Attachment, Node, Overlay, Picture, Published, State, Workload
+from overlab.report.xmltext import clean
+from tests.unit import check_run_factory
 from tests.unit.lab_configs import HOSTILE_TEXTS, labs
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -27,9 +27,9 @@ _SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.fixture(scope="module")
 def seed() -> Picture:
-    lab = runs.lab()
-    tested = runs.run(lab, runs.FAILURES)
-    return picture.build(lab, runs.outputs(lab), tested.verdicts, tested.begun)
+    lab = check_run_factory.lab()
+    tested = check_run_factory.run(lab, check_run_factory.FAILURES)
+    return picture.build(lab, check_run_factory.outputs(lab), tested.verdicts, tested.begun)
 
 
 @pytest.mark.parametrize("form", graph.FORMATS)
@@ -48,14 +48,16 @@ def test_parts_are_coloured_by_the_checks_about_them(seed: Picture) -> None:
 
 
 def test_what_a_node_that_is_away_should_have_checked_is_not_called_passed() -> None:
-    lab = runs.lab()
-    drawn = picture.build(lab, runs.outputs(lab), runs.run(lab, unreached="docker03").verdicts)
+    lab = check_run_factory.lab()
+    drawn = picture.build(
+        lab, check_run_factory.outputs(lab), check_run_factory.run(lab, unreached="docker03").verdicts
+    )
     assert {node.key: node.state.status for node in drawn.nodes}["docker03"] == "not run"
     assert {one.name: one.state.status for one in drawn.workloads}["t3"] == "not run"
 
 
 def test_a_lab_that_was_never_up_is_drawn_from_its_settings() -> None:
-    drawn = picture.build(runs.lab(), Outputs())
+    drawn = picture.build(check_run_factory.lab(), Outputs())
     assert {workload.state.status for workload in drawn.workloads} == {"unknown"}
     text = graph.mermaid(drawn)
     assert "172.19.0.44" in text  # stated

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from overlab.ground import images
-from overlab.ground.errors import GroundError
-from overlab.ground.image import GUEST
+from overlab.core.errors import GroundError
+from overlab.platform import container_images
+from overlab.platform.vm_image import GUEST
 
-SCRIPTS = sorted([*GUEST.glob("*.sh"), *images.FILES.rglob("*.sh")])
-ENTRYPOINT = images.FILES / "consul/docker-entrypoint.sh"
+SCRIPTS = sorted([*GUEST.glob("*.sh"), *container_images.FILES.rglob("*.sh")])
+ENTRYPOINT = container_images.FILES / "consul/docker-entrypoint.sh"
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
@@ -86,9 +86,9 @@ def test_consuls_entry_point_has_the_manners_of_the_hubs(
 
 def test_a_program_without_its_libraries_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = "\tlinux-vdso.so.1 (0x0)\n\tlibgone.so.1 => not found\n"
-    monkeypatch.setattr(images, "output", lambda _command: said)
+    monkeypatch.setattr(container_images, "output", lambda _command: said)
     with pytest.raises(GroundError, match=r"needs libgone\.so\.1"):
-        images._libraries(tmp_path, "usr/bin/thing")
+        container_images._libraries(tmp_path, "usr/bin/thing")
 
 
 def test_links_in_unpacked_packages_stay_inside(tmp_path: Path) -> None:
@@ -96,4 +96,4 @@ def test_links_in_unpacked_packages_stay_inside(tmp_path: Path) -> None:
     (tmp_path / "lib/real").write_text("inside")
     (tmp_path / "lib/relative").symlink_to("real")
     (tmp_path / "absolute").symlink_to("/lib/relative")
-    assert images._real(tmp_path, "absolute") == tmp_path / "lib/real"
+    assert container_images._real(tmp_path, "absolute") == tmp_path / "lib/real"

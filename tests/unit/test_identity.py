@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from components.ground import Identity
-from overlab.ground import identity
+from components.config.platform import Identity
+from overlab.platform import identity
 
 NODES = {"docker01": "10.99.0.11", "docker02": "10.99.0.12"}
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from components import conventions, scripts
+from components.config import conventions
+from components.node import scripts
 from components.store import grace_s, join_limit_s
 
 NODES = {f"docker{number}": f"10.99.0.{10 + number}:2376" for number in (1, 2, 20)}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from overlab.ground import mirror
-from overlab.ground.errors import GroundError
-from overlab.ground.mirror import Mirror
+from overlab.core.errors import GroundError
+from overlab.platform import mirror
+from overlab.platform.mirror import Mirror
 
 DEB822 = """\
 Types: deb

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from overlab.ground import oci
+from overlab.platform import oci
 
 RUN = oci.Run(command=("sh",), entrypoint=("/init",), ports=("80/tcp",), volumes=("/data",), stop_signal="SIGQUIT")
 

@@ -10,15 +10,15 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from components.ground import Ground, Hypervisor
-from components.settings import Problem, Settings, SettingsError, fitting, parse
+from components.config.platform import Ground, Hypervisor
+from components.config.settings import Problem, Settings, SettingsError, fitting, parse
 from overlab import doctor
-from overlab.ground import hypervisors, preflight
-from overlab.ground.errors import GroundError
-from overlab.ground.paths import LabPaths
-from overlab.ground.prepared import inputs_digest
-from overlab.ground.progress import Progress
-from overlab.look import machines
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.core.progress import Progress
+from overlab.inspect import machines
+from overlab.platform import hypervisors, preflight
+from overlab.platform.manifest import inputs_digest
 from tests.components.recorder import make_ground
 
 HV1, HV2 = "qemu+ssh://root@hv1/system", "qemu+ssh://root@hv2/system"

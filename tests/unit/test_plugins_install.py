@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import overlab
-from overlab.ground import plugins
-from overlab.ground.errors import GroundError
-from overlab.ground.paths import LabPaths
-from overlab.ground.toolchain import PulumiCli
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.platform import plugins
+from overlab.platform.toolchain import PulumiCli
 
 
 @pytest.fixture(autouse=True)

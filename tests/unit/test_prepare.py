@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from components.ground import Ground, Hypervisor, Identity, Image
-from components.settings import Settings, parse
-from overlab.ground import debian, preflight, prepare
-from overlab.ground.embedded import EmbeddedLibvirt
-from overlab.ground.errors import GroundError
-from overlab.ground.paths import LabPaths, run_root
-from overlab.ground.preflight import Finding
-from overlab.ground.prepared import Prepared, checkout, fingerprints, inputs_digest
-from overlab.ground.process import write_private
-from overlab.ground.progress import Progress
+from components.config.platform import Ground, Hypervisor, Identity, Image
+from components.config.settings import Settings, parse
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths, run_root
+from overlab.core.process import write_private
+from overlab.core.progress import Progress
+from overlab.platform import debian, preflight, prepare
+from overlab.platform.manifest import Prepared, checkout, fingerprints, inputs_digest
+from overlab.platform.preflight import Finding
+from overlab.platform.private_libvirtd import EmbeddedLibvirt
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network and mount namespaces")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from overlab.ground import progress as module
-from overlab.ground.errors import ToolError, WaitError
-from overlab.ground.progress import Progress, output, run, stop_running
-from overlab.ground.wait import NotYet, until
+from overlab.core import progress as module
+from overlab.core.errors import ToolError, WaitError
+from overlab.core.progress import Progress, output, run, stop_running
+from overlab.core.wait import NotYet, until
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from overlab.ground import oci
-from overlab.ground.errors import GroundError
-from overlab.ground.namespace import Namespace
-from overlab.ground.paths import LabPaths
-from overlab.ground.process import ProcessRecord, end, spawn
-from overlab.ground.registry import Registry, writable
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.core.process import ProcessRecord, end, spawn
+from overlab.platform import oci
+from overlab.platform.namespace import Namespace
+from overlab.platform.registry import Registry, writable
 
 pytestmark = [
     pytest.mark.root,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overlab import remote
-from overlab.ground.errors import GroundError
+from overlab.core.errors import GroundError
 from tests.unit import ssh_lab
 from tests.unit.ssh_lab import Lab
 

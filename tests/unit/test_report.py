@@ -13,24 +13,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.settings import parse
-from overlab import report
+from components.config.settings import parse
 from overlab.checks.grids import grids
-from overlab.checks.last import Known
+from overlab.checks.history import Known
 from overlab.outputs import Outputs
 from overlab.phases import Span
-from overlab.report import Material
-from tests.unit import browser, runs
+from overlab.report import page as report_page
+from overlab.report.page import Material
+from tests.unit import browser, check_run_factory
 from tests.unit.lab_configs import HOSTILE_TEXTS, labs
 
-LAB = runs.lab()
-BAD = runs.run(LAB, runs.FAILURES)
+LAB = check_run_factory.lab()
+BAD = check_run_factory.run(LAB, check_run_factory.FAILURES)
 SPANS = [
     Span("Machine/docker01-domain", 5, 60),
     Span("DockerEngine/docker01-dockerd", 60, 120),
     Span("Store/consul", 120, 140),
 ]
-WHOLE = Material(LAB, runs.outputs(LAB), Known(BAD.verdicts, BAD), SPANS, "3.259.0", {"hypervisor": "private libvirtd"})
+WHOLE = Material(
+    LAB, check_run_factory.outputs(LAB), Known(BAD.verdicts, BAD), SPANS, "3.259.0", {"hypervisor": "private libvirtd"}
+)
 
 _VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -81,7 +83,7 @@ def stands_alone(text: str) -> Page:
 
 
 def test_a_report_has_every_part_and_nothing_from_elsewhere() -> None:
-    page = stands_alone(report.render(WHOLE))
+    page = stands_alone(report_page.render(WHOLE))
     for part in (
         "lab seed",
         "100 passed, 4 failed of 104 checks",
@@ -128,18 +130,18 @@ def test_every_verdict_is_in_a_grid() -> None:
 
 
 def test_a_lab_that_was_never_up_has_a_report_too() -> None:
-    page = stands_alone(report.render(Material(LAB)))
+    page = stands_alone(report_page.render(Material(LAB)))
     assert "not tested" in page.text
     assert "Nothing was tested yet" in page.text
     assert "No up is recorded" in page.text
 
 
 def test_a_page_of_one_run_stands_alone() -> None:
-    page = stands_alone(report.render_run(BAD))
+    page = stands_alone(report_page.render_run(BAD))
     assert "100 passed, 4 failed of 104 checks in 21.5 s, 3 sessions" in page.text
     assert "ping: bad address 't3'" in page.text
-    away = stands_alone(report.render_run(runs.run(LAB, unreached="docker03")))
-    assert runs.NODE in away.text
+    away = stands_alone(report_page.render_run(check_run_factory.run(LAB, unreached="docker03")))
+    assert check_run_factory.NODE in away.text
 
 
 @settings(max_examples=30, deadline=None)
@@ -153,24 +155,24 @@ def test_what_others_said_is_text_and_nothing_else(said: str) -> None:
             "verdicts": tuple(one.model_copy(update={"output": f"<b onclick=x>{said}"}) for one in BAD.verdicts[:9])
         }
     )
-    outputs = replace(runs.outputs(LAB), networks={"ov_net1": {"id": said, "subnet": f"<i>{said}"}})
-    stands_alone(report.render(replace(WHOLE, outputs=outputs, known=Known(odd.verdicts, odd), pulumi=said)))
-    stands_alone(report.render_run(odd))
+    outputs = replace(check_run_factory.outputs(LAB), networks={"ov_net1": {"id": said, "subnet": f"<i>{said}"}})
+    stands_alone(report_page.render(replace(WHOLE, outputs=outputs, known=Known(odd.verdicts, odd), pulumi=said)))
+    stands_alone(report_page.render_run(odd))
 
 
 @settings(max_examples=20, deadline=None)
 @given(labs())
 def test_every_valid_lab_has_a_report(raw: dict[str, object]) -> None:
     lab = parse(raw, "x")
-    run = runs.run(lab)
-    stands_alone(report.render(Material(lab, Outputs(), Known(run.verdicts, run))))
+    run = check_run_factory.run(lab)
+    stands_alone(report_page.render(Material(lab, Outputs(), Known(run.verdicts, run))))
 
 
 @browser.needed
 @pytest.mark.slow
 def test_a_real_browser_shows_it(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    page.write_text(report.render(WHOLE), "utf-8")
+    page.write_text(report_page.render(WHOLE), "utf-8")
     seen = browser.load(page, tmp_path)
     assert seen.console == []
     # The picture is drawn inside the page, not shown as text: its parts are elements of it.
@@ -191,7 +193,7 @@ def test_a_script_in_what_was_said_does_not_run_in_a_real_browser(tmp_path: Path
         update={"verdicts": tuple(v.model_copy(update={"output": attack, "title": attack}) for v in BAD.failed)}
     )
     page = tmp_path / "run.html"
-    page.write_text(report.render_run(odd), "utf-8")
+    page.write_text(report_page.render_run(odd), "utf-8")
     seen = browser.load(page, tmp_path)
     assert "<title>overlab test: seed</title>" in seen.dom
     assert "&lt;script&gt;" in seen.dom

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components import checks, engine_guard, scripts
+from components import checks
 from components.checks import bulk
 from components.checks.model import FIELDS, RECORD
 from components.checks.script import INSIDE, inside_script
-from components.settings import Settings, parse, read_stack_file
+from components.config.settings import Settings, parse, read_stack_file
+from components.node import scripts, watchdog
 
 PROJECT = Path(__file__).parents[2]
 HOSTILE = "a'b\"c $(touch /tmp/owned) `id` ; & | \\ \t # %s *"
@@ -67,7 +68,7 @@ def rendered(lab: Settings) -> dict[str, str]:
         "overlays": scripts.render(
             "overlays", overlays=[{"name": HOSTILE, "id": "0a", "residents": [HOSTILE]}], limit_s=9
         ),
-        "engine-guard": engine_guard.script("127.0.0.1:8500", "10.99.0.11"),
+        "engine-guard": watchdog.script("127.0.0.1:8500", "10.99.0.11"),
         "checks": checks.node_script("docker01", checks.matrix(lab), lab, facts(lab)),
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.settings import SettingsError, parse, read_stack_file
+from components.config.settings import SettingsError, parse, read_stack_file
 
 PROJECT = Path(__file__).parents[2]
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from overlab import stack as module
-from overlab.ground import shim
-from overlab.ground.errors import GroundError
-from overlab.ground.paths import LabPaths
-from overlab.ground.prepared import Prepared
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.platform import shim
+from overlab.platform.manifest import Prepared
 from overlab.stack import Stack
 
 _FILE = "config:\n  # why\n  overlab:lab:\n    nodes: {a: {}}\n"
@@ -201,8 +201,8 @@ _HARNESS = """
 import sys
 from pathlib import Path
 from overlab import stack as module
-from overlab.ground.paths import LabPaths
-from overlab.ground.prepared import Prepared
+from overlab.core.paths import LabPaths
+from overlab.platform.manifest import Prepared
 project = Path(sys.argv[1])
 module.checkout = lambda: project
 prepared = Prepared(checkout=project, inputs="", files={}, cli=project, cli_version="", rungs={},

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from components import settings as lab_settings
-from components import stack_file, yaml_reader
-from components.problems import Problem
-from components.settings import SettingsError
+from components.config import settings as lab_settings
+from components.config import stack_file, yaml_reader
+from components.config.problems import Problem
+from components.config.settings import SettingsError
 
 LAB = """\
 config:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from overlab.ground import toolchain
-from overlab.ground.errors import GroundError
-from overlab.ground.paths import LabPaths
-from overlab.ground.progress import Progress
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.core.progress import Progress
+from overlab.platform import toolchain
 
 
 @pytest.fixture(autouse=True)

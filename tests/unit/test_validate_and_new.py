@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from components import settings as lab_settings
+from components.config import settings as lab_settings
 from overlab import cli, new, validate
 
 PROJECT = Path(__file__).parents[2]

@@ -14,9 +14,9 @@ from conformance.engine import Home
 def pulumi_cli() -> Path:
     """The Pulumi CLI that the product would use; nothing is built for a test."""
     try:
-        from overlab.ground import toolchain
+        from overlab.platform import toolchain
     except ImportError as error:
-        pytest.skip(f"needs the Pulumi CLI, and overlab.ground.toolchain cannot be imported: {error}")
+        pytest.skip(f"needs the Pulumi CLI, and overlab.platform.toolchain cannot be imported: {error}")
     found = toolchain.find()
     if found is None:
         pytest.skip("needs the Pulumi CLI: none in OVERLAB_PULUMI, on PATH or in the cache; `make test` builds it")

@@ -12,10 +12,10 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from overlab.ground.embedded import EmbeddedLibvirt
-from overlab.ground.errors import GroundError
-from overlab.ground.paths import LabPaths
-from overlab.ground.progress import Progress
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.core.progress import Progress
+from overlab.platform.private_libvirtd import EmbeddedLibvirt
 
 PROGRAMS = ("libvirtd", "qemu-system-x86_64", "qemu-img", "ip", "unshare", "dnsmasq", "mkisofs", "xsltproc")
 

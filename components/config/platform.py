@@ -1,0 +1,118 @@
+"""The ground record: what was found or made before the program runs, as plain data.
+
+Written by whoever prepared the ground (the ``overlab`` command, or a person on a native ground),
+read by :mod:`components.config.settings`. It holds facts only; the program itself probes nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RECORD_ENV = "OVERLAB_GROUND"
+"""Environment variable with the path of the record (``ground.json``)."""
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Hypervisor(_Fact):
+    """A libvirt that runs the machines."""
+
+    uri: str
+    pool_path: str
+    """Directory of the lab's storage pool, on the hypervisor; made and removed with the pool."""
+    domain_type: Literal["kvm", "qemu"]
+    """``kvm`` where a real probe booted with it, else ``qemu`` (TCG)."""
+
+
+class Image(_Fact):
+    """A base image in the hypervisor's reach."""
+
+    source: str
+    """Local path or URL, as libvirt's ``Volume.source`` takes it."""
+    content: str
+    """First 16 hex digits of the SHA-256 of the image's content (or of the inputs it was made from)."""
+    engine: str | None = None
+    """Version of dockerd in the image; None for a plain image."""
+
+
+class Packages(_Fact):
+    """Debian packages to be carried to nodes whose image has no engine."""
+
+    bundle: str
+    """Local path of one ``.tar`` with the ``.deb`` files at its top level."""
+    content: str
+    engine: str
+    """Version of dockerd in the bundle."""
+
+
+class HostKey(_Fact):
+    """A node's SSH host key, made with the lab: paths of the private (0600) and the public half."""
+
+    private: Path
+    public: Path
+
+
+class Tls(_Fact):
+    """The lab's certificate authority for the engine API: PEM files, keys 0600."""
+
+    ca: Path
+    client_cert: Path
+    client_key: Path
+    server_certs: dict[str, Path]
+    server_keys: dict[str, Path]
+
+
+class StoreTokens(_Fact):
+    """Secrets of the store's access control, each a UUID in a file (0600)."""
+
+    management: Path
+    """May do everything."""
+    agents: Path
+    """Of the store's agents, for themselves."""
+    engines: Path
+    """Of whoever asks an agent on its node's loopback."""
+
+
+class Identity(_Fact):
+    """Keys of the lab. Nothing secret is in the record itself, only paths."""
+
+    client_key: Path
+    client_public_key: Path
+    known_hosts: Path
+    """OpenSSH known_hosts lines of every node, by address."""
+    host_keys: dict[str, HostKey]
+    """By node key."""
+    tls: Tls | None = None
+    gossip_key: Path | None = None
+    """File (0600) with the store's gossip key: 32 random bytes, base64."""
+    store_tokens: StoreTokens | None = None
+
+
+class Ground(_Fact):
+    """Everything that exists before ``pulumi up``."""
+
+    version: Literal[1] = 1
+    lab: str
+    kind: Literal["embedded", "native"]
+    hypervisor: Hypervisor | None = None
+    """The lab's only one, where the settings give it no name."""
+    hypervisors: dict[str, Hypervisor] = Field(default_factory=dict)
+    """Those that machines are placed on, by their names in the settings."""
+    image: Image
+    plain_image: Image | None = None
+    """An image without an engine; used where the stack asks to install it."""
+    packages: Packages | None = None
+    registry_mirror: str | None = None
+    """URL of a registry that mirrors the hub's names, as the nodes reach it; None for the hub itself."""
+    identity: Identity
+    run_dir: Path = Field(description="Short 0700 directory for sockets (SSH multiplexing).")
+
+    @property
+    def places(self) -> dict[str, Hypervisor]:
+        """Every hypervisor by its name; that of the unnamed one is empty."""
+        return ({"": self.hypervisor} if self.hypervisor is not None else {}) | self.hypervisors

@@ -1,0 +1,68 @@
+"""What a machine is told at its first boot: cloud-init's NoCloud data, pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from components.config import conventions
+from components.config.platform import Ground
+from components.config.settings import Node, Settings
+from components.node.scripts import digest
+
+
+@dataclass(frozen=True)
+class FirstBoot:
+    """The three documents of a NoCloud seed (JSON, which is YAML). ``user_data`` holds the private host key."""
+
+    user_data: str
+    meta_data: str
+    network_config: str
+
+    @property
+    def content(self) -> str:
+        """Changes with any of the documents."""
+        return digest(self.user_data, self.meta_data, self.network_config)
+
+
+def first_boot(node: Node, settings: Settings, ground: Ground) -> FirstBoot:
+    """Host name, pinned SSH host key, root's authorized key, and the static address on the pinned interface name."""
+    user_data = "#cloud-config\n" + json.dumps(_user_data(node, settings, ground), sort_keys=True)
+    meta_data = {"instance-id": f"{node.key}-{digest(user_data)}", "local-hostname": node.key}
+    return FirstBoot(
+        user_data,
+        json.dumps(meta_data, sort_keys=True),
+        json.dumps(_network(node, settings, ground), sort_keys=True),
+    )
+
+
+def _user_data(node: Node, settings: Settings, ground: Ground) -> dict[str, object]:
+    key = ground.identity.host_keys[node.key]
+    authorized = ground.identity.client_public_key.read_text("utf-8").strip()
+    return {
+        "hostname": node.key,
+        "fqdn": f"{node.key}.{settings.network.domain}",
+        "manage_etc_hosts": True,
+        "disable_root": False,
+        "ssh_pwauth": False,
+        "ssh_deletekeys": True,
+        "ssh_genkeytypes": [],
+        "ssh_keys": {
+            "ed25519_private": key.private.read_text("utf-8"),
+            "ed25519_public": key.public.read_text("utf-8").strip(),
+        },
+        "users": [],
+        "ssh_authorized_keys": [authorized],
+    }
+
+
+def _network(node: Node, settings: Settings, ground: Ground) -> dict[str, object]:
+    interface: dict[str, object] = {
+        "match": {"macaddress": node.mac},
+        "set-name": conventions.NIC,
+        "addresses": [f"{node.address}/{settings.network.cidr.prefixlen}"],
+        "mtu": settings.network.mtu,
+    }
+    if not settings.isolated(ground):
+        interface |= {"gateway4": str(settings.gateway), "nameservers": {"addresses": [str(settings.gateway)]}}
+    return {"version": 2, "ethernets": {conventions.NIC: interface}}

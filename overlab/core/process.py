@@ -1,0 +1,143 @@
+"""Processes that outlive the command that started them, told apart from strangers with a recycled pid."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from overlab.core.wait import NotYet, until
+
+
+class ProcessRecord(BaseModel):
+    """A process by pid, start time and boot; equal records are the same process."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    started: int
+    """Clock ticks after boot, as in ``/proc/PID/stat``."""
+    boot: str
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessRecord | None:
+        """Record of a running process; None when there is none (a zombie counts as none)."""
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except (OSError, IndexError):
+            return None
+        if fields[0] in "ZX":
+            return None
+        return cls(pid=pid, started=int(fields[19]), boot=_boot())
+
+    @classmethod
+    def load(cls, path: Path) -> ProcessRecord | None:
+        """Record saved by :meth:`save`; None when there is none or it is not whole."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def save(self, path: Path) -> None:
+        """Write atomically, 0600."""
+        write_private(path, self.model_dump_json().encode())
+
+    def alive(self) -> bool:
+        return ProcessRecord.of(self.pid) == self
+
+    def name(self) -> str:
+        """The kernel's short name of the program; empty when it is gone."""
+        try:
+            return Path(f"/proc/{self.pid}/comm").read_text().strip()
+        except OSError:
+            return ""
+
+    def started_at(self) -> float:
+        """Start time in seconds since the epoch, exact to about a tick."""
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+        return time.time() - uptime_s + self.started / os.sysconf("SC_CLK_TCK")
+
+    def signal(self, number: int) -> None:
+        """Send a signal, if it is still that process."""
+        if self.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+
+def spawn(cmd: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> ProcessRecord:
+    """Start a daemon: own session, no standard input, output appended to ``log``. Returns at once."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    words = [str(word) for word in cmd]
+    pid = os.posix_spawnp(
+        words[0],
+        words,
+        dict(os.environ if env is None else env),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    return ProcessRecord.of(pid) or ProcessRecord(pid=pid, started=-1, boot=_boot())
+
+
+def end(processes: Iterable[ProcessRecord], grace_s: float = 10) -> None:
+    """TERM, and KILL those that are still there after ``grace_s``. Returns when all are gone."""
+    for number, limit_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
+        processes = [process for process in processes if process.alive()]
+        for process in processes:
+            process.signal(number)
+        begun = time.monotonic()
+        while any(process.alive() for process in processes) and time.monotonic() - begun < limit_s:
+            _reap(processes)
+            time.sleep(0.02)
+        _reap(processes)
+    left = [process for process in processes if process.alive()]
+
+    def gone() -> None:
+        if any(process.alive() for process in left):
+            raise NotYet(", ".join(str(process.pid) for process in left))
+
+    until("killed processes to end", gone, 5)
+
+
+def command_line(pid: int) -> str:
+    """The command line of a process for messages; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace a file atomically; it never exists half-written or with a wider mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+    os.replace(temporary, path)
+
+
+def _reap(processes: Iterable[ProcessRecord]) -> None:
+    """Collect those that are children of this process, else they stay as zombies."""
+    for process in processes:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
+
+
+@cache
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,0 +1,119 @@
+"""What the looking commands do: open the lab without touching it, look, show."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from datetime import datetime
+
+from rich.console import Console
+
+from components.config.platform import Ground
+from components.config.settings import Settings
+from overlab import remote
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.core.progress import Progress
+from overlab.inspect import cnm, collect, contexts, ssh_config, ui
+from overlab.inspect import status as screen
+from overlab.inspect.summary import Summary, summary
+from overlab.platform import prepare
+
+EXIT_COULD_NOT_LOOK = 2
+_PLAIN_WIDTH = 200  # of a screen that goes to a file
+
+
+def recorded(settings: Settings) -> Ground:
+    """The lab's ground as it was recorded; nothing is started. Raises :class:`GroundError` where there is none."""
+    ground = prepare.read_record(LabPaths(settings.name))
+    if ground is None:
+        raise GroundError(f"the lab {settings.name} is not up", f"overlab up --stack {settings.stack}")
+    return ground
+
+
+def status(settings: Settings, *, as_json: bool) -> int:
+    """Look once and print; the exit code: see :attr:`Summary.exit_code`."""
+    found = summary(collect.look_at(settings, recorded(settings)))
+    _print(found, as_json=as_json)
+    return found.exit_code
+
+
+def watch(settings: Settings, every_s: float, *, as_json: bool) -> int:
+    """Look again and again until interrupted; the exit code is that of the last look."""
+    code = EXIT_COULD_NOT_LOOK
+    try:
+        while True:
+            begun = time.monotonic()
+            found = summary(collect.look_at(settings, recorded(settings)))
+            code, took = found.exit_code, time.monotonic() - begun
+            if not as_json:
+                console = _console()
+                console.clear()
+                console.print(f"{datetime.now():%H:%M:%S}, took {took:.0f} s, every {every_s:g} s; ^C ends\n")
+            _print(found, as_json=as_json)
+            time.sleep(max(0.0, every_s - took))
+    except KeyboardInterrupt:
+        return code
+
+
+def inspect_cnm(settings: Settings, node: str | None, *, as_json: bool) -> int:
+    """Show one node, or every node, in libnetwork's terms; 2 where none answered, 1 where not all did."""
+    ground = recorded(settings)
+    if node is not None:
+        remote.node_named(settings, node)
+    found = cnm.models(collect.look_at(settings, ground, [node] if node else None))
+    if as_json:
+        print(json.dumps(cnm.as_json(found), indent=1))
+    else:
+        _console().print(cnm.render(found))
+    silent = [one for one in found.values() if isinstance(one, str)]
+    return 0 if not silent else 1 if len(silent) < len(found) else EXIT_COULD_NOT_LOOK
+
+
+def show_ui(settings: Settings, port: int | None, *, browser: bool) -> None:
+    """Print the URL of the store's page, open it where a screen is, and keep it reachable until interrupted."""
+    # A shell's background jobs are born deaf to SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    with ui.opened(settings, recorded(settings), Progress(), port) as page:
+        print(page.url, flush=True)
+        if browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            import webbrowser
+
+            webbrowser.open(page.url)
+        print("^C ends it", file=sys.stderr, flush=True)
+        try:
+            page.wait()
+        except KeyboardInterrupt:
+            return
+
+
+def print_ssh_config(settings: Settings, *, write: bool) -> None:
+    """Print an ``ssh_config`` of every node, or write it and print its path."""
+    ground = recorded(settings)
+    print(ssh_config.write(settings, ground) if write else ssh_config.render(settings, ground).rstrip())
+
+
+def print_context(settings: Settings, node: str | None, *, tls: bool) -> None:
+    """Print shell exports for Docker's own client."""
+    ground = recorded(settings)
+    if not tls:
+        print(contexts.over_ssh(settings, ground, node, os.environ.get("PATH", "")), end="")
+    elif node is None:
+        raise GroundError("--tls needs a node", f"one of: {', '.join(settings.nodes)}")
+    else:
+        print(contexts.over_tls(settings, ground, node), end="")
+
+
+def _print(found: Summary, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found.as_json(), indent=1), flush=True)
+    else:
+        _console().print(screen.render(found))
+
+
+def _console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)

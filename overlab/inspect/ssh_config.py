@@ -1,0 +1,60 @@
+"""OpenSSH from outside the lab's network namespace: the same keys, and a way in where the ground is embedded."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+from components.config import conventions
+from components.config.platform import Ground
+from components.config.settings import Settings
+from overlab import remote
+from overlab.core.paths import LabPaths
+from overlab.core.process import write_private
+from overlab.platform.private_libvirtd import EmbeddedLibvirt
+
+
+def options(settings: Settings, ground: Ground) -> dict[str, str]:
+    """OpenSSH's options for every node, from wherever ssh runs on this machine."""
+    return remote.options(ground) | _way_in(settings, ground)
+
+
+def render(settings: Settings, ground: Ground) -> str:
+    """An ``ssh_config`` with every node by its key and by its address."""
+    shared = options(settings, ground)
+    lines = [f"# the nodes of lab {settings.name}: save it and use ssh -F FILE {next(iter(settings.nodes))}"]
+    for key, node in settings.nodes.items():
+        own = {"HostName": str(node.address), "Port": str(conventions.SSH_PORT), "User": "root"}
+        lines.append(f"Host {key} {node.address}")
+        lines += [f"    {name} {_quoted(name, value)}" for name, value in (own | shared).items()]
+    return "\n".join(lines) + "\n"
+
+
+def write(settings: Settings, ground: Ground) -> Path:
+    """Write it where it goes with the lab's ground, with the caller's own configuration behind it; its path.
+
+    A file, because ssh closes every other descriptor before it reads its configuration: ``-F <(...)`` cannot work.
+    """
+    file = LabPaths(settings.name).run / "ssh" / "config"
+    # With -F ssh reads neither of its own files: they are included, for hosts that are not the lab's.
+    text = render(settings, ground) + "Host *\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
+    write_private(file, text.encode())
+    return file
+
+
+def _way_in(settings: Settings, ground: Ground) -> dict[str, str]:
+    """The nodes of an embedded ground are reached from inside its namespace alone."""
+    if ground.kind != "embedded":
+        return {}
+    script = files("overlab.inspect") / "connect.py"
+    namespace = EmbeddedLibvirt(LabPaths(settings.name)).namespace
+    # Isolated (-I): neither the caller's directory nor its environment has a say in what the helper imports.
+    words = namespace.command([sys.executable, "-I", str(script)])
+    return {"ProxyCommand": f"{shlex.join(words)} %h %p", "ProxyUseFdpass": "yes"}
+
+
+def _quoted(name: str, value: str) -> str:
+    """ssh takes a proxy command as the rest of the line, and other values with blanks in double quotes."""
+    return f'"{value}"' if " " in value and name != "ProxyCommand" else value

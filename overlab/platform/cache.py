@@ -1,0 +1,295 @@
+"""Per-user cache of what was built or downloaded, keyed by the content of the inputs.
+
+Layout, below :func:`overlab.core.paths.cache_root`::
+
+    KIND/KEY/content/...      what the builder made
+    KIND/KEY/manifest.json    every file with size, mtime and SHA-256, written when the build was complete
+    KIND/.KEY.lock, .KEY.owner   one builder at a time, and who it is
+    KIND/.tmp-KEY-XXXX/       a build under way
+
+An entry is visible only when whole: it is built beside its place, flushed to disk and renamed. An entry that
+does not match its manifest any more is removed and built again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from overlab.core.errors import GroundError
+from overlab.core.paths import cache_root
+from overlab.core.progress import Progress
+
+_MANIFEST = "manifest.json"
+_CONTENT = "content"
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class EntryState:
+    """One cache entry as found by :func:`survey`."""
+
+    kind: str
+    key: str
+    size: int
+    problem: str | None
+
+
+def key_of(kind: str, key_parts: Mapping[str, object]) -> str:
+    """The entry's key: 32 hex digits over the kind and the JSON of the inputs (any order of keys)."""
+    text = json.dumps([kind, dict(key_parts)], sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def log_file(kind: str) -> Path:
+    """Where the builder of that kind logs; outside the entry, so that it outlives a failed build."""
+    return cache_root() / "log" / f"{kind}.log"
+
+
+def has(kind: str, key_parts: Mapping[str, object]) -> bool:
+    """Whether the entry exists and passes the fast check. Takes no lock and builds nothing."""
+    place = cache_root() / kind / key_of(kind, key_parts)
+    return place.is_dir() and _problem(place) is None
+
+
+def entry(
+    kind: str,
+    key_parts: Mapping[str, object],
+    build: Callable[[Path], None],
+    progress: Progress,
+    *,
+    space_mib: int = 0,
+    full_check: bool = False,
+) -> Path:
+    """Directory with the entry's content, built by ``build(empty directory)`` if it is not there whole.
+
+    ``key_parts`` are all inputs that decide the content. Only one process builds an entry; others wait and show for
+    whom. ``space_mib`` is refused up front when the file system has less. ``full_check`` reads every byte instead of
+    trusting sizes and times. The caller must not write into the result.
+    """
+    key = key_of(kind, key_parts)
+    shelf = cache_root() / kind
+    place = shelf / key
+    if not full_check and place.is_dir() and _problem(place, read=False) is None:
+        return place / _CONTENT
+    shelf.mkdir(parents=True, exist_ok=True)
+    with _only_builder(shelf, key, progress):
+        if place.exists() or place.is_symlink():
+            progress.waiting_for(f"verifying {place}")
+            problem = _problem(place, full=full_check, repair_times=True)
+            if problem is None:
+                return place / _CONTENT
+            progress.note(f"cache entry {place} is broken ({problem}); building it again")
+            _remove(place)
+        _build(shelf, key, place, build, space_mib)
+    return place / _CONTENT
+
+
+def survey(*, full: bool = False) -> list[EntryState]:
+    """Every entry with its size and what is wrong with it; ``full`` reads every byte."""
+    root = cache_root()
+    states = []
+    for manifest in sorted(root.glob(f"*/*/{_MANIFEST}")):
+        place = manifest.parent
+        if place.name.startswith("."):
+            continue
+        size = sum(path.lstat().st_size for path in _walk(place))
+        states.append(EntryState(place.parent.name, place.name, size, _problem(place, full=full)))
+    return states
+
+
+# -- building --------------------------------------------------------------------------------------
+
+
+def _build(shelf: Path, key: str, place: Path, build: Callable[[Path], None], space_mib: int) -> None:
+    _require_space(shelf, space_mib)
+    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{key}-", dir=shelf))
+    try:
+        content = temporary / _CONTENT
+        content.mkdir()
+        build(content)
+        _write_manifest(temporary)
+        temporary.chmod(0o755)
+        temporary.rename(place)
+        _sync(shelf)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise _no_space(shelf, space_mib) from error
+        raise
+    finally:
+        if temporary.exists():
+            _remove(temporary)
+
+
+def _require_space(shelf: Path, space_mib: int) -> None:
+    if shutil.disk_usage(shelf).free < space_mib << 20:
+        raise _no_space(shelf, space_mib)
+
+
+def _no_space(shelf: Path, space_mib: int) -> GroundError:
+    free = shutil.disk_usage(shelf).free >> 20
+    needed = f", {space_mib} MiB are needed" if space_mib else ""
+    return GroundError(
+        f"no space left to build {shelf.name}: {free} MiB free in {shelf}{needed}",
+        "free some space, or point OVERLAB_CACHE at a directory on another file system",
+    )
+
+
+def _write_manifest(temporary: Path) -> None:
+    """Record and flush everything: after a power cut the renamed entry is whole or does not match its manifest."""
+    content = temporary / _CONTENT
+    files = {}
+    for path in _walk(content):
+        files[str(path.relative_to(content))] = _describe(path)
+        if path.is_file() and not path.is_symlink():
+            _sync(path)
+    for directory, _, _ in os.walk(content):
+        _sync(Path(directory))
+    manifest = temporary / _MANIFEST
+    _write_json(manifest, {"files": files})
+    _sync(temporary)
+
+
+def _write_json(path: Path, value: object) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with temporary.open("w") as file:
+        json.dump(value, file, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _describe(path: Path) -> dict[str, object]:
+    info = path.lstat()
+    if stat.S_ISLNK(info.st_mode):
+        return {"link": str(path.readlink())}
+    if not stat.S_ISREG(info.st_mode):
+        return {"special": stat.S_IFMT(info.st_mode)}
+    return {"size": info.st_size, "mtime_ns": info.st_mtime_ns, "sha256": file_digest(path)}
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# -- checking --------------------------------------------------------------------------------------
+
+
+def _problem(place: Path, *, read: bool = True, full: bool = False, repair_times: bool = False) -> str | None:
+    """What is wrong with an entry, or None.
+
+    Files whose size and time match are trusted unless ``full``; others are read, or a problem unless ``read``.
+    ``repair_times`` (the lock is held) records the new times of files whose content is right, so that the next check
+    is fast again.
+    """
+    content = place / _CONTENT
+    try:
+        recorded = json.loads((place / _MANIFEST).read_text())["files"]
+        found = {str(path.relative_to(content)): path for path in _walk(content)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"unreadable: {error}"
+    if missing := sorted(recorded.keys() - found.keys()):
+        return f"{missing[0]} is missing"
+    if extra := sorted(found.keys() - recorded.keys()):
+        return f"{extra[0]} was added"
+    touched = False
+    for name, path in found.items():
+        want = recorded[name]
+        info = path.lstat()
+        same_times = (info.st_size, info.st_mtime_ns) == (want.get("size"), want.get("mtime_ns"))
+        if same_times and stat.S_ISREG(info.st_mode) and not full:
+            continue
+        if not read and not stat.S_ISLNK(info.st_mode):
+            return f"{name} was touched"
+        have = _describe(path)
+        if {**have, "mtime_ns": None} != {**want, "mtime_ns": None}:
+            return f"{name} was changed"
+        if have != want:
+            touched = True
+            recorded[name] = have
+    if touched and repair_times:
+        _write_json(place / _MANIFEST, {"files": recorded})
+    return None
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Everything below that is not a directory. A missing root is an error, not empty."""
+    for entry_ in os.scandir(root):
+        if entry_.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry_.path))
+        else:
+            yield Path(entry_.path)
+
+
+# -- one builder at a time -------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _only_builder(shelf: Path, key: str, progress: Progress) -> Iterator[None]:
+    lock = FileLock(shelf / f".{key}.lock")
+    owner = shelf / f".{key}.owner"
+    while True:
+        try:
+            lock.acquire(timeout=0.5)
+            break
+        except Timeout:
+            progress.waiting_for(f"{shelf.name} is being built by {_read(owner)}")
+    try:
+        owner.write_text(f"process {os.getpid()} ({' '.join(sys.argv)[:80]}) since {time.strftime('%H:%M:%S')}")
+        _remove_abandoned(shelf, key)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            owner.unlink()
+        lock.release()
+
+
+def _remove_abandoned(shelf: Path, own_key: str) -> None:
+    """Remove builds of dead builders: theirs is every temporary directory whose key's lock can be had."""
+    for temporary in shelf.glob(".tmp-*"):
+        key = temporary.name.split("-")[1]
+        if key == own_key:
+            _remove(temporary)
+            continue
+        lock = FileLock(shelf / f".{key}.lock", timeout=0)
+        with contextlib.suppress(Timeout), lock:
+            _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        raise GroundError(f"cannot remove {path}", f"remove it by hand: rm -rf {path}")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return "another process"

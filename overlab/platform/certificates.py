@@ -1,0 +1,245 @@
+"""The lab's certificate authority for the engines' API, what it issues, and how long that is valid.
+
+One directory holds all of it, every file 0600. The clock renews nothing: what expires is told, and :func:`rotate` is
+for a person to call, so that an ``up`` does the same tomorrow as today.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from components.config.platform import Tls
+from overlab.core.errors import GroundError
+from overlab.core.process import write_private
+
+SOON = datetime.timedelta(days=30)
+_VALID = datetime.timedelta(days=3650)
+_BACKDATE = datetime.timedelta(hours=24)  # a machine's clock may be behind this one's
+_CA, _CA_KEY = "ca.pem", "ca-key.pem"
+
+
+def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Tls:
+    """Make what is missing, and what does not fit a node's address or the authority. ``nodes``: key -> address."""
+    _finish(directory)
+    authority = _authority(directory, lab)
+    client_cert, client_key = directory / "client.pem", directory / "client-key.pem"
+    _issue(authority, client_cert, client_key, f"overlab {lab} client", [], ExtendedKeyUsageOID.CLIENT_AUTH)
+    certs, keys = {}, {}
+    for node, address in nodes.items():
+        certs[node], keys[node] = directory / f"server-{node}.pem", directory / f"server-{node}-key.pem"
+        names: list[x509.GeneralName] = [x509.DNSName(node)]
+        names += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in (address, "127.0.0.1")]
+        _issue(authority, certs[node], keys[node], node, names, ExtendedKeyUsageOID.SERVER_AUTH)
+    return Tls(ca=directory / _CA, client_cert=client_cert, client_key=client_key, server_certs=certs, server_keys=keys)
+
+
+# -- rotation --------------------------------------------------------------------------------------
+
+
+def rotate(directory: Path, lab: str, nodes: Mapping[str, str], *, authority: bool) -> Tls:
+    """New keys and certificates for the client and every server; with ``authority`` of a new authority too.
+
+    All or nothing: an interruption leaves the old ones, or a set that :func:`ensure` puts in place.
+    """
+    _finish(directory)
+    making = directory.with_name(f"{directory.name}.making")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True, mode=0o700)
+    if not authority and (directory / _CA).exists():
+        for name in (_CA_KEY, _CA):
+            write_private(making / name, (directory / name).read_bytes())
+    ensure(making, lab, nodes)
+    making.rename(_whole(directory))
+    return ensure(directory, lab, nodes)
+
+
+def settled(directory: Path) -> bool:
+    """False where a rotation was interrupted half-way."""
+    return not _whole(directory).exists()
+
+
+def _finish(directory: Path) -> None:
+    """Put a whole new set in the place of the old files, which keep their names."""
+    whole = _whole(directory)
+    if whole.exists():
+        directory.mkdir(exist_ok=True, mode=0o700)
+        for file in sorted(whole.iterdir()):
+            os.replace(file, directory / file.name)
+        whole.rmdir()
+
+
+def _whole(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}.new")
+
+
+# -- how long --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Validity:
+    """How long a certificate is valid."""
+
+    whose: str
+    """``authority``, ``client`` or ``server NODE``."""
+    serial: str
+    """In hex, as openssl prints it."""
+    until: str
+    """UTC, ISO 8601."""
+    days: int
+    """Whole days that are left; negative where it has expired."""
+
+    @property
+    def state(self) -> Literal["ok", "soon", "expired"]:
+        if self.days < 0:
+            return "expired"
+        return "soon" if self.days < SOON.days else "ok"
+
+    @property
+    def remedy(self) -> str | None:
+        """The commands that renew it."""
+        if self.state == "ok":
+            return None
+        return f"overlab rotate{' --ca' if self.whose == 'authority' else ''}, then overlab up"
+
+
+def validities(tls: Tls) -> list[Validity]:
+    """Of the authority, the client and every server. Raises OSError or ValueError for a file that cannot be read."""
+    files = {"authority": tls.ca, "client": tls.client_cert}
+    files |= {f"server {node}": path for node, path in tls.server_certs.items()}
+    return [_validity(whose, x509.load_pem_x509_certificate(path.read_bytes())) for whose, path in files.items()]
+
+
+def _validity(whose: str, certificate: x509.Certificate) -> Validity:
+    until = certificate.not_valid_after_utc
+    return Validity(whose, f"{certificate.serial_number:X}", until.isoformat(), (until - _now()).days)
+
+
+# -- making them -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Authority:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+def _authority(directory: Path, lab: str) -> _Authority:
+    """The lab's CA. The certificate is written last: without it the key was never used."""
+    cert_file, key_file = directory / _CA, directory / _CA_KEY
+    if not cert_file.exists():
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"overlab {lab} CA")])
+        certificate = (
+            _builder(name, name, key)
+            .not_valid_after(_now() + _VALID)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(ca=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        write_private(key_file, _pem(key))
+        write_private(cert_file, certificate.public_bytes(Encoding.PEM))
+    return _Authority(x509.load_pem_x509_certificate(cert_file.read_bytes()), _load_key(key_file))
+
+
+def _issue(
+    authority: _Authority,
+    cert_file: Path,
+    key_file: Path,
+    common_name: str,
+    names: list[x509.GeneralName],
+    usage: x509.ObjectIdentifier,
+) -> None:
+    """A certificate by the lab's CA; kept while it fits names, CA and key. The key is kept in any case."""
+    if not key_file.exists():
+        write_private(key_file, _pem(ec.generate_private_key(ec.SECP256R1())))
+    key = _load_key(key_file)
+    if cert_file.exists() and _fits(x509.load_pem_x509_certificate(cert_file.read_bytes()), authority, key, names):
+        return
+    ends = authority.certificate.not_valid_after_utc
+    if ends <= _now():
+        raise GroundError(f"the lab's certificate authority expired on {ends:%Y-%m-%d}", "overlab rotate --ca")
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    builder = (
+        _builder(subject, authority.certificate.subject, key)
+        # None outlives the authority: it would look valid and be refused.
+        .not_valid_after(min(ends, _now() + _VALID))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(ca=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    write_private(cert_file, builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM))
+
+
+def _fits(
+    certificate: x509.Certificate,
+    authority: _Authority,
+    key: ec.EllipticCurvePrivateKey,
+    names: list[x509.GeneralName],
+) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority.certificate)
+    except Exception:  # noqa: BLE001 - any way in which it is not ours means that it does not fit
+        return False
+    alternative = [
+        list(extension.value)
+        for extension in certificate.extensions
+        if isinstance(extension.value, x509.SubjectAlternativeName)
+    ]
+    return (alternative[0] if alternative else []) == names and certificate.public_key() == key.public_key()
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_now() - _BACKDATE)
+    )
+
+
+def _key_usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError(f"{path} is not an EC key")
+    return key
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,87 @@
+"""Where this machine gets Debian packages from: read from apt, so that no mirror is named in the project."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from overlab.core.errors import GroundError
+from overlab.core.progress import output
+
+_FORMAT = "$(SITE)\t$(RELEASE)\t$(ORIGIN)\t$(LABEL)"
+_RELEASES = "buster bullseye bookworm trixie forky sid oldoldstable oldstable stable testing unstable".split()
+_TRANSPORT_OPTIONS = ("Acquire::http", "Acquire::https", "Acquire::Retries", "Acquire::ForceIPv4")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Base URIs of a Debian archive and of its security archive, as they stand before ``dists/``."""
+
+    main: str
+    security: str
+
+    def sources(self, suite: str) -> list[str]:
+        """One-line apt sources of a Debian release and its security updates (main component)."""
+        return [f"deb {self.main} {suite} main", f"deb {self.security} {suite}-security main"]
+
+
+def detect(apt_options: Iterable[str] = ()) -> Mirror:
+    """The mirror that the machine's own apt is configured with, in either source format.
+
+    Raises :class:`GroundError` where apt knows no Debian archive. ``apt_options`` go to ``apt-get`` (``-o`` pairs).
+    """
+    command = ["apt-get", *apt_options, "indextargets", "--format", _FORMAT]
+    listing = output([*command, "Created-By: Packages"])
+    if not listing:  # apt has not been updated yet: what is configured, without what the archives say of themselves
+        listing = output([*command, "--no-release-info", "Created-By: Packages"])
+    return parse(listing)
+
+
+def parse(listing: str) -> Mirror:
+    """:func:`detect` on text: lines of site, release, origin and label, separated by tabs.
+
+    Origin and label are empty, or not expanded, until the first ``apt-get update``; the release's name decides then.
+    """
+    main = security = None
+    for line in listing.splitlines():
+        fields = ["" if field.startswith("$(") else field for field in line.split("\t")]
+        site, release, origin, label = [*fields, "", "", ""][:4]
+        codename = re.split("[-/]", release)[0]
+        if origin != "Debian" and (origin or codename not in _RELEASES):
+            continue
+        if label == "Debian-Security" or release.endswith(("-security", "/updates")):
+            security = security or site.rstrip("/")
+        elif release == codename:
+            main = main or site.rstrip("/")
+    if main is None:
+        raise GroundError(
+            "apt on this machine knows no Debian archive (`apt-get indextargets` lists none)",
+            "add Debian's main archive to /etc/apt/sources.list and run: apt-get update",
+        )
+    return Mirror(main, security or f"{main}-security")
+
+
+def transport_options() -> list[str]:
+    """The machine's apt settings for reaching that mirror (proxies, certificates), as ``Key "value"`` lines.
+
+    A build in a directory of its own does not read ``/etc/apt``; these settings have to be handed over.
+    """
+    dump = output(["apt-config", "dump", "--no-empty", "--format", "%F\t%v%n"])
+    options = []
+    for line in dump.splitlines():
+        key, _, value = line.partition("\t")
+        if key.startswith(_TRANSPORT_OPTIONS):
+            options.append(f'{key} "{value}"')
+    return options
+
+
+def archive_keyring() -> Path:
+    """Debian's archive keys on this machine."""
+    keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+    if not keyring.is_file():
+        raise GroundError(
+            f"{keyring} is missing: packages cannot be verified", "run: apt-get install debian-archive-keyring"
+        )
+    return keyring

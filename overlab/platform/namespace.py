@@ -1,0 +1,163 @@
+"""A named network namespace of one lab, and the processes in it.
+
+The namespace has a loopback and no uplink. It is the lab's own only if the lab's record says so with the
+namespace's inode; one of the same name that is not recorded is never touched.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from overlab.core.errors import GroundError
+from overlab.core.process import ProcessRecord, command_line, end, write_private
+from overlab.core.progress import output
+from overlab.core.wait import NotYet, until
+
+_DIRECTORY = Path("/run/netns")
+_END_LIMIT_S = 30.0
+
+
+class _Claim(BaseModel):
+    """Who made a namespace. ``inode`` is None between the intention and the deed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    owner: str
+    inode: int | None = None
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """The network namespace ``name``, claimed in the file ``claim`` by ``owner`` (the lab's state directory).
+
+    ``claim`` must lie on a file system that a reboot empties (``/run``), as namespaces do.
+    """
+
+    name: str
+    claim: Path
+    owner: str
+
+    @property
+    def path(self) -> Path:
+        return _DIRECTORY / self.name
+
+    def inode(self) -> int | None:
+        """The namespace's identity, None when it does not exist (a left-over plain file counts as none)."""
+        try:
+            info = self.path.stat()
+        except OSError:
+            return None
+        return info.st_ino if info.st_dev == Path("/proc/self/ns/net").stat().st_dev else None
+
+    def ours(self) -> bool:
+        """Whether it exists and this lab provably made it."""
+        inode = self.inode()
+        claim = self._claimed()
+        return inode is not None and claim is not None and claim.owner == self.owner and claim.inode == inode
+
+    def other_owner(self) -> str | None:
+        """Who else provably made it: a lab of the same name with another state directory. None if nobody."""
+        claim = self._claimed()
+        if claim is None or claim.owner == self.owner or claim.inode is None or claim.inode != self.inode():
+            return None
+        return claim.owner
+
+    def ensure(self) -> None:
+        """Make it if it is not there; take down what a dead run of ours left half-made; refuse a stranger's."""
+        if self.ours():
+            return
+        if self.path.exists():
+            self._remove_left_over()
+        write_private(self.claim, _Claim(name=self.name, owner=self.owner).model_dump_json().encode())
+        output(["ip", "netns", "add", self.name])
+        output(["ip", "-n", self.name, "link", "set", "lo", "up"])
+        made = _Claim(name=self.name, owner=self.owner, inode=self.inode())
+        write_private(self.claim, made.model_dump_json().encode())
+
+    def command(self, cmd: Sequence[str | Path]) -> list[str]:
+        """The command that runs ``cmd`` inside; its process is replaced, so pid, signals and exit code pass through."""
+        return ["nsenter", f"--net={self.path}", "--", *(str(word) for word in cmd)]
+
+    def processes(self) -> list[ProcessRecord]:
+        """Every process inside, whoever started it; this process and its ancestors are left out."""
+        inode = self.inode()
+        if inode is None:
+            return []
+        own = _ancestry()
+        found = []
+        for directory in Path("/proc").glob("[0-9]*"):
+            pid = int(directory.name)
+            if pid in own:
+                continue
+            try:
+                same = (directory / "ns/net").stat().st_ino == inode
+            except OSError:
+                continue
+            if same and (record := ProcessRecord.of(pid)) is not None:
+                found.append(record)
+        return found
+
+    def remove(self) -> None:
+        """End every process inside and remove it. A namespace that is not ours is left alone."""
+        if self.ours() or self._left_over():
+            if Path("/proc/self/ns/net").stat().st_ino == self.inode():
+                raise GroundError(
+                    f"this command runs inside the network namespace {self.name} that it should remove",
+                    "leave that shell and run it again outside",
+                )
+            until(f"the processes in {self.name} to end", self._end_all, _END_LIMIT_S)
+            output(["ip", "netns", "delete", self.name])
+        if self.other_owner() is None:
+            self.claim.unlink(missing_ok=True)
+
+    def _end_all(self) -> None:
+        """End what is inside now; something may have been forked meanwhile, so only an empty look is the end."""
+        inside = self.processes()
+        if inside:
+            end(inside)
+            raise NotYet(", ".join(f"{process.pid} {process.name()}" for process in inside))
+
+    # -- claims --------------------------------------------------------------------------------
+
+    def _claimed(self) -> _Claim | None:
+        try:
+            return _Claim.model_validate_json(self.claim.read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def _left_over(self) -> bool:
+        """Whether what lies there is provably from a dead run of ours: only the intention was recorded."""
+        claim = self._claimed()
+        if not self.path.exists() or claim is None:
+            return False
+        return claim.owner == self.owner and (claim.inode is None or self.inode() is None) and not self.processes()
+
+    def _remove_left_over(self) -> None:
+        if self._left_over():
+            output(["ip", "netns", "delete", self.name])
+            return
+        claim = self._claimed()
+        users = "; ".join(f"{process.pid} {command_line(process.pid)[:60]}" for process in self.processes()[:3])
+        raise GroundError(
+            f"the network namespace {self.name} exists and is not this lab's own"
+            f" (claimed by {claim.owner if claim else 'nobody'}; processes: {users or 'none'})",
+            f"give the lab another name (overlab:lab name), or, if nobody needs it: ip netns delete {self.name}",
+        )
+
+
+def _ancestry() -> set[int]:
+    pids = set()
+    pid = os.getpid()
+    while pid > 0:
+        pids.add(pid)
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError, ValueError):
+            break
+    return pids

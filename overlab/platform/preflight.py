@@ -1,0 +1,154 @@
+"""What must hold before the ground can be prepared, each with the fix: read by `up`, which stops, and by `doctor`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from overlab.core.errors import GroundError
+from overlab.core.paths import cache_root, state_root
+from overlab.platform import debian, hypervisors, plugins, toolchain
+
+if TYPE_CHECKING:
+    from components.config.settings import Settings
+    from overlab.platform.hypervisors import Kind
+
+Status = Literal["ok", "missing", "warning"]
+
+_STATE_MIB_PER_NODE = 1024
+_CACHE_MIB = 4096
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One prerequisite or part of the ground, as found."""
+
+    part: str
+    status: Status
+    found: str
+    remedy: str | None = None
+
+
+def require(settings: Settings, kind: Kind) -> None:
+    """Raise one :class:`GroundError` that names everything that is missing."""
+    missing = [finding for finding in findings(settings, kind) if finding.status == "missing"]
+    if not missing:
+        return
+    what = "; ".join(f"{finding.part}: {finding.found}" for finding in missing)
+    remedies = dict.fromkeys(finding.remedy for finding in missing if finding.remedy)
+    raise GroundError(f"the ground cannot be prepared: {what}", "\n          ".join(remedies))
+
+
+def findings(settings: Settings, kind: Kind) -> list[Finding]:
+    """Everything that is needed on this machine, in the order in which one would mend it."""
+    return [
+        rights(kind),
+        packages(uses(settings, kind)),
+        cli(settings.ground.pulumi),
+        space(state_root(), _STATE_MIB_PER_NODE * len(settings.nodes), "XDG_STATE_HOME"),
+        memory(settings),
+    ]
+
+
+def rights(kind: Kind) -> Finding:
+    if os.geteuid() == 0:
+        return Finding("rights", "ok", "root")
+    if kind == "native":
+        return Finding("rights", "ok", f"user {os.geteuid()}; a native ground needs only access to its libvirt")
+    return Finding(
+        "rights",
+        "missing",
+        "not root, and the embedded hypervisor needs network and mount namespaces",
+        "run the command with sudo, or set overlab:lab ground.kind to native",
+    )
+
+
+def uses(settings: Settings, kind: Kind) -> tuple[str, ...]:
+    """Parts of the package list: a native ground with an image of its own makes nothing here."""
+    return ("up",) if kind == "native" and settings.ground.image is not None else ("up", "embedded")
+
+
+def packages(parts: tuple[str, ...]) -> Finding:
+    """Whether these parts of the package list are installed."""
+    needed = debian.needed(parts)
+    missing = debian.missing(needed)
+    part = f"Debian packages ({', '.join(parts)})"
+    if not missing:
+        return Finding(part, "ok", f"all {len(needed)} are installed")
+    return Finding(
+        part, "missing", "not installed: " + " ".join(one.name for one in missing), debian.install_command(missing)
+    )
+
+
+def cli(named: str | None) -> Finding:
+    try:
+        found = toolchain.find(named)
+    except GroundError as error:
+        return Finding("pulumi", "missing", error.what, error.remedy)
+    if found is not None:
+        return Finding("pulumi", "ok", f"{found.version}, {found.rung} ({found.path})")
+    try:
+        go = toolchain.go()
+    except GroundError as error:
+        return Finding("pulumi", "missing", error.what, error.remedy)
+    return Finding("pulumi", "ok", f"will be built with {go} (some minutes, once)")
+
+
+def plugin_rungs(named: str | None) -> list[Finding]:
+    """The rung of each plugin; empty while there is no CLI to ask."""
+    try:
+        found = toolchain.find(named)
+        if found is None:
+            return []
+        return [
+            Finding(f"plugin {one.plugin.kind} {one.plugin.name}", "ok", f"{one.plugin.version}, {one.rung}")
+            for one in plugins.survey(found)
+        ]
+    except GroundError as error:
+        return [Finding("plugins", "missing", error.what, error.remedy)]
+
+
+def cache_space() -> Finding:
+    return space(cache_root(), _CACHE_MIB, "OVERLAB_CACHE")
+
+
+def space(directory: Path, needed_mib: int, variable: str) -> Finding:
+    existing = directory
+    while not existing.exists():
+        existing = existing.parent
+    free_mib = shutil.disk_usage(existing).free >> 20
+    part = f"disk space below {directory}"
+    if free_mib >= needed_mib:
+        return Finding(part, "ok", f"{free_mib} MiB free")
+    return Finding(
+        part,
+        "missing",
+        f"{free_mib} MiB free, {needed_mib} MiB are needed",
+        f"free some space, or point {variable} at a directory on another file system",
+    )
+
+
+def memory(settings: Settings) -> Finding:
+    here = [node for node in settings.nodes.values() if hypervisors.is_here(settings, node.hypervisor)]
+    if not here:
+        return Finding("memory", "ok", "all machines are elsewhere")
+    needed_mib = sum(node.machine.memory_mib for node in here)
+    available_mib = _available_mib()
+    if available_mib >= needed_mib:
+        return Finding("memory", "ok", f"{available_mib} MiB available, the machines take {needed_mib} MiB")
+    return Finding(
+        "memory",
+        "warning",
+        f"{available_mib} MiB available, the machines take {needed_mib} MiB",
+        "fewer nodes, or a smaller machine.memory_mib",
+    )
+
+
+def _available_mib() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) >> 10
+    return 0

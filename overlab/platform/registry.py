@@ -1,0 +1,176 @@
+"""The lab's container registry: Debian's ``docker-registry`` inside the lab's network namespace, read-only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.config.conventions import REGISTRY_PORT
+from overlab.core.errors import GroundError
+from overlab.core.process import ProcessRecord, end, spawn, write_private
+from overlab.core.progress import tail
+from overlab.core.wait import NotYet, until
+from overlab.platform.namespace import Namespace
+
+if TYPE_CHECKING:
+    from overlab.core.paths import LabPaths
+
+_START_LIMIT_S = 30.0
+# Run inside the namespace: one request, its status on standard output.
+_PROBE = (
+    "import http.client, sys\n"
+    "connection = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]), timeout=5)\n"
+    "connection.request('GET', '/v2/')\n"
+    "print(connection.getresponse().status)\n"
+)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Serves the storage directory ``images`` on port 5000 of every address in the lab's namespace.
+
+    The storage is never written, so labs share it. All methods may be called again after a crash at any point.
+    """
+
+    paths: LabPaths
+    images: Path
+
+    @property
+    def log(self) -> Path:
+        return self.paths.logs / "registry.log"
+
+    def ensure(self) -> None:
+        """Adopt the running registry or start one; returns when it answers. The namespace must be there.
+
+        One that serves another directory is replaced. Raises :class:`GroundError` when it does not start.
+        """
+        if self.alive():
+            return
+        self.stop()
+        self.paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(self._config, _config(self.images, {"addr": f":{REGISTRY_PORT}"}, read_only=True))
+        command = ["docker-registry", "serve", str(self._config)]
+        process = _spawn(self._namespace.command(command), self.log)
+        process.save(self._pid_file)
+        until("the registry to answer", lambda: self._answered(process), _START_LIMIT_S)
+
+    def alive(self) -> bool:
+        """Whether our registry runs, serves this directory and answers."""
+        process = ProcessRecord.load(self._pid_file)
+        if process is None or not process.alive() or not self._config.exists():
+            return False
+        if not _serves(self._config, self.images):
+            return False
+        return _status(self._namespace) == "200"
+
+    def stop(self) -> None:
+        """End it, if it is provably ours, and remove its files."""
+        process = ProcessRecord.load(self._pid_file)
+        strays = self._namespace.processes() if self._namespace.ours() else []
+        end([one for one in strays if one.name() == "docker-registry" or one == process])
+        if process is not None:
+            end([process])
+        self._pid_file.unlink(missing_ok=True)
+        self._config.unlink(missing_ok=True)
+
+    # -- steps ---------------------------------------------------------------------------------
+
+    @property
+    def _namespace(self) -> Namespace:
+        return Namespace(self.paths.namespace, claim=self.paths.run / "namespace.json", owner=str(self.paths.state))
+
+    @property
+    def _config(self) -> Path:
+        return self.paths.run / "registry.yml"
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.paths.run / "registry.json"
+
+    def _answered(self, process: ProcessRecord) -> None:
+        _require_alive(process, self.log)
+        status = _status(self._namespace)
+        if status != "200":
+            raise NotYet(f"GET /v2/ on port {REGISTRY_PORT} of {self._namespace.name}: {status}")
+
+
+@contextlib.contextmanager
+def writable(storage: Path, log: Path) -> Iterator[Path]:
+    """A private registry over ``storage`` that takes pushes on the unix socket given; it ends with the block.
+
+    It ends too when this process is killed.
+    """
+    with tempfile.TemporaryDirectory(prefix="overlab-registry-") as directory:
+        endpoint = Path(directory) / "socket"
+        config = Path(directory) / "registry.yml"
+        write_private(config, _config(storage, {"net": "unix", "addr": str(endpoint)}, read_only=False))
+        command = ["setpriv", "--pdeathsig", "KILL", "docker-registry", "serve", str(config)]
+        process = _spawn(command, log)
+        try:
+            until("the registry to listen", lambda: _connected(endpoint, process, log), _START_LIMIT_S)
+            yield endpoint
+        finally:
+            end([process])
+
+
+def _config(storage: Path, http: dict[str, object], *, read_only: bool) -> bytes:
+    """The registry's configuration; JSON is YAML."""
+    config = {
+        "version": 0.1,
+        "log": {"level": "info", "accesslog": {"disabled": False}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(storage)},
+            "cache": {"blobdescriptor": "inmemory"},
+            "maintenance": {"uploadpurging": {"enabled": False}, "readonly": {"enabled": read_only}},
+        },
+        "http": {**http, "secret": secrets.token_hex(16)},
+    }
+    return json.dumps(config, indent=1).encode()
+
+
+def _serves(config: Path, storage: Path) -> bool:
+    try:
+        served = json.loads(config.read_bytes())["storage"]["filesystem"]["rootdirectory"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return bool(served == str(storage))
+
+
+def _spawn(command: list[str], log: Path) -> ProcessRecord:
+    return spawn(command, log, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+
+
+def _require_alive(process: ProcessRecord, log: Path) -> None:
+    if not process.alive():
+        raise GroundError(
+            f"docker-registry ended at start; its last lines:\n{tail(log, lines=5)}",
+            f"read {log}; `overlab doctor` lists what is missing",
+        )
+
+
+def _connected(endpoint: Path, process: ProcessRecord, log: Path) -> None:
+    _require_alive(process, log)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(endpoint))
+        except OSError as error:
+            raise NotYet(f"{endpoint}: {error}") from error
+
+
+def _status(namespace: Namespace) -> str:
+    """HTTP status of ``/v2/`` inside the namespace, or what went wrong."""
+    command = namespace.command([sys.executable, "-I", "-S", "-c", _PROBE, str(REGISTRY_PORT)])
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return done.stdout.strip() or (done.stderr.strip().splitlines() or ["no answer"])[-1]

@@ -1,0 +1,170 @@
+"""The Pulumi CLI: what the user named, what the machine has, or built here as a Go module."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from overlab.core.errors import GroundError
+from overlab.core.progress import Progress, output, run
+from overlab.platform import cache
+
+VERSION = "3.259.0"
+"""The version that is built, and the oldest that is taken from the machine."""
+
+SETTING_ENV = "OVERLAB_PULUMI"
+_PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
+_BUILD_FLAGS = (
+    "-mod=readonly",
+    "-trimpath",
+    "-tags=osusergo,grpcnotrace",
+    # an empty version panics in the CLI
+    f"-ldflags=-w -s -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{VERSION}",
+)
+_GO_AT_LEAST = (1, 25, 11)
+_BUILD_SPACE_MIB = 4000
+_BUILD_LIMIT_S = 3600.0
+
+
+@dataclass(frozen=True)
+class PulumiCli:
+    """A Pulumi CLI: the real file (links resolved), and the rung of the ladder it came from."""
+
+    path: Path
+    version: str
+    rung: str
+
+
+def ensure(progress: Progress, named: str | None = None) -> PulumiCli:
+    """Find the CLI (``named`` by the settings, by the environment, on PATH) or build it into the cache.
+
+    Building takes some minutes, once per user.
+
+    Raises :class:`GroundError` when there is none and it cannot be built.
+    """
+    found = find(named)
+    if found is not None:
+        return found
+    go_path = go()
+    content = cache.entry(
+        "pulumi-cli", _key(), lambda place: _build(go_path, place, progress), progress, space_mib=_BUILD_SPACE_MIB
+    )
+    return _built(content)
+
+
+def find(named: str | None = None) -> PulumiCli | None:
+    """The CLI without building anything: named by the user, on PATH, or in the cache."""
+    if named:
+        return _named(Path(named), "overlab:lab ground.pulumi")
+    from_environment = os.environ.get(SETTING_ENV)
+    if from_environment:
+        return _named(Path(from_environment), SETTING_ENV)
+    on_path = _on_path()
+    if on_path is not None and _parse(on_path.version) >= _parse(VERSION):
+        return on_path
+    if cache.has("pulumi-cli", _key()):
+        return _built(cache.entry("pulumi-cli", _key(), _never, Progress(quiet=True)))
+    return None
+
+
+# -- rungs -----------------------------------------------------------------------------------------
+
+
+def _named(path: Path, by: str) -> PulumiCli:
+    real = Path(os.path.realpath(path))
+    if not os.access(real, os.X_OK) or real.is_dir():
+        raise GroundError(
+            f"{by}={path} is not an executable file", f"point it at a pulumi {VERSION} or later, or unset it"
+        )
+    return PulumiCli(real, _version(real), f"named by {by}")
+
+
+def _on_path() -> PulumiCli | None:
+    """The first `pulumi` on PATH that is not a lab's own shim."""
+    from overlab.core.paths import state_root
+
+    for directory in os.environ.get("PATH", "").split(os.pathsep):
+        candidate = Path(directory) / "pulumi"
+        if not os.access(candidate, os.X_OK) or candidate.is_dir() or candidate.is_relative_to(state_root()):
+            continue
+        real = Path(os.path.realpath(candidate))
+        return PulumiCli(real, _version(real), f"on PATH ({candidate})")
+    return None
+
+
+def _built(content: Path) -> PulumiCli:
+    return PulumiCli(content / "pulumi", VERSION, "built from the Go module, in the cache")
+
+
+# -- building --------------------------------------------------------------------------------------
+
+
+def _key() -> dict[str, object]:
+    return {
+        "sources": {name: _source(name) for name in ("go.mod", "go.sum", "tools.go")},
+        "flags": _BUILD_FLAGS,
+        "machine": platform.machine(),
+    }
+
+
+def _source(name: str) -> str:
+    return (files("overlab.platform") / "pulumi_cli" / name).read_text()
+
+
+def _build(go_path: Path, place: Path, progress: Progress) -> None:
+    """Only the binary may end up in the place: the CLI takes a language host that lies beside it before any other."""
+    module = place.parent / "module"
+    module.mkdir()
+    for name in ("go.mod", "go.sum", "tools.go"):
+        (module / name).write_text(_source(name))
+    env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": os.environ.get("GOFLAGS", "")}
+    env.setdefault("HOME", str(Path.home()))
+    run(
+        [go_path, "build", *_BUILD_FLAGS, "-o", place / "pulumi", _PACKAGE],
+        log=cache.log_file("pulumi-cli"),
+        progress=progress,
+        cwd=module,
+        env=env,
+        limit_s=_BUILD_LIMIT_S,
+    )
+    shutil.rmtree(module)
+    made = _version(place / "pulumi")
+    if made != VERSION:
+        raise GroundError(f"the built CLI says version {made}, expected {VERSION}")
+
+
+def go() -> Path:
+    at_least = ".".join(map(str, _GO_AT_LEAST))
+    remedy = f"install Go >= {at_least}, or put pulumi >= {VERSION} on PATH, or name one by {SETTING_ENV}"
+    path = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
+    if path is None:
+        raise GroundError("no Pulumi CLI was found and no Go to build one", remedy)
+    said = output([path, "env", "GOVERSION"]).strip().removeprefix("go")
+    if _parse(said) < _GO_AT_LEAST:
+        raise GroundError(f"no Pulumi CLI was found and {path} is Go {said}, too old to build one", remedy)
+    return Path(path)
+
+
+def _never(_place: Path) -> None:
+    raise GroundError("the cached CLI vanished", "run the command again")
+
+
+def _version(path: Path) -> str:
+    env = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    return output([path, "version"], env=env).strip().removeprefix("v")
+
+
+def _parse(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version.split("-")[0])[:3])
+
+
+if __name__ == "__main__":
+    try:
+        print(ensure(Progress()).path)
+    except GroundError as refused:
+        raise SystemExit(str(refused)) from None

@@ -1,0 +1,160 @@
+"""Base images of the machines: golden (docker.io inside) and plain (no engine at all), both bootable qcow2 disks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.config.platform import Image
+from overlab.core.errors import ToolError
+from overlab.core.progress import Progress, run
+from overlab.platform import cache, container_images, disk, oci, rootfs
+from overlab.platform.rootfs import Rootfs
+
+GUEST = Path(__file__).parent / "guest"
+"""What goes into the guest: ``files/`` as it lies there, and the scripts that run in its chroot."""
+
+_FILE = "disk.qcow2"
+_SCRATCH = ".scratch"
+_ENTER = """\
+set -eu
+root=$1
+shift
+mount --bind "$root" "$root"
+mkdir -p "$root/dev"
+mount -t proc proc "$root/proc"
+mount -t sysfs -o ro sys "$root/sys"
+mount -t tmpfs tmp "$root/tmp"
+mount -t tmpfs run "$root/run"
+mount --rbind /dev "$root/dev"
+exec chroot "$root" "$@"
+"""
+
+
+def ensure(progress: Progress) -> Image:
+    """The golden image: the engine is installed and not enabled; it has the container images of our registry already.
+
+    A pull on the machine finds their layers and asks the registry only for the manifest.
+    """
+    source = rootfs.ensure(progress)
+    storage = container_images.ensure(progress)
+
+    def build(directory: Path) -> None:
+        with progress.step("golden image"), _tree(source, directory) as root:
+            _configure(root, source.engine_debs, progress)
+            _preload(root, storage, progress)
+            _finish(root, directory, progress)
+
+    directory = cache.entry("image", _key_parts() | {"storage": storage.parent.name}, build, progress, space_mib=4000)
+    return _image(directory, source.engine_version)
+
+
+def ensure_plain(progress: Progress) -> Image:
+    """The same system without an engine."""
+    source = rootfs.ensure(progress)
+
+    def build(directory: Path) -> None:
+        with progress.step("plain image"), _tree(source, directory) as root:
+            _configure(root, [], progress)
+            _finish(root, directory, progress)
+
+    return _image(cache.entry("plain-image", _key_parts(), build, progress, space_mib=4000), None)
+
+
+def _key_parts() -> dict[str, object]:
+    code = [cache.file_digest(Path(module)) for module in (__file__, str(disk.__file__))]
+    return {"rootfs": rootfs.key_parts(), "guest": _guest_digests(), "code": code}
+
+
+def _image(directory: Path, engine: str | None) -> Image:
+    content = (directory / "sha256").read_text()[:16]
+    return Image(source=str(directory / _FILE), content=content, engine=engine)
+
+
+# -- steps -----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _tree(source: Rootfs, directory: Path) -> Iterator[Path]:
+    """The unpacked root file system.
+
+    It lies inside the entry under construction: what a killed build leaves is removed by the next one.
+    """
+    root = directory / _SCRATCH / "root"
+    root.mkdir(parents=True)
+    unpack = "tar --extract --numeric-owner --xattrs --xattrs-include=*".split()
+    run([*unpack, "--file", source.tar, "--directory", root], log=cache.log_file("image"))
+    yield root
+    shutil.rmtree(directory / _SCRATCH)
+
+
+def _configure(root: Path, debs: list[Path], progress: Progress) -> None:
+    lab = root / "lab"
+    shutil.copytree(GUEST, lab)
+    _copy_files(lab / "files", root)
+    _copy_all(debs, lab / "debs")
+    _in_chroot(root, ["/lab/configure.sh", *(["/lab/debs"] if debs else [])], progress)
+    shutil.rmtree(lab)
+
+
+def _preload(root: Path, storage: Path, progress: Progress) -> None:
+    """Let the image's own dockerd load the container images. Where it cannot run here, machines pull them instead."""
+    lab = root / "lab"
+    lab.mkdir()
+    shutil.copy(GUEST / "preload.sh", lab)
+    archives: list[str] = []
+    for name in container_images.names():
+        archives.append(f"/lab/{len(archives)}.tar")
+        oci.export(storage, name, root / archives[-1].lstrip("/"))
+    try:
+        _in_chroot(root, ["/lab/preload.sh", *archives], progress)
+    except ToolError as error:
+        shutil.rmtree(root / "var/lib/docker", ignore_errors=True)
+        progress.note(f"container images are not in the golden image, machines will pull them: {error.what}")
+    shutil.rmtree(lab)
+
+
+def _finish(root: Path, directory: Path, progress: Progress) -> None:
+    """The disk, its checksum, and kernel and initramfs beside it for those who boot them directly."""
+    disk.build(root, directory / _FILE, directory / _SCRATCH, cache.log_file("image"), progress)
+    for link in ("vmlinuz", "initrd.img"):
+        shutil.copyfile((root / link).resolve(), directory / link)
+    (directory / "sha256").write_text(cache.file_digest(directory / _FILE))
+
+
+def _in_chroot(root: Path, command: list[str], progress: Progress) -> None:
+    """Run a shell script in the tree, in namespaces of its own, without a network."""
+    run(
+        [*rootfs.IN_NAMESPACES_OF_ITS_OWN, "--net", "sh", "-c", _ENTER, "enter", root, "sh", *command],
+        log=cache.log_file("image"),
+        progress=progress,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+        limit_s=900,
+    )
+
+
+def _copy_all(files: list[Path], target: Path) -> None:
+    target.mkdir()
+    for file in files:
+        shutil.copyfile(file, target / file.name)
+
+
+def _copy_files(source: Path, root: Path) -> None:
+    """Owned by root, modes as in a release: whoever's checkout with whatever umask it was."""
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        target = root / file.relative_to(source)
+        for directory in reversed(target.parents):
+            if not directory.exists():
+                directory.mkdir()
+                directory.chmod(0o755)
+        shutil.copyfile(file, target)
+        target.chmod(0o755 if os.access(file, os.X_OK) else 0o644)
+
+
+def _guest_digests() -> dict[str, str]:
+    """Content of each file and whether it is executable; links as what they point to."""
+    files = sorted(path for path in GUEST.rglob("*") if path.is_file())
+    return {str(path.relative_to(GUEST)): f"{os.access(path, os.X_OK)} {cache.file_digest(path)}" for path in files}

@@ -1,0 +1,35 @@
+"""Pages that stand alone: one HTML file each, without scripts or anything from elsewhere. Every value is escaped."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from overlab.checks.reproduce import by_hand
+from overlab.checks.text import lines_of
+from overlab.diagnosis import causes
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals["cause"] = causes.find
+    environment.globals["again"] = by_hand
+    environment.filters["lines"] = lines_of
+    environment.filters["css"] = lambda status: str(status).replace(" ", "")
+    return environment
+
+
+def render(page: str, **values: Any) -> str:
+    """The page ``<page>.html.j2``."""
+    return _environment().get_template(f"{page}.html.j2").render(**values)

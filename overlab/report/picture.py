@@ -1,0 +1,191 @@
+"""A lab as something to draw: its parts, who is on what, and how each fared in the last test. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from components.config.settings import Settings
+from overlab.checks.results import Verdict
+from overlab.outputs import Outputs
+
+Status = Literal["passed", "failed", "not run", "unknown"]
+
+
+@dataclass(frozen=True)
+class State:
+    """How the checks about a part fared."""
+
+    passed: int = 0
+    failed: int = 0
+    not_run: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.passed + self.failed + self.not_run
+
+    @property
+    def status(self) -> Status:
+        if self.failed:
+            return "failed"
+        if self.not_run:
+            return "not run"
+        return "passed" if self.passed else "unknown"
+
+    @property
+    def text(self) -> str:
+        return f"{self.passed}/{self.total} checks passed" if self.total else "not tested"
+
+
+@dataclass(frozen=True)
+class Node:
+    key: str
+    address: str
+    engine: str
+    """Version of its engine; empty where it is not known."""
+    serves_store: bool
+    state: State = field(default_factory=State)
+
+
+@dataclass(frozen=True)
+class Overlay:
+    name: str
+    subnet: str
+    """Empty where the engines have not chosen one yet."""
+    made_from: str
+    internal: bool
+    state: State = field(default_factory=State)
+
+
+@dataclass(frozen=True)
+class Attachment:
+    overlay: str
+    address: str
+    aliases: tuple[str, ...] = ()
+    state: State = field(default_factory=State)
+    """Of the workload's checks on this overlay, and of those that are about none."""
+
+
+@dataclass(frozen=True)
+class Published:
+    inside: str
+    """``80/tcp``."""
+    node_port: int | None
+    """None where the engine has not chosen one yet."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    name: str
+    node: str
+    image: str
+    share_with: str
+    """The workload whose network stack it uses; empty where it has its own."""
+    attachments: tuple[Attachment, ...] = ()
+    ports: tuple[Published, ...] = ()
+    state: State = field(default_factory=State)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Everything that a drawing shows, in the order of the settings."""
+
+    lab: str
+    network: str
+    gateway: str
+    store: str
+    """``consul, teaching (one server)``."""
+    nodes: tuple[Node, ...]
+    overlays: tuple[Overlay, ...]
+    workloads: tuple[Workload, ...]
+    tested: datetime | None = None
+    """When the last test began; None where the colours come from the last ``up``, or there are none."""
+
+    def on(self, node: str) -> list[Workload]:
+        return [workload for workload in self.workloads if workload.node == node]
+
+    def sharing(self, workload: str) -> list[Workload]:
+        """Those that live in the workload's network stack."""
+        return [other for other in self.workloads if other.share_with == workload]
+
+
+def build(
+    settings: Settings, outputs: Outputs, verdicts: Iterable[Verdict] = (), tested: datetime | None = None
+) -> Picture:
+    """The picture of a lab: from its settings, and what is known of it once it was up."""
+    found = list(verdicts)
+    return Picture(
+        lab=settings.name,
+        network=str(settings.network.cidr),
+        gateway=str(settings.gateway),
+        store=f"{settings.store.kind}, {'cluster' if settings.store.servers > 1 else 'one server (teaching mode)'}",
+        nodes=tuple(_node(key, settings, outputs, found) for key in settings.nodes),
+        overlays=tuple(_overlay(name, settings, outputs, found) for name in settings.overlays),
+        workloads=tuple(_workload(name, settings, outputs, found) for name in settings.workloads),
+        tested=tested,
+    )
+
+
+def _node(key: str, settings: Settings, outputs: Outputs, verdicts: list[Verdict]) -> Node:
+    engine = outputs.nodes.get(key, {}).get("engine") or {}
+    # What a node alone is about; what a workload on it is about colours that one.
+    own = [one for one in verdicts if one.node == key and (not one.source or one.status == "not run")]
+    return Node(
+        key=key,
+        address=str(settings.nodes[key].address),
+        engine=str(engine.get("version", "")) if isinstance(engine, Mapping) else "",
+        serves_store=key in settings.store_nodes,
+        state=_state(own),
+    )
+
+
+def _overlay(name: str, settings: Settings, outputs: Outputs, verdicts: list[Verdict]) -> Overlay:
+    spec = settings.overlays[name]
+    subnet = outputs.networks.get(name, {}).get("subnet") or spec.subnet or ""
+    own = [one for one in verdicts if one.overlay == name]
+    return Overlay(name, str(subnet), spec.made_from, spec.internal, _state(own))
+
+
+def _workload(name: str, settings: Settings, outputs: Outputs, verdicts: list[Verdict]) -> Workload:
+    spec = settings.workloads[name]
+    known = outputs.addresses().get(name, {})
+    own = [one for one in verdicts if name in one.workloads]
+    attachments = tuple(
+        Attachment(
+            overlay,
+            known.get(overlay) or str(one.address or ""),
+            one.aliases,
+            _state([verdict for verdict in own if verdict.overlay in (overlay, "")]),
+        )
+        for overlay, one in spec.overlays.items()
+    )
+    return Workload(
+        name=name,
+        node=settings.placement[name],
+        image=spec.image,
+        share_with=spec.share_with or "",
+        attachments=attachments,
+        ports=_ports(name, settings, outputs),
+        state=_state(own),
+    )
+
+
+def _ports(name: str, settings: Settings, outputs: Outputs) -> tuple[Published, ...]:
+    if known := outputs.ports.get(name):
+        return tuple(Published(inside, port) for inside, port in sorted(known.items()))
+    spec = settings.workloads[name]
+    stated = [Published(f"{port.container}/{port.protocol}", port.node) for port in spec.ports]
+    exposed = [Published("every exposed port", None)] if spec.publish_all else []
+    return tuple(stated + exposed)
+
+
+def _state(verdicts: list[Verdict]) -> State:
+    counts = {"passed": 0, "failed": 0, "not run": 0}
+    for verdict in verdicts:
+        counts[verdict.status] += 1
+    return State(counts["passed"], counts["failed"], counts["not run"])
+
+
+__all__ = ["Attachment", "Node", "Overlay", "Picture", "Published", "State", "Workload", "build"]

@@ -1,0 +1,83 @@
+"""Texts that end on a machine: scripts, files, first-boot data; and the JSON documents in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pulumi
+import yaml
+
+from .rule import Resource
+from .types import COMMAND, COPY, REMOTE, SEED
+
+CARRIERS = (COMMAND, COPY, SEED)
+"""Types that carry a text to a machine."""
+_DECODER = json.JSONDecoder()
+_QUOTE_IN_SHELL = "'\"'\"'"
+
+
+def of(resource: Resource) -> Iterator[str]:
+    """The known payloads of a resource; unknown ones are postponed."""
+    if resource.type == COMMAND:
+        for key in ("create", "update", "stdin"):
+            with resource.postponing():
+                text = resource.props.get(key)
+                if isinstance(text, str):
+                    yield text.replace(_QUOTE_IN_SHELL, "'")
+    elif resource.type == COPY:
+        with resource.postponing():
+            source = resource.props.get("source")
+            if isinstance(source, pulumi.StringAsset):
+                yield source.text
+    elif resource.type == SEED:
+        with resource.postponing():
+            yield from _strings(parsed(resource.props.get("userData")))
+
+
+def parsed(text: Any) -> Any:
+    """What a YAML or JSON text says; None where it is neither."""
+    if not isinstance(text, str):
+        return None
+    try:
+        return json.loads(text.removeprefix("#cloud-config"))
+    except ValueError:
+        pass
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+
+
+def documents(text: str) -> Iterator[Mapping[str, Any]]:
+    """The outermost JSON objects in a text, in their order."""
+    position = text.find("{")
+    while position >= 0:
+        try:
+            found, end = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            end = position + 1
+        else:
+            if isinstance(found, dict):
+                yield found
+        position = text.find("{", end)
+
+
+def machine(resource: Resource) -> str | None:
+    """Address or name of the machine that a remote command or a copy goes to; raises where it is unknown."""
+    if resource.type not in REMOTE:
+        return None
+    host = (resource.props.get("connection") or {}).get("host")
+    return str(host) if host else None
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _strings(item)

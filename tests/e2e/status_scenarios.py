@@ -1,0 +1,183 @@
+"""The looking commands on a lab that is up; each check leaves the lab as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from components.config.settings import Settings, parse, read_stack_file
+from tests.e2e.lab import OVERLAB, PROJECT, Done, RealLab
+from tests.unit import browser
+
+PAGE_LIMIT_S = 150
+
+
+def _settings(lab: RealLab) -> Settings:
+    return parse(read_stack_file(PROJECT, lab.stack), lab.stack)
+
+
+def seen(done: Done) -> dict[str, Any]:
+    """What ``overlab status --json`` printed."""
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def kinds(done: Done) -> set[str]:
+    """Which rules of ``overlab status --json`` found something that is more than a note."""
+    return {finding["kind"] for finding in seen(done)["findings"] if finding["severity"] != "note"}
+
+
+def every_view_agrees(lab: RealLab) -> None:
+    settings = _settings(lab)
+    found = seen(lab.overlab("status", "--json").ok())
+    assert found["healthy"]
+    nodes = {node["name"]: node for node in found["nodes"]}
+    assert nodes.keys() == settings.nodes.keys()
+    for name, node in nodes.items():
+        assert (node["machine"], node["listed"], node["guard"], node["error"]) == ("running", True, "sound", None)
+        assert node["members"] == {peer: True for peer in nodes if peer != name}
+    assert len(found["store"]["peers"]) == settings.store.servers
+    assert len(found["store"]["nodes"]) == len(nodes)
+    assert {overlay["name"] for overlay in found["overlays"]} == set(settings.overlays)
+    for overlay in found["overlays"]:
+        members = {name for name, spec in settings.workloads.items() if overlay["name"] in spec.overlays}
+        assert {end["name"] for end in overlay["endpoints"]} == members
+        assert overlay["vni"] >= 256
+        assert set(overlay["vnis"].values()) - {None} == {overlay["vni"]}
+        for end in overlay["endpoints"]:
+            assert end["node"] == settings.placement[end["name"]]
+            assert end["kernel"].pop(end["node"]) == "here"
+            assert set(end["kernel"].values()) <= {"known", "unlearnt", "absent"}
+    screen = lab.overlab("status").ok().stdout
+    assert f"lab {settings.name}: every view agrees" in screen
+
+
+def a_removed_entry_is_named_and_its_remedy_helps(lab: RealLab) -> None:
+    """docker01 forgets behind which node t2 is. Its engine does not write it again, whatever is sent."""
+    end = _endpoint(lab, "t2")
+    namespace = lab.on("docker01", f"ls /run/docker/netns/*-{end['network'][:10]}").strip()
+    entry = f"{end['mac']} dev vxlan0 dst {_settings(lab).nodes[end['node']].address} self"
+    try:
+        lab.on("docker01", f"docker exec t1 ping -c 1 t2 && nsenter --net={namespace} bridge fdb del {entry}")
+        done = lab.overlab("status", "--json")
+        assert done.code == 1
+        assert kinds(done) == {"entry-half"}
+        (finding,) = [one for one in seen(done)["findings"] if one["kind"] == "entry-half"]
+        assert finding["subject"] == "ov_net1/t2 on docker01"
+        remedy = finding["remedy"].removeprefix(f"overlab --stack {lab.stack} exec docker01 -- ")
+        lab.on("docker01", f"{remedy} && docker exec t1 ping -c 1 t2")
+        assert kinds(lab.overlab("status", "--json").ok()) == set()
+    finally:
+        lab.on("docker01", f"nsenter --net={namespace} bridge fdb replace {entry} permanent")
+
+
+def _endpoint(lab: RealLab, name: str) -> dict[str, Any]:
+    for overlay in seen(lab.overlab("status", "--json"))["overlays"]:
+        for end in overlay["endpoints"]:
+            if end["name"] == name:
+                return {**end, "network": overlay["id"]}
+    raise AssertionError(f"the store has no endpoint {name}")
+
+
+def a_silent_node_is_shown_as_such(lab: RealLab) -> None:
+    """Its neighbours are still looked at. The caller keeps docker03 away."""
+    done = lab.overlab("status", "--json")
+    assert done.code == 1
+    assert kinds(done) == {"node-silent"}
+    nodes = {node["name"]: node for node in seen(done)["nodes"]}
+    assert "Connection refused" in nodes["docker03"]["error"]
+    assert nodes["docker01"]["engine"].startswith("20.10")
+
+
+def the_model_has_every_sandbox(lab: RealLab, owner: str, sharing: str) -> None:
+    settings = _settings(lab)
+    node = settings.placement[owner]
+    models = json.loads(lab.overlab("inspect", "cnm", "--json").ok().stdout)
+    assert models.keys() == settings.nodes.keys()
+    boxes = {box["containers"][0]: box for model in models.values() for box in model["sandboxes"]}
+    assert boxes.keys() == {name for name, spec in settings.workloads.items() if not spec.share_with}
+    assert boxes[owner]["containers"] == [owner, sharing]
+    for name, box in boxes.items():
+        networks = [end["network"] for end in box["ends"] if not end["way_out"]]
+        assert sorted(networks) == sorted(settings.workloads[name].overlays)
+        assert all(" on the " in end["cable"] for end in box["ends"])
+    drawn = lab.overlab("inspect", "cnm", node).ok().stdout
+    assert f"of {owner}, shared by {sharing} (one sandbox, 2 containers)" in drawn
+    others = [other for other in settings.nodes if other != node]
+    assert not [other for other in others if re.search(rf"^{other}$", drawn, re.MULTILINE)]
+
+
+@contextlib.contextmanager
+def the_page(lab: RealLab, scratch: Path) -> Iterator[str]:
+    """URL of the store's page, as ``overlab ui`` prints it; interrupted at the end."""
+    said = scratch / "ui.txt"
+    with said.open("w") as errors:
+        command = [str(OVERLAB), "--stack", lab.stack, "ui", "--print"]
+        process = subprocess.Popen(
+            command, cwd=PROJECT, env=lab.environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+    try:
+        assert process.stdout is not None
+        # It ends by itself where the store cannot be reached.
+        yield process.stdout.readline().strip() or said.read_text()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0, said.read_text()
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def the_stores_page_shows_the_nodes(lab: RealLab, scratch: Path) -> None:
+    nodes = {f"{node.address}:2376" for node in _settings(lab).nodes.values()}
+    with the_page(lab, scratch) as url:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/ui/dc1/kv/docker/nodes/", url), url
+        page = browser.load(url, scratch, "1280,720", *browser.ON_LOOPBACK)
+        (scratch / "consul-nodes.png").write_bytes(page.screenshot)
+    assert set(re.findall(r"\b[0-9.]+:2376", page.dom)) == nodes
+    assert "Consul 1." in page.dom
+
+
+def plain_ssh_reaches_every_node(lab: RealLab, scratch: Path) -> None:
+    file = scratch / "ssh_config"
+    file.write_text(lab.overlab("ssh-config").ok().stdout)
+    written = lab.overlab("ssh-config", "--write").ok().stdout.strip()
+    for node in _settings(lab).nodes:
+        for config in (str(file), written):
+            done = subprocess.run(["ssh", "-F", config, node, "hostname"], capture_output=True, text=True, timeout=90)
+            assert (done.returncode, done.stdout.strip()) == (0, node), done.stderr
+
+
+def dockers_own_client_talks_to_each_engine(lab: RealLab) -> None:
+    assert shutil.which("docker"), "docker.io is among the packages for tests"
+    for node in _settings(lab).nodes:
+        exports = lab.overlab("context", node).ok().stdout
+        assert _docker(exports) == node
+
+
+def dockers_own_client_talks_tls(lab: RealLab) -> None:
+    """From inside the lab's network, where the address is."""
+    exports = lab.overlab("context", "docker02", "--tls").ok().stdout
+    inside = ("nsenter", f"--net=/run/netns/overlab-{lab.stack}")
+    assert _docker(exports, *inside) == "docker02"
+    without = "\n".join(line for line in exports.splitlines() if "CERT_PATH" not in line)
+    refused = subprocess.run(
+        ["sh", "-euc", f"{without}\nHOME=/nonexistent {' '.join(inside)} docker info"], capture_output=True, timeout=90
+    )
+    assert refused.returncode != 0
+
+
+def _docker(exports: str, *prefix: str) -> str:
+    """The name of the engine that ``docker info`` talks to."""
+    script = f"{exports}\n{' '.join([*prefix, 'docker'])} info --format '{{{{.Name}}}}'"
+    done = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

@@ -1,0 +1,117 @@
+"""What runs on a node, as far as it can be tried without one."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from overlab.inspect import node_collector
+from overlab.inspect.report import NodeReport, OverlayNamespace, Sandbox
+
+SCRIPT = Path(node_collector.__file__)
+NETWORK = "0123456789"
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces")
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=20)
+
+
+@pytest.fixture
+def overlay() -> Iterator[Path]:
+    """Namespaces as libnetwork makes them: a bridge with a VXLAN device and a cable into a sandbox."""
+    name, sandbox = f"{os.getpid()}-{NETWORK}", f"{os.getpid()}abcdef"
+    try:
+        for one in (name, sandbox):
+            _ip("netns", "add", one)
+        _ip("-n", name, "link", "add", "br0", "type", "bridge")
+        try:
+            vxlan = "type vxlan id 259 proxy l2miss l3miss dstport 4789".split()
+            _ip("-n", name, "link", "add", "vxlan0", *vxlan)
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"this kernel has no VXLAN: {error.stderr}")
+        cable = "link add veth0 type veth peer name eth0 address 02:42:0a:00:00:02 mtu 1450 netns".split()
+        _ip("-n", name, *cable, sandbox)
+        for port in ("vxlan0", "veth0"):
+            _ip("-n", name, "link", "set", port, "master", "br0")
+        for device in ("br0", "vxlan0", "veth0"):
+            _ip("-n", name, "link", "set", device, "up")
+        _ip("-n", sandbox, "address", "add", "10.0.0.2/24", "dev", "eth0")
+        _ip("-n", sandbox, "link", "set", "eth0", "up")
+        _ip("-n", sandbox, "route", "add", "default", "via", "10.0.0.1")
+        _ip("-n", name, *"neigh add 10.0.0.3 lladdr 02:42:0a:00:00:03 dev vxlan0 nud permanent".split())
+        words = "fdb add 02:42:0a:00:00:03 dev vxlan0 dst 10.99.0.12 self permanent".split()
+        subprocess.run(["bridge", "-n", name, *words], check=True, timeout=20)
+        yield Path("/run/netns") / name
+    finally:
+        for one in (name, sandbox):
+            subprocess.run(["ip", "netns", "delete", one], check=False, capture_output=True, timeout=20)
+
+
+@pytest.fixture
+def node() -> node_collector.Node:
+    return node_collector.Node("http://127.0.0.1:1", "no-such-bridge", "/no/such/guard", 30)
+
+
+def _whole(node: node_collector.Node) -> NodeReport:
+    return NodeReport.model_validate({name: value for part in node.report() for name, value in part.items()})
+
+
+@pytest.mark.root
+@needs_root
+def test_an_overlays_namespace_is_read_whole(overlay: Path, node: node_collector.Node) -> None:
+    seen = OverlayNamespace.model_validate(node._overlay(overlay))
+    assert seen.network == NETWORK
+    assert seen.devices == {"vxlan0": 259}
+    assert [port.name for port in seen.ports] == ["veth0"]
+    assert [(entry.mac, entry.to) for entry in seen.forwarding] == [("02:42:0a:00:00:03", "10.99.0.12")]
+    assert [(one.address, one.mac, one.device) for one in seen.neighbours] == [
+        ("10.0.0.3", "02:42:0a:00:00:03", "vxlan0")
+    ]
+
+
+@pytest.mark.root
+@needs_root
+def test_a_sandbox_is_read_and_its_cable_ends_in_the_overlay(overlay: Path, node: node_collector.Node) -> None:
+    file = str(overlay.with_name(f"{os.getpid()}abcdef"))
+    node._containers = [{"running": True, "mode": "ov_net1", "sandbox_key": file}]
+    sandbox = Sandbox.model_validate(node.sandboxes()[file])
+    (eth0,) = sandbox.interfaces
+    assert (eth0.name, eth0.mac, eth0.mtu, str(eth0.addresses[0])) == ("eth0", "02:42:0a:00:00:02", 1450, "10.0.0.2/24")
+    assert sandbox.default_route == "10.0.0.1"
+    assert eth0.peer in [port["index"] for port in node._overlay(overlay)["ports"]]
+
+
+def test_missing_parts_are_named_and_the_rest_is_told(
+    node: node_collector.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_collector, "ENGINE_SOCKET", "/no/such/socket")
+    monkeypatch.setattr(node_collector, "NAMESPACES", Path("/no/such/directory"))
+    report = _whole(node)
+    assert report.engine is None
+    assert report.overlays == ()
+    assert report.bridge == ()
+    assert "No such file" in report.errors["engine"]
+    assert "did not answer before" in report.errors["containers"]
+    assert "Connection refused" in report.errors["store"]
+    assert "guard" in report.errors
+
+
+def test_nothing_is_looked_at_after_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = node_collector.Node("http://127.0.0.1:1", "no-such-bridge", "/no/such/guard", 0)
+    report = _whole(late)
+    assert {"engine", "unit", "store", "guard"} <= report.errors.keys()
+    assert "not looked at: 0 s were over" in report.errors["store"]
+
+
+def test_it_runs_on_a_nodes_python_without_the_project() -> None:
+    tree = ast.parse(SCRIPT.read_text(), feature_version=(3, 9))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    assert {str(name).split(".")[0] for name in imported} <= sys.stdlib_module_names | {"__future__"}

@@ -1,0 +1,250 @@
+"""A private libvirtd really started, adopted, killed and stopped: nothing is left, nobody else's is touched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from overlab.core.errors import GroundError
+from overlab.core.paths import LabPaths
+from overlab.core.process import ProcessRecord, end, spawn
+from overlab.core.progress import Progress, output
+from overlab.platform import hypervisors
+from overlab.platform.namespace import Namespace
+from overlab.platform.private_libvirtd import EmbeddedLibvirt
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network and mount namespaces"),
+]
+
+_NETWORK = """
+<network><name>t</name><bridge name='br0'/>
+<ip address='10.98.0.1' netmask='255.255.255.0'><dhcp><range start='10.98.0.2' end='10.98.0.9'/></dhcp></ip></network>
+"""
+_DOMAIN = """
+<domain type='qemu'><name>t</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type></os></domain>
+"""
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[[str], EmbeddedLibvirt]]:
+    """Embedded libvirts whose names are free of any other run's, all stopped at the end."""
+    made: list[EmbeddedLibvirt] = []
+
+    def make_one(name: str) -> EmbeddedLibvirt:
+        made.append(EmbeddedLibvirt(LabPaths(f"t-{name}-{os.getpid()}")))
+        return made[-1]
+
+    yield make_one
+    for one in made:
+        one.stop()
+        one.paths.run.rmdir()
+
+
+@pytest.fixture
+def progress() -> Progress:
+    return Progress(quiet=True)
+
+
+def call(one: EmbeddedLibvirt, work: Callable[[libvirt.virConnect], None]) -> None:
+    connection = libvirt.open(one.uri)
+    try:
+        work(connection)
+    finally:
+        connection.close()
+
+
+def names(one: EmbeddedLibvirt) -> list[str]:
+    return sorted(process.name() for process in one.namespace.processes())
+
+
+def busy(one: EmbeddedLibvirt) -> None:
+    """A network and a machine in it."""
+    call(one, lambda connection: connection.networkCreateXML(_NETWORK))
+    call(one, lambda connection: connection.createXML(_DOMAIN))
+
+
+def test_starts_runs_a_machine_and_leaves_nothing(make: Callable[[str], EmbeddedLibvirt], progress: Progress) -> None:
+    links, mounts = output(["ip", "-brief", "link"]), Path("/proc/self/mounts").read_text()
+    one = make("one")
+    one.ensure(progress)
+    busy(one)
+    inside = one.namespace.processes()
+    assert names(one) == ["dnsmasq", "dnsmasq", "libvirtd", "qemu-system-x86"]
+    assert output(["ip", "-brief", "link"]) == links
+    one.stop()
+    assert not any(process.alive() for process in inside)
+    assert not one.namespace.path.exists()
+    assert not one.paths.libvirt.exists()
+    assert list(one.paths.run.iterdir()) == []
+    left = [line for line in Path("/proc/self/mounts").read_text().splitlines() if line not in mounts]
+    assert [line for line in left if one.paths.lab in line] == []
+
+
+def test_two_run_side_by_side_without_meeting(make: Callable[[str], EmbeddedLibvirt], progress: Progress) -> None:
+    first, second = make("one"), make("two")
+    for one in (first, second):
+        one.ensure(progress)
+        busy(one)  # the same names and addresses in both
+    second.stop()
+    assert names(first) == ["dnsmasq", "dnsmasq", "libvirtd", "qemu-system-x86"]
+    call(first, lambda connection: connection.lookupByName("t").info())
+
+
+def test_a_running_one_is_adopted(make: Callable[[str], EmbeddedLibvirt], progress: Progress) -> None:
+    one = make("one")
+    one.ensure(progress)
+    before = one.namespace.processes()
+    EmbeddedLibvirt(one.paths).ensure(progress)
+    assert one.namespace.processes() == before
+
+
+def test_after_a_kill_it_starts_again_and_finds_its_machines(
+    make: Callable[[str], EmbeddedLibvirt], progress: Progress
+) -> None:
+    one = make("one")
+    one.ensure(progress)
+    busy(one)
+    [daemon] = [process for process in one.namespace.processes() if process.name() == "libvirtd"]
+    os.kill(daemon.pid, signal.SIGKILL)
+    end([daemon])
+    assert not one.alive()
+    one.ensure(progress)
+
+    def running(connection: libvirt.virConnect) -> None:
+        assert connection.lookupByName("t").isActive()
+        assert connection.networkLookupByName("t").isActive()
+
+    call(one, running)
+
+
+def test_a_daemon_whose_start_was_not_recorded_is_replaced(
+    make: Callable[[str], EmbeddedLibvirt], progress: Progress
+) -> None:
+    one = make("one")
+    one.ensure(progress)
+    [daemon] = one.namespace.processes()
+    (one.paths.run / "libvirtd.json").unlink()
+    one.ensure(progress)
+    assert not daemon.alive()
+    assert names(one) == ["libvirtd"]
+
+
+def test_a_recycled_pid_is_not_trusted(make: Callable[[str], EmbeddedLibvirt], progress: Progress) -> None:
+    one = make("one")
+    one.ensure(progress)
+    stranger = ProcessRecord.of(os.getpid())
+    assert stranger is not None
+    stranger.model_copy(update={"started": stranger.started - 1}).save(one.paths.run / "libvirtd.json")
+    one.stop()  # would kill this very process
+    assert not one.namespace.path.exists()
+
+
+def test_it_says_why_libvirtd_does_not_start(
+    make: Callable[[str], EmbeddedLibvirt], progress: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overlab.platform.private_libvirtd._LIBVIRTD_CONF", "no such = setting\n")
+    with pytest.raises(GroundError, match=r"(?s)libvirtd ended at start.*libvirtd.conf.*remedy"):
+        make("one").ensure(progress)
+
+
+def test_a_native_hypervisor_is_asked_what_it_can(
+    make: Callable[[str], EmbeddedLibvirt], progress: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = make("one")
+    one.ensure(progress)
+    types = hypervisors._domain_types(one.uri)
+    assert "qemu" in types
+    monkeypatch.setattr(hypervisors, "_domain_types", lambda _: {"qemu"})
+    assert "offers no kvm" in hypervisors.look(one.uri).reason
+    monkeypatch.setattr(hypervisors, "_domain_types", lambda _: {"qemu", "kvm"})
+    assert hypervisors.look("qemu+ssh://far/system").domain_type == "kvm"
+
+
+def test_a_native_hypervisor_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GroundError, match=r"(?s)hypervisor qemu:///system\?socket=.*does not answer.*ground\.kind"):
+        hypervisors._domain_types(f"qemu:///system?socket={tmp_path / 'none'}")
+
+
+# -- the namespace alone ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def namespace(tmp_path: Path) -> Iterator[Namespace]:
+    one = Namespace(f"overlab-t-ns-{os.getpid()}", claim=tmp_path / "claim", owner="this test")
+    yield one
+    subprocess.run(["ip", "netns", "delete", one.name], stderr=subprocess.DEVNULL, check=False)
+
+
+def test_namespace_has_only_a_loopback(namespace: Namespace) -> None:
+    namespace.ensure()
+    listed = output(namespace.command(["ip", "-brief", "address"]))
+    assert listed.split()[0] == "lo"
+    assert "127.0.0.1/8" in listed
+    assert len(listed.splitlines()) == 1
+
+
+def test_exit_code_and_streams_pass_through(namespace: Namespace) -> None:
+    namespace.ensure()
+    done = subprocess.run(
+        namespace.command(["sh", "-c", "cat; echo err >&2; exit 42"]), input=b"in", capture_output=True, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (b"in", b"err\n", 42)
+
+
+def test_a_strangers_namespace_is_refused_and_survives(namespace: Namespace) -> None:
+    output(["ip", "netns", "add", namespace.name])
+    with pytest.raises(GroundError, match=r"not this lab's own \(claimed by nobody; processes: none\)\n.*ip netns del"):
+        namespace.ensure()
+    namespace.remove()
+    assert namespace.path.exists()
+
+
+def test_a_namespace_of_another_owner_is_refused_and_survives(namespace: Namespace, tmp_path: Path) -> None:
+    Namespace(namespace.name, claim=namespace.claim, owner="somebody else").ensure()
+    with pytest.raises(GroundError, match="claimed by somebody else"):
+        namespace.ensure()
+    namespace.remove()
+    assert namespace.path.exists()
+
+
+def test_what_a_run_left_that_died_half_way_is_cleaned_up(namespace: Namespace) -> None:
+    namespace.ensure()
+    claim = namespace.claim.read_text()
+    namespace.claim.write_text(claim.replace(str(namespace.inode()), "null"))  # died before the inode was recorded
+    assert not namespace.ours()
+    namespace.ensure()
+    assert namespace.ours()
+
+
+def test_remove_ends_every_process_inside_and_none_outside(namespace: Namespace, tmp_path: Path) -> None:
+    namespace.ensure()
+    inside = spawn(namespace.command(["sh", "-c", "trap '' TERM; sleep 600"]), tmp_path / "log")
+    outside = spawn(["sleep", "600"], tmp_path / "log")
+    limit = time.monotonic() + 10
+    while inside not in namespace.processes() and time.monotonic() < limit:
+        time.sleep(0.01)
+    try:
+        start = time.monotonic()
+        # TERM is ignored: only KILL ends it
+        namespace.remove()
+        assert time.monotonic() - start < 25
+        assert not inside.alive()
+        assert outside.alive()
+        assert not namespace.path.exists()
+    finally:
+        end([inside, outside])
