@@ -1,11 +1,11 @@
 # Every target works on a fresh checkout; STACK names the lab.
 
 STACK ?= dev
-# USES=up is enough for a native ground with an image of its own
-USES ?= up embedded
+# USES=up is enough for a system platform with an image of its own
+USES ?= up bundled
 OVERLAB = .venv/bin/overlab --stack $(STACK)
-BUILD_CLI = .venv/bin/python -m overlab.ground.toolchain >/dev/null
-MAKE_IMAGES = 'from overlab.ground import images, progress; images.ensure(progress.Progress())'
+BUILD_CLI = .venv/bin/python -m overlab.platform.toolchain >/dev/null
+MAKE_IMAGES = 'from overlab.platform import images, progress; images.ensure(progress.Progress())'
 SHELL_SCRIPTS = $(shell find . -type f -not -path './.venv/*' -not -path './.git/*' -not -path './.*_cache/*' -not -name '*.j2' \
 	-exec awk 'FNR == 1 { if (/^\#!.*\/(env )?(ba)?sh( |$$)/) print FILENAME; nextfile }' {} +)
 
@@ -20,8 +20,8 @@ preview: bootstrap ## say what `up` would do
 refresh: bootstrap ## bring the state in line with what is there
 	@$(OVERLAB) refresh
 
-down: bootstrap ## destroy the lab; GROUND=1 removes its ground too
-	@$(OVERLAB) down $(if $(GROUND),--ground)
+down: bootstrap ## destroy the lab; PLATFORM=1 removes its platform too
+	@$(OVERLAB) down $(if $(PLATFORM),--platform)
 
 doctor: bootstrap ## look at every prerequisite
 	@$(OVERLAB) doctor
@@ -30,17 +30,17 @@ bootstrap:
 	@scripts/bootstrap $(USES)
 
 test: ## all tests, real machines included
-	@scripts/bootstrap up embedded test check
+	@scripts/bootstrap up bundled test check
 	@-$(BUILD_CLI)
 	@-.venv/bin/python -c $(MAKE_IMAGES) # Consul is in one of them
 	.venv/bin/pytest $(PYTEST_ARGS)
 
 check: ## linters, types and the fast tests
-	@scripts/bootstrap up embedded test check
+	@scripts/bootstrap up bundled test check
 	@$(MAKE) --no-print-directory lint types fast
 
 policy: ## the policy pack: linters, types, every rule, a poisoned program for each
-	@scripts/bootstrap up embedded test check
+	@scripts/bootstrap up bundled test check
 	.venv/bin/ruff check policy tests/policy
 	.venv/bin/ruff format --check policy tests/policy
 	.venv/bin/mypy policy tests/policy

@@ -29,7 +29,7 @@ class Figures:
 
     nodes: int
     servers: int
-    overlays: int
+    networks: int
     checks: int
     resources: int
     dependencies: int
@@ -48,17 +48,17 @@ class Figures:
 def lab(nodes: int, servers: int) -> dict[str, Any]:
     """The raw settings of a lab of that size."""
     keys = [f"docker{number:03d}" for number in range(1, nodes + 1)]
-    overlays = {
-        f"ov{index}": {"made_from": keys[index * MEMBERS], "subnet": f"10.200.{index}.0/24"}
+    networks = {
+        f"ov{index}": {"created_on": keys[index * MEMBERS], "subnet": f"10.200.{index}.0/24"}
         for index in range((nodes + MEMBERS - 1) // MEMBERS)
     }
     return {
-        "network": {"cidr": "10.64.0.0/16"},
+        "underlay": {"cidr": "10.64.0.0/16"},
         "nodes": dict.fromkeys(keys, None),
         "store": {"servers": servers},
-        "overlays": overlays,
+        "networks": networks,
         "workloads": {
-            f"t{number}": {"node": key, "overlays": [f"ov{number // MEMBERS}"]} for number, key in enumerate(keys)
+            f"t{number}": {"node": key, "networks": [f"ov{number // MEMBERS}"]} for number, key in enumerate(keys)
         },
     }
 
@@ -67,20 +67,20 @@ def measure(nodes: int, servers: int) -> Figures:
     """Run one size in this process."""
     from components import checks
     from components.config.settings import parse
-    from tests.components.recorder import make_ground, run_lab
+    from tests.components.recorder import make_platform, run_lab
 
     raw = lab(nodes, servers)
     settings_s, settings = _timed(lambda: parse(raw, "scale"))
     matrix_s, matrix = _timed(lambda: checks.matrix(settings))
     with tempfile.TemporaryDirectory(prefix="overlab-scale-") as directory:
-        ground = make_ground(Path(directory), settings)
-        program_s, recorder = _timed(lambda: run_lab(settings, ground))
+        platform = make_platform(Path(directory), settings)
+        program_s, recorder = _timed(lambda: run_lab(settings, platform))
     declared = recorder.declared.values()
     scripts = [item.inputs.get("create", "") for item in declared if item.type.startswith("command:")]
     return Figures(
         nodes=nodes,
         servers=servers,
-        overlays=len(settings.overlays),
+        networks=len(settings.networks),
         checks=len(matrix),
         resources=len(declared),
         dependencies=sum(len(item.dependencies) for item in declared),
@@ -110,7 +110,7 @@ def in_own_process(nodes: int, servers: int) -> Figures:
 COLUMNS = {
     "nodes": "nodes",
     "servers": "store servers",
-    "overlays": "overlays",
+    "networks": "networks",
     "checks": "checks",
     "resources": "resources",
     "dependencies": "dependencies",

@@ -1,7 +1,7 @@
 """A point in the order of things: what comes after it comes after all that it waits for.
 
 Where each of n resources waits for m others, there are n * m dependencies, and Pulumi walks through everything behind
-each of them. By way of a milestone there are n + m.
+each of them. By way of a barrier there are n + m.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import pulumi_command as command
 from components._base import Component
 
 
-class Milestone(Component):
+class Barrier(Component):
     """Reached when everything in ``after`` is there. It does nothing on any machine."""
 
-    TOKEN = "overlab:index:Milestone"
+    TOKEN = "overlab:index:Barrier"
     id: pulumi.Output[str]
     """Another one as soon as one of ``identities`` is: for triggers."""
     facts: pulumi.Output[dict[str, Any]]
-    """The ``facts`` that it was given, depending on the milestone alone."""
+    """The ``facts`` that it was given, depending on the barrier alone."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The check matrix as resources: one command a node and one on the ground, whose failure fails the ``up``."""
+"""The check matrix as resources: one command a node and one on the platform, whose failure fails the ``up``."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pulumi_command as command
 
 from components import checks
 from components._base import Component
-from components.barrier import Milestone
-from components.checks.model import GROUND
+from components.barrier import Barrier
+from components.checks.model import EXTERNAL
 from components.config.settings import Settings
 from components.docker_engine import DockerEngine
-from components.network import Overlays
+from components.network import Networks
 from components.node import scripts
 from components.workload import Workload
 
 MARGIN_S = 300
 """For a slow machine to run what a check's own limit does not count."""
 PORTS_LIMIT_S = 120
-GROUND_SCRIPT = Path(__file__).parent / "templates" / "ground_checks.py"
+EXTERNAL_SCRIPT = Path(__file__).parent / "templates" / "external_checks.py"
 
 
 class Connectivity(Component):
@@ -38,7 +38,7 @@ class Connectivity(Component):
         self,
         settings: Settings,
         engines: dict[str, DockerEngine],
-        overlays: Overlays,
+        networks: Networks,
         workloads: dict[str, Workload],
         ssh: command.Provider,
         opts: pulumi.ResourceOptions | None = None,
@@ -51,22 +51,22 @@ class Connectivity(Component):
         self._up = self._declare_up(workloads)
         published = self._declare_ports()
         self.ports = published.facts
-        known = pulumi.Output.all(addresses=self._up.facts, ports=published.facts, networks=overlays.made.facts)
+        known = pulumi.Output.all(addresses=self._up.facts, ports=published.facts, networks=networks.made.facts)
         facts = known.apply(lambda values: checks.Facts(**values))
         by_node = _by_node(self._matrix, settings)
         outputs = {
-            node: self._declare_ground(found, facts) if node == GROUND else self._declare_node(node, found, facts)
+            node: self._declare_external(found, facts) if node == EXTERNAL else self._declare_node(node, found, facts)
             for node, found in by_node.items()
         }
         self.report = pulumi.Output.all(**outputs).apply(_report)
         self.register_outputs({"report": self.report})
 
-    def _declare_up(self, workloads: dict[str, Workload]) -> Milestone:
+    def _declare_up(self, workloads: dict[str, Workload]) -> Barrier:
         ids = [workload.container.id for workload in workloads.values()]
         addresses = {name: workload.addresses for name, workload in workloads.items()}
-        return Milestone("workloads-up", self._ssh, identities=ids, facts=addresses, opts=self.child())
+        return Barrier("workloads-up", self._ssh, identities=ids, facts=addresses, opts=self.child())
 
-    def _declare_ports(self) -> Milestone:
+    def _declare_ports(self) -> Barrier:
         publishing: dict[str, list[str]] = {}
         for name, spec in self._settings.workloads.items():
             if spec.ports or spec.publish_all:
@@ -82,7 +82,7 @@ class Connectivity(Component):
             for node, names in publishing.items()
         ]
         ports = pulumi.Output.all(*(ports.stdout for ports in listed)).apply(parse_ports)
-        return Milestone("ports-known", self._ssh, facts=ports, opts=self.child())
+        return Barrier("ports-known", self._ssh, facts=ports, opts=self.child())
 
     def _declare_node(
         self, node: str, found: list[checks.Check], facts: pulumi.Output[checks.Facts]
@@ -92,16 +92,16 @@ class Connectivity(Component):
             facts.apply(partial(checks.node_script, node, found, self._settings)),
             self.child(),
             triggers=[self._up.id],
-            limit_s=MARGIN_S + sum(check.within_s for check in found if check.node == node),
+            limit_s=MARGIN_S + sum(check.timeout_s for check in found if check.node == node),
         )
         return ran.stdout
 
-    def _declare_ground(self, found: list[checks.Check], facts: pulumi.Output[checks.Facts]) -> pulumi.Output[str]:
+    def _declare_external(self, found: list[checks.Check], facts: pulumi.Output[checks.Facts]) -> pulumi.Output[str]:
         ran = command.local.Command(
-            f"{GROUND}-checks",
+            f"{EXTERNAL}-checks",
             interpreter=["python3", "-c"],
-            create=GROUND_SCRIPT.read_text("utf-8"),
-            stdin=facts.apply(partial(_ground_input, found, self._settings)),
+            create=EXTERNAL_SCRIPT.read_text("utf-8"),
+            stdin=facts.apply(partial(_external_input, found, self._settings)),
             triggers=[self._up.id],
             logging=command.local.Logging.STDERR,
             add_previous_output_in_env=False,
@@ -132,8 +132,8 @@ def parse_ports(outputs: list[str]) -> dict[str, dict[str, int]]:
     return ports
 
 
-def _ground_input(matrix: list[checks.Check], settings: Settings, facts: checks.Facts) -> str:
-    return json.dumps(checks.ground_checks(matrix, settings, facts), sort_keys=True)
+def _external_input(matrix: list[checks.Check], settings: Settings, facts: checks.Facts) -> str:
+    return json.dumps(checks.external_checks(matrix, settings, facts), sort_keys=True)
 
 
 def _report(outputs: dict[str, str]) -> list[dict[str, Any]]:

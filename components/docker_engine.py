@@ -11,7 +11,7 @@ import pulumi_docker as docker
 from components._base import Component
 from components.config import conventions
 from components.config.docker_names import advertised, store_address, store_url
-from components.config.platform import Ground, Packages, Tls
+from components.config.platform import Packages, Platform, Tls
 from components.config.settings import Node, Settings
 from components.machine import Machine
 from components.node import firewall, scripts, watchdog
@@ -31,24 +31,24 @@ class DockerEngine(Component):
         self,
         machine: Machine,
         settings: Settings,
-        ground: Ground,
+        platform: Platform,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         key = machine.node.key
         super().__init__(f"{key}-engine", opts)
         self.machine = machine
         self.host = machine.host
-        script = scripts.render("engine", **_values(machine.node, settings, ground))
+        script = scripts.render("engine", **_values(machine.node, settings, platform))
         self.configuration = scripts.digest(script)
         """Of all that the engine is started with (certificates too): where it differs, the engine was restarted."""
         waits_for: list[pulumi.Resource] = [machine.reachable]
-        if settings.engine.install == "packages" and ground.packages is not None:
-            waits_for.append(self._declare_bundle(ground.packages))
+        if settings.engine.install == "packages" and platform.packages is not None:
+            waits_for.append(self._declare_bundle(platform.packages))
         self.configured = self.host.run(
             f"{key}-dockerd",
             script,
             self.child(depends_on=waits_for),
-            stdin=_server_key(machine.node, settings, ground),
+            stdin=_server_key(machine.node, settings, platform),
             limit_s=conventions.ENGINE_LIMIT_S,
         )
         self.facts = self.configured.stdout.apply(json.loads)
@@ -67,14 +67,14 @@ class DockerEngine(Component):
         )
 
 
-def _values(node: Node, settings: Settings, ground: Ground) -> dict[str, Any]:
+def _values(node: Node, settings: Settings, platform: Platform) -> dict[str, Any]:
     return {
         "version": settings.engine.version,
         "install": settings.engine.install,
         "bundle": BUNDLE,
         "pending": PENDING,
         "limit_s": conventions.ENGINE_LIMIT_S // 2,
-        "files": _files(node, settings, ground),
+        "files": _files(node, settings, platform),
         "key_path": f"{CONFIG_DIR}/key.pem" if settings.engine.api == "tls" else "",
         "advertise": advertised(node),
         "store": store_url(settings),
@@ -85,8 +85,8 @@ def _values(node: Node, settings: Settings, ground: Ground) -> dict[str, Any]:
     }
 
 
-def _files(node: Node, settings: Settings, ground: Ground) -> list[dict[str, str]]:
-    daemon = json.dumps(daemon_json(settings, ground), indent=2, sort_keys=True) + "\n"
+def _files(node: Node, settings: Settings, platform: Platform) -> list[dict[str, str]]:
+    daemon = json.dumps(daemon_json(settings, platform), indent=2, sort_keys=True) + "\n"
     files = [
         _file(f"{CONFIG_DIR}/daemon.json", "engine", daemon),
         _file("/etc/systemd/system/docker.service.d/overlab.conf", "engine", drop_in(node, settings)),
@@ -101,29 +101,29 @@ def _files(node: Node, settings: Settings, ground: Ground) -> list[dict[str, str
         files.append(_file(firewall.RULES_FILE, "firewall", firewall.rules(node, settings)))
         files.append(_file(f"/etc/systemd/system/{firewall.UNIT}", "firewall", firewall.unit()))
     if settings.engine.api == "tls":
-        tls = _tls(ground)
+        tls = _tls(platform)
         files.append(_file(f"{CONFIG_DIR}/ca.pem", "engine", tls.ca.read_text("utf-8")))
         files.append(_file(f"{CONFIG_DIR}/cert.pem", "engine", tls.server_certs[node.key].read_text("utf-8")))
     return files
 
 
-def _tls(ground: Ground) -> Tls:
-    if ground.identity.tls is None:
-        raise pulumi.RunError("lab.engine.api is tls, and the ground record has no certificates: run 'overlab up'")
-    return ground.identity.tls
+def _tls(platform: Platform) -> Tls:
+    if platform.identity.tls is None:
+        raise pulumi.RunError("lab.engine.api is tls, and the platform record has no certificates: run 'overlab up'")
+    return platform.identity.tls
 
 
-def _server_key(node: Node, settings: Settings, ground: Ground) -> pulumi.Output[str] | None:
+def _server_key(node: Node, settings: Settings, platform: Platform) -> pulumi.Output[str] | None:
     if settings.engine.api != "tls":
         return None
-    return pulumi.Output.secret(_tls(ground).server_keys[node.key].read_text("utf-8").rstrip("\n"))
+    return pulumi.Output.secret(_tls(platform).server_keys[node.key].read_text("utf-8").rstrip("\n"))
 
 
 def _file(path: str, part: str, content: str, *, mode: str = "0644") -> dict[str, str]:
     return {"path": path, "part": part, "content": content, "mode": mode}
 
 
-def daemon_json(settings: Settings, ground: Ground) -> dict[str, Any]:
+def daemon_json(settings: Settings, platform: Platform) -> dict[str, Any]:
     """The same on every node: the advertised address is stated by interface name."""
     engine = settings.engine
     config: dict[str, Any] = {
@@ -134,11 +134,11 @@ def daemon_json(settings: Settings, ground: Ground) -> dict[str, Any]:
             "discovery.ttl": str(engine.ttl_s),
         },
         "live-restore": engine.live_restore,
-        "default-address-pools": [{"base": str(pool.base), "size": pool.size} for pool in engine.local_pools],
+        "default-address-pools": [{"base": str(pool.base), "size": pool.size} for pool in engine.address_pools],
         "userland-proxy": False,
     }
-    if ground.registry_mirror is not None:
-        config["registry-mirrors"] = [ground.registry_mirror]
+    if platform.registry_mirror is not None:
+        config["registry-mirrors"] = [platform.registry_mirror]
     if engine.api == "tls":
         config |= {"tlsverify": True, "tlscacert": f"{CONFIG_DIR}/ca.pem"}
         config |= {"tlscert": f"{CONFIG_DIR}/cert.pem", "tlskey": f"{CONFIG_DIR}/key.pem"}

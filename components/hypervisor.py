@@ -8,9 +8,9 @@ import pulumi
 import pulumi_libvirt as libvirt
 
 from components._base import Component
-from components.config.platform import Ground, Hypervisor
+from components.config.platform import Hypervisor, Platform
 from components.config.settings import Settings
-from components.underlay import LabNetwork
+from components.underlay import Underlay
 
 
 class Storage(Component):
@@ -24,13 +24,13 @@ class Storage(Component):
         self,
         name: str,
         settings: Settings,
-        ground: Ground,
+        platform: Platform,
         hypervisor: Hypervisor,
         provider: libvirt.Provider,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(name, opts)
-        image = ground.image
+        image = platform.image
         self.pool = libvirt.Pool(
             name,
             name=f"overlab-{settings.name}",
@@ -51,7 +51,7 @@ class Storage(Component):
 
 
 @dataclass(frozen=True)
-class Place:
+class HypervisorContext:
     """Where a machine can be: a hypervisor with the lab's storage and network on it."""
 
     name: str
@@ -59,18 +59,18 @@ class Place:
     hypervisor: Hypervisor
     provider: libvirt.Provider
     storage: Storage
-    network: LabNetwork
+    network: Underlay
 
 
-def declare_place(name: str, settings: Settings, ground: Ground, parent: Component) -> Place:
+def declare_hypervisor(name: str, settings: Settings, platform: Platform, parent: Component) -> HypervisorContext:
     """Declare what the lab has on one hypervisor. Without a name its resources have the plain names."""
     suffix = f"-{name}" if name else ""
-    hypervisor = ground.places[name]
+    hypervisor = platform.places[name]
     provider = libvirt.Provider(f"hypervisor{suffix}", uri=hypervisor.uri, opts=parent.child())
-    return Place(
+    return HypervisorContext(
         name,
         hypervisor,
         provider,
-        Storage(f"storage{suffix}", settings, ground, hypervisor, provider, parent.child()),
-        LabNetwork(f"network{suffix}", settings, ground, provider, parent.child()),
+        Storage(f"storage{suffix}", settings, platform, hypervisor, provider, parent.child()),
+        Underlay(f"network{suffix}", settings, platform, provider, parent.child()),
     )

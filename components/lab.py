@@ -8,13 +8,13 @@ import pulumi
 import pulumi_command as command
 
 from components._base import Component
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings
 from components.connectivity import Connectivity
 from components.docker_engine import DockerEngine
-from components.hypervisor import declare_place
+from components.hypervisor import declare_hypervisor
 from components.machine import Machine
-from components.network import Overlays
+from components.network import Networks
 from components.store import Membership, Store
 from components.workload import NodeImages, Workload
 
@@ -24,25 +24,25 @@ class Lab(Component):
 
     TOKEN = "overlab:index:Lab"
 
-    def __init__(self, settings: Settings, ground: Ground, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, settings: Settings, platform: Platform, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(settings.name, opts)
         self._settings = settings
-        self._ground = ground
+        self._platform = platform
         self._ssh = command.Provider("ssh", opts=self.child())
-        self._places = {name: declare_place(name, settings, ground, self) for name in settings.hypervisors}
+        self._places = {name: declare_hypervisor(name, settings, platform, self) for name in settings.hypervisors}
         self.engines = {key: self._declare_engine(key) for key in settings.nodes}
-        self.store = Store(settings, ground, self.engines, self.child())
+        self.store = Store(settings, platform, self.engines, self.child())
         self.membership = Membership(settings, self.store, self.engines, self._ssh, self.child())
-        self.overlays = Overlays(settings, self.engines, self.membership, self._ssh, self.child())
+        self.networks = Networks(settings, self.engines, self.membership, self._ssh, self.child())
         self.workloads = self._declare_workloads()
-        self.connectivity = Connectivity(settings, self.engines, self.overlays, self.workloads, self._ssh, self.child())
+        self.connectivity = Connectivity(settings, self.engines, self.networks, self.workloads, self._ssh, self.child())
         self.register_outputs({})
 
     def _declare_engine(self, key: str) -> DockerEngine:
         node = self._settings.nodes[key]
         place = self._places[node.hypervisor]
-        machine = Machine(node, self._settings, self._ground, place, self._ssh, self.child())
-        return DockerEngine(machine, self._settings, self._ground, self.child())
+        machine = Machine(node, self._settings, self._platform, place, self._ssh, self.child())
+        return DockerEngine(machine, self._settings, self._platform, self.child())
 
     def _declare_workloads(self) -> dict[str, Workload]:
         settings = self._settings
@@ -53,13 +53,13 @@ class Lab(Component):
         # an id that another has overwritten in the store, and is cut off from the others.
         first: dict[str, Workload] = {}
         # Those that share another one's network come after it.
-        for name, spec in sorted(settings.workloads.items(), key=lambda item: item[1].share_with is not None):
+        for name, spec in sorted(settings.workloads.items(), key=lambda item: item[1].shares_network_of is not None):
             node = settings.placement[name]
-            shared = found[spec.share_with] if spec.share_with else None
-            after = [first[one].container for one in spec.overlays if one in first]
+            shared = found[spec.shares_network_of] if spec.shares_network_of else None
+            after = [first[one].container for one in spec.networks if one in first]
             engine = self.engines[node]
-            found[name] = Workload(name, spec, engine, self.overlays, pulled[node], shared, after, self.child())
-            for one in spec.overlays:
+            found[name] = Workload(name, spec, engine, self.networks, pulled[node], shared, after, self.child())
+            for one in spec.networks:
                 first.setdefault(one, found[name])
         return found
 
@@ -86,11 +86,11 @@ class Lab(Component):
             },
             "networks": {
                 name: {
-                    **self.overlays.facts[name],
+                    **self.networks.facts[name],
                     "scope": network.scope,
-                    "made_from": settings.overlays[name].made_from,
+                    "created_on": settings.networks[name].created_on,
                 }
-                for name, network in self.overlays.networks.items()
+                for name, network in self.networks.networks.items()
             },
             "workloads": {
                 name: {"node": settings.placement[name], "addresses": workload.addresses}

@@ -10,9 +10,9 @@ import pulumi_libvirt as libvirt
 
 from components._base import Component
 from components.config import conventions
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Node, Settings
-from components.hypervisor import Place
+from components.hypervisor import HypervisorContext
 from components.node import scripts
 from components.node.first_boot import FirstBoot, first_boot
 from components.remote import RemoteHost
@@ -34,19 +34,19 @@ class Machine(Component):
         self,
         node: Node,
         settings: Settings,
-        ground: Ground,
-        place: Place,
+        platform: Platform,
+        place: HypervisorContext,
         ssh: command.Provider,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(node.key, opts)
         self.node = node
         self._place = place
-        seed = first_boot(node, settings, ground)
+        seed = first_boot(node, settings, platform)
         disk = self._declare_disk(seed)
         iso = self._declare_seed(seed)
         self.domain = self._declare_domain(settings, disk, iso)
-        self.host = RemoteHost(node, ground, ssh, self.domain)
+        self.host = RemoteHost(node, platform, ssh, self.domain)
         self.reachable = self._declare_gate()
         self.address = self.reachable.stdout.apply(lambda _: str(node.address))
         self.register_outputs({"address": self.address})

@@ -11,7 +11,7 @@ import pulumi_docker as docker
 import pulumi_libvirt as libvirt
 
 from components.config import conventions
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Node
 
 DIAL_PAUSE_S = 5
@@ -26,12 +26,12 @@ class RemoteHost:
     still knows, the next time, what has to be run on it.
     """
 
-    def __init__(self, node: Node, ground: Ground, provider: command.Provider, domain: libvirt.Domain) -> None:
+    def __init__(self, node: Node, platform: Platform, provider: command.Provider, domain: libvirt.Domain) -> None:
         self.node = node
         self.domain = domain
-        self._ground = ground
+        self._platform = platform
         self._provider = provider
-        self._host_key = ground.identity.host_keys[node.key]
+        self._host_key = platform.identity.host_keys[node.key]
 
     def run(
         self,
@@ -96,14 +96,14 @@ class RemoteHost:
             host=str(self.node.address),
             port=conventions.SSH_PORT,
             user="root",
-            private_key=pulumi.Output.secret(self._ground.identity.client_key.read_text("utf-8")),
+            private_key=pulumi.Output.secret(self._platform.identity.client_key.read_text("utf-8")),
             host_key=_key_of(self._host_key.public),
             per_dial_timeout=DIAL_TIMEOUT_S,
             dial_error_limit=max(10, limit_s // DIAL_PAUSE_S),
         )
 
     def _ssh_options(self) -> list[str]:
-        identity = self._ground.identity
+        identity = self._platform.identity
         options = {
             "IdentityFile": identity.client_key,
             "IdentitiesOnly": "yes",
@@ -115,7 +115,7 @@ class RemoteHost:
             "ServerAliveInterval": 15,
             # One handshake a node, shared by every plugin process of a run.
             "ControlMaster": "auto",
-            "ControlPath": self._ground.run_dir / "ssh-%C",
+            "ControlPath": self._platform.run_dir / "ssh-%C",
             "ControlPersist": 20,
         }
         return [part for key, value in options.items() for part in ("-o", f"{key}={value}")]

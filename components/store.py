@@ -10,10 +10,10 @@ import pulumi_docker as docker
 
 from components import store_access
 from components._base import Component
-from components.barrier import Milestone
+from components.barrier import Barrier
 from components.config import conventions
 from components.config.docker_names import advertised, store_address
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Node, Settings
 from components.docker_engine import DockerEngine
 from components.node import scripts
@@ -33,7 +33,7 @@ class Agent(Component):
     TOKEN = "overlab:index:StoreAgent"
 
     def __init__(
-        self, settings: Settings, ground: Ground, engine: DockerEngine, opts: pulumi.ResourceOptions | None = None
+        self, settings: Settings, platform: Platform, engine: DockerEngine, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         node = engine.machine.node
         super().__init__(f"store-{node.key}", opts)
@@ -61,7 +61,7 @@ class Agent(Component):
             destroy_grace_seconds=STOP_GRACE_S,
             volumes=[docker.ContainerVolumeArgs(volume_name=volume.name, container_path=DATA_DIR)],
             # A file and not arguments: the gossip key must not stand in a process list, nor the tokens.
-            uploads=[docker.ContainerUploadArgs(file=CONFIG_FILE, content=_document(node, settings, ground))],
+            uploads=[docker.ContainerUploadArgs(file=CONFIG_FILE, content=_document(node, settings, platform))],
             opts=self._placed(depends_on=[image]),
         )
         self.register_outputs({})
@@ -70,12 +70,12 @@ class Agent(Component):
         return self.inside(self._engine.machine.domain, provider=self._engine.provider, depends_on=depends_on)
 
 
-def _document(node: Node, settings: Settings, ground: Ground) -> pulumi.Output[str]:
-    text = json.dumps(agent_config(node, settings, ground), indent=2, sort_keys=True) + "\n"
+def _document(node: Node, settings: Settings, platform: Platform) -> pulumi.Output[str]:
+    text = json.dumps(agent_config(node, settings, platform), indent=2, sort_keys=True) + "\n"
     return pulumi.Output.secret(text) if settings.store.servers > 1 else pulumi.Output.from_input(text)
 
 
-def agent_config(node: Node, settings: Settings, ground: Ground) -> dict[str, object]:
+def agent_config(node: Node, settings: Settings, platform: Platform) -> dict[str, object]:
     """Consul's configuration on a node. In cluster mode it holds secrets: the gossip key, and tokens."""
     address = str(node.address)
     config: dict[str, object] = {
@@ -93,16 +93,16 @@ def agent_config(node: Node, settings: Settings, ground: Ground) -> dict[str, ob
     if settings.store.servers == 1:
         return config | {"client_addr": f"127.0.0.1 {address}"}
     if settings.store.acl:
-        config["acl"] = store_access.acl_config(node.key, settings, ground)
-    assert ground.identity.gossip_key is not None
+        config["acl"] = store_access.acl_config(node.key, settings, platform)
+    assert platform.identity.gossip_key is not None
     return config | {
-        "encrypt": ground.identity.gossip_key.read_text("utf-8").strip(),
+        "encrypt": platform.identity.gossip_key.read_text("utf-8").strip(),
         "retry_join": [str(settings.nodes[key].address) for key in settings.store_nodes],
     }
 
 
 class Store(Component):
-    """One server (the teaching mode), or a cluster of servers with an agent on every node."""
+    """One server (the single-server mode), or a cluster of servers with an agent on every node."""
 
     TOKEN = "overlab:index:Store"
     url: pulumi.Output[str]
@@ -110,20 +110,20 @@ class Store(Component):
     def __init__(
         self,
         settings: Settings,
-        ground: Ground,
+        platform: Platform,
         engines: dict[str, DockerEngine],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("store", opts)
         places = engines if settings.store.servers > 1 else settings.store_nodes
-        self.agents = {key: Agent(settings, ground, engines[key], self.child()) for key in places}
+        self.agents = {key: Agent(settings, platform, engines[key], self.child()) for key in places}
         self.containers: list[pulumi.Resource] = [agent.container for agent in self.agents.values()]
         self.ids = [agent.container.id for agent in self.agents.values()]
         self.ready = list(self.containers)
         """What has to be there before anything can be written to it."""
         if settings.store.acl:
             server = engines[settings.store_nodes[0]]
-            access = store_access.StoreAccess(settings, ground, server, self.ids, self.child())
+            access = store_access.StoreAccess(settings, platform, server, self.ids, self.child())
             self.ready.append(access.made)
         first = settings.nodes[settings.store_nodes[0]]
         host = "127.0.0.1" if settings.store.servers > 1 else first.address
@@ -150,8 +150,8 @@ class Membership(Component):
         domains = [engine.machine.domain.id for engine in engines.values()]
         # Engines that were restarted have to find each other again: when all of them are there, and not before.
         restarts = [pulumi.Output.from_input(engine.configuration) for engine in engines.values()]
-        roster = Milestone(
-            "roster",
+        roster = Barrier(
+            "engines-configured",
             ssh,
             after=[*store.ready, *(engine.configured for engine in engines.values())],
             identities=[*store.ids, *domains, *restarts],
@@ -167,7 +167,7 @@ class Membership(Component):
             )
             for index, (key, engine) in enumerate(engines.items())
         }
-        self.complete = Milestone("engines-joined", ssh, after=list(self.gates.values()), opts=self.child())
+        self.complete = Barrier("engines-joined", ssh, after=list(self.gates.values()), opts=self.child())
         self.register_outputs({})
 
     def _values(self, index: int, engine: DockerEngine, engines: dict[str, DockerEngine]) -> dict[str, object]:

@@ -16,7 +16,7 @@ import pulumi
 from components._base import Component
 from components.config import conventions
 from components.config.docker_names import store_address
-from components.config.platform import Ground, StoreTokens
+from components.config.platform import Platform, StoreTokens
 from components.config.settings import Settings
 from components.docker_engine import DockerEngine
 
@@ -41,9 +41,9 @@ ACCESSORS = {
 """Names of the tokens, no secrets."""
 
 
-def acl_config(key: str, settings: Settings, ground: Ground) -> dict[str, Any]:
+def acl_config(key: str, settings: Settings, platform: Platform) -> dict[str, Any]:
     """The part ``acl`` of an agent's configuration on the node ``key``, as Consul 1.8 reads it. Holds secrets."""
-    tokens = _tokens(ground)
+    tokens = _tokens(platform)
     of_agent = {"agent": _read(tokens.agents), "default": _read(tokens.engines)}
     if key in settings.store_nodes:
         # The name of it in Consul 1.8; later ones know it still. Servers make this token when they first have a leader.
@@ -59,7 +59,7 @@ class StoreAccess(Component):
     def __init__(
         self,
         settings: Settings,
-        ground: Ground,
+        platform: Platform,
         engine: DockerEngine,
         agents: list[pulumi.Output[str]],
         opts: pulumi.ResourceOptions | None = None,
@@ -71,15 +71,15 @@ class StoreAccess(Component):
             self.child(),
             # Ids of the agents' containers: it comes after them, and again after new ones.
             triggers=agents,
-            stdin=pulumi.Output.secret(json.dumps(wanted(settings, ground), sort_keys=True)),
+            stdin=pulumi.Output.secret(json.dumps(wanted(settings, platform), sort_keys=True)),
             limit_s=2 * conventions.STORE_LIMIT_S,
         )
         self.register_outputs({})
 
 
-def wanted(settings: Settings, ground: Ground) -> dict[str, Any]:
+def wanted(settings: Settings, platform: Platform) -> dict[str, Any]:
     """What ``templates/store_access.py`` reads. Holds secrets."""
-    tokens = _tokens(ground)
+    tokens = _tokens(platform)
     secrets = {"lab-agents": _read(tokens.agents), "lab-engines": _read(tokens.engines)}
     return {
         "url": f"http://{store_address(settings)}",
@@ -92,10 +92,10 @@ def wanted(settings: Settings, ground: Ground) -> dict[str, Any]:
     }
 
 
-def _tokens(ground: Ground) -> StoreTokens:
-    if ground.identity.store_tokens is None:
-        raise pulumi.RunError("lab.store.acl is on, and the ground record has no tokens: run 'overlab up'")
-    return ground.identity.store_tokens
+def _tokens(platform: Platform) -> StoreTokens:
+    if platform.identity.store_tokens is None:
+        raise pulumi.RunError("lab.store.acl is on, and the platform record has no tokens: run 'overlab up'")
+    return platform.identity.store_tokens
 
 
 def _read(path: Path) -> str:

@@ -6,11 +6,11 @@ import pulumi
 import pulumi_libvirt as libvirt
 
 from components._base import Component
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings
 
 
-class LabNetwork(Component):
+class Underlay(Component):
     """A libvirt network with the hypervisor's end at the first address, or a bridge that is there, and nothing made.
 
     Addresses are static: it has no DHCP.
@@ -22,15 +22,15 @@ class LabNetwork(Component):
         self,
         name: str,
         settings: Settings,
-        ground: Ground,
+        platform: Platform,
         provider: libvirt.Provider,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(name, opts)
         # No libvirt network for a bridge that is there: running machines show the bridge as theirs and not the network,
         # and the provider would replace them for that at every update.
-        self._bridge = settings.network.bridge
-        self.network = None if self._bridge else self._declare(name, settings, ground, provider)
+        self._bridge = settings.underlay.bridge
+        self.network = None if self._bridge else self._declare(name, settings, platform, provider)
         self.register_outputs({"bridge": self._bridge} if self.network is None else {"network_id": self.network.id})
 
     @property
@@ -44,12 +44,14 @@ class LabNetwork(Component):
             return libvirt.DomainNetworkInterfaceArgs(bridge=self._bridge, mac=mac.upper())
         return libvirt.DomainNetworkInterfaceArgs(network_id=self.network.id, mac=mac.upper())
 
-    def _declare(self, name: str, settings: Settings, ground: Ground, provider: libvirt.Provider) -> libvirt.Network:
+    def _declare(
+        self, name: str, settings: Settings, platform: Platform, provider: libvirt.Provider
+    ) -> libvirt.Network:
         return libvirt.Network(
             name,
             name=f"overlab-{settings.name}",
-            mode="none" if settings.isolated(ground) else "nat",
-            addresses=[str(settings.network.cidr)],
+            mode="none" if settings.isolated(platform) else "nat",
+            addresses=[str(settings.underlay.cidr)],
             dhcp=libvirt.NetworkDhcpArgs(enabled=False),
             autostart=True,
             opts=self.child(provider=provider),

@@ -11,7 +11,7 @@ from components._base import Component
 from components.config import conventions
 from components.config.spec import WorkloadSpec
 from components.docker_engine import DockerEngine
-from components.network import Overlays
+from components.network import Networks
 
 STOP_GRACE_S = 1
 
@@ -49,7 +49,7 @@ class Workload(Component):
         name: str,
         spec: WorkloadSpec,
         engine: DockerEngine,
-        overlays: Overlays,
+        networks: Networks,
         images: NodeImages,
         shared: Workload | None = None,
         after: Sequence[pulumi.Resource] = (),
@@ -66,7 +66,7 @@ class Workload(Component):
             image=spec.image,
             command=_command(spec),
             network_mode=pulumi.Output.format("container:{0}", shared.container.id) if shared else None,
-            networks_advanced=_attachments(spec, overlays) or None,
+            networks_advanced=_attachments(spec, networks) or None,
             ports=_ports(spec) or None,
             publish_all_ports=spec.publish_all or None,
             labels=[docker.ContainerLabelArgs(label=k, value=v) for k, v in engine.machine.labels().items()],
@@ -77,7 +77,7 @@ class Workload(Component):
             opts=self.inside(
                 engine.machine.domain,
                 provider=engine.provider,
-                depends_on=[images.images[spec.image], overlays.gates[engine.machine.node.key], *after],
+                depends_on=[images.images[spec.image], networks.gates[engine.machine.node.key], *after],
                 # A container whose start failed must not be taken for a running one by the next run.
                 replace_on_changes=["#initerror"],
                 delete_before_replace=True,
@@ -91,7 +91,7 @@ class Workload(Component):
             # In no fixed order, and with the bridge beside the overlays.
             lambda found: {
                 overlay: data.ip_address or ""
-                for overlay in self.spec.overlays
+                for overlay in self.spec.networks
                 for data in found or []
                 if data.network_name == overlay
             }
@@ -104,19 +104,19 @@ def _command(spec: WorkloadSpec) -> list[str] | None:
     return list(conventions.IDLE) if spec.image.split(":")[0] == "busybox" else None
 
 
-def _attachments(spec: WorkloadSpec, overlays: Overlays) -> list[docker.ContainerNetworksAdvancedArgs]:
+def _attachments(spec: WorkloadSpec, networks: Networks) -> list[docker.ContainerNetworksAdvancedArgs]:
     return [
         docker.ContainerNetworksAdvancedArgs(
-            name=overlays.networks[overlay].id,
-            ipv4_address=str(attachment.address) if attachment.address else None,
+            name=networks.networks[overlay].id,
+            ipv4_address=str(attachment.ipv4_address) if attachment.ipv4_address else None,
             aliases=list(attachment.aliases) or None,
         )
-        for overlay, attachment in spec.overlays.items()
+        for overlay, attachment in spec.networks.items()
     ]
 
 
 def _ports(spec: WorkloadSpec) -> list[docker.ContainerPortArgs]:
     return [
-        docker.ContainerPortArgs(internal=port.container, external=port.node, protocol=port.protocol)
+        docker.ContainerPortArgs(internal=port.target, external=port.published, protocol=port.protocol)
         for port in spec.ports
     ]

@@ -16,7 +16,7 @@ import typer.core
 from rich.console import Console
 
 from components.config import settings as lab_settings
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings, SettingsError
 from overlab import doctor as examination
 from overlab import event_log, lab_handle, phases, remote
@@ -24,12 +24,12 @@ from overlab import new as new_stack
 from overlab import schema as editor_schema
 from overlab import validate as validation
 from overlab.checks import command as check_command
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.inspect import command as looking
 from overlab.platform import prepare
-from overlab.platform.manifest import Prepared, checkout
+from overlab.platform.manifest import PlatformManifest, checkout
 from overlab.report import graph as graphs
 from overlab.report import page, picture
 from overlab.stack import UNSET, Stack
@@ -53,7 +53,7 @@ class _Commands(typer.core.TyperGroup):
         except SettingsError as error:
             _say(str(error))
             raise typer.Exit(EXIT_BAD_SETTINGS) from error
-        except GroundError as error:
+        except OverlabError as error:
             _say(f"error: {error}")
             raise typer.Exit(EXIT_FAILED) from error
         except KeyboardInterrupt as error:
@@ -84,7 +84,7 @@ def _common(context: typer.Context, stack: _StackOption = None) -> None:
 
 @app.command()
 def up(context: typer.Context, stack: _StackOption = None) -> None:
-    """Prepare the ground and bring the lab up; again: change nothing, and say so."""
+    """Prepare the platform and bring the lab up; again: change nothing, and say so."""
     raise typer.Exit(_operate(_chosen(context, stack), ["up", "--yes", "--skip-preview"], timings=True))
 
 
@@ -104,30 +104,30 @@ def refresh(context: typer.Context, stack: _StackOption = None) -> None:
 def down(
     context: typer.Context,
     stack: _StackOption = None,
-    ground: Annotated[bool, typer.Option("--ground", help="Remove the ground too.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="With --ground: do not destroy first, just remove.")] = False,
+    platform: Annotated[bool, typer.Option("--platform", help="Remove the platform too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --platform: do not destroy first, just remove.")] = False,
 ) -> None:
     """Destroy the lab."""
-    if force and not ground:
-        raise GroundError("--force means nothing without --ground", "overlab down --ground --force")
+    if force and not platform:
+        raise OverlabError("--force means nothing without --platform", "overlab down --platform --force")
     name = _chosen(context, stack)
     lab = _lab_name(name)
     progress = Progress()
     if force:
-        prepare.refuse_to_strand(lab)
-    found = None if force else prepare.revive(lab, progress)
+        prepare.refuse_orphaning(lab)
+    found = None if force else prepare.restart_daemons(lab, progress)
     if found is not None and _opened(name, lab).exists():
         opened = _opened(name, lab)
         _unlock(opened, progress)
         code = _run(opened, ["destroy", "--yes", "--skip-preview"], progress, timings=True)
         if code != 0:
             raise typer.Exit(code)
-    if ground:
-        with progress.step("remove the ground"):
+    if platform:
+        with progress.step("remove the platform"):
             prepare.teardown(lab, progress)
         progress.note(f"nothing of lab {lab} is left")
     elif found is None:
-        progress.note(f"lab {lab} has no ground: nothing to destroy")
+        progress.note(f"lab {lab} has no platform: nothing to destroy")
 
 
 @app.command()
@@ -151,7 +151,7 @@ def execute(context: typer.Context, node: str, stack: _StackOption = None) -> No
     """Run a command as root on a node: overlab exec docker01 -- docker ps."""
     cmd = context.args[1:] if context.args[:1] == ["--"] else context.args
     if not cmd:
-        raise GroundError("no command was given", "overlab exec NODE -- COMMAND..., or overlab ssh NODE for a shell")
+        raise OverlabError("no command was given", "overlab exec NODE -- COMMAND..., or overlab ssh NODE for a shell")
     terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     _on_node(_chosen(context, stack), node, cmd, terminal=terminal)
 
@@ -168,7 +168,7 @@ def doctor(
     stack: _StackOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Look at every prerequisite and every part of the ground; exit code 1 where something is missing."""
+    """Look at every prerequisite and every part of the platform; exit code 1 where something is missing."""
     name = _chosen(context, stack)
     settings: Settings | SettingsError
     try:
@@ -237,7 +237,7 @@ def schema(
     if not check:
         print(f"wrote {editor_schema.write()}")
     elif not editor_schema.is_current():
-        raise GroundError(f"{editor_schema.FILE} is not what the settings say", "overlab schema")
+        raise OverlabError(f"{editor_schema.FILE} is not what the settings say", "overlab schema")
 
 
 @app.command("test")
@@ -270,7 +270,7 @@ def run_checks(
             found = check_command.once(lab, wanted, Progress())
             check_command.show(found, wanted, console)
             code = found.exit_code
-    except GroundError as error:
+    except OverlabError as error:
         _say(f"error: {error}")
         code = check_command.EXIT_COULD_NOT_RUN
     raise typer.Exit(code)
@@ -285,9 +285,9 @@ def graph(
 ) -> None:
     """Draw the lab, coloured by its last test; a lab that is not up as it would be."""
     name = _chosen(context, stack)
-    known = lab_handle.material(name, _settings(name))
+    known = lab_handle.report_data(name, _settings(name))
     run = known.known.run
-    drawn = picture.build(known.settings, known.outputs, known.known.verdicts, run.begun if run else None)
+    drawn = picture.build(known.settings, known.outputs, known.known.results, run.begun if run else None)
     _deliver(graphs.render(drawn, form), output)
 
 
@@ -299,7 +299,7 @@ def write_report(
 ) -> None:
     """Write one page about the lab that stands alone: picture, addresses, checks, timings, versions."""
     name = _chosen(context, stack)
-    _deliver(page.render(lab_handle.material(name, _settings(name))), html)
+    _deliver(page.render(lab_handle.report_data(name, _settings(name))), html)
 
 
 @app.command()
@@ -317,7 +317,7 @@ def status(
     settings = _settings(_chosen(context, stack))
     try:
         code = looking.watch(settings, every, as_json=as_json) if watch else looking.status(settings, as_json=as_json)
-    except GroundError as error:
+    except OverlabError as error:
         _say(f"error: {error}")
         code = looking.EXIT_COULD_NOT_LOOK
     raise typer.Exit(code)
@@ -394,33 +394,33 @@ def _lab_name(stack: str) -> str:
         return stack
 
 
-def _ground(settings: Settings, progress: Progress) -> Ground:
-    ground = prepare.ready(settings)
-    if ground is None:
-        with progress.step("ground"):
-            ground = prepare.prepare(settings, progress)
-    return ground
+def _platform(settings: Settings, progress: Progress) -> Platform:
+    platform = prepare.ready(settings)
+    if platform is None:
+        with progress.step("platform"):
+            platform = prepare.prepare(settings, progress)
+    return platform
 
 
 def _prepared(stack: str, progress: Progress) -> Stack:
-    """The stack with its ground prepared and itself made."""
+    """The stack with its platform prepared and itself made."""
     settings = _settings(stack)
-    _ground(settings, progress)
+    _platform(settings, progress)
     for line in examination.expiring(settings):
         progress.note(line)
     opened = _opened(stack, settings.name)
     _unlock(opened, progress)
     code = opened.ensure()
     if code != 0:
-        raise GroundError(f"`pulumi stack init {stack}` ended with exit code {code}", "see its output above")
+        raise OverlabError(f"`pulumi stack init {stack}` ended with exit code {code}", "see its output above")
     return opened
 
 
 def _opened(stack: str, lab: str) -> Stack:
     paths = LabPaths(lab)
-    prepared = Prepared.load(paths)
+    prepared = PlatformManifest.load(paths)
     if prepared is None:
-        raise GroundError(f"the ground of lab {lab} is not prepared", "overlab up")
+        raise OverlabError(f"the platform of lab {lab} is not prepared", "overlab up")
     return Stack(stack, paths, prepared)
 
 
@@ -455,10 +455,10 @@ def _run(opened: Stack, args: list[str], progress: Progress, *, timings: bool) -
 
 def _on_node(stack: str, node: str, cmd: list[str], *, terminal: bool) -> None:
     settings = _settings(stack)
-    ground = prepare.ready(settings) or prepare.revive(settings.name, Progress())
-    if ground is None:
-        raise GroundError(f"the lab {settings.name} is not up", f"overlab up --stack {stack}")
-    remote.replace_process(remote.command(settings, ground, node, cmd, terminal=terminal))
+    platform = prepare.ready(settings) or prepare.restart_daemons(settings.name, Progress())
+    if platform is None:
+        raise OverlabError(f"the lab {settings.name} is not up", f"overlab up --stack {stack}")
+    remote.replace_process(remote.command(settings, platform, node, cmd, terminal=terminal))
 
 
 def _deliver(text: str, output: Path | None) -> None:
@@ -470,7 +470,7 @@ def _deliver(text: str, output: Path | None) -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, "utf-8")
     except OSError as error:
-        raise GroundError(f"{output} cannot be written: {error}", "name another file") from error
+        raise OverlabError(f"{output} cannot be written: {error}", "name another file") from error
     _say(f"wrote {output}")
 
 

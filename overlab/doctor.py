@@ -1,4 +1,4 @@
-"""Every prerequisite, the rung taken for each part of the ground, and the fix for what is missing."""
+"""Every prerequisite, the rung taken for each part of the platform, and the fix for what is missing."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.config.settings import Settings, SettingsError
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.platform import acceleration, cache, certificates, hypervisors, preflight, prepare
 from overlab.platform.certificates import Validity
-from overlab.platform.manifest import Prepared, checkout
+from overlab.platform.manifest import PlatformManifest, checkout
 from overlab.platform.preflight import Finding, Status
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 _RENEWAL: dict[str, Status] = {"ok": "ok", "soon": "warning", "expired": "missing"}
 _STYLE = {"ok": "green", "warning": "yellow", "missing": "red"}
@@ -28,13 +28,13 @@ def examine(stack: str, settings: Settings | SettingsError) -> list[Finding]:
     if isinstance(settings, Settings):
         kind = hypervisors.kind_of(settings)
         findings += preflight.findings(settings, kind)
-        findings += preflight.plugin_rungs(settings.ground.pulumi)
-        findings.append(Finding("ground", "ok", f"{kind} ({settings.ground.kind} in the settings)"))
-        findings += _hypervisors(settings) if kind == "native" else [_acceleration()]
+        findings += preflight.plugin_rungs(settings.platform.pulumi)
+        findings.append(Finding("platform", "ok", f"{kind} ({settings.platform.kind} in the settings)"))
+        findings += _hypervisors(settings) if kind == "system" else [_acceleration()]
         findings += _lab(settings)
         findings += [_certificate(*first) for first in _first_to_expire(expiries(settings))]
     else:
-        findings.append(preflight.packages(("up", "embedded")))
+        findings.append(preflight.packages(("up", "bundled")))
     findings.append(preflight.cache_space())
     findings += _cache()
     findings += [_optional(preflight.packages(("test",))), _optional(preflight.packages(("check",)))]
@@ -49,10 +49,10 @@ def expiries(settings: Settings | SettingsError) -> list[Validity]:
     """How long each of the lab's certificates is valid; empty without a TLS port, or where there are none yet."""
     if isinstance(settings, SettingsError) or settings.engine.api != "tls":
         return []
-    ground = prepare.read_record(LabPaths(settings.name))
-    if ground is None or ground.identity.tls is None:
+    platform = prepare.read_record(LabPaths(settings.name))
+    if platform is None or platform.identity.tls is None:
         return []
-    return certificates.validities(ground.identity.tls)
+    return certificates.validities(platform.identity.tls)
 
 
 def expiring(settings: Settings) -> list[str]:
@@ -102,13 +102,13 @@ def _acceleration() -> Finding:
 def _hypervisors(settings: Settings) -> list[Finding]:
     """Each native one, also those that no node is on."""
     findings = []
-    for name in settings.ground.hypervisors or [""]:
+    for name in settings.platform.hypervisors or [""]:
         part, (uri, _) = f"hypervisor {name}".strip(), hypervisors.address(settings, name)
         try:
             found = hypervisors.look(uri)
             findings.append(Finding(part, "ok", f"{uri} answers; {found.domain_type}: {found.reason}"))
-            findings += _bridge(part, uri, settings.network.bridge)
-        except GroundError as error:
+            findings += _bridge(part, uri, settings.underlay.bridge)
+        except OverlabError as error:
             findings.append(Finding(part, "missing", error.what, error.remedy))
     return findings
 
@@ -127,9 +127,9 @@ def _bridge(part: str, uri: str, bridge: str | None) -> list[Finding]:
 def _lab(settings: Settings) -> list[Finding]:
     """What was prepared for this lab, and whether it lives."""
     paths = LabPaths(settings.name)
-    prepared = Prepared.load(paths)
+    prepared = PlatformManifest.load(paths)
     if prepared is None:
-        namespace = EmbeddedLibvirt(paths).namespace
+        namespace = PrivateLibvirtd(paths).namespace
         if namespace.path.exists() and not namespace.ours():
             remedy = f"give the lab another name, or, if nobody needs it: ip netns delete {namespace.name}"
             return [Finding("lab", "missing", f"the network namespace {namespace.name} is somebody else's", remedy)]
@@ -139,10 +139,10 @@ def _lab(settings: Settings) -> list[Finding]:
         findings.append(Finding("lab", "warning", f"was prepared from another checkout, {prepared.checkout}"))
     if prepare.ready(settings) is None:
         findings.append(
-            Finding("lab", "warning", "its ground is down, or does not fit the settings any more", "overlab up")
+            Finding("lab", "warning", "its platform is down, or does not fit the settings any more", "overlab up")
         )
     else:
-        findings.append(Finding("lab", "ok", f"its ground is up; state in {paths.state}"))
+        findings.append(Finding("lab", "ok", f"its platform is up; state in {paths.state}"))
     return findings
 
 

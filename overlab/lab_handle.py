@@ -1,4 +1,4 @@
-"""A lab that is up, opened to look at: its settings, its ground, its stack. Nothing of it is changed."""
+"""A lab that is up, opened to look at: its settings, its platform, its stack. Nothing of it is changed."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components import checks
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab import outputs, phases
 from overlab.checks import history, results
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.outputs import Outputs
 from overlab.platform import prepare
-from overlab.platform.manifest import Prepared
-from overlab.report.page import Material
+from overlab.platform.manifest import PlatformManifest
+from overlab.report.page import ReportData
 from overlab.stack import Stack
 
 
 @dataclass(frozen=True)
 class OpenedLab:
-    """One stack whose ground is alive and that was brought up at least once."""
+    """One stack whose platform is alive and that was brought up at least once."""
 
     settings: Settings
-    ground: Ground
+    platform: Platform
     stack: Stack
     matrix: tuple[checks.Check, ...] = field(init=False)
 
@@ -42,24 +42,24 @@ class OpenedLab:
 
 
 def open_lab(stack: str, settings: Settings, progress: Progress) -> OpenedLab:
-    """The lab of a stack. Raises :class:`GroundError` where it is not up."""
-    ground = prepare.ready(settings) or prepare.revive(settings.name, progress)
+    """The lab of a stack. Raises :class:`OverlabError` where it is not up."""
+    platform = prepare.ready(settings) or prepare.restart_daemons(settings.name, progress)
     found = _stack(stack, settings)
-    if ground is None or found is None:
-        raise GroundError(f"the lab {settings.name} is not up", f"overlab up --stack {stack}")
-    return OpenedLab(settings, ground, found)
+    if platform is None or found is None:
+        raise OverlabError(f"the lab {settings.name} is not up", f"overlab up --stack {stack}")
+    return OpenedLab(settings, platform, found)
 
 
-def material(stack: str, settings: Settings) -> Material:
+def report_data(stack: str, settings: Settings) -> ReportData:
     """What is known of a lab for a drawing or a report. A lab that is not up has only its settings."""
     found = _stack(stack, settings)
     if found is None:
-        return Material(settings)
+        return ReportData(settings)
     known = outputs.read(found)
     checked = history.known(checks.matrix(settings), known, results.file(found.paths.state, stack))
     if checked.run is not None:
         known = known.updated(checked.run.addresses, checked.run.ports, checked.run.networks)
-    return Material(
+    return ReportData(
         settings,
         known,
         checked,
@@ -71,7 +71,7 @@ def material(stack: str, settings: Settings) -> Material:
 
 def _stack(name: str, settings: Settings) -> Stack | None:
     paths = LabPaths(settings.name)
-    prepared = Prepared.load(paths)
+    prepared = PlatformManifest.load(paths)
     if prepared is None:
         return None
     found = Stack(name, paths, prepared)

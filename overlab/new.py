@@ -15,7 +15,7 @@ from ruamel.yaml.error import YAMLError
 
 from components.config import settings as lab_settings
 from components.config.settings import KEY, PROJECT, Settings, SettingsError
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.platform.manifest import checkout
 
 _OF_ITS_OWN = ("encryptionsalt", "secretsprovider", "encryptedkey")
@@ -26,26 +26,26 @@ def create(stack: str, source: str, changes: Sequence[str] = ()) -> Path:
     """Write ``Pulumi.<stack>.yaml``; its path. ``changes`` are ``path=value`` below ``overlab:lab``, values in YAML.
 
     The lab network becomes one that no other stack has, and stated node addresses move along. Nothing is written
-    where the result would not be valid (SettingsError) or where the file exists (GroundError).
+    where the result would not be valid (SettingsError) or where the file exists (OverlabError).
     """
     misnamed = lab_settings.name_problems(stack)
     if misnamed:
         raise SettingsError(stack, misnamed)
     target = checkout() / f"Pulumi.{stack}.yaml"
     if target.exists():
-        raise GroundError(f"{target.name} exists already", f"overlab validate --stack {stack}, or choose another name")
+        raise OverlabError(f"{target.name} exists already", f"overlab validate --stack {stack}, or choose another name")
     given = lab_settings.from_stack_file(checkout(), source)
     content = _load(checkout() / f"Pulumi.{source}.yaml")
     lab = _lab(content, source)
     others = list(_valid_stacks())
     lab.pop("name", None)
-    _move(lab, given.network.cidr, _stated_network(changes) or _free_network(given, others))
+    _move(lab, given.underlay.cidr, _stated_network(changes) or _free_network(given, others))
     for change in changes:
         _change(lab, change)
     text = _text(content)
     made = _judge(stack, text)
     if made.name in {other.name for other in others}:
-        raise GroundError(f"another stack's lab is named {made.name} already", "--set name=another-name")
+        raise OverlabError(f"another stack's lab is named {made.name} already", "--set name=another-name")
     with target.open("x", encoding="utf-8") as file:
         file.write(text)
     return target
@@ -75,11 +75,11 @@ def _lab(content: Any, source: str) -> MutableMapping[str, Any]:
         content.pop(key, None)
     if "secure:" in _text(content):
         remedy = "remove them from a copy of it, and set them for the new stack: pulumi config set --secret"
-        raise GroundError(f"Pulumi.{source}.yaml holds secrets, which another stack cannot read", remedy)
+        raise OverlabError(f"Pulumi.{source}.yaml holds secrets, which another stack cannot read", remedy)
     config = content.get("config") or {}
     lab = config.get(f"{PROJECT}:{KEY}", config.get(KEY))
     if not isinstance(lab, MutableMapping):
-        raise GroundError(f"Pulumi.{source}.yaml has no lab of its own to copy", "choose another stack with --from")
+        raise OverlabError(f"Pulumi.{source}.yaml has no lab of its own to copy", "choose another stack with --from")
     return lab
 
 
@@ -89,7 +89,7 @@ def _lab(content: Any, source: str) -> MutableMapping[str, Any]:
 def _stated_network(changes: Sequence[str]) -> IPv4Network | None:
     for change in changes:
         path, _, value = change.partition("=")
-        if path == "network.cidr":
+        if path == "underlay.cidr":
             try:
                 return IPv4Network(value.strip("'\" "))
             except ValueError:
@@ -99,13 +99,15 @@ def _stated_network(changes: Sequence[str]) -> IPv4Network | None:
 
 def _free_network(given: Settings, others: Sequence[Settings]) -> IPv4Network:
     """One of the same size that no stack's lab and no network of the new lab has."""
-    taken = [pool.base for pool in given.engine.local_pools]
-    taken += [overlay.subnet for overlay in given.overlays.values() if overlay.subnet is not None]
-    taken += [other.network.cidr for other in others]
-    for network in _candidates(given.network.cidr.prefixlen):
+    taken = [pool.base for pool in given.engine.address_pools]
+    taken += [overlay.subnet for overlay in given.networks.values() if overlay.subnet is not None]
+    taken += [other.underlay.cidr for other in others]
+    for network in _candidates(given.underlay.cidr.prefixlen):
         if not any(network.overlaps(other) for other in taken):
             return network
-    raise GroundError(f"no private /{given.network.cidr.prefixlen} is free", "say which: --set network.cidr=A.B.C.D/N")
+    raise OverlabError(
+        f"no private /{given.underlay.cidr.prefixlen} is free", "say which: --set underlay.cidr=A.B.C.D/N"
+    )
 
 
 def _valid_stacks() -> Iterator[Settings]:
@@ -127,8 +129,8 @@ def _candidates(prefix: int) -> Iterator[IPv4Network]:
 
 def _move(lab: MutableMapping[str, Any], old: IPv4Network, new: IPv4Network) -> None:
     if not isinstance(lab.get("network"), MutableMapping):
-        lab["network"] = {}
-    lab["network"]["cidr"] = str(new)
+        lab["underlay"] = {}
+    lab["underlay"]["cidr"] = str(new)
     for node in lab["nodes"].values():
         if isinstance(node, MutableMapping) and node.get("address"):
             offset = int(IPv4Address(node["address"])) - int(old.network_address)
@@ -144,18 +146,18 @@ def _change(lab: MutableMapping[str, Any], change: str) -> None:
     keys = path.split(".")
     if not equals or not all(keys):
         remedy = "write --set path=value, such as --set machine.memory_mib=2048"
-        raise GroundError(f"--set {change!r} is no change", remedy)
+        raise OverlabError(f"--set {change!r} is no change", remedy)
     try:
         parsed = _yaml().load(value)
     except YAMLError as error:
-        raise GroundError(f"the value in --set {change!r} is no YAML: {error}", "put it in quotes") from None
+        raise OverlabError(f"the value in --set {change!r} is no YAML: {error}", "put it in quotes") from None
     place = lab
     for key in keys[:-1]:
         if place.get(key) is None:
             place[key] = {}
         inner = place[key]
         if not isinstance(inner, MutableMapping):
-            raise GroundError(f"--set {path}: {key} is no mapping", "set that as a whole")
+            raise OverlabError(f"--set {path}: {key} is no mapping", "set that as a whole")
         place = inner
     place[keys[-1]] = parsed
 

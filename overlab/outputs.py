@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 
 if TYPE_CHECKING:
     from overlab.stack import Stack
@@ -24,7 +24,7 @@ class Outputs:
     """Node -> ``address``, ``docker_host``, ``engine``."""
     store: dict[str, Any] = field(default_factory=dict)
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Overlay -> ``id``, ``subnet``, ``scope``, ``made_from``."""
+    """Overlay -> ``id``, ``subnet``, ``scope``, ``created_on``."""
     workloads: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Workload -> ``node``, ``addresses``."""
     ports: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Outputs:
 
 
 def read(opened: Stack) -> Outputs:
-    """The outputs of a stack that exists. Raises :class:`GroundError` where the CLI refuses."""
+    """The outputs of a stack that exists. Raises :class:`OverlabError` where the CLI refuses."""
     command = [str(opened.paths.bin / "pulumi"), "stack", "output", "--json", "--stack", opened.name]
     try:
         done = subprocess.run(
@@ -71,11 +71,11 @@ def read(opened: Stack) -> Outputs:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise GroundError(f"`pulumi stack output` did not end within {_LIMIT_S} s", "try again") from error
+        raise OverlabError(f"`pulumi stack output` did not end within {_LIMIT_S} s", "try again") from error
     except OSError as error:
-        raise GroundError(f"`{command[0]}` cannot be run: {error}", "overlab up") from error
+        raise OverlabError(f"`{command[0]}` cannot be run: {error}", "overlab up") from error
     if done.returncode != 0:
-        raise GroundError(f"`pulumi stack output` ended with exit code {done.returncode}: {done.stderr.strip()}")
+        raise OverlabError(f"`pulumi stack output` ended with exit code {done.returncode}: {done.stderr.strip()}")
     return parse(done.stdout)
 
 
@@ -84,6 +84,6 @@ def parse(text: str) -> Outputs:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise GroundError(f"`pulumi stack output --json` printed no JSON: {text[:200]!r}") from error
+        raise OverlabError(f"`pulumi stack output --json` printed no JSON: {text[:200]!r}") from error
     known = Outputs.__dataclass_fields__
     return Outputs(**{key: value for key, value in found.items() if key in known and value})

@@ -6,22 +6,22 @@ import os
 import shlex
 from collections.abc import Sequence
 
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Node, Settings
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 _CONNECT_LIMIT_S = 30
 
 
-def options(ground: Ground, connect_limit_s: int = _CONNECT_LIMIT_S) -> dict[str, str]:
+def options(platform: Platform, connect_limit_s: int = _CONNECT_LIMIT_S) -> dict[str, str]:
     """OpenSSH's options for every node: the lab's key and nobody's else, and its pinned host keys."""
     return {
-        "IdentityFile": str(ground.identity.client_key),
+        "IdentityFile": str(platform.identity.client_key),
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
-        "UserKnownHostsFile": str(ground.identity.known_hosts),
+        "UserKnownHostsFile": str(platform.identity.known_hosts),
         "GlobalKnownHostsFile": "/dev/null",
         "StrictHostKeyChecking": "yes",
         "UpdateHostKeys": "no",
@@ -36,16 +36,16 @@ def options(ground: Ground, connect_limit_s: int = _CONNECT_LIMIT_S) -> dict[str
 
 
 def node_named(settings: Settings, node: str) -> Node:
-    """The node with this key. Raises :class:`GroundError` with those that there are."""
+    """The node with this key. Raises :class:`OverlabError` with those that there are."""
     known = settings.nodes.get(node)
     if known is None:
-        raise GroundError(f"the lab {settings.name} has no node {node}", f"its nodes: {', '.join(settings.nodes)}")
+        raise OverlabError(f"the lab {settings.name} has no node {node}", f"its nodes: {', '.join(settings.nodes)}")
     return known
 
 
 def command(
     settings: Settings,
-    ground: Ground,
+    platform: Platform,
     node: str,
     cmd: Sequence[str],
     *,
@@ -54,16 +54,16 @@ def command(
 ) -> list[str]:
     """The command that runs ``cmd`` as root on a node, or a login shell where ``cmd`` is empty.
 
-    The words of ``cmd`` arrive on the node exactly as given. Raises :class:`GroundError` for an unknown node.
+    The words of ``cmd`` arrive on the node exactly as given. Raises :class:`OverlabError` for an unknown node.
     """
     known = node_named(settings, node)
     ssh = ["ssh", "-F", "/dev/null", "-e", "none" if cmd else "~", "-t" if terminal else "-T"]
-    ssh += [word for key, value in options(ground, connect_limit_s).items() for word in ("-o", f"{key}={value}")]
+    ssh += [word for key, value in options(platform, connect_limit_s).items() for word in ("-o", f"{key}={value}")]
     ssh += [f"root@{known.address}"]
     if cmd:
         ssh += ["--", shlex.join(cmd)]
-    if ground.kind == "embedded":
-        return EmbeddedLibvirt(LabPaths(settings.name)).namespace.command(ssh)
+    if platform.kind == "bundled":
+        return PrivateLibvirtd(LabPaths(settings.name)).namespace.command(ssh)
     return ssh
 
 

@@ -20,10 +20,10 @@ import yaml
 
 from components.config.platform import RECORD_ENV
 from components.config.settings import PROJECT
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import ProcessRecord
-from overlab.platform.manifest import Prepared, checkout
+from overlab.platform.manifest import PlatformManifest, checkout
 from overlab.platform.plugins import choice
 
 _SALT = re.compile(r"^encryptionsalt:.*(\n|\Z)", re.MULTILINE)
@@ -35,11 +35,11 @@ UNSET = ("PULUMI_CONFIG_PASSPHRASE",)
 
 @dataclass(frozen=True)
 class Stack:
-    """The stack ``name`` of a lab whose ground is prepared."""
+    """The stack ``name`` of a lab whose platform is prepared."""
 
     name: str
     paths: LabPaths
-    prepared: Prepared
+    prepared: PlatformManifest
 
     @property
     def file(self) -> Path:
@@ -144,7 +144,7 @@ class Stack:
         if not _SALT.search(text):
             return
         if _SECRET.search(text):
-            raise GroundError(
+            raise OverlabError(
                 f"{self.file} holds secrets that were encrypted with another lab's passphrase",
                 "remove them and the encryptionsalt line, then set them again: overlab pulumi -- config set --secret",
             )

@@ -1,4 +1,4 @@
-"""The settings of stacks, judged without an engine, a hypervisor or a ground."""
+"""The settings of stacks, judged without an engine, a hypervisor or a platform."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def _judge(stack: str) -> Verdict:
 def _summary(settings: Settings) -> str:
     parts = {
         "node": len(settings.nodes),
-        "overlay": len(settings.overlays),
+        "overlay": len(settings.networks),
         "workload": len(settings.workloads),
     }
     counts = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in parts.items())
-    return f"lab {settings.name} on {settings.network.cidr}: {counts}"
+    return f"lab {settings.name} on {settings.underlay.cidr}: {counts}"
 
 
 def conflicts(verdicts: Iterable[Verdict]) -> list[str]:
@@ -62,8 +62,8 @@ def conflicts(verdicts: Iterable[Verdict]) -> list[str]:
     for (first, one), (second, other) in combinations(labs, 2):
         if one.name == other.name:
             found.append(f"{first} and {second} cannot run at once: both labs are named {one.name}")
-        elif one.network.cidr.overlaps(other.network.cidr):
-            networks = f"{one.network.cidr} and {other.network.cidr}"
+        elif one.underlay.cidr.overlaps(other.underlay.cidr):
+            networks = f"{one.underlay.cidr} and {other.underlay.cidr}"
             found.append(f"{first} and {second} cannot run at once: their lab networks {networks} overlap")
     return found
 

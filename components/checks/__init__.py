@@ -3,6 +3,6 @@
 from components.checks.facts import Facts
 from components.checks.matrix import matrix
 from components.checks.model import Check, Kind, Result, parse
-from components.checks.script import ground_checks, node_script
+from components.checks.script import external_checks, node_script
 
-__all__ = ["Check", "Facts", "Kind", "Result", "ground_checks", "matrix", "node_script", "parse"]
+__all__ = ["Check", "Facts", "Kind", "Result", "external_checks", "matrix", "node_script", "parse"]

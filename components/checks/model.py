@@ -13,7 +13,7 @@ Kind = Literal[
     "dns",
     "http",
     "http-node",
-    "http-ground",
+    "http-external",
     "tcp",
     "mtu",
     "interface",
@@ -25,7 +25,7 @@ Kind = Literal[
     "kv",
     "engine",
 ]
-GROUND = "ground"
+EXTERNAL = "platform"
 """The "node" of a check that runs on the hypervisor's end of the lab network."""
 RECORD = "overlab-check"
 FIELDS = 8
@@ -45,7 +45,7 @@ class Check:
     """Another workload, node or name."""
     overlay: str = ""
     expect: Literal["pass", "fail"] = "pass"
-    within_s: int = conventions.CHECK_LIMIT_S
+    timeout_s: int = conventions.CHECK_LIMIT_S
 
     @property
     def title(self) -> str:

@@ -12,8 +12,7 @@ from typing import Any
 
 from components.checks import bulk
 from components.checks.facts import Facts
-from components.checks.matrix import able
-from components.checks.model import GROUND, RECORD, Check
+from components.checks.model import EXTERNAL, RECORD, Check
 from components.config import conventions
 from components.config.docker_names import advertised, store_address, store_url
 from components.config.settings import Settings
@@ -60,19 +59,19 @@ def inside_script(checks: list[Check], settings: Settings, facts: Facts) -> str:
     return scripts.render("checks_inside", record=RECORD, calls=calls, bulk=bulk)
 
 
-def ground_checks(checks: Iterable[Check], settings: Settings, facts: Facts) -> list[dict[str, Any]]:
-    """The checks that run on the hypervisor's end: id, kind, title, expect, within_s, url."""
+def external_checks(checks: Iterable[Check], settings: Settings, facts: Facts) -> list[dict[str, Any]]:
+    """The checks that run on the hypervisor's end: id, kind, title, expect, timeout_s, url."""
     return [
         {
             "id": check.id,
             "kind": check.kind,
             "title": check.title,
             "expect": check.expect,
-            "within_s": check.within_s,
+            "timeout_s": check.timeout_s,
             "url": _published(check.target, settings, facts),
         }
         for check in checks
-        if check.node == GROUND
+        if check.node == EXTERNAL
     ]
 
 
@@ -83,7 +82,7 @@ def _call(check: Check, settings: Settings, facts: Facts) -> dict[str, Any]:
         "kind": check.kind,
         "title": check.title,
         "expect": check.expect,
-        "within_s": check.within_s,
+        "timeout_s": check.timeout_s,
         "argv": [str(argument) for argument in arguments],
     }
 
@@ -94,7 +93,7 @@ def _address(workload: str, overlay: str, facts: Facts) -> str:
 
 def _published(workload: str, settings: Settings, facts: Facts) -> str:
     spec = settings.workloads[workload]
-    port = facts.ports.get(workload, {}).get(f"{spec.serves}/tcp", 0)
+    port = facts.ports.get(workload, {}).get(f"{spec.http_port}/tcp", 0)
     return f"http://{settings.nodes[settings.placement[workload]].address}:{port}/"
 
 
@@ -104,20 +103,20 @@ def _mtu(check: Check, settings: Settings) -> int:
 
 def _interface(check: Check, settings: Settings, facts: Facts) -> list[Any]:
     # With several overlays the engine joins them in no fixed order.
-    device = "eth0" if len(settings.workloads[check.source].overlays) == 1 else ""
+    device = "eth0" if len(settings.workloads[check.source].networks) == 1 else ""
     prefix = IPv4Network(facts.networks[check.overlay]["subnet"]).prefixlen
     address = f"{_address(check.source, check.overlay, facts)}/{prefix}"
     return ["interface", check.source, device, address, _mtu(check, settings)]
 
 
 def _bridge(check: Check, settings: Settings, _: Facts) -> list[Any]:
-    device = "eth1" if len(settings.workloads[check.source].overlays) == 1 else ""
+    device = "eth1" if len(settings.workloads[check.source].networks) == 1 else ""
     return ["on_bridge", check.source, device]
 
 
 def _shared(check: Check, settings: Settings, facts: Facts) -> list[Any]:
     """In the one that shares: the other's addresses, and its web server on loopback."""
-    served = settings.workloads[check.target].serves or settings.workloads[check.source].serves or ""
+    served = settings.workloads[check.target].http_port or settings.workloads[check.source].http_port or ""
     return ["shared", served, *facts.addresses[check.target].values()]
 
 
@@ -127,12 +126,12 @@ def _dns(check: Check, _: Settings, facts: Facts) -> list[Any]:
 
 
 def _http(check: Check, settings: Settings, _: Facts) -> list[Any]:
-    return ["fetch", check.target, settings.workloads[check.target].serves]
+    return ["fetch", check.target, settings.workloads[check.target].http_port]
 
 
 def _kv(check: Check, settings: Settings, facts: Facts) -> list[Any]:
     nodes = [f"docker/nodes/{advertised(node)}" for node in settings.nodes.values()]
-    networks = [f"docker/network/v1.0/network/{facts.networks[name]['id']}/" for name in settings.overlays]
+    networks = [f"docker/network/v1.0/network/{facts.networks[name]['id']}/" for name in settings.networks]
     return ["in_store", *nodes, *networks]
 
 
@@ -154,4 +153,4 @@ _ARGUMENTS: dict[str, Any] = {
     "engine": lambda c, s, f: ["engine_has", store_url(s), advertised(s.nodes[c.node])],
 }
 
-__all__ = ["GROUND", "able", "ground_checks", "inside_script", "node_script"]
+__all__ = ["EXTERNAL", "external_checks", "inside_script", "node_script"]

@@ -25,7 +25,7 @@ RESERVED_PORTS: Final = frozenset(
 REGISTRY_PORT: Final = 5000
 
 # --- places on a hypervisor
-POOLS_DIR: Final = "/var/lib/libvirt/images"
+POOL_DIR: Final = "/var/lib/libvirt/images"
 """Where a native hypervisor's libvirt may write: a native qemu runs without rights on a user's own directories."""
 
 # --- pins

@@ -10,18 +10,18 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from components.config.partial import Spec, Unreadable
-from components.config.problems import Problem, joined, shown
+from components.config.partial import Spec, Unparsed
+from components.config.problems import Problem, format_value, join_path
 from components.config.spec import (
     CheckSpec,
     EngineSpec,
-    GroundSpec,
     LabSpec,
     MachineSpec,
     NetworkSpec,
     NodeSpec,
-    OverlaySpec,
+    PlatformSpec,
     StoreSpec,
+    UnderlaySpec,
     WorkloadSpec,
 )
 
@@ -49,13 +49,13 @@ class Draft:
     stack: str
     raw: Mapping[Any, Any] = field(default_factory=dict)
     name: Any = None
-    network: NetworkSpec = field(default_factory=NetworkSpec)
+    underlay: UnderlaySpec = field(default_factory=UnderlaySpec)
     machine: MachineSpec = field(default_factory=MachineSpec)
     engine: EngineSpec = field(default_factory=EngineSpec)
     store: StoreSpec = field(default_factory=StoreSpec)
-    ground: GroundSpec = field(default_factory=GroundSpec)
+    platform: PlatformSpec = field(default_factory=PlatformSpec)
     nodes: dict[str, NodeSpec] = field(default_factory=dict)
-    overlays: dict[str, OverlaySpec] = field(default_factory=dict)
+    networks: dict[str, NetworkSpec] = field(default_factory=dict)
     workloads: dict[str, WorkloadSpec] = field(default_factory=dict)
     checks: dict[str, CheckSpec] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)
@@ -63,34 +63,34 @@ class Draft:
     problems: list[Problem] = field(default_factory=list)
 
     def names(self, collection: str) -> Collection[str]:
-        """Every name in ``nodes``, ``overlays``, ``workloads`` or ``checks``."""
+        """Every name in ``nodes``, ``networks``, ``workloads`` or ``checks``."""
         if collection in self.unreadable:
-            raise Unreadable(collection)
+            raise Unparsed(collection)
         found: dict[str, Spec] = getattr(self, collection)
         return found.keys()
 
-    def written(self, *path: str) -> Any:
+    def raw_value(self, *path: str) -> Any:
         """What a person wrote at a path."""
         value: Any = self.raw
         for part in path:
             value = value.get(part) if isinstance(value, Mapping) else None
         return value
 
-    def refuse(self, path: str, value: Any, rule: str, remedy: str) -> None:
+    def add_problem(self, path: str, value: Any, rule: str, remedy: str) -> None:
         """Note a problem at ``lab.<path>``."""
-        self.problems.append(Problem(f"{ROOT}.{path}" if path else ROOT, shown(value), rule, remedy))
+        self.problems.append(Problem(f"{ROOT}.{path}" if path else ROOT, format_value(value), rule, remedy))
 
 
 _SINGLE: dict[str, type[Spec]] = {
-    "network": NetworkSpec,
+    "underlay": UnderlaySpec,
     "machine": MachineSpec,
     "engine": EngineSpec,
     "store": StoreSpec,
-    "ground": GroundSpec,
+    "platform": PlatformSpec,
 }
 _NAMED: dict[str, type[Spec]] = {
     "nodes": NodeSpec,
-    "overlays": OverlaySpec,
+    "networks": NetworkSpec,
     "workloads": WorkloadSpec,
     "checks": CheckSpec,
 }
@@ -102,7 +102,7 @@ def read(raw: object, stack: str) -> Draft:
     if isinstance(raw, Mapping):
         draft.raw = raw
     else:
-        draft.refuse("", raw, "the lab is a mapping", "set the configuration key overlab:lab in the stack file")
+        draft.add_problem("", raw, "the lab is a mapping", "set the configuration key overlab:lab in the stack file")
         draft.unreadable |= _NAMED.keys()
     _known_keys(draft, draft.raw, set(LabSpec.model_fields))
     name = draft.raw.get("name")
@@ -118,30 +118,30 @@ def _read_named(draft: Draft, key: str, spec: type[Spec], raw: object) -> None:
     if raw is None:
         return
     if not isinstance(raw, Mapping):
-        draft.refuse(key, raw, "a mapping of names to settings", f"write one name a line under {key}:")
+        draft.add_problem(key, raw, "a mapping of names to settings", f"write one name a line under {key}:")
         draft.unreadable.add(key)
         return
     for name, value in raw.items():
-        path = joined(key, name)
+        path = join_path(key, name)
         if isinstance(name, str):
             getattr(draft, key)[name] = _parse(draft, spec, value, path)
         else:
-            draft.refuse(path, name, "a name is text", "put the name in quotes")
+            draft.add_problem(path, name, "a name is text", "put the name in quotes")
 
 
 def _parse(draft: Draft, spec: type[Spec], value: object, path: str) -> Spec:
-    written = {} if value is None else value
+    raw_value = {} if value is None else value
     try:
-        return spec.model_validate(written)
+        return spec.model_validate(raw_value)
     except ValidationError as error:
         for item in error.errors(include_url=False):
             _refuse(draft, spec, path, item)
-        return spec.partly(written)
+        return spec.parse_partial(raw_value)
 
 
 def _refuse(draft: Draft, spec: type[Spec], path: str, error: ErrorDetails) -> None:
     # pydantic's mark for "the key, not the value"
-    where = ".".join([path, *(joined(part) for part in error["loc"] if part != "[key]")])
+    where = ".".join([path, *(join_path(part) for part in error["loc"] if part != "[key]")])
     kind, context = error["type"], error.get("ctx", {})
     rule, remedy = error["msg"], _REMEDIES.get(kind, "change the value accordingly")
     if kind == "extra_forbidden":
@@ -157,7 +157,7 @@ def _refuse(draft: Draft, spec: type[Spec], path: str, error: ErrorDetails) -> N
     elif kind == "string_pattern_mismatch":
         rule, remedy = f"text of the form {context['pattern']}", "change the value to that form"
     value = None if kind == "missing" else error["input"]
-    draft.refuse(where, value, rule, remedy)
+    draft.add_problem(where, value, rule, remedy)
 
 
 def _keys_at(spec: type[Spec], location: tuple[int | str, ...]) -> set[str]:
@@ -179,10 +179,10 @@ def _types(annotation: Any) -> list[type]:
 def _known_keys(draft: Draft, raw: Mapping[Any, Any], known: set[str]) -> None:
     for key, value in raw.items():
         if key not in known:
-            draft.refuse(joined(key), value, "unknown key", _suggestion(str(key), known))
+            draft.add_problem(join_path(key), value, "unknown key", _suggestion(str(key), known))
 
 
 def _suggestion(key: str, known: set[str]) -> str:
     close = difflib.get_close_matches(key[:_LONGEST_KEY], known, n=1)
-    listed = f"known keys: {', '.join(sorted(known))}"
-    return f"did you mean {close[0]}? {listed}" if close else f"remove it; {listed}"
+    format_choices = f"known keys: {', '.join(sorted(known))}"
+    return f"did you mean {close[0]}? {format_choices}" if close else f"remove it; {format_choices}"

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from components.config.partial import PARTLY
+from components.config.partial import PARTIAL
 
 LAB_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")
 HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -37,7 +37,7 @@ def _cidr(value: Any, info: ValidationInfo) -> Any:
         meant = None
     if meant is None:
         raise PydanticCustomError("cidr", "an IPv4 network in CIDR form, such as 10.99.0.0/24")
-    if str(meant.network_address) != value.split("/")[0] and info.context != PARTLY:
+    if str(meant.network_address) != value.split("/")[0] and info.context != PARTIAL:
         rule = "a network address without host bits (here: {fixed})"
         raise PydanticCustomError("cidr", rule, {"fixed": str(meant)})
     return meant
@@ -60,7 +60,7 @@ def as_tuple(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Form:
+class Pattern:
     """Text of a form: refused in words of our own, and described to editors."""
 
     pattern: re.Pattern[str]
@@ -96,31 +96,39 @@ Address = Annotated[
     WithJsonSchema({"type": "string"} | _editors_pattern(_ADDRESS)),
 ]
 LabName = Annotated[
-    str, Form(LAB_NAME, "the lab's name: lower-case letters, digits and inner hyphens, at most 20 characters")
+    str, Pattern(LAB_NAME, "the lab's name: lower-case letters, digits and inner hyphens, at most 20 characters")
 ]
 HostName = Annotated[
-    str, Form(HOSTNAME, "a host name: lower-case letters, digits and inner hyphens, 1 to 63 characters")
+    str, Pattern(HOSTNAME, "a host name: lower-case letters, digits and inner hyphens, 1 to 63 characters")
 ]
 ObjectName = Annotated[
     str,
-    Form(OBJECT_NAME, "a Docker name: letters, digits, '_', '.', '-', starting with a letter or digit, at most 63"),
+    Pattern(OBJECT_NAME, "a Docker name: letters, digits, '_', '.', '-', starting with a letter or digit, at most 63"),
 ]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Argument = Annotated[str, Form(re.compile(r"[^\x00]{0,65536}"), "an argument: text without NUL characters")]
-ImageName = Annotated[
-    str, Form(re.compile(r"[a-z0-9][a-zA-Z0-9._/:@-]{0,254}"), "an image reference, such as busybox:1.35")
+Argument = Annotated[str, Pattern(re.compile(r"[^\x00]{0,65536}"), "an argument: text without NUL characters")]
+NetworkMode = Annotated[
+    str,
+    Pattern(
+        re.compile(r"container:[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}"), "container:NAME, where NAME is a workload of this lab"
+    ),
 ]
-Line = Annotated[str, Form(re.compile(r"[^\x00-\x1f\x7f]{1,1024}"), "one line of text, at most 1024 characters")]
-Url = Annotated[str, Form(re.compile(r"https?://[A-Za-z0-9.:\[\]/_-]{1,250}"), "a URL, such as http://10.99.0.1:5000")]
+ImageName = Annotated[
+    str, Pattern(re.compile(r"[a-z0-9][a-zA-Z0-9._/:@-]{0,254}"), "an image reference, such as busybox:1.35")
+]
+Line = Annotated[str, Pattern(re.compile(r"[^\x00-\x1f\x7f]{1,1024}"), "one line of text, at most 1024 characters")]
+Url = Annotated[
+    str, Pattern(re.compile(r"https?://[A-Za-z0-9.:\[\]/_-]{1,250}"), "a URL, such as http://10.99.0.1:5000")
+]
 Bridge = Annotated[
     str,
-    Form(
+    Pattern(
         re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}"), "a Linux interface name of at most 15 characters, such as br0"
     ),
 ]
 Directory = Annotated[
-    str, Form(re.compile(r"/[^\x00-\x1f\x7f]{0,1000}"), "an absolute path, such as /var/lib/libvirt/images")
+    str, Pattern(re.compile(r"/[^\x00-\x1f\x7f]{0,1000}"), "an absolute path, such as /var/lib/libvirt/images")
 ]
 LibvirtUri = Annotated[
-    str, Form(re.compile(r"[a-z][a-z0-9+]*://[!-~]{1,500}"), "a libvirt URI, such as qemu:///system")
+    str, Pattern(re.compile(r"[a-z][a-z0-9+]*://[!-~]{1,500}"), "a libvirt URI, such as qemu:///system")
 ]

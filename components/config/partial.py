@@ -17,15 +17,15 @@ from pydantic import (
     model_validator,
 )
 
-PARTLY: Final = "partly"
+PARTIAL: Final = "partly"
 """Validation context in which nothing is refused: a field that cannot be read is left out."""
 
 
-class Unreadable(Exception):
+class Unparsed(Exception):
     """A field was asked for that could not be read. That is a problem of its own, which is noted elsewhere."""
 
 
-if_readable = suppress(Unreadable)
+if_parsed = suppress(Unparsed)
 """``with if_readable:`` passes over a judgement as soon as it rests on a field that could not be read."""
 
 
@@ -35,9 +35,9 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
-    def partly(cls, value: object) -> Self:
+    def parse_partial(cls, value: object) -> Self:
         """What can be read of ``value``; to ask for another field raises :class:`Unreadable`. Refuses nothing."""
-        return cls.model_validate(value, context=PARTLY)
+        return cls.model_validate(value, context=PARTIAL)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -45,20 +45,20 @@ class Spec(BaseModel):
         try:
             return handler(value)
         except ValidationError as error:
-            if info.context != PARTLY:
+            if info.context != PARTIAL:
                 raise
             return cls._of(cls._readable(value, error) if isinstance(value, Mapping) else {})
 
     @classmethod
-    def _readable(cls, written: Mapping[Any, Any], error: ValidationError) -> dict[str, Any]:
+    def _readable(cls, raw_value: Mapping[Any, Any], error: ValidationError) -> dict[str, Any]:
         locations = [item["loc"] for item in error.errors(include_url=False, include_input=False)]
         found: dict[str, Any] = {}
         for name, field in cls.model_fields.items():
             bad = [location[1:] for location in locations if location[:1] == (name,)]
-            if name in written:
-                with suppress(ValidationError, Unreadable):
-                    value = _without(written[name], bad)
-                    found[name] = _adapter(cls, name).validate_python(value, context=PARTLY)
+            if name in raw_value:
+                with suppress(ValidationError, Unparsed):
+                    value = _without(raw_value[name], bad)
+                    found[name] = _adapter(cls, name).validate_python(value, context=PARTIAL)
             elif not field.is_required():
                 found[name] = field.get_default(call_default_factory=True)
         return found
@@ -74,7 +74,7 @@ class Spec(BaseModel):
 
         def __getattr__(self, name: str) -> Any:
             if name in type(self).model_fields:
-                raise Unreadable(name)
+                raise Unparsed(name)
             return super().__getattr__(name)
 
 
@@ -93,7 +93,7 @@ def _without(value: Any, bad: Sequence[tuple[int | str, ...]]) -> Any:
     names = {location[0] if location else None for location in bad}
     if not all(isinstance(name, str) for name in names):
         # All of it is wrong; or it is a list, where to take an entry out would move the others.
-        raise Unreadable
+        raise Unparsed
     kept: Any = None
     if isinstance(value, Mapping):
         kept = {key: item for key, item in value.items() if key not in names}
@@ -101,5 +101,5 @@ def _without(value: Any, bad: Sequence[tuple[int | str, ...]]) -> Any:
         kept = [item for item in value if item not in names]
     if not kept:
         # Nothing left is not the same as nothing written.
-        raise Unreadable
+        raise Unparsed
     return kept

@@ -1,6 +1,6 @@
-"""The ground record: what was found or made before the program runs, as plain data.
+"""The platform record: what was found or made before the program runs, as plain data.
 
-Written by whoever prepared the ground (the ``overlab`` command, or a person on a native ground),
+Written by whoever prepared the platform (the ``overlab`` command, or a person on a system platform),
 read by :mod:`components.config.settings`. It holds facts only; the program itself probes nothing.
 """
 
@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-RECORD_ENV = "OVERLAB_GROUND"
-"""Environment variable with the path of the record (``ground.json``)."""
+RECORD_ENV = "OVERLAB_PLATFORM"
+"""Environment variable with the path of the record (``platform.json``)."""
 
 
 class _Fact(BaseModel):
@@ -93,12 +93,12 @@ class Identity(_Fact):
     store_tokens: StoreTokens | None = None
 
 
-class Ground(_Fact):
+class Platform(_Fact):
     """Everything that exists before ``pulumi up``."""
 
     version: Literal[1] = 1
     lab: str
-    kind: Literal["embedded", "native"]
+    kind: Literal["bundled", "system"]
     hypervisor: Hypervisor | None = None
     """The lab's only one, where the settings give it no name."""
     hypervisors: dict[str, Hypervisor] = Field(default_factory=dict)

@@ -43,12 +43,14 @@ class SettingsError(Exception):
         super().__init__("\n".join(lines))
 
 
-def joined(*parts: object) -> str:
+def join_path(*parts: object) -> str:
     """A path from its parts; a part that is no plain name is quoted."""
-    return ".".join(text if _PLAIN_PART.fullmatch(text := str(part)) else _printable(shown(text)) for part in parts)
+    return ".".join(
+        text if _PLAIN_PART.fullmatch(text := str(part)) else _printable(format_value(text)) for part in parts
+    )
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as a person wrote it, as JSON on one line, shortened to 80 characters. Takes anything of any size."""
     return _shortened(_text(value, 0), _LONGEST_VALUE)
 

@@ -8,9 +8,9 @@ from itertools import islice
 
 from components.config import addressing, conventions
 from components.config.draft import Draft
-from components.config.partial import Unreadable, if_readable
-from components.config.problems import joined
-from components.config.spec import NodeSpec, OverlaySpec, PortSpec
+from components.config.partial import Unparsed, if_parsed
+from components.config.problems import join_path
+from components.config.spec import NetworkSpec, NodeSpec, PortSpec
 
 LARGEST = 8
 SMALLEST = 28
@@ -26,11 +26,11 @@ _UNUSABLE = {
 def check(draft: Draft) -> None:
     """Apply every rule; the problems are added to the draft."""
     for rule in _RULES:
-        with if_readable:
+        with if_parsed:
             rule(draft)
-    for key, overlay in draft.overlays.items():
+    for key, overlay in draft.networks.items():
         for of_overlay in _OVERLAY_RULES:
-            with if_readable:
+            with if_parsed:
                 of_overlay(draft, key, overlay)
 
 
@@ -40,11 +40,11 @@ def known(draft: Draft, collection: str, path: str, name: str) -> bool:
     if name in names:
         return True
     kind = collection.removesuffix("s")
-    draft.refuse(path, name, f"the name of a {kind} of this lab", f"one of: {listed(names)}")
+    draft.add_problem(path, name, f"the name of a {kind} of this lab", f"one of: {format_choices(names)}")
     return False
 
 
-def listed(names: Collection[str]) -> str:
+def format_choices(names: Collection[str]) -> str:
     """Names for a message: not more than a dozen of them."""
     some = ", ".join(islice(names, 12)) or "(none)"
     return some + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
@@ -56,34 +56,36 @@ def listed(names: Collection[str]) -> str:
 def node_addresses(draft: Draft) -> Iterator[tuple[str, NodeSpec, IPv4Address | None]]:
     """Every node with its address: stated, or derived, or None where the network has none for it."""
     for key, node in draft.nodes.items():
-        with if_readable:
+        with if_parsed:
             address = node.address
             if address is None and (number := addressing.node_number(key)):
-                address = addressing.node_address(draft.network.cidr, number)
+                address = addressing.node_address(draft.underlay.cidr, number)
             yield key, node, address
 
 
 def _places(draft: Draft) -> None:
     for key, _, address in node_addresses(draft):
-        with if_readable:
+        with if_parsed:
             if address is None:
                 _refuse_underived(draft, key)
-            elif not addressing.usable(network := draft.network.cidr, address):
+            elif not addressing.usable(network := draft.underlay.cidr, address):
                 gateway = addressing.gateway(network)
                 rule = f"inside the lab network {network}, not its network, gateway ({gateway}) or broadcast address"
-                draft.refuse(joined("nodes", key, "address"), address, rule, f"choose a free address of {network}")
+                draft.add_problem(
+                    join_path("nodes", key, "address"), address, rule, f"choose a free address of {network}"
+                )
 
 
 def _refuse_underived(draft: Draft, key: str) -> None:
     number = addressing.node_number(key)
     if number is None:
         rule = "a node's address follows from the number (1 or more) that ends its key, and this key has none"
-        draft.refuse(joined("nodes", key), key, rule, f"rename it (such as {key}1) or state its address")
+        draft.add_problem(join_path("nodes", key), key, rule, f"rename it (such as {key}1) or state its address")
         return
-    network = draft.network.cidr
+    network = draft.underlay.cidr
     rule = f"{network} has addresses for node numbers 1 to {max(addressing.last_number(network), 0)}"
     remedy = "use a larger lab network, a smaller number, or state its address"
-    draft.refuse(joined("nodes", key), key, rule, remedy)
+    draft.add_problem(join_path("nodes", key), key, rule, remedy)
 
 
 def _one_address_a_node(draft: Draft) -> None:
@@ -94,7 +96,9 @@ def _one_address_a_node(draft: Draft) -> None:
         owner = taken.setdefault(address, key)
         if owner != key:
             rule = f"one address a node; nodes.{owner} has it already"
-            draft.refuse(joined("nodes", key, "address"), address, rule, "state another address for one of the two")
+            draft.add_problem(
+                join_path("nodes", key, "address"), address, rule, "state another address for one of the two"
+            )
 
 
 # -- networks
@@ -102,23 +106,25 @@ def _one_address_a_node(draft: Draft) -> None:
 
 def _ranges(draft: Draft) -> Iterator[tuple[str, IPv4Network]]:
     """Every stated network, in the order in which one makes way for another."""
-    with if_readable:
-        yield "network.cidr", draft.network.cidr
-    with if_readable:
-        for index, pool in enumerate(draft.engine.local_pools):
-            with if_readable:
-                yield joined("engine.local_pools", index, "base"), pool.base
-    for key, overlay in sorted(draft.overlays.items()):
-        with if_readable:
+    with if_parsed:
+        yield "underlay.cidr", draft.underlay.cidr
+    with if_parsed:
+        for index, pool in enumerate(draft.engine.address_pools):
+            with if_parsed:
+                yield join_path("engine.address_pools", index, "base"), pool.base
+    for key, overlay in sorted(draft.networks.items()):
+        with if_parsed:
             if overlay.subnet is not None:
-                yield joined("overlays", key, "subnet"), overlay.subnet
+                yield join_path("networks", key, "subnet"), overlay.subnet
 
 
 def _unusable(draft: Draft) -> None:
     for path, network in _ranges(draft):
         for range_, why in _UNUSABLE.items():
             if network.overlaps(range_):
-                draft.refuse(path, network, f"outside {range_} ({why})", "choose a private range, such as 10.x.y.0/24")
+                draft.add_problem(
+                    path, network, f"outside {range_} ({why})", "choose a private range, such as 10.x.y.0/24"
+                )
 
 
 def _overlaps(draft: Draft) -> None:
@@ -134,56 +140,56 @@ def _overlaps(draft: Draft) -> None:
                 [(path, network), (other_path, other)], key=lambda item: order[item[0]]
             )
             rule = f"networks must not overlap; lab.{first} is {one}"
-            draft.refuse(second, two, rule, "choose a range that no other network of the lab uses")
+            draft.add_problem(second, two, rule, "choose a range that no other network of the lab uses")
         if not around or around[-1][1] != network:
             around.append((path, network))
 
 
 def _pool_sizes(draft: Draft) -> None:
-    for index, pool in enumerate(draft.engine.local_pools):
-        with if_readable:
+    for index, pool in enumerate(draft.engine.address_pools):
+        with if_parsed:
             if pool.size < pool.base.prefixlen:
                 rule = f"a prefix length of {pool.base.prefixlen} or more, to cut {pool.base} into subnets"
-                path = joined("engine.local_pools", index, "size")
-                draft.refuse(path, pool.size, rule, "write a larger prefix length")
+                path = join_path("engine.address_pools", index, "size")
+                draft.add_problem(path, pool.size, rule, "write a larger prefix length")
 
 
 def _lab_network_size(draft: Draft) -> None:
-    cidr = draft.network.cidr
+    cidr = draft.underlay.cidr
     if cidr.prefixlen > SMALLEST:
-        draft.refuse("network.cidr", cidr, f"/{SMALLEST} or larger", "use a shorter prefix")
+        draft.add_problem("underlay.cidr", cidr, f"/{SMALLEST} or larger", "use a shorter prefix")
     if cidr.prefixlen < LARGEST:
         rule = f"/{LARGEST} or smaller: a machine's MAC carries the last three bytes of its address"
-        draft.refuse("network.cidr", cidr, rule, "use a longer prefix")
+        draft.add_problem("underlay.cidr", cidr, rule, "use a longer prefix")
 
 
 # -- each overlay
 
 
-def _maker(draft: Draft, key: str, overlay: OverlaySpec) -> None:
-    known(draft, "nodes", joined("overlays", key, "made_from"), overlay.made_from)
+def _maker(draft: Draft, key: str, overlay: NetworkSpec) -> None:
+    known(draft, "nodes", join_path("networks", key, "created_on"), overlay.created_on)
 
 
-def _mtu(draft: Draft, key: str, overlay: OverlaySpec) -> None:
-    if overlay.mtu and overlay.mtu > draft.network.mtu:
-        rule = f"at most the lab network's MTU ({draft.network.mtu})"
-        draft.refuse(joined("overlays", key, "mtu"), overlay.mtu, rule, "leave it out, or write a smaller one")
+def _mtu(draft: Draft, key: str, overlay: NetworkSpec) -> None:
+    if overlay.mtu and overlay.mtu > draft.underlay.mtu:
+        rule = f"at most the lab network's MTU ({draft.underlay.mtu})"
+        draft.add_problem(join_path("networks", key, "mtu"), overlay.mtu, rule, "leave it out, or write a smaller one")
 
 
-def _subnet_size(draft: Draft, key: str, overlay: OverlaySpec) -> None:
+def _subnet_size(draft: Draft, key: str, overlay: NetworkSpec) -> None:
     if overlay.subnet and overlay.subnet.prefixlen > SMALLEST_OVERLAY:
-        path = joined("overlays", key, "subnet")
-        draft.refuse(path, overlay.subnet, f"/{SMALLEST_OVERLAY} or larger", "use a shorter prefix")
+        path = join_path("networks", key, "subnet")
+        draft.add_problem(path, overlay.subnet, f"/{SMALLEST_OVERLAY} or larger", "use a shorter prefix")
 
 
-def _gateway(draft: Draft, key: str, overlay: OverlaySpec) -> None:
+def _gateway(draft: Draft, key: str, overlay: NetworkSpec) -> None:
     if overlay.gateway is None:
         return
-    path = joined("overlays", key, "gateway")
+    path = join_path("networks", key, "gateway")
     if overlay.subnet is None:
-        draft.refuse(path, overlay.gateway, "a gateway needs a stated subnet", "state the subnet")
+        draft.add_problem(path, overlay.gateway, "a gateway needs a stated subnet", "state the subnet")
     elif not _host_of(overlay.subnet, overlay.gateway):
-        draft.refuse(
+        draft.add_problem(
             path, overlay.gateway, f"a host address of {overlay.subnet}", f"use {addressing.first(overlay.subnet)}"
         )
 
@@ -198,75 +204,75 @@ def _host_of(network: IPv4Network, address: IPv4Address) -> bool:
 def _addresses_on_overlays(draft: Draft) -> None:
     taken: dict[tuple[str, IPv4Address], str] = {}
     for key, workload in sorted(draft.workloads.items()):
-        with if_readable:
-            for name, attachment in workload.overlays.items():
-                with if_readable:
-                    if attachment.address is not None and name in draft.overlays:
-                        _address_on(draft, key, name, attachment.address, taken)
+        with if_parsed:
+            for name, attachment in workload.networks.items():
+                with if_parsed:
+                    if attachment.ipv4_address is not None and name in draft.networks:
+                        _address_on(draft, key, name, attachment.ipv4_address, taken)
 
 
 def _address_on(
     draft: Draft, key: str, name: str, address: IPv4Address, taken: dict[tuple[str, IPv4Address], str]
 ) -> None:
-    path = joined("workloads", key, "overlays", name, "address")
+    path = join_path("workloads", key, "networks", name, "ipv4_address")
     owner = taken.setdefault((name, address), key)
     if owner != key:
         rule = f"one workload an address; {owner} has it already"
-        draft.refuse(path, address, rule, "choose another address of the subnet")
-    overlay = draft.overlays[name]
+        draft.add_problem(path, address, rule, "choose another address of the subnet")
+    overlay = draft.networks[name]
     if overlay.subnet is None:
-        draft.refuse(path, address, f"{name} has no stated subnet", f"state overlays.{name}.subnet")
+        draft.add_problem(path, address, f"{name} has no stated subnet", f"state networks.{name}.subnet")
     elif not _host_of(overlay.subnet, address) or address == (overlay.gateway or addressing.first(overlay.subnet)):
         rule = f"a host address of {overlay.subnet} that is not its gateway"
-        draft.refuse(path, address, rule, "choose another address of the subnet")
+        draft.add_problem(path, address, rule, "choose another address of the subnet")
 
 
 def _names_on_overlays(draft: Draft) -> None:
     taken: dict[tuple[str, str], str] = {}
     places = [(key, *place) for key in sorted(draft.workloads) for place in _aliases(draft, key)]
     for key, overlay, _ in places:
-        taken[overlay, key] = joined("workloads", key)
+        taken[overlay, key] = join_path("workloads", key)
     for key, overlay, aliases in places:
         for index, alias in enumerate(aliases):
-            path = joined("workloads", key, "overlays", overlay, "aliases", index)
+            path = join_path("workloads", key, "networks", overlay, "aliases", index)
             if (overlay, alias) in taken:
                 rule = f"one owner a name on an overlay, across nodes; {taken[overlay, alias]} has it already"
-                draft.refuse(path, alias, rule, "choose another alias")
+                draft.add_problem(path, alias, rule, "choose another alias")
             taken.setdefault((overlay, alias), path)
 
 
 def _aliases(draft: Draft, workload: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The overlays that a workload is on, with the further names that it has there, as far as they can be read."""
-    with if_readable:
-        for overlay, attachment in draft.workloads[workload].overlays.items():
+    with if_parsed:
+        for overlay, attachment in draft.workloads[workload].networks.items():
             try:
                 yield overlay, attachment.aliases
-            except Unreadable:
+            except Unparsed:
                 yield overlay, ()
 
 
 def _ports(draft: Draft) -> None:
     taken: dict[tuple[str | None, int, str], str] = {}
     for key, workload in sorted(draft.workloads.items()):
-        with if_readable:
+        with if_parsed:
             for index, port in enumerate(workload.ports):
-                with if_readable:
-                    path = joined("workloads", key, "ports", index, "node")
+                with if_parsed:
+                    path = join_path("workloads", key, "ports", index, "published")
                     _published(draft, path, workload.node, port, taken)
 
 
 def _published(
     draft: Draft, path: str, node: str | None, port: PortSpec, taken: dict[tuple[str | None, int, str], str]
 ) -> None:
-    if port.node is None:
+    if port.published is None:
         return
-    if port.node in conventions.RESERVED_PORTS:
+    if port.published in conventions.RESERVED_PORTS:
         rule = "a port that the lab itself does not use"
-        draft.refuse(path, port.node, rule, f"not one of {sorted(conventions.RESERVED_PORTS)}")
-    owner = taken.setdefault((node, port.node, port.protocol), path)
+        draft.add_problem(path, port.published, rule, f"not one of {sorted(conventions.RESERVED_PORTS)}")
+    owner = taken.setdefault((node, port.published, port.protocol), path)
     if owner != path:
-        rule = f"one workload a port of a node; {owner} is {port.node}/{port.protocol} too"
-        draft.refuse(path, port.node, rule, "choose another port, another node, or none")
+        rule = f"one workload a port of a node; {owner} is {port.published}/{port.protocol} too"
+        draft.add_problem(path, port.published, rule, "choose another port, another node, or none")
 
 
 _RULES: tuple[Callable[[Draft], None], ...] = (
@@ -280,4 +286,4 @@ _RULES: tuple[Callable[[Draft], None], ...] = (
     _names_on_overlays,
     _ports,
 )
-_OVERLAY_RULES: tuple[Callable[[Draft, str, OverlaySpec], None], ...] = (_maker, _mtu, _subnet_size, _gateway)
+_OVERLAY_RULES: tuple[Callable[[Draft, str, NetworkSpec], None], ...] = (_maker, _mtu, _subnet_size, _gateway)

@@ -1,4 +1,4 @@
-"""The lab's settings: the only reader of the stack's configuration and of the ground record.
+"""The lab's settings: the only reader of the stack's configuration and of the platform record.
 
 Everything here is frozen. Whatever is wrong is reported at once, before anything is created.
 """
@@ -14,17 +14,17 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from components.config import addressing, draft, rules, rules_network, rules_placement, stack_file
-from components.config.platform import RECORD_ENV, Ground
+from components.config.platform import RECORD_ENV, Platform
 from components.config.problems import Problem, SettingsError
 from components.config.spec import (
     CheckSpec,
     EngineSpec,
-    GroundSpec,
     LabSpec,
     MachineSpec,
     NetworkSpec,
-    OverlaySpec,
+    PlatformSpec,
     StoreSpec,
+    UnderlaySpec,
     WorkloadSpec,
 )
 from components.config.stack_file import KEY, PROJECT, name_problems, stacks
@@ -37,13 +37,13 @@ __all__ = [
     "Problem",
     "Settings",
     "SettingsError",
-    "fitting",
     "from_stack_file",
     "load",
     "name_problems",
     "parse",
-    "read_ground",
+    "read_platform",
     "read_stack_file",
+    "require_hypervisors",
     "stacks",
 ]
 
@@ -67,28 +67,28 @@ class Settings:
 
     stack: str
     name: str
-    network: NetworkSpec
+    underlay: UnderlaySpec
     nodes: dict[str, Node]
     engine: EngineSpec
     store: StoreSpec
     store_nodes: tuple[str, ...]
     """The nodes that run a store server; the first one is where a single server is."""
-    overlays: dict[str, OverlaySpec]
+    networks: dict[str, NetworkSpec]
     workloads: dict[str, WorkloadSpec]
     placement: dict[str, str]
     """Workload -> node."""
     checks: dict[str, CheckSpec]
-    ground: GroundSpec
+    platform: PlatformSpec
 
     @property
     def gateway(self) -> IPv4Address:
         """The hypervisor's end of the lab network."""
-        return addressing.gateway(self.network.cidr)
+        return addressing.gateway(self.underlay.cidr)
 
-    def isolated(self, ground: Ground) -> bool:
-        """Whether the lab network has no way out: by choice, or because the ground has none."""
-        mode = self.network.mode
-        return mode == "isolated" or (mode == "auto" and ground.kind == "embedded")
+    def isolated(self, platform: Platform) -> bool:
+        """Whether the lab network has no way out: by choice, or because the platform has none."""
+        mode = self.underlay.mode
+        return mode == "isolated" or (mode == "auto" and platform.kind == "bundled")
 
     @property
     def hypervisors(self) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ class Settings:
 
     def underlay_mtu(self, overlay: str) -> int:
         """Bytes that an overlay's outer packets may have."""
-        return self.overlays[overlay].mtu or self.network.mtu
+        return self.networks[overlay].mtu or self.underlay.mtu
 
 
 def parse(raw: object, stack: str) -> Settings:
@@ -115,16 +115,16 @@ def parse(raw: object, stack: str) -> Settings:
     return Settings(
         stack=stack,
         name=found.name,
-        network=found.network,
+        underlay=found.underlay,
         nodes=nodes,
         engine=found.engine,
         store=found.store,
         store_nodes=rules.store_nodes(found),
-        overlays=found.overlays,
+        networks=found.networks,
         workloads=found.workloads,
         placement={key: rules.node_of(found, key) or "" for key in found.workloads},
         checks=found.checks,
-        ground=found.ground,
+        platform=found.platform,
     )
 
 
@@ -155,40 +155,40 @@ def from_stack_file(project_dir: Path, stack: str) -> Settings:
     raise SettingsError(stack, found.problems)
 
 
-def read_ground() -> Ground:
-    """The ground record that the environment names. Raises SettingsError where there is none."""
+def read_platform() -> Platform:
+    """The platform record that the environment names. Raises SettingsError where there is none."""
     path = os.environ.get(RECORD_ENV, "")
     remedy = "run 'overlab up', or eval \"$(overlab env)\" before plain pulumi commands"
     try:
-        return Ground.model_validate_json(Path(path).read_text("utf-8"))
+        return Platform.model_validate_json(Path(path).read_text("utf-8"))
     except OSError:
-        problem = Problem(f"(environment) {RECORD_ENV}", path, "names the ground record of this lab", remedy)
+        problem = Problem(f"(environment) {RECORD_ENV}", path, "names the platform record of this lab", remedy)
     except ValidationError as error:
         first = error.errors()[0]
-        problem = Problem(f"(ground record) {path}", str(first["loc"]), str(first["msg"]), remedy)
+        problem = Problem(f"(platform record) {path}", str(first["loc"]), str(first["msg"]), remedy)
     raise SettingsError("", [problem])
 
 
-def fitting(ground: Ground, settings: Settings) -> Ground:
-    """The ground record, if it has every hypervisor of the settings. Raises SettingsError where it lacks one."""
-    lacking = [name for name in settings.hypervisors if name not in ground.places]
+def require_hypervisors(platform: Platform, settings: Settings) -> Platform:
+    """The platform record, if it has every hypervisor of the settings. Raises SettingsError where it lacks one."""
+    lacking = [name for name in settings.hypervisors if name not in platform.places]
     if lacking:
         rule = (
             f"has the hypervisors of the settings; it lacks {', '.join(name or 'the unnamed one' for name in lacking)}"
         )
-        found = ", ".join(name or "the unnamed one" for name in ground.places) or "none"
-        raise SettingsError(settings.stack, [Problem("(ground record) hypervisors", found, rule, "run 'overlab up'")])
-    return ground
+        found = ", ".join(name or "the unnamed one" for name in platform.places) or "none"
+        raise SettingsError(settings.stack, [Problem("(platform record) hypervisors", found, rule, "run 'overlab up'")])
+    return platform
 
 
-def load() -> tuple[Settings, Ground]:
-    """Settings and ground of the running stack. Ends the program with every problem listed where they are refused."""
+def load() -> tuple[Settings, Platform]:
+    """Settings and platform of the running stack. Ends the program with every problem listed where they are refused."""
     import pulumi
 
     text = pulumi.Config(PROJECT).get(KEY)
     try:
         settings = parse(json.loads(text) if text else None, pulumi.get_stack())
-        return settings, fitting(read_ground(), settings)
+        return settings, require_hypervisors(read_platform(), settings)
     except (ValueError, RecursionError) as error:
         raise pulumi.RunError(f"{PROJECT}:{KEY} is no structured value: {error}") from error
     except SettingsError as error:

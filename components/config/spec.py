@@ -17,13 +17,14 @@ from components.config.fields import (
     Bridge,
     Cidr,
     Directory,
-    Form,
     HostName,
     ImageName,
     LabName,
     LibvirtUri,
     Line,
+    NetworkMode,
     ObjectName,
+    Pattern,
     Port,
     Url,
     as_tuple,
@@ -31,7 +32,7 @@ from components.config.fields import (
 from components.config.partial import Spec
 
 
-class NetworkSpec(Spec):
+class UnderlaySpec(Spec):
     """The network between the machines (the overlays' underlay)."""
 
     cidr: Cidr = IPv4Network("10.99.0.0/24")
@@ -41,7 +42,7 @@ class NetworkSpec(Spec):
     mtu: Annotated[int, Field(ge=1280, le=9000)] = 1500
     """Bytes a packet; overlays get 50 less."""
     mode: Literal["auto", "isolated", "nat"] = "auto"
-    """Way out of it. ``auto``: isolated where the ground brings its own registry, else nat."""
+    """Way out of it. ``auto``: isolated where the platform brings its own registry, else nat."""
     bridge: Bridge | None = None
     """A bridge that is there on every hypervisor: the machines are ports of it, instead of a network of the lab's own.
     Then the first address is the router's and name server's behind it."""
@@ -66,7 +67,7 @@ class NodeSpec(Spec):
     machine: MachineSpec | None = None
     """Its size, where it differs. What is left out has the default of its own, not that of the lab's ``machine``."""
     hypervisor: HostName | None = None
-    """Where its machine is: one of ``ground.hypervisors``. Required where these are several."""
+    """Where its machine is: one of ``platform.hypervisors``. Required where these are several."""
 
 
 class PoolSpec(Spec):
@@ -81,17 +82,19 @@ class PoolSpec(Spec):
 class EngineSpec(Spec):
     """dockerd on every node."""
 
-    version: Annotated[str, Form(re.compile(r"20\.10(\.[0-9]{1,3})?"), "20.10 or 20.10.N")] = conventions.ENGINE_VERSION
+    version: Annotated[str, Pattern(re.compile(r"20\.10(\.[0-9]{1,3})?"), "20.10 or 20.10.N")] = (
+        conventions.ENGINE_VERSION
+    )
     """Wanted version, or its leading part."""
-    install: Literal["golden", "packages", "apt"] = "golden"
-    """Where it comes from when the image lacks it: nowhere (golden), packages carried to it, an apt repository."""
+    install: Literal["preinstalled", "packages", "apt"] = "preinstalled"
+    """Part of the image (``preinstalled``), packages copied to the node, or an apt repository."""
     api: Literal["ssh", "tls"] = "ssh"
     """``tls`` adds a listener on tcp 2376 of the lab network that asks for a client certificate."""
     live_restore: bool = True
     """Containers outlive a restart of their engine."""
     firewall: bool = True
     """Let in from the lab network only what the lab needs: SSH, and from peers gossip, VXLAN and the store."""
-    local_pools: Annotated[tuple[PoolSpec, ...], BeforeValidator(as_tuple)] = (
+    address_pools: Annotated[tuple[PoolSpec, ...], BeforeValidator(as_tuple)] = (
         PoolSpec(base=IPv4Network("172.30.0.0/16"), size=24),
     )
     """Where the engines' own bridge networks get their subnets."""
@@ -107,7 +110,7 @@ class StoreSpec(Spec):
     kind: Literal["consul"] = "consul"
     """What it is."""
     servers: Literal[1, 3, 5] = 1
-    """1 is the teaching mode. 3 or 5: a server on as many nodes, and every engine asks the agent on its own node."""
+    """1 is the single-server mode. 3 or 5: a server on as many nodes; each engine uses the agent on its own node."""
     node: HostName | None = None
     """Where the single server runs; default: the first node by name."""
     acl: bool = False
@@ -118,10 +121,10 @@ class StoreSpec(Spec):
     """Memory limit of its container."""
 
 
-class OverlaySpec(Spec):
+class NetworkSpec(Spec):
     """One overlay network."""
 
-    made_from: HostName
+    created_on: HostName
     """The node whose engine declares it; every node then sees it."""
     subnet: Cidr | None = None
     """Default: what the engines' own overlay pool (10.0.0.0/8 in /24) has next."""
@@ -158,7 +161,7 @@ class _NamesToo:
 class AttachmentSpec(Spec):
     """How a workload is on one overlay."""
 
-    address: Address | None = None
+    ipv4_address: Address | None = None
     """A fixed address of the overlay's (stated) subnet. Default: the next free one."""
     aliases: Annotated[tuple[HostName, ...], BeforeValidator(as_tuple)] = ()
     """Further names by which the overlay's other workloads find it."""
@@ -167,9 +170,9 @@ class AttachmentSpec(Spec):
 class PortSpec(Spec):
     """A published port."""
 
-    container: Port
-    """The port inside."""
-    node: Port | None = None
+    target: Port
+    """The port in the container."""
+    published: Port | None = None
     """Default: one that the engine picks."""
     protocol: Literal["tcp", "udp"] = "tcp"
     """Of both."""
@@ -184,20 +187,25 @@ class WorkloadSpec(Spec):
     """The image that it runs from."""
     command: Annotated[tuple[Argument, ...], BeforeValidator(as_tuple)] | None = None
     """Default: the image's own; a busybox sleeps."""
-    overlays: Annotated[dict[ObjectName, AttachmentSpec], BeforeValidator(_as_mapping), _NamesToo()] = Field(
+    networks: Annotated[dict[ObjectName, AttachmentSpec], BeforeValidator(_as_mapping), _NamesToo()] = Field(
         default_factory=dict
     )
     """Their names, or a mapping of names to how it is on each."""
-    share_with: ObjectName | None = None
-    """The workload whose network stack (addresses, interfaces, loopback) this one uses."""
+    network_mode: NetworkMode | None = None
+    """``container:NAME``: use the network stack (addresses, interfaces, loopback) of the workload NAME."""
     ports: Annotated[tuple[PortSpec, ...], BeforeValidator(as_tuple)] = ()
     """Ports published on its node."""
     publish_all: bool = False
     """Publish every port that the image exposes, each on a port that the engine picks."""
-    serves: Port | None = None
+    http_port: Port | None = None
     """The port of a web server in it, for checks by HTTP."""
     memory_mib: Annotated[int, Field(ge=6, le=65536)] = 64
     """Memory limit of the container."""
+
+    @property
+    def shares_network_of(self) -> str | None:
+        """The workload whose network stack this one uses; None where it has its own."""
+        return self.network_mode.removeprefix("container:") if self.network_mode else None
 
 
 class CheckSpec(Spec):
@@ -213,7 +221,7 @@ class CheckSpec(Spec):
     """The overlay that the target is asked on."""
     expect: Literal["pass", "fail"] = "pass"
     """Whether it is to succeed."""
-    within_s: Annotated[int, Field(ge=1, le=3600)] = conventions.CHECK_LIMIT_S
+    timeout_s: Annotated[int, Field(ge=1, le=3600)] = conventions.CHECK_LIMIT_S
     """It is tried again until it does as expected or this is over."""
 
 
@@ -222,15 +230,15 @@ class HypervisorSpec(Spec):
 
     uri: LibvirtUri
     """Its libvirt URI."""
-    pools: Directory = conventions.POOLS_DIR
+    pool_dir: Directory = conventions.POOL_DIR
     """Directory on it in which the lab's storage pool is made."""
 
 
-class GroundSpec(Spec):
+class PlatformSpec(Spec):
     """What to use instead of what the machine offers or what can be made there."""
 
-    kind: Literal["auto", "embedded", "native"] = "auto"
-    """``embedded``: a hypervisor of its own; ``native``: the one at ``uri``; ``auto``: native where ``uri`` is."""
+    kind: Literal["auto", "bundled", "system"] = "auto"
+    """``bundled``: a hypervisor of its own; ``system``: the one at ``uri``; ``auto``: native where ``uri`` is."""
     uri: LibvirtUri | None = None
     """libvirt URI of the hypervisor."""
     hypervisors: dict[HostName, HypervisorSpec] = Field(default_factory=dict)
@@ -248,17 +256,17 @@ class LabSpec(Spec):
 
     name: LabName | None = None
     """Default: the stack's name."""
-    network: NetworkSpec | None = NetworkSpec()
+    underlay: UnderlaySpec | None = UnderlaySpec()
     machine: MachineSpec | None = MachineSpec()
     """Size of the nodes that state none."""
     engine: EngineSpec | None = EngineSpec()
     store: StoreSpec | None = StoreSpec()
     nodes: dict[HostName, NodeSpec | None]
     """1 to 250, by host name. The number that ends the name gives the address."""
-    overlays: dict[ObjectName, OverlaySpec] | None = Field(default_factory=dict)
+    networks: dict[ObjectName, NetworkSpec] | None = Field(default_factory=dict)
     """The overlay networks, by name."""
     workloads: dict[ObjectName, WorkloadSpec] | None = Field(default_factory=dict)
     """The test containers, by name."""
     checks: dict[ObjectName, CheckSpec] | None = Field(default_factory=dict)
     """Checks of one's own, by name."""
-    ground: GroundSpec | None = GroundSpec()
+    platform: PlatformSpec | None = PlatformSpec()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from components.config import yaml_reader
-from components.config.problems import Problem, joined, shown
-from components.config.yaml_reader import Trap, Unparsable
+from components.config.problems import Problem, format_value, join_path
+from components.config.yaml_reader import AmbiguousScalar, Unparsable
 
 PROJECT = "overlab"
 KEY = "lab"
@@ -51,21 +51,25 @@ def read(project_dir: Path, stack: str) -> StackFile:
     if problems:
         return StackFile(problems=problems)
     if not isinstance(content, Mapping):
-        return _refused(_FILE, shown(content), "a mapping with the key config", f"write {FULL_KEY} under config:")
+        return _refused(
+            _FILE, format_value(content), "a mapping with the key config", f"write {FULL_KEY} under config:"
+        )
     config = content.get("config")
     if not isinstance(config, Mapping | None):
-        return _refused("config", shown(config), "a mapping of keys to values", f"write {FULL_KEY} under config:")
+        return _refused(
+            "config", format_value(config), "a mapping of keys to values", f"write {FULL_KEY} under config:"
+        )
     problems = [*_traps(traps), *_keys(config or {})]
     given = [key for key in (FULL_KEY, KEY) if key in (config or {})]
     lab = (config or {})[given[0]] if given else default(project_dir)
-    return StackFile(_as_handed_over(lab), problems)
+    return StackFile(_sort_keys(lab), problems)
 
 
-def _as_handed_over(value: object) -> object:
+def _sort_keys(value: object) -> object:
     """Mappings in the order of their keys: Pulumi keeps no other one, and "the first three nodes" must be the same."""
     if isinstance(value, Mapping):
-        return {key: _as_handed_over(value[key]) for key in sorted(value, key=str)}
-    return [_as_handed_over(part) for part in value] if isinstance(value, list) else value
+        return {key: _sort_keys(value[key]) for key in sorted(value, key=str)}
+    return [_sort_keys(part) for part in value] if isinstance(value, list) else value
 
 
 def name_problems(stack: str) -> list[Problem]:
@@ -73,7 +77,7 @@ def name_problems(stack: str) -> list[Problem]:
     if _STACK_NAME.fullmatch(stack):
         return []
     rule = "a stack's name: letters, digits, '_', '.', '-', at most 100"
-    return [Problem("(stack)", shown(stack), rule, "name another stack")]
+    return [Problem("(stack)", format_value(stack), rule, "name another stack")]
 
 
 def default(project_dir: Path) -> object:
@@ -89,7 +93,7 @@ def _refused(path: str, value: str, rule: str, remedy: str) -> StackFile:
     return StackFile(problems=[Problem(path, value, rule, remedy)])
 
 
-def _load(path: Path) -> tuple[Any, list[Trap], list[Problem]]:
+def _load(path: Path) -> tuple[Any, list[AmbiguousScalar], list[Problem]]:
     try:
         with path.open("rb") as file:
             data = file.read(MAXIMUM_BYTES + 1)
@@ -108,14 +112,14 @@ def _load(path: Path) -> tuple[Any, list[Trap], list[Problem]]:
     return None, [], [problem]
 
 
-def _traps(traps: list[Trap]) -> list[Problem]:
+def _traps(traps: list[AmbiguousScalar]) -> list[Problem]:
     """Those in the lab's own value, and keys written twice anywhere: Pulumi itself refuses these."""
     found = []
     for trap in traps:
         inside = trap.path[:1] == ("config",) and trap.path[1:2] in ((FULL_KEY,), (KEY,))
         if inside or trap.rule.startswith("each key once"):
-            path = joined(KEY, *trap.path[2:]) if inside else joined(*trap.path)
-            found.append(Problem(path, shown(trap.text), trap.rule, trap.remedy))
+            path = join_path(KEY, *trap.path[2:]) if inside else join_path(*trap.path)
+            found.append(Problem(path, format_value(trap.text), trap.rule, trap.remedy))
     return found
 
 
@@ -125,8 +129,10 @@ def _keys(config: Mapping[Any, Any]) -> list[Problem]:
     for key, value in config.items():
         name = key.removeprefix(f"{PROJECT}:") if isinstance(key, str) else key
         if isinstance(key, str) and name != KEY and (key.startswith(f"{PROJECT}:") or ":" not in key):
-            path = joined("config", key)
-            found.append(Problem(path, shown(value), "unknown key", f"{FULL_KEY} is the only one of this project"))
+            path = join_path("config", key)
+            found.append(
+                Problem(path, format_value(value), "unknown key", f"{FULL_KEY} is the only one of this project")
+            )
     if FULL_KEY in config and KEY in config:
         found.append(
             Problem(f"config.{KEY}", "...", f"not beside {FULL_KEY}, which is the same", "remove one of the two")

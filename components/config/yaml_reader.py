@@ -34,7 +34,7 @@ _LARGEST_INTEGER = 2**63
 
 
 @dataclass(frozen=True)
-class Trap:
+class AmbiguousScalar:
     """Something in a file that is refused or ambiguous."""
 
     path: Path
@@ -55,7 +55,7 @@ class Unparsable(Exception):
         self.remedy = remedy
 
 
-def read(text: str) -> tuple[Any, list[Trap]]:
+def read(text: str) -> tuple[Any, list[AmbiguousScalar]]:
     """The one document in ``text`` (None where it is empty) and its traps. Raises :class:`Unparsable`."""
     reader = _Reader(text)
     try:
@@ -74,7 +74,7 @@ def _place(mark: Any) -> str:
 
 class _Reader:
     def __init__(self, text: str) -> None:
-        self.traps: list[Trap] = []
+        self.traps: list[AmbiguousScalar] = []
         self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._count = 0
@@ -168,7 +168,7 @@ class _Reader:
         return float(text) if _FLOAT.fullmatch(text) else text
 
     def _trap(self, path: Path, text: str, rule: str, remedy: str) -> None:
-        self.traps.append(Trap(path, text, rule, remedy))
+        self.traps.append(AmbiguousScalar(path, text, rule, remedy))
 
 
 _ALIKE = "a value that every YAML reader takes for the same"

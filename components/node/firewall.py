@@ -17,7 +17,7 @@ def rules(node: Node, settings: Settings) -> str:
     Anyone in the lab network reaches SSH (and the engine's TLS listener, where there is one); peers also gossip, VXLAN
     and the store. Published ports never pass here: the engine forwards them.
     """
-    lab = settings.network.cidr
+    lab = settings.underlay.cidr
     lines = [
         "*filter",
         f":{CHAIN} - [0:0]",

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from components.config import conventions
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Node, Settings
 from components.node.scripts import digest
 
@@ -25,23 +25,23 @@ class FirstBoot:
         return digest(self.user_data, self.meta_data, self.network_config)
 
 
-def first_boot(node: Node, settings: Settings, ground: Ground) -> FirstBoot:
+def first_boot(node: Node, settings: Settings, platform: Platform) -> FirstBoot:
     """Host name, pinned SSH host key, root's authorized key, and the static address on the pinned interface name."""
-    user_data = "#cloud-config\n" + json.dumps(_user_data(node, settings, ground), sort_keys=True)
+    user_data = "#cloud-config\n" + json.dumps(_user_data(node, settings, platform), sort_keys=True)
     meta_data = {"instance-id": f"{node.key}-{digest(user_data)}", "local-hostname": node.key}
     return FirstBoot(
         user_data,
         json.dumps(meta_data, sort_keys=True),
-        json.dumps(_network(node, settings, ground), sort_keys=True),
+        json.dumps(_network(node, settings, platform), sort_keys=True),
     )
 
 
-def _user_data(node: Node, settings: Settings, ground: Ground) -> dict[str, object]:
-    key = ground.identity.host_keys[node.key]
-    authorized = ground.identity.client_public_key.read_text("utf-8").strip()
+def _user_data(node: Node, settings: Settings, platform: Platform) -> dict[str, object]:
+    key = platform.identity.host_keys[node.key]
+    authorized = platform.identity.client_public_key.read_text("utf-8").strip()
     return {
         "hostname": node.key,
-        "fqdn": f"{node.key}.{settings.network.domain}",
+        "fqdn": f"{node.key}.{settings.underlay.domain}",
         "manage_etc_hosts": True,
         "disable_root": False,
         "ssh_pwauth": False,
@@ -56,13 +56,13 @@ def _user_data(node: Node, settings: Settings, ground: Ground) -> dict[str, obje
     }
 
 
-def _network(node: Node, settings: Settings, ground: Ground) -> dict[str, object]:
+def _network(node: Node, settings: Settings, platform: Platform) -> dict[str, object]:
     interface: dict[str, object] = {
         "match": {"macaddress": node.mac},
         "set-name": conventions.NIC,
-        "addresses": [f"{node.address}/{settings.network.cidr.prefixlen}"],
-        "mtu": settings.network.mtu,
+        "addresses": [f"{node.address}/{settings.underlay.cidr.prefixlen}"],
+        "mtu": settings.underlay.mtu,
     }
-    if not settings.isolated(ground):
+    if not settings.isolated(platform):
         interface |= {"gateway4": str(settings.gateway), "nameservers": {"addresses": [str(settings.gateway)]}}
     return {"version": 2, "ethernets": {conventions.NIC: interface}}

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from components.node import scripts
 
-SCRIPT = "/usr/local/sbin/engine-guard"
-SERVICE = "overlab-engine-guard.service"
-PATH_UNIT = "overlab-engine-guard.path"
+SCRIPT = "/usr/local/sbin/dockerd-watchdog"
+SERVICE = "overlab-dockerd-watchdog.service"
+PATH_UNIT = "overlab-dockerd-watchdog.path"
 QUIET_S = 3
 """Seconds without a client of the engine's API before it is restarted."""
 LIMIT_S = 1800
 
 
 def script(store: str, address: str) -> str:
-    """``engine-guard look`` tells, ``heal [idle]`` cures (idle: when no client is connected), ``renumber`` prevents;
-    ``peers`` adds the ways to other nodes' containers that the engine lacks.
+    """``dockerd-watchdog look`` reports, ``heal [idle]`` repairs (idle: when no client is connected), ``renumber``
+    prevents; ``peers`` adds the FDB and neighbor entries of other nodes' containers that the engine lacks.
 
     ``store`` is HOST:PORT of the store as seen from the node, ``address`` the node's own.
     """
-    return scripts.render("engine-guard", consul=f"http://{store}", own=address, quiet_s=QUIET_S, limit_s=LIMIT_S)
+    return scripts.render("dockerd-watchdog", consul=f"http://{store}", own=address, quiet_s=QUIET_S, limit_s=LIMIT_S)
 
 
 def service() -> str:

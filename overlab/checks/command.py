@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 
 from overlab.checks import junit, results, runner, text
-from overlab.checks.results import Run
+from overlab.checks.results import TestRun
 from overlab.checks.select import select, within
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.lab_handle import OpenedLab
 from overlab.report import page
@@ -29,7 +29,7 @@ class Wanted:
     as_json: bool = False
     junit: Path | None = None
     html: Path | None = None
-    within_s: int | None = None
+    timeout_s: int | None = None
     """No check may take longer than this to pass; None: its own limit."""
 
     def forget(self) -> None:
@@ -39,13 +39,13 @@ class Wanted:
                 file.unlink(missing_ok=True)
 
 
-def once(lab: OpenedLab, wanted: Wanted, progress: Progress) -> Run:
-    """Run the checks now, keep what they found, write the files. Raises :class:`GroundError` where it cannot begin."""
-    matrix = within(select(lab.matrix, wanted.only), wanted.within_s)
+def once(lab: OpenedLab, wanted: Wanted, progress: Progress) -> TestRun:
+    """Run the checks now, keep what they found, write the files. Raises :class:`OverlabError` where it cannot begin."""
+    matrix = within(select(lab.matrix, wanted.only), wanted.timeout_s)
     with progress.step("checks"):
         progress.waiting_for("the stack's outputs")
         known = lab.outputs()
-        ways = runner.ways(lab.settings, lab.ground)
+        ways = runner.ways(lab.settings, lab.platform)
         found = runner.run(lab.settings, matrix, known, ways, tuple(wanted.only), progress.waiting_for)
     results.save(found, lab.record)
     if wanted.junit is not None:
@@ -55,7 +55,7 @@ def once(lab: OpenedLab, wanted: Wanted, progress: Progress) -> Run:
     return found
 
 
-def show(found: Run, wanted: Wanted, console: Console) -> None:
+def show(found: TestRun, wanted: Wanted, console: Console) -> None:
     """The run on standard output, for people or for programs."""
     if wanted.as_json:
         console.file.write(json.dumps(text.as_json(found), indent=1) + "\n")
@@ -64,7 +64,7 @@ def show(found: Run, wanted: Wanted, console: Console) -> None:
 
 
 def watch(
-    look: Callable[[], Run],
+    look: Callable[[], TestRun],
     wanted: Wanted,
     console: Console,
     every_s: float,
@@ -76,7 +76,7 @@ def watch(
     Ends with ^C, or after ``rounds``; the exit code is the last round's. A round that cannot be run is said and
     tried again.
     """
-    before: Run | None = None
+    before: TestRun | None = None
     code, number = 0, 0
     try:
         while rounds is None or number < rounds:
@@ -85,7 +85,7 @@ def watch(
             number += 1
             try:
                 found = look()
-            except GroundError as error:
+            except OverlabError as error:
                 code = EXIT_COULD_NOT_RUN
                 _say(console, wanted, f"{results.now():%H:%M:%S}  could not run: {error}", {"error": str(error)})
                 continue
@@ -103,7 +103,7 @@ def watch(
     return code
 
 
-def _show_changes(before: Run, found: Run, console: Console) -> None:
+def _show_changes(before: TestRun, found: TestRun, console: Console) -> None:
     changed = text.changes(before, found)
     head = f"{found.begun:%H:%M:%S}  {found.summary}"
     lines = [head if changed else f"{head}; nothing changed", *(f"  {line}" for line in changed)]
@@ -122,4 +122,4 @@ def _write(file: Path, content: bytes) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     except OSError as error:
-        raise GroundError(f"{file} cannot be written: {error}", "name another file") from error
+        raise OverlabError(f"{file} cannot be written: {error}", "name another file") from error

@@ -30,7 +30,7 @@ overlay='overlay{{"\\t"}}{{.Name}}{{"\\t"}}{{.Id}}{{"\\t"}}{{json .IPAM.Config}}
 
 
 @dataclass
-class Told:
+class DiscoveredFacts:
     """What one node told."""
 
     addresses: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -41,13 +41,13 @@ class Told:
 def arguments(node: str, settings: Settings) -> list[str]:
     """The words after ``sh -c SCRIPT``: what the node is asked about."""
     placed = [name for name, where in settings.placement.items() if where == node]
-    own = [name for name in placed if not settings.workloads[name].share_with]
-    return [str(len(own)), *own, *settings.overlays]
+    own = [name for name in placed if not settings.workloads[name].shares_network_of]
+    return [str(len(own)), *own, *settings.networks]
 
 
-def parse(lines: Iterable[str]) -> Told:
+def parse(lines: Iterable[str]) -> DiscoveredFacts:
     """Understand what a node told; lines of another form are passed over."""
-    told = Told()
+    told = DiscoveredFacts()
     for line in lines:
         parts = line.rstrip("\n").split("\t")
         try:
@@ -61,7 +61,7 @@ def parse(lines: Iterable[str]) -> Told:
     return told
 
 
-def _workload(told: Told, name: str, networks: dict[str, Any], ports: dict[str, Any]) -> None:
+def _workload(told: DiscoveredFacts, name: str, networks: dict[str, Any], ports: dict[str, Any]) -> None:
     told.addresses[name] = {overlay: one["IPAddress"] for overlay, one in networks.items() if one.get("IPAddress")}
     for port, bindings in ports.items():
         for binding in bindings or []:
@@ -69,7 +69,7 @@ def _workload(told: Told, name: str, networks: dict[str, Any], ports: dict[str, 
                 told.ports.setdefault(name, {})[port] = int(binding["HostPort"])
 
 
-def facts(settings: Settings, outputs: Outputs, told: Iterable[Told]) -> tuple[checks.Facts, list[str]]:
+def facts(settings: Settings, outputs: Outputs, told: Iterable[DiscoveredFacts]) -> tuple[checks.Facts, list[str]]:
     """Facts for the whole lab, and notes on what is no longer as the last ``up`` left it.
 
     Fixed addresses come from the settings, and ids from the outputs: what differs from them is for the checks to
@@ -82,18 +82,18 @@ def facts(settings: Settings, outputs: Outputs, told: Iterable[Told]) -> tuple[c
     addresses: dict[str, dict[str, str]] = {}
     notes = []
     for name, spec in settings.workloads.items():
-        if spec.share_with:
+        if spec.shares_network_of:
             continue
         addresses[name] = {}
-        for overlay, attachment in spec.overlays.items():
+        for overlay, attachment in spec.networks.items():
             old, new = recorded.get(name, {}).get(overlay, ""), now.get(name, {}).get(overlay, "")
-            if found := str(attachment.address or "") or new or old:
+            if found := str(attachment.ipv4_address or "") or new or old:
                 addresses[name][overlay] = found
-            if old and new and old != new and attachment.address is None:
+            if old and new and old != new and attachment.ipv4_address is None:
                 notes.append(f"{name} has {new} on {overlay} now; the last up saw {old} (overlab refresh records it)")
     for name, spec in settings.workloads.items():
-        if spec.share_with:
-            addresses[name] = addresses[spec.share_with]
+        if spec.shares_network_of:
+            addresses[name] = addresses[spec.shares_network_of]
     ports = {name: dict(one) for name, one in outputs.ports.items()} | _merged(one.ports for one in every)
     return checks.Facts(addresses=addresses, ports=ports, networks=networks), notes
 
@@ -104,8 +104,8 @@ def lacking(check: checks.Check, settings: Settings, facts: checks.Facts) -> str
     asked = {"interface": check.source}.get(check.kind, target if check.kind in _BY_ADDRESS else "")
     if asked and check.overlay not in facts.addresses.get(asked, {}):
         return f"{asked} has no address on {check.overlay}: it does not run there, and no up has recorded one"
-    overlays = {"network": [check.overlay], "interface": [check.overlay], "kv": list(settings.overlays)}
-    unknown = [name for name in overlays.get(check.kind, []) if name not in facts.networks]
+    networks = {"network": [check.overlay], "interface": [check.overlay], "kv": list(settings.networks)}
+    unknown = [name for name in networks.get(check.kind, []) if name not in facts.networks]
     return f"no node knows the overlay {', '.join(unknown)}, and no up has recorded it" if unknown else ""
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from overlab.checks.results import Status, Verdict
+from overlab.checks.results import CheckResult, Status
 
 _MARK: dict[Status, str] = {"passed": "✓", "failed": "✗", "not run": "?"}
 _BETWEEN = ("ping-ip", "ping-name", "dns", "http", "tcp", "mtu")
-_OF_WORKLOADS = ("interface", "bridge", "internal", "shared", "http-node", "http-ground")
+_OF_WORKLOADS = ("interface", "bridge", "internal", "shared", "http-node", "http-external")
 _COLUMNS = {
     "bridge": "way out",
     "internal": "no way out",
     "http-node": "port, from a node",
-    "http-ground": "port, from the ground",
+    "http-external": "port, from the platform",
 }
 
 
@@ -22,11 +22,11 @@ _COLUMNS = {
 class Cell:
     """All checks of one place in a grid."""
 
-    verdicts: tuple[Verdict, ...]
+    results: tuple[CheckResult, ...]
 
     @property
     def status(self) -> Status:
-        statuses = {verdict.status for verdict in self.verdicts}
+        statuses = {verdict.status for verdict in self.results}
         return "failed" if "failed" in statuses else "not run" if "not run" in statuses else "passed"
 
     @property
@@ -35,18 +35,18 @@ class Cell:
 
     @property
     def text(self) -> str:
-        if len(self.verdicts) == 1:
+        if len(self.results) == 1:
             return ""
-        return f"{sum(1 for one in self.verdicts if one.status == 'passed')}/{len(self.verdicts)}"
+        return f"{sum(1 for one in self.results if one.status == 'passed')}/{len(self.results)}"
 
     @property
     def bad(self) -> list[str]:
         """The kinds that did not pass."""
-        return list(dict.fromkeys(one.kind for one in self.verdicts if one.status != "passed"))
+        return list(dict.fromkeys(one.kind for one in self.results if one.status != "passed"))
 
     @property
     def tooltip(self) -> str:
-        return "\n".join(f"{one.status}: {one.id}" for one in self.verdicts)
+        return "\n".join(f"{one.status}: {one.id}" for one in self.results)
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class Grid:
     rows: tuple[Row, ...]
 
 
-def grids(verdicts: Iterable[Verdict]) -> list[Grid]:
+def grids(results: Iterable[CheckResult]) -> list[Grid]:
     """Every verdict is in one of them, but those of checks that a person added and that fit none."""
-    every = list(verdicts)
+    every = list(results)
     found = []
     for overlay in dict.fromkeys(one.overlay for one in every if one.kind in _BETWEEN):
         between = [one for one in every if one.kind in _BETWEEN and one.overlay == overlay]
@@ -83,21 +83,21 @@ def grids(verdicts: Iterable[Verdict]) -> list[Grid]:
 
 
 def _grid(
-    verdicts: list[Verdict],
+    results: list[CheckResult],
     title: str,
     note: str,
     corner: str,
-    row: Callable[[Verdict], str],
-    column: Callable[[Verdict], str],
+    row: Callable[[CheckResult], str],
+    column: Callable[[CheckResult], str],
 ) -> Grid:
-    columns = tuple(dict.fromkeys(column(one) for one in verdicts))
-    names = list(dict.fromkeys(row(one) for one in verdicts))
+    columns = tuple(dict.fromkeys(column(one) for one in results))
+    names = list(dict.fromkeys(row(one) for one in results))
     if corner.startswith("from"):
         # One order for both sides, so that the diagonal is one.
         order = [*names, *(name for name in columns if name not in names)]
         columns = tuple(name for name in order if name in columns)
-    places: dict[tuple[str, str], list[Verdict]] = {}
-    for one in verdicts:
+    places: dict[tuple[str, str], list[CheckResult]] = {}
+    for one in results:
         places.setdefault((row(one), column(one)), []).append(one)
     rows = tuple(
         Row(name, tuple(Cell(tuple(places[name, other])) if (name, other) in places else None for other in columns))
@@ -106,28 +106,28 @@ def _grid(
     return Grid(title, note, corner, columns, rows)
 
 
-def _source(verdict: Verdict) -> str:
+def _source(verdict: CheckResult) -> str:
     return verdict.source
 
 
-def _owner(verdict: Verdict) -> str:
+def _owner(verdict: CheckResult) -> str:
     return verdict.target.split("/", 1)[0]
 
 
-def _from_overlay(verdict: Verdict) -> str:
+def _from_overlay(verdict: CheckResult) -> str:
     """``isolation:FROM:TO:SOURCE:TARGET``."""
     parts = verdict.id.split(":")
     return parts[1] if len(parts) == 5 else verdict.source
 
 
-def _node_column(verdict: Verdict) -> str:
+def _node_column(verdict: CheckResult) -> str:
     names = {"network": f"sees {verdict.overlay}", "kv": "store's keys"}
     return names.get(verdict.kind, verdict.kind)
 
 
-def _subject(verdict: Verdict) -> str:
+def _subject(verdict: CheckResult) -> str:
     return verdict.source or verdict.target
 
 
-def _workload_column(verdict: Verdict) -> str:
+def _workload_column(verdict: CheckResult) -> str:
     return _COLUMNS.get(verdict.kind, verdict.kind)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from overlab.checks.reproduce import by_hand
-from overlab.checks.results import Run, Verdict
+from overlab.checks.reproduce import reproduce_command
+from overlab.checks.results import CheckResult, TestRun
 from overlab.checks.text import lines_of
 from overlab.diagnosis import causes
 from overlab.report.xmltext import clean
 
 
-def render(run: Run) -> str:
+def render(run: TestRun) -> str:
     """A ``testsuites`` document. A check that failed is a failure; one that was not run is an error."""
-    sums = _sums(run.verdicts)
+    sums = _sums(run.results)
     root = ET.Element("testsuites", {"name": f"overlab {run.lab}", "time": f"{run.seconds:.1f}", **sums})
-    for kind in dict.fromkeys(verdict.kind for verdict in run.verdicts):
-        members = tuple(verdict for verdict in run.verdicts if verdict.kind == kind)
+    for kind in dict.fromkeys(verdict.kind for verdict in run.results):
+        members = tuple(verdict for verdict in run.results if verdict.kind == kind)
         time = sum(one.seconds for one in members)
         stamp = run.begun.replace(tzinfo=None).isoformat()
         about = {"name": kind, "hostname": run.lab, "timestamp": stamp, "time": str(time), "skipped": "0"}
@@ -29,12 +29,12 @@ def render(run: Run) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
 
 
-def document(run: Run) -> bytes:
+def document(run: TestRun) -> bytes:
     """:func:`render` as the bytes of a file."""
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + render(run).encode()
 
 
-def _case(suite: ET.Element, verdict: Verdict) -> None:
+def _case(suite: ET.Element, verdict: CheckResult) -> None:
     case = ET.SubElement(
         suite,
         "testcase",
@@ -51,16 +51,16 @@ def _case(suite: ET.Element, verdict: Verdict) -> None:
         case, "failure" if verdict.status == "failed" else "error", type=verdict.kind, message=clean(message)
     )
     told = [f"check:  {verdict.id}", f"where:  {verdict.where}", f"ran:    {verdict.command}", "output:", *said]
-    if again := by_hand(verdict):
+    if again := reproduce_command(verdict):
         told.append(f"again:  {again}")
     if cause is not None:
         told += [f"likely: {cause.likely}", f"remedy: {cause.remedy}", f"more:   {cause.link}"]
     problem.text = clean("\n".join(told))
 
 
-def _sums(verdicts: tuple[Verdict, ...]) -> dict[str, str]:
+def _sums(results: tuple[CheckResult, ...]) -> dict[str, str]:
     return {
-        "tests": str(len(verdicts)),
-        "failures": str(sum(1 for one in verdicts if one.status == "failed")),
-        "errors": str(sum(1 for one in verdicts if one.status == "not run")),
+        "tests": str(len(results)),
+        "failures": str(sum(1 for one in results if one.status == "failed")),
+        "errors": str(sum(1 for one in results if one.status == "not run")),
     }

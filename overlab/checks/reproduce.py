@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 
-from overlab.checks.results import Verdict
+from overlab.checks.results import CheckResult
 
 _PID = "$(docker inspect -f {{.State.Pid}} %s)"
 _STORE = '$(docker info -f {{.ClusterStore}} 2>/dev/null | sed "s|.*://||")'
 
 
-def by_hand(verdict: Verdict) -> str:
+def reproduce_command(verdict: CheckResult) -> str:
     """The command line that tries the same once more, from where ``overlab`` is; empty where there is none."""
     words = verdict.command.split()
     make = _COMMANDS.get(verdict.kind)
@@ -24,34 +24,34 @@ def by_hand(verdict: Verdict) -> str:
     return shlex.join(["overlab", "exec", verdict.node, "--", *command])
 
 
-def _inside(verdict: Verdict, *command: str) -> list[str]:
+def _inside(verdict: CheckResult, *command: str) -> list[str]:
     return ["docker", "exec", verdict.source, *command]
 
 
-def _within_network(verdict: Verdict, command: str) -> list[str]:
+def _within_network(verdict: CheckResult, command: str) -> list[str]:
     """With the node's tools, in the workload's network."""
     return ["sh", "-c", f"nsenter -t {_PID % shlex.quote(verdict.source)} -n {command}"]
 
 
-def _as_is(verdict: Verdict, words: list[str]) -> list[str]:
+def _as_is(verdict: CheckResult, words: list[str]) -> list[str]:
     return words
 
 
-def _dns(verdict: Verdict, _: list[str]) -> list[str]:
+def _dns(verdict: CheckResult, _: list[str]) -> list[str]:
     return _inside(verdict, "nslookup", verdict.target.rsplit("/", 1)[-1], "127.0.0.11")
 
 
-def _http(verdict: Verdict, words: list[str]) -> list[str]:
+def _http(verdict: CheckResult, words: list[str]) -> list[str]:
     host, port = words[-2:]
     return _inside(verdict, "sh", "-c", f'printf "GET / HTTP/1.0\\r\\n\\r\\n" | nc -w 10 {host} {port}')
 
 
-def _mtu(verdict: Verdict, words: list[str]) -> list[str]:
+def _mtu(verdict: CheckResult, words: list[str]) -> list[str]:
     _, _, address, payload = words[:4]
     return _within_network(verdict, f"ping -n -M do -c 1 -W 2 -s {payload} {address}")
 
 
-_COMMANDS: dict[str, Callable[[Verdict, list[str]], list[str]]] = {
+_COMMANDS: dict[str, Callable[[CheckResult, list[str]], list[str]]] = {
     "ping-ip": _as_is,
     "ping-name": _as_is,
     "isolation": _as_is,

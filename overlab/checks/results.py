@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from components import checks
-from components.checks.model import GROUND
+from components.checks.model import EXTERNAL
 from components.checks.script import INSIDE
 from overlab.core.process import write_private
 
@@ -19,7 +19,7 @@ _CUT_OFF = "No such exec instance"
 Status = Literal["passed", "failed", "not run"]
 
 
-class Verdict(BaseModel):
+class CheckResult(BaseModel):
     """A check and what became of it."""
 
     model_config = ConfigDict(frozen=True)
@@ -43,7 +43,7 @@ class Verdict(BaseModel):
     """What it said; where it did not run, the reason."""
 
     @classmethod
-    def of(cls, check: checks.Check, result: checks.Result) -> Verdict:
+    def of(cls, check: checks.Check, result: checks.Result) -> CheckResult:
         """The verdict on a check that ran."""
         command = f"docker exec {check.source} {result.command}" if check.kind in INSIDE else result.command
         return cls(
@@ -56,23 +56,23 @@ class Verdict(BaseModel):
         )
 
     @classmethod
-    def broken(cls, check: checks.Check, reason: str) -> Verdict:
+    def broken(cls, check: checks.Check, reason: str) -> CheckResult:
         """The check could not be tried, and that is the lab's fault: its workload does not run, say."""
         return cls(**_about(check), status="failed", command=f"docker exec {check.source} sh", output=reason)
 
     @classmethod
-    def missing(cls, check: checks.Check, reason: str) -> Verdict:
+    def missing(cls, check: checks.Check, reason: str) -> CheckResult:
         """Nothing is known: whoever should have run it was not reached."""
         return cls(**_about(check), status="not run", output=reason)
 
     @property
-    def cut_off(self) -> bool:
+    def interrupted(self) -> bool:
         """Whether it was under way in its workload when the engine forgot about that: it was restarted."""
         return self.status == "failed" and not self.got and _CUT_OFF in self.output
 
     @property
     def where(self) -> str:
-        return "the ground" if self.node == GROUND else self.node
+        return "the platform" if self.node == EXTERNAL else self.node
 
     @property
     def workloads(self) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ class Verdict(BaseModel):
         return tuple(name for name in (self.source, target) if name)
 
 
-class Run(BaseModel):
+class TestRun(BaseModel):
     """One run of the matrix, or of a part of it."""
 
     model_config = ConfigDict(frozen=True)
@@ -94,7 +94,7 @@ class Run(BaseModel):
     """Remote sessions that were opened; one a node."""
     life: str
     """Of which life of the lab: the ids of its overlays. Another one's verdicts say nothing about this one."""
-    verdicts: tuple[Verdict, ...]
+    results: tuple[CheckResult, ...]
     notes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     addresses: dict[str, dict[str, str]] = {}
@@ -103,16 +103,16 @@ class Run(BaseModel):
     networks: dict[str, dict[str, str]] = {}
 
     @property
-    def failed(self) -> list[Verdict]:
-        return [verdict for verdict in self.verdicts if verdict.status == "failed"]
+    def failed(self) -> list[CheckResult]:
+        return [verdict for verdict in self.results if verdict.status == "failed"]
 
     @property
-    def not_run(self) -> list[Verdict]:
-        return [verdict for verdict in self.verdicts if verdict.status == "not run"]
+    def not_run(self) -> list[CheckResult]:
+        return [verdict for verdict in self.results if verdict.status == "not run"]
 
     @property
-    def passed(self) -> list[Verdict]:
-        return [verdict for verdict in self.verdicts if verdict.status == "passed"]
+    def passed(self) -> list[CheckResult]:
+        return [verdict for verdict in self.results if verdict.status == "passed"]
 
     @property
     def exit_code(self) -> int:
@@ -126,36 +126,36 @@ class Run(BaseModel):
         counts += [f"{len(self.failed)} failed"] if self.failed else []
         counts += [f"{len(self.not_run)} not run"] if self.not_run else []
         sessions = f"{self.sessions} session{'' if self.sessions == 1 else 's'}"
-        return f"lab {self.lab}: {', '.join(counts)} of {len(self.verdicts)} checks in {self.seconds:.1f} s, {sessions}"
+        return f"lab {self.lab}: {', '.join(counts)} of {len(self.results)} checks in {self.seconds:.1f} s, {sessions}"
 
-    def followed_by(self, later: Run, note: str) -> Run:
+    def followed_by(self, later: TestRun, note: str) -> TestRun:
         """This run with the verdicts of a later one on some of its checks."""
-        new = {verdict.id: verdict for verdict in later.verdicts}
+        new = {verdict.id: verdict for verdict in later.results}
         return self.model_copy(
             update={
                 "seconds": round(self.seconds + later.seconds, 1),
                 "sessions": self.sessions + later.sessions,
-                "verdicts": tuple(new.get(verdict.id, verdict) for verdict in self.verdicts),
+                "verdicts": tuple(new.get(verdict.id, verdict) for verdict in self.results),
                 "notes": (*self.notes, note, *(one for one in later.notes if one not in self.notes)),
                 "addresses": self.addresses | later.addresses,
                 "ports": self.ports | later.ports,
             }
         )
 
-    def over(self, earlier: Run | None) -> Run:
+    def over(self, earlier: TestRun | None) -> TestRun:
         """This run with the earlier one's verdicts where this one has none, if both are of one life of the lab."""
         if earlier is None or earlier.life != self.life or not self.only:
             return self
-        new = {verdict.id: verdict for verdict in self.verdicts}
-        known = {verdict.id for verdict in earlier.verdicts}
-        verdicts = [new.get(verdict.id, verdict) for verdict in earlier.verdicts]
-        verdicts += [verdict for verdict in self.verdicts if verdict.id not in known]
+        new = {verdict.id: verdict for verdict in self.results}
+        known = {verdict.id for verdict in earlier.results}
+        results = [new.get(verdict.id, verdict) for verdict in earlier.results]
+        results += [verdict for verdict in self.results if verdict.id not in known]
         learnt = {
             "addresses": earlier.addresses | self.addresses,
             "ports": earlier.ports | self.ports,
             "networks": earlier.networks | self.networks,
         }
-        return earlier.model_copy(update={"begun": self.begun, "verdicts": tuple(verdicts), **learnt})
+        return earlier.model_copy(update={"begun": self.begun, "verdicts": tuple(results), **learnt})
 
 
 def life_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
@@ -172,15 +172,15 @@ def file(state: Path, stack: str) -> Path:
     return state / "tests" / f"{stack}.json"
 
 
-def load(path: Path) -> Run | None:
+def load(path: Path) -> TestRun | None:
     """The last run; None where there is none, or it is from another version."""
     try:
-        return Run.model_validate_json(path.read_bytes())
+        return TestRun.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def save(run: Run, path: Path) -> Run:
+def save(run: TestRun, path: Path) -> TestRun:
     """Keep a run for those who draw the lab; one of a part of the matrix is laid over what is known. Returns that."""
     merged = run.over(load(path))
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -188,14 +188,14 @@ def save(run: Run, path: Path) -> Run:
     return merged
 
 
-def from_up(found: Iterable[dict[str, Any]], matrix: Iterable[checks.Check]) -> list[Verdict]:
+def from_up(found: Iterable[dict[str, Any]], matrix: Iterable[checks.Check]) -> list[CheckResult]:
     """Verdicts from the stack's output ``checks``: what the last ``up`` that ran them found."""
     results = {}
     for one in found:
         with contextlib.suppress(TypeError):  # from another version
             result = checks.Result(**{key: value for key, value in one.items() if key != "passed"})
             results[result.id] = result
-    return [Verdict.of(check, results[check.id]) for check in matrix if check.id in results]
+    return [CheckResult.of(check, results[check.id]) for check in matrix if check.id in results]
 
 
 def _about(check: checks.Check) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Runs the matrix of a lab: one session a node, all at once, and one on the ground."""
+"""Runs the matrix of a lab: one session a node, all at once, and one on the platform."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from components import checks
-from components.checks.model import GROUND
+from components.checks.model import EXTERNAL
 from components.checks.script import INSIDE
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab import remote
 from overlab.checks import discovery
-from overlab.checks.results import Run, Verdict, life_of, now
-from overlab.checks.session import ON_NODE, SSH_FAILED, Ended, GroundEnd, Session
+from overlab.checks.results import CheckResult, TestRun, life_of, now
+from overlab.checks.session import ON_NODE, SSH_FAILED, ExternalSession, ProcessResult, Session
 from overlab.core.paths import LabPaths
 from overlab.outputs import Outputs
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 MARGIN_S = 300
 """For a slow machine to run what a check's own limit does not count."""
@@ -29,36 +29,36 @@ _OF_A_CHECK = re.compile(r"^(check failed: |  ran:    |  output: )")
 
 
 @dataclass(frozen=True)
-class Ways:
+class Transport:
     """How to get there: the command of a session on a node, and what enters the hypervisor's end of the lab network."""
 
     to_node: Callable[[str, Sequence[str]], list[str]]
-    to_ground: tuple[str, ...] = ()
+    to_platform: tuple[str, ...] = ()
 
 
-def ways(settings: Settings, ground: Ground) -> Ways:
-    """Over ssh with the lab's pinned keys; the ground's end is in the lab's namespace where it has one."""
+def ways(settings: Settings, platform: Platform) -> Transport:
+    """Over ssh with the lab's pinned keys; the platform's end is in the lab's namespace where it has one."""
     inside: list[str] = []
-    if ground.kind == "embedded":
-        inside = EmbeddedLibvirt(LabPaths(settings.name)).namespace.command([])
-    return Ways(lambda node, cmd: remote.command(settings, ground, node, cmd, terminal=False), tuple(inside))
+    if platform.kind == "bundled":
+        inside = PrivateLibvirtd(LabPaths(settings.name)).namespace.command([])
+    return Transport(lambda node, cmd: remote.command(settings, platform, node, cmd, terminal=False), tuple(inside))
 
 
 def run(
     settings: Settings,
     matrix: Sequence[checks.Check],
     outputs: Outputs,
-    ways: Ways,
+    ways: Transport,
     only: Iterable[str] = (),
     progress: Callable[[str], None] = lambda _: None,
-) -> Run:
+) -> TestRun:
     """Run these checks now. A node that is not reached leaves its checks ``not run``; nothing is raised for that.
 
     What a restart of an engine cut off says nothing about the lab: it is run once more, and said.
     """
     words = tuple(only)
     found = _Matrix(settings, matrix, outputs, ways, progress).run(words)
-    cut = {verdict.id: verdict for verdict in found.verdicts if verdict.cut_off}
+    cut = {verdict.id: verdict for verdict in found.results if verdict.interrupted}
     if not cut:
         return found
     again = [check for check in matrix if check.id in cut]
@@ -73,7 +73,7 @@ class _Matrix:
         settings: Settings,
         matrix: Sequence[checks.Check],
         outputs: Outputs,
-        ways: Ways,
+        ways: Transport,
         progress: Callable[[str], None],
     ) -> None:
         self._settings = settings
@@ -82,7 +82,7 @@ class _Matrix:
         self._ways = ways
         self._progress = progress
         self._sessions = {node: self._session(node) for node in self._nodes()}
-        self._ground = GroundEnd(ways.to_ground)
+        self._platform = ExternalSession(ways.to_platform)
 
     def _nodes(self) -> list[str]:
         """Those with checks of their own, with a listener of another one's, or whose ports or addresses are asked."""
@@ -95,10 +95,10 @@ class _Matrix:
         words = ["sh", "-c", ON_NODE, "overlab-test", *discovery.arguments(node, self._settings)]
         return Session(node, self._ways.to_node(node, words))
 
-    def run(self, only: tuple[str, ...]) -> Run:
+    def run(self, only: tuple[str, ...]) -> TestRun:
         begun, clock = now(), time.monotonic()
         sessions = list(self._sessions.values())
-        # One thread more, for the ground.
+        # One thread more, for the platform.
         with ThreadPoolExecutor(len(sessions) + 1, thread_name_prefix="overlab-checks") as threads:
             try:
                 self._progress(f"{len(sessions)} nodes to tell their addresses and ports")
@@ -107,24 +107,24 @@ class _Matrix:
                 self._progress(f"{len(self._matrix)} checks on {len(sessions)} nodes")
                 lacking = {check.id: discovery.lacking(check, self._settings, facts) for check in self._matrix}
                 ready = tuple(check for check in self._matrix if not lacking[check.id])
-                ground = threads.submit(self._on_ground, ready, facts)
+                platform = threads.submit(self._on_external, ready, facts)
                 parts = list(threads.map(lambda session: self._on_node(session, ready, facts), sessions))
-                found = [one for part in (*parts, ground.result()) for one in part]
+                found = [one for part in (*parts, platform.result()) for one in part]
             finally:
                 for session in sessions:
                     session.close()
-                self._ground.close()
+                self._platform.close()
         known = {verdict.id: verdict for verdict in found}
-        verdicts = tuple(known.get(check.id) or self._unstated(check, lacking[check.id]) for check in self._matrix)
+        results = tuple(known.get(check.id) or self._unstated(check, lacking[check.id]) for check in self._matrix)
         notes = [f"{s.node} was not reached: {s.problem}" for s in sessions if s.problem] + notes
         seconds = round(time.monotonic() - clock, 1)
-        return Run(
+        return TestRun(
             lab=self._settings.name,
             begun=begun,
             seconds=seconds,
             sessions=sum(1 for session in sessions if not session.problem),
             life=life_of(facts.networks),
-            verdicts=verdicts,
+            results=results,
             notes=tuple(notes),
             only=only,
             addresses={name: dict(one) for name, one in facts.addresses.items()},
@@ -132,46 +132,46 @@ class _Matrix:
             networks={name: dict(one) for name, one in facts.networks.items()},
         )
 
-    def _unstated(self, check: checks.Check, reason: str) -> Verdict:
+    def _unstated(self, check: checks.Check, reason: str) -> CheckResult:
         """A check whose facts nobody knows: not run where the node was not reached, else the lab's fault."""
         session = self._sessions.get(check.node)
         if session is not None and session.problem:
-            return Verdict.missing(check, f"{check.node} was not reached: {session.problem}")
-        return Verdict.broken(check, reason)
+            return CheckResult.missing(check, f"{check.node} was not reached: {session.problem}")
+        return CheckResult.broken(check, reason)
 
-    def _on_node(self, session: Session, ready: Sequence[checks.Check], facts: checks.Facts) -> list[Verdict]:
+    def _on_node(self, session: Session, ready: Sequence[checks.Check], facts: checks.Facts) -> list[CheckResult]:
         own = [check for check in ready if check.node == session.node]
         if session.problem:
-            return [Verdict.missing(check, f"{check.node} was not reached: {session.problem}") for check in own]
+            return [CheckResult.missing(check, f"{check.node} was not reached: {session.problem}") for check in own]
         script = checks.node_script(session.node, ready, self._settings, facts)
         ended = session.run(script, _limit(own))
         return judge(session.node, own, ended)
 
-    def _on_ground(self, ready: Sequence[checks.Check], facts: checks.Facts) -> list[Verdict]:
-        own = [check for check in ready if check.node == GROUND]
+    def _on_external(self, ready: Sequence[checks.Check], facts: checks.Facts) -> list[CheckResult]:
+        own = [check for check in ready if check.node == EXTERNAL]
         if not own:
             return []
-        tasks: list[dict[str, Any]] = checks.ground_checks(ready, self._settings, facts)
+        tasks: list[dict[str, Any]] = checks.external_checks(ready, self._settings, facts)
         try:
-            ended = self._ground.run(tasks, _limit(own))
+            ended = self._platform.run(tasks, _limit(own))
         except OSError as error:
-            return [Verdict.missing(check, f"the lab's network cannot be entered: {error}") for check in own]
-        return judge(GROUND, own, ended)
+            return [CheckResult.missing(check, f"the lab's network cannot be entered: {error}") for check in own]
+        return judge(EXTERNAL, own, ended)
 
 
-def judge(node: str, own: Sequence[checks.Check], ended: Ended) -> list[Verdict]:
+def judge(node: str, own: Sequence[checks.Check], ended: ProcessResult) -> list[CheckResult]:
     """A verdict on each of a node's checks, from how its script ended."""
-    results = {result.id: result for result in checks.parse(node, ended.stdout)}
+    reported = {result.id: result for result in checks.parse(node, ended.stdout)}
     broken = _could_not_run(ended.stderr)
-    verdicts = []
+    results = []
     for check in own:
-        if check.id in results:
-            verdicts.append(Verdict.of(check, results[check.id]))
+        if check.id in reported:
+            results.append(CheckResult.of(check, reported[check.id]))
         elif check.kind in INSIDE and check.source in broken:
-            verdicts.append(Verdict.broken(check, broken[check.source]))
+            results.append(CheckResult.broken(check, broken[check.source]))
         else:
-            verdicts.append(Verdict.missing(check, _why(ended)))
-    return verdicts
+            results.append(CheckResult.missing(check, _why(ended)))
+    return results
 
 
 def _could_not_run(stderr: str) -> dict[str, str]:
@@ -188,7 +188,7 @@ def _could_not_run(stderr: str) -> dict[str, str]:
     return found
 
 
-def _why(ended: Ended) -> str:
+def _why(ended: ProcessResult) -> str:
     last = " ".join(ended.stderr.split())[-300:]
     if ended.code is None:
         return f"the node's script did not end in time; its last words: {last or 'none'}"
@@ -198,7 +198,7 @@ def _why(ended: Ended) -> str:
 
 
 def _limit(own: Sequence[checks.Check]) -> float:
-    return MARGIN_S + sum(check.within_s for check in own)
+    return MARGIN_S + sum(check.timeout_s for check in own)
 
 
 def _workloads(check: checks.Check) -> tuple[str, ...]:

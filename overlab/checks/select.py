@@ -7,19 +7,19 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from components import checks
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 
 
 def select(matrix: Sequence[checks.Check], only: Iterable[str]) -> tuple[checks.Check, ...]:
     """The checks that any of the words names: a kind, a workload that they are about, or ids with ``*`` and ``?``.
 
-    No words mean all. Raises :class:`GroundError` for a word that names none.
+    No words mean all. Raises :class:`OverlabError` for a word that names none.
     """
     words = list(only)
     for word in words:
         if not any(_named(check, word) for check in matrix):
             kinds = ", ".join(sorted({check.kind for check in matrix}))
-            raise GroundError(
+            raise OverlabError(
                 f"--only {word}: no check of this lab has that kind, workload or id",
                 f"kinds: {kinds}; ids as in: {matrix[0].id if matrix else '(no checks)'}",
             )
@@ -30,7 +30,7 @@ def within(matrix: Iterable[checks.Check], seconds: int | None) -> tuple[checks.
     """The checks with no longer time to pass in than this."""
     if seconds is None:
         return tuple(matrix)
-    return tuple(replace(check, within_s=min(check.within_s, seconds)) for check in matrix)
+    return tuple(replace(check, timeout_s=min(check.timeout_s, seconds)) for check in matrix)
 
 
 def _named(check: checks.Check, word: str) -> bool:

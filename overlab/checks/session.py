@@ -1,4 +1,4 @@
-"""One session on a node: it tells what it has, then runs the script that it is sent. And the ground's own."""
+"""One session on a node: it tells what it has, then runs the script that it is sent. And the platform's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import IO, Any
 from components import checks
 from overlab.checks import discovery
 
-GROUND_SCRIPT = Path(checks.__file__).parents[1] / "templates" / "ground_checks.py"
+EXTERNAL_SCRIPT = Path(checks.__file__).parents[1] / "templates" / "external_checks.py"
 OPEN_LIMIT_S = 120
 _LAST_LINE = "# overlab-script-end"
 SSH_FAILED = 255
@@ -35,7 +35,7 @@ sh "$script"
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessResult:
     """How a script ended. ``code`` is None where it was cut off at its limit."""
 
     code: int | None
@@ -49,7 +49,7 @@ class Session:
 
     node: str
     command: Sequence[str]
-    told: discovery.Told = field(default_factory=discovery.Told)
+    told: discovery.DiscoveredFacts = field(default_factory=discovery.DiscoveredFacts)
     problem: str = ""
     """Why the node was not reached; empty where it was."""
     _process: subprocess.Popen[bytes] | None = None
@@ -84,7 +84,7 @@ class Session:
         ended = _finish(process, b"", _LAST_WORDS_LIMIT_S)
         self.problem = self.problem or ended.stderr.strip() or f"the connection ended with exit code {ended.code}"
 
-    def run(self, script: str, limit_s: float) -> Ended:
+    def run(self, script: str, limit_s: float) -> ProcessResult:
         """Run a script there, to its end or the limit, and close the session."""
         assert self._process is not None
         return _finish(self._process, f"{script}\n{_LAST_LINE}\n".encode(), limit_s)
@@ -96,15 +96,15 @@ class Session:
 
 
 @dataclass
-class GroundEnd:
+class ExternalSession:
     """The hypervisor's end of the lab network, which ``prefix`` enters."""
 
     prefix: Sequence[str]
     _process: subprocess.Popen[bytes] | None = None
 
-    def run(self, tasks: list[dict[str, Any]], limit_s: float) -> Ended:
-        """Run the ground's checks. Raises :class:`OSError` where it cannot be entered."""
-        self._process = _start([*self.prefix, sys.executable, "-I", str(GROUND_SCRIPT)])
+    def run(self, tasks: list[dict[str, Any]], limit_s: float) -> ProcessResult:
+        """Run the platform's checks. Raises :class:`OSError` where it cannot be entered."""
+        self._process = _start([*self.prefix, sys.executable, "-I", str(EXTERNAL_SCRIPT)])
         return _finish(self._process, json.dumps(tasks).encode(), limit_s)
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ def _line(stream: IO[bytes]) -> bytes:
         return b""
 
 
-def _finish(process: subprocess.Popen[bytes], data: bytes, limit_s: float) -> Ended:
+def _finish(process: subprocess.Popen[bytes], data: bytes, limit_s: float) -> ProcessResult:
     """Feed, and read everything; what came before a limit is kept."""
     code: int | None
     try:
@@ -138,7 +138,7 @@ def _finish(process: subprocess.Popen[bytes], data: bytes, limit_s: float) -> En
         out, err, code = expired.stdout or b"", expired.stderr or b"", None
     except ValueError:  # closed meanwhile, by another thread
         out, err, code = b"", b"", None
-    return Ended(code, out.decode(errors="replace"), err.decode(errors="replace"))
+    return ProcessResult(code, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

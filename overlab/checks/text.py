@@ -9,20 +9,20 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from overlab.checks.reproduce import by_hand
-from overlab.checks.results import Run, Status, Verdict
+from overlab.checks.reproduce import reproduce_command
+from overlab.checks.results import CheckResult, Status, TestRun
 from overlab.diagnosis import causes
 
 STYLE: dict[Status, str] = {"passed": "green", "failed": "bold red", "not run": "yellow"}
 _MARK: dict[Status, str] = {"passed": "✓", "failed": "✗", "not run": "?"}
 
 
-def show(run: Run, console: Console) -> None:
+def show(run: TestRun, console: Console) -> None:
     """On a terminal a table by kind and overlay, else one line a check; then whatever failed, whole, and the sum."""
     if console.is_terminal:
         console.print(table(run))
     else:
-        for verdict in run.verdicts:
+        for verdict in run.results:
             _print(console, line(verdict))
     for verdict in (*run.not_run, *run.failed):
         console.print()
@@ -33,7 +33,7 @@ def show(run: Run, console: Console) -> None:
     console.print(Text(run.summary, style=style), soft_wrap=True)
 
 
-def table(run: Run) -> RenderableType:
+def table(run: TestRun) -> RenderableType:
     """One row for each kind of check on each overlay; every check is in it."""
     shown = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
     shown.add_column("check", no_wrap=True)
@@ -41,10 +41,10 @@ def table(run: Run) -> RenderableType:
     shown.add_column("passed", justify="right", no_wrap=True)
     shown.add_column("s", justify="right", no_wrap=True)
     shown.add_column("between")
-    groups: dict[tuple[str, str], list[Verdict]] = {}
-    for verdict in run.verdicts:
+    groups: dict[tuple[str, str], list[CheckResult]] = {}
+    for verdict in run.results:
         groups.setdefault((verdict.kind, verdict.overlay), []).append(verdict)
-    kinds = list(dict.fromkeys(verdict.kind for verdict in run.verdicts))
+    kinds = list(dict.fromkeys(verdict.kind for verdict in run.results))
     for (kind, overlay), members in sorted(groups.items(), key=lambda group: kinds.index(group[0][0])):
         good = sum(1 for one in members if one.status == "passed")
         ends = Text(", ").join(Text(f"{_MARK[one.status]} {_ends(one)}", style=STYLE[one.status]) for one in members)
@@ -53,12 +53,12 @@ def table(run: Run) -> RenderableType:
     return Group(shown, Rule(style="dim")) if run.failed or run.not_run else shown
 
 
-def line(verdict: Verdict) -> str:
+def line(verdict: CheckResult) -> str:
     """One check on one line."""
     return f"{verdict.status:7}  {verdict.id}  on {verdict.where}  {verdict.seconds} s"
 
 
-def whole(verdict: Verdict) -> Text:
+def whole(verdict: CheckResult) -> Text:
     """Everything about a check that did not pass: what was run, where, what it said, the likely cause and the cure."""
     cause = causes.find(verdict)
     text = Text()
@@ -68,7 +68,7 @@ def whole(verdict: Verdict) -> Text:
     if verdict.got:
         rows.append(("result", f"expected {verdict.expect}, got {verdict.got} after {verdict.seconds} s"))
     rows.append(("output", "\n".join(lines_of(verdict.output)) or "(nothing)"))
-    if again := by_hand(verdict):
+    if again := reproduce_command(verdict):
         rows.append(("again", again))
     if cause is not None:
         rows += [("likely", cause.likely), ("remedy", cause.remedy), ("more", cause.link)]
@@ -87,13 +87,13 @@ def lines_of(output: str) -> list[str]:
     return [part for part in output.split("|") if part.strip()]
 
 
-def as_json(run: Run) -> dict[str, Any]:
+def as_json(run: TestRun) -> dict[str, Any]:
     """For programs: the run, its sums, and for each check that did not pass the cause."""
     checks = []
-    for verdict in run.verdicts:
+    for verdict in run.results:
         cause = causes.find(verdict)
         known = {"likely": cause.likely, "remedy": cause.remedy, "more": cause.link} if cause else None
-        checks.append(verdict.model_dump(mode="json") | {"again": by_hand(verdict), "cause": known})
+        checks.append(verdict.model_dump(mode="json") | {"again": reproduce_command(verdict), "cause": known})
     return {
         "lab": run.lab,
         "begun": run.begun.isoformat(),
@@ -109,10 +109,10 @@ def as_json(run: Run) -> dict[str, Any]:
     }
 
 
-def changes(before: Run, after: Run) -> list[str]:
+def changes(before: TestRun, after: TestRun) -> list[str]:
     """What is different from the run before, one line each: checks that changed, came or went."""
-    old = {verdict.id: verdict for verdict in before.verdicts}
-    new = {verdict.id: verdict for verdict in after.verdicts}
+    old = {verdict.id: verdict for verdict in before.results}
+    new = {verdict.id: verdict for verdict in after.results}
     found = []
     for id_, verdict in new.items():
         was = old[id_].status if id_ in old else "new"
@@ -122,7 +122,7 @@ def changes(before: Run, after: Run) -> list[str]:
     return found
 
 
-def _because(verdict: Verdict) -> str:
+def _because(verdict: CheckResult) -> str:
     cause = causes.find(verdict)
     if cause is None:
         return ""
@@ -130,7 +130,7 @@ def _because(verdict: Verdict) -> str:
     return f": {said[-1] if said else '(no output)'}; likely: {cause.likely}; remedy: {cause.remedy}"
 
 
-def _ends(verdict: Verdict) -> str:
+def _ends(verdict: CheckResult) -> str:
     ends = (verdict.source or verdict.where, verdict.target.rsplit("/", 1)[-1])
     return "→".join(end for end in ends if end)
 

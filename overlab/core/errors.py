@@ -1,10 +1,10 @@
-"""Errors of the ground: one sentence that says what is wrong, and the remedy."""
+"""Errors of the platform: one sentence that says what is wrong, and the remedy."""
 
 from __future__ import annotations
 
 
-class GroundError(Exception):
-    """The ground cannot be prepared, found or taken down.
+class OverlabError(Exception):
+    """The platform cannot be prepared, found or taken down.
 
     ``str(error)`` is a sentence for people; ``remedy`` says what to do (a command where there is one).
     """
@@ -15,9 +15,9 @@ class GroundError(Exception):
         super().__init__(what if remedy is None else f"{what}\n  remedy: {remedy}")
 
 
-class ToolError(GroundError):
+class ToolError(OverlabError):
     """An external tool ended with an error; the message holds the command, the exit code and the end of its log."""
 
 
-class WaitError(GroundError):
+class WaitError(OverlabError):
     """A bounded wait ran into its limit; the message says how long, for what, and what was seen last."""

@@ -36,12 +36,12 @@ class LabPaths:
 
     @property
     def state(self) -> Path:
-        """0700; removed by ``overlab down --ground``."""
+        """0700; removed by ``overlab down --platform``."""
         return state_root() / "labs" / self.lab
 
     @property
     def record(self) -> Path:
-        return self.state / "ground.json"
+        return self.state / "platform.json"
 
     @property
     def identity(self) -> Path:

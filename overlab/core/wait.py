@@ -1,4 +1,4 @@
-"""Bounded waits: nothing in the ground waits without a limit, and a wait that fails says what it saw."""
+"""Bounded waits: nothing in the platform waits without a limit, and a wait that fails says what it saw."""
 
 from __future__ import annotations
 

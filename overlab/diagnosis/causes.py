@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from overlab.checks.results import Verdict
+from overlab.checks.results import CheckResult
 from overlab.diagnosis.cookbook import ENTRIES, Cause, Entry
 
 
-def find(verdict: Verdict) -> Cause | None:
+def find(verdict: CheckResult) -> Cause | None:
     """The first likely cause of a failure, in this check's own names; None where the check passed."""
     if verdict.status == "passed":
         return None
@@ -26,11 +26,11 @@ def anchors() -> list[str]:
     return list(dict.fromkeys(entry.cause.anchor for entry in ENTRIES))
 
 
-def _said(entry: Entry, verdict: Verdict) -> bool:
+def _said(entry: Entry, verdict: CheckResult) -> bool:
     return re.search(entry.said, verdict.output, re.IGNORECASE) is not None
 
 
-def _about(cause: Cause, verdict: Verdict) -> Cause:
+def _about(cause: Cause, verdict: CheckResult) -> Cause:
     names = {
         "node": verdict.node,
         "source": verdict.source or verdict.node,

@@ -33,7 +33,7 @@ class Entry:
 
 _NAMES = ("ping-name", "dns", "http")
 _PACKETS = ("ping-ip", "ping-name", "tcp", "http", "mtu")
-_PUBLISHED = ("http-node", "http-ground")
+_PUBLISHED = ("http-node", "http-external")
 
 
 def _e(kinds: Iterable[str], said: str, anchor: str, likely: str, remedy: str) -> Entry:
@@ -91,7 +91,7 @@ ENTRIES = (
         r"no such exec instance",
         "engine-restarted-meanwhile",
         "the engine of {node} was restarted while the check ran in {source}, and again when it was run once more",
-        "overlab exec {node} -- journalctl -u docker -u overlab-engine-guard -n 50; then overlab test again",
+        "overlab exec {node} -- journalctl -u docker -u overlab-dockerd-watchdog -n 50; then overlab test again",
     ),
     _e(
         (),
@@ -119,7 +119,7 @@ ENTRIES = (
         r"dial tcp \S+:8500: connect: network is unreachable",
         "engine-in-a-dead-namespace",
         "the engine dials from the namespace of an overlay that went",
-        "overlab exec {node} -- /usr/local/sbin/engine-guard heal",
+        "overlab exec {node} -- /usr/local/sbin/dockerd-watchdog heal",
     ),
     # -- the store
     _e(
@@ -191,7 +191,7 @@ ENTRIES = (
         r"bad address|can't (find|resolve)|nxdomain|server can't find|no answer",
         "name-not-known",
         "the engine's watch on the store ended, or the store is away: names are no longer learnt, addresses work on",
-        "overlab exec {node} -- /usr/local/sbin/engine-guard heal; if it finds nothing: systemctl restart docker there",
+        "overlab exec {node} -- /usr/local/sbin/dockerd-watchdog heal; if it finds nothing: systemctl restart docker",
     ),
     _e(
         ("dns",),
@@ -256,14 +256,14 @@ ENTRIES = (
         r"one byte more passed",
         "mtu-differs",
         "the underlay carries more than the lab was told: packets are not cut where the overlay ends",
-        "overlab exec {node} -- ip link show lab0; set network.mtu to what the lab network carries",
+        "overlab exec {node} -- ip link show lab0; set underlay.mtu to what the lab network carries",
     ),
     _e(
         ("mtu",),
         r"message too long|frag needed|packet loss|too big",
         "mtu-black-hole",
         "the path carries less than the overlay promises: large packets vanish, small ones pass",
-        "set the overlay's mtu (or network.mtu) to what the path carries; overlays get 50 bytes less",
+        "set the overlay's mtu (or underlay.mtu) to what the path carries; overlays get 50 bytes less",
     ),
     _e(
         _PACKETS,
@@ -277,7 +277,7 @@ ENTRIES = (
         r"connection refused|HTTP/1\.\d [345]|40\d|50\d",
         "web-server-silent",
         "{target} is reached, but its web server does not answer there",
-        "docker logs --tail 20 {target}, on its node; and does its port fit `serves`?",
+        "docker logs --tail 20 {target}, on its node; and does its port fit `http_port`?",
     ),
     _e(
         ("tcp",),

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from overlab.inspect.report import Container, Fact, Interface, Network, NodeReport
-from overlab.inspect.snapshot import Look
+from overlab.inspect.snapshot import Snapshot
 from overlab.inspect.store import StoreView
 
 MODEL = (
@@ -78,7 +78,7 @@ class Model(Fact):
     """Containers that have no sandbox now."""
 
 
-def models(look: Look) -> dict[str, Model | str]:
+def models(look: Snapshot) -> dict[str, Model | str]:
     """By node: its model, or why there is none."""
     return {
         key: node.error or "no answer" if node.report is None else model(key, node.report, look.store)

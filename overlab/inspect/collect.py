@@ -14,13 +14,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from components.config import conventions, docker_names
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings
 from components.node import watchdog
 from overlab import remote
 from overlab.inspect import machines
 from overlab.inspect.report import NodeReport
-from overlab.inspect.snapshot import LATE, Look, Node, Wanted
+from overlab.inspect.snapshot import LATE, Node, Snapshot, Wanted
 
 CONNECT_LIMIT_S = 15
 LOOK_LIMIT_S = 90
@@ -28,16 +28,16 @@ LOOK_LIMIT_S = 90
 SESSION_LIMIT_S = CONNECT_LIMIT_S + LOOK_LIMIT_S + 15
 
 
-def look_at(settings: Settings, ground: Ground, only: Iterable[str] | None = None) -> Look:
+def look_at(settings: Settings, platform: Platform, only: Iterable[str] | None = None) -> Snapshot:
     """What is there now. Takes as long as the slowest node, :data:`SESSION_LIMIT_S` at the most; raises nothing.
 
     A node that does not answer is in the result, with the reason. ``only`` names the nodes that are asked.
     """
     running: list[subprocess.Popen[bytes]] = []
     with ThreadPoolExecutor(max_workers=len(settings.nodes) + 1) as pool, _ended_with_us(running):
-        asked = pool.submit(machines.states, settings, ground)
-        sessions = {key: pool.submit(_ask, settings, ground, key, running) for key in only or settings.nodes}
-        return Look(
+        asked = pool.submit(machines.states, settings, platform)
+        sessions = {key: pool.submit(_ask, settings, platform, key, running) for key in only or settings.nodes}
+        return Snapshot(
             lab=settings.name,
             wanted=wanted(settings),
             machines=asked.result(),
@@ -64,23 +64,23 @@ def wanted(settings: Settings) -> Wanted:
         store_nodes=settings.store_nodes,
         nodes={key: str(node.address) for key, node in settings.nodes.items()},
         advertise={key: docker_names.advertised(node) for key, node in settings.nodes.items()},
-        overlays={name: str(spec.subnet) if spec.subnet else None for name, spec in settings.overlays.items()},
+        overlays={name: str(spec.subnet) if spec.subnet else None for name, spec in settings.networks.items()},
         workloads=dict(settings.placement),
     )
 
 
-def _ask(settings: Settings, ground: Ground, key: str, running: list[subprocess.Popen[bytes]]) -> Node:
+def _ask(settings: Settings, platform: Platform, key: str, running: list[subprocess.Popen[bytes]]) -> Node:
     begun = time.monotonic()
-    report, error = _report(settings, ground, key, running)
+    report, error = _report(settings, platform, key, running)
     return Node(report=report, error=error, seconds=round(time.monotonic() - begun, 1))
 
 
 def _report(
-    settings: Settings, ground: Ground, key: str, running: list[subprocess.Popen[bytes]]
+    settings: Settings, platform: Platform, key: str, running: list[subprocess.Popen[bytes]]
 ) -> tuple[NodeReport | None, str | None]:
     store = f"http://{docker_names.store_address(settings)}"
     script = ["python3", "-", store, conventions.GWBRIDGE, watchdog.SCRIPT, str(LOOK_LIMIT_S)]
-    cmd = remote.command(settings, ground, key, script, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
+    cmd = remote.command(settings, platform, key, script, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
     source = (files("overlab.inspect") / "gather.py").read_bytes()
     try:
         process = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

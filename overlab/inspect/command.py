@@ -11,10 +11,10 @@ from datetime import datetime
 
 from rich.console import Console
 
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab import remote
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.inspect import cnm, collect, contexts, ssh_config, ui
@@ -26,12 +26,12 @@ EXIT_COULD_NOT_LOOK = 2
 _PLAIN_WIDTH = 200  # of a screen that goes to a file
 
 
-def recorded(settings: Settings) -> Ground:
-    """The lab's ground as it was recorded; nothing is started. Raises :class:`GroundError` where there is none."""
-    ground = prepare.read_record(LabPaths(settings.name))
-    if ground is None:
-        raise GroundError(f"the lab {settings.name} is not up", f"overlab up --stack {settings.stack}")
-    return ground
+def recorded(settings: Settings) -> Platform:
+    """The lab's platform as it was recorded; nothing is started. Raises :class:`OverlabError` where there is none."""
+    platform = prepare.read_record(LabPaths(settings.name))
+    if platform is None:
+        raise OverlabError(f"the lab {settings.name} is not up", f"overlab up --stack {settings.stack}")
+    return platform
 
 
 def status(settings: Settings, *, as_json: bool) -> int:
@@ -61,10 +61,10 @@ def watch(settings: Settings, every_s: float, *, as_json: bool) -> int:
 
 def inspect_cnm(settings: Settings, node: str | None, *, as_json: bool) -> int:
     """Show one node, or every node, in libnetwork's terms; 2 where none answered, 1 where not all did."""
-    ground = recorded(settings)
+    platform = recorded(settings)
     if node is not None:
         remote.node_named(settings, node)
-    found = cnm.models(collect.look_at(settings, ground, [node] if node else None))
+    found = cnm.models(collect.look_at(settings, platform, [node] if node else None))
     if as_json:
         print(json.dumps(cnm.as_json(found), indent=1))
     else:
@@ -93,19 +93,19 @@ def show_ui(settings: Settings, port: int | None, *, browser: bool) -> None:
 
 def print_ssh_config(settings: Settings, *, write: bool) -> None:
     """Print an ``ssh_config`` of every node, or write it and print its path."""
-    ground = recorded(settings)
-    print(ssh_config.write(settings, ground) if write else ssh_config.render(settings, ground).rstrip())
+    platform = recorded(settings)
+    print(ssh_config.write(settings, platform) if write else ssh_config.render(settings, platform).rstrip())
 
 
 def print_context(settings: Settings, node: str | None, *, tls: bool) -> None:
     """Print shell exports for Docker's own client."""
-    ground = recorded(settings)
+    platform = recorded(settings)
     if not tls:
-        print(contexts.over_ssh(settings, ground, node, os.environ.get("PATH", "")), end="")
+        print(contexts.over_ssh(settings, platform, node, os.environ.get("PATH", "")), end="")
     elif node is None:
-        raise GroundError("--tls needs a node", f"one of: {', '.join(settings.nodes)}")
+        raise OverlabError("--tls needs a node", f"one of: {', '.join(settings.nodes)}")
     else:
-        print(contexts.over_tls(settings, ground, node), end="")
+        print(contexts.over_tls(settings, platform, node), end="")
 
 
 def _print(found: Summary, *, as_json: bool) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 from overlab.inspect import compare_endpoints, compare_nodes, compare_overlays, compare_sandboxes
 from overlab.inspect.finding import Finding
-from overlab.inspect.snapshot import DEFAULT_STACK, Look
+from overlab.inspect.snapshot import DEFAULT_STACK, Snapshot
 
 _COMMAND = re.compile(r"\boverlab (?=[a-z])")
-_RULES: tuple[Callable[[Look], Iterator[Finding]], ...] = (
+_RULES: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     compare_nodes.machines,
     compare_nodes.engines,
     compare_nodes.store,
@@ -30,7 +30,7 @@ _RULES: tuple[Callable[[Look], Iterator[Finding]], ...] = (
 )
 
 
-def findings(look: Look) -> list[Finding]:
+def findings(look: Snapshot) -> list[Finding]:
     """Everything that disagrees or is down, the worst first; empty where every view is the same."""
     found = [_for_stack(look.wanted.stack, finding) for rule in _RULES for finding in rule(look)]
     order = ("down", "wrong", "note")

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from overlab.inspect.compare_overlays import stored
 from overlab.inspect.finding import Finding
 from overlab.inspect.report import Container, NodeReport, OverlayNamespace
-from overlab.inspect.snapshot import Look
+from overlab.inspect.snapshot import Snapshot
 from overlab.inspect.store import StoredEndpoint, StoredNetwork
 
 
-def owners(look: Look) -> Iterator[Finding]:
+def owners(look: Snapshot) -> Iterator[Finding]:
     """Each of the store's endpoints has its container on its node, with that address and MAC, and a cable."""
     for network in stored(look):
         for end in network.endpoints:
@@ -40,7 +40,7 @@ def _orphan(network: StoredNetwork, end: StoredEndpoint) -> Finding:
     )
 
 
-def _stale(look: Look, network: StoredNetwork, end: StoredEndpoint, owner: str) -> Finding:
+def _stale(look: Snapshot, network: StoredNetwork, end: StoredEndpoint, owner: str) -> Finding:
     """Left over, by a container that is gone or by one that is stopped: that one may take it back."""
     elsewhere = next((key for key in look.wanted.nodes if key != owner), owner)
     free = f"overlab exec {elsewhere} -- docker network disconnect -f {network.name} {end.name} (never on {owner})"
@@ -99,7 +99,7 @@ def _inside(
         )
 
 
-def unregistered(look: Look) -> Iterator[Finding]:
+def unregistered(look: Snapshot) -> Iterator[Finding]:
     """Each running container's endpoint on an overlay is in the store."""
     networks = {network.id: {end.id for end in network.endpoints} for network in stored(look)}
     for key, report in look.reports.items():
@@ -127,7 +127,7 @@ def entries(namespace: OverlayNamespace, end: StoredEndpoint) -> tuple[str | Non
     return (macs[0] if macs else None), (targets[0] if targets else None)
 
 
-def remote_entries(look: Look) -> Iterator[Finding]:
+def remote_entries(look: Snapshot) -> Iterator[Finding]:
     """A node that is on an overlay sends what is for an endpoint of another node to that node."""
     for network in stored(look):
         for key, report in look.reports.items():
@@ -141,15 +141,15 @@ def remote_entries(look: Look) -> Iterator[Finding]:
 
 
 def _remote(
-    look: Look, network: StoredNetwork, namespace: OverlayNamespace, end: StoredEndpoint, key: str
+    look: Snapshot, network: StoredNetwork, namespace: OverlayNamespace, end: StoredEndpoint, key: str
 ) -> Iterator[Finding]:
     mac, target = entries(namespace, end)
     subject = f"{network.name}/{end.name} on {key}"
     device = next(iter(namespace.devices), "vxlan0")
     # The engine remembers what it once wrote and does not write it again: a packet alone may bring nothing back.
-    by_hand = f"overlab exec {key} -- nsenter --net={namespace.file}"
-    neighbour = f"{by_hand} ip neigh replace {_address(end)} lladdr {end.mac} dev {device} nud permanent"
-    forwarding = f"{by_hand} bridge fdb replace {end.mac} dev {device} dst {end.owner} self permanent"
+    reproduce_command = f"overlab exec {key} -- nsenter --net={namespace.file}"
+    neighbour = f"{reproduce_command} ip neigh replace {_address(end)} lladdr {end.mac} dev {device} nud permanent"
+    forwarding = f"{reproduce_command} bridge fdb replace {end.mac} dev {device} dst {end.owner} self permanent"
     if mac is not None and mac != end.mac:
         yield Finding(
             severity="wrong",
@@ -182,7 +182,7 @@ def _remote(
         yield _unknown(look, network, end, key, subject)
 
 
-def _unknown(look: Look, network: StoredNetwork, end: StoredEndpoint, key: str, subject: str) -> Finding:
+def _unknown(look: Snapshot, network: StoredNetwork, end: StoredEndpoint, key: str, subject: str) -> Finding:
     """Not learnt yet is normal, as long as the one who could tell is a member."""
     owner = look.wanted.node_at(end.owner)
     gossip = look.reports[key].gossip
@@ -207,14 +207,14 @@ def _unknown(look: Look, network: StoredNetwork, end: StoredEndpoint, key: str, 
     )
 
 
-def _ping(look: Look, end: StoredEndpoint, key: str, network: StoredNetwork) -> str:
+def _ping(look: Snapshot, end: StoredEndpoint, key: str, network: StoredNetwork) -> str:
     here = [one.name for one in network.endpoints if one.owner == look.wanted.nodes[key]]
     if not here:
         return "none is needed"
     return f"overlab exec {key} -- docker exec {here[0]} ping -c 1 {_address(end)}"
 
 
-def left_entries(look: Look) -> Iterator[Finding]:
+def left_entries(look: Snapshot) -> Iterator[Finding]:
     """A node's kernel has no entry for an address or a MAC that no endpoint has."""
     for network in stored(look):
         macs = {end.mac for end in network.endpoints}

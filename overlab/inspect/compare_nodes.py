@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from overlab.inspect import machines as machine_states
 from overlab.inspect.finding import Finding
 from overlab.inspect.report import NodeReport
-from overlab.inspect.snapshot import LATE, Look
+from overlab.inspect.snapshot import LATE, Snapshot
 
 _OF_ENGINE = ("containers", "networks")
 
 
-def machines(look: Look) -> Iterator[Finding]:
+def machines(look: Snapshot) -> Iterator[Finding]:
     """Every machine runs, and every node answers with every part."""
     for key, state in look.machines.items():
         if state.startswith(machine_states.UNSEEN):
@@ -91,7 +91,7 @@ def _silent(key: str, error: str) -> Finding:
     )
 
 
-def engines(look: Look) -> Iterator[Finding]:
+def engines(look: Snapshot) -> Iterator[Finding]:
     """Every engine runs and has the store and the address that the settings want."""
     for key, report in look.reports.items():
         unit, engine = report.unit, report.engine
@@ -129,7 +129,7 @@ def engines(look: Look) -> Iterator[Finding]:
             )
 
 
-def store(look: Look) -> Iterator[Finding]:
+def store(look: Snapshot) -> Iterator[Finding]:
     """The store answers every node, has a leader and all of its servers."""
     view, url = look.store, look.wanted.store
     errors = {key: report.errors.get("store", "") for key, report in look.reports.items() if report.store is None}
@@ -186,7 +186,7 @@ def store(look: Look) -> Iterator[Finding]:
         )
 
 
-def listed(look: Look) -> Iterator[Finding]:
+def listed(look: Snapshot) -> Iterator[Finding]:
     """``docker/nodes`` has every engine of the lab, and no other."""
     view = look.store
     if view is None or not view.leader:
@@ -213,7 +213,7 @@ def listed(look: Look) -> Iterator[Finding]:
         )
 
 
-def gossip(look: Look) -> Iterator[Finding]:
+def gossip(look: Snapshot) -> Iterator[Finding]:
     """Every engine that answers has every other one that answers as a member."""
     for key, report in look.reports.items():
         if report.gossip is None or report.engine is None:
@@ -238,7 +238,7 @@ def gossip(look: Look) -> Iterator[Finding]:
             )
 
 
-def workloads(look: Look) -> Iterator[Finding]:
+def workloads(look: Snapshot) -> Iterator[Finding]:
     """Every workload of the settings runs on its node."""
     for key, report in look.reports.items():
         if report.containers is None:
@@ -268,7 +268,7 @@ def workloads(look: Look) -> Iterator[Finding]:
                 )
 
 
-def guards(look: Look) -> Iterator[Finding]:
+def guards(look: Snapshot) -> Iterator[Finding]:
     """The engines' guards watch, and none has seen an overlay's namespace go."""
     for key, report in look.reports.items():
         guard = report.guard
@@ -277,9 +277,9 @@ def guards(look: Look) -> Iterator[Finding]:
                 severity="down",
                 kind="guard-down",
                 subject=key,
-                says="overlab-engine-guard.path is not active",
+                says="overlab-dockerd-watchdog.path is not active",
                 means="an engine that loses its last endpoint of an overlay is not restarted by itself",
-                remedy=f"overlab exec {key} -- systemctl start overlab-engine-guard.path",
+                remedy=f"overlab exec {key} -- systemctl start overlab-dockerd-watchdog.path",
             )
         if guard is not None and not guard.sound:
             yield Finding(
@@ -288,5 +288,5 @@ def guards(look: Look) -> Iterator[Finding]:
                 subject=key,
                 says=guard.says or "the guard says that the engine is not sound",
                 means="the engine may have a thread in a dead namespace: containers do not start, names stay unknown",
-                remedy=f"overlab exec {key} -- engine-guard heal",
+                remedy=f"overlab exec {key} -- dockerd-watchdog heal",
             )

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 
 from overlab.inspect.finding import Finding
-from overlab.inspect.snapshot import Look
+from overlab.inspect.snapshot import Snapshot
 from overlab.inspect.store import StoredNetwork
 
 
-def stored(look: Look) -> tuple[StoredNetwork, ...]:
+def stored(look: Snapshot) -> tuple[StoredNetwork, ...]:
     """The store's overlays; none where the store said nothing that counts."""
     return look.store.networks if look.store is not None and look.store.leader else ()
 
 
-def declared(look: Look) -> Iterator[Finding]:
+def declared(look: Snapshot) -> Iterator[Finding]:
     """The store has every overlay of the settings once, with the stated subnet."""
     if look.store is None or not look.store.leader:
         return
@@ -72,7 +72,7 @@ def declared(look: Look) -> Iterator[Finding]:
             )
 
 
-def seen(look: Look) -> Iterator[Finding]:
+def seen(look: Snapshot) -> Iterator[Finding]:
     """Every engine that answers sees every overlay of the store, with the same id, and no other."""
     networks = {network.id: network for network in stored(look)}
     if look.store is None or not look.store.leader:
@@ -101,7 +101,7 @@ def seen(look: Look) -> Iterator[Finding]:
             )
 
 
-def namespaces(look: Look) -> Iterator[Finding]:
+def namespaces(look: Snapshot) -> Iterator[Finding]:
     """A node with an endpoint of an overlay has the overlay's namespace, and its VNI there is the store's."""
     for network in stored(look):
         for key, report in look.reports.items():

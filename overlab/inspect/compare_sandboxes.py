@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from overlab.inspect.compare_overlays import stored
 from overlab.inspect.finding import Finding
 from overlab.inspect.report import NodeReport
-from overlab.inspect.snapshot import Look
+from overlab.inspect.snapshot import Snapshot
 
 
-def shared(look: Look) -> Iterator[Finding]:
+def shared(look: Snapshot) -> Iterator[Finding]:
     """A container that shares another one's sandbox is in the namespace that this one is in now."""
     for key, report in look.reports.items():
         by_id = {container.id: container for container in report.containers or ()}
@@ -32,7 +32,7 @@ def shared(look: Look) -> Iterator[Finding]:
                 )
 
 
-def ways_out(look: Look) -> Iterator[Finding]:
+def ways_out(look: Snapshot) -> Iterator[Finding]:
     """A container with a way out has a cable to its node's bridge, and each cable there has a container."""
     internal = {network.id: network.internal for network in stored(look)}
     for key, report in look.reports.items():

@@ -7,27 +7,27 @@ import shutil
 from pathlib import Path
 
 from components.config import conventions
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab import remote
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import write_private
 from overlab.inspect import ssh_config
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 UNSET = ("DOCKER_CONTEXT", "DOCKER_API_VERSION", "DOCKER_TLS")
 """Variables that would win over those that are set, or contradict them."""
 
 
-def over_ssh(settings: Settings, ground: Ground, node: str | None, path: str) -> str:
+def over_ssh(settings: Settings, platform: Platform, node: str | None, path: str) -> str:
     """Shell exports by which ``docker`` talks to a node over SSH, from inside and outside the lab's namespace.
 
     Docker's client starts ``ssh`` and offers no way to give it a configuration. So a directory with an ``ssh`` that
     knows the lab's nodes, and everything that the caller's own configuration knows, comes first in PATH (``path`` is
     the present one). Without a node only that is done: ``docker -H ssh://NODE`` then works for every node.
     """
-    directory = _write_ssh(settings, ground)
+    directory = _write_ssh(settings, platform)
     rest = [one for one in path.split(":") if one != str(directory)]
     lines = [f"export PATH={shlex.quote(':'.join([str(directory), *rest]))}"]
     if node is None:
@@ -37,14 +37,14 @@ def over_ssh(settings: Settings, ground: Ground, node: str | None, path: str) ->
     return "\n".join([unset, *lines, f"export DOCKER_HOST=ssh://{node}", ""])
 
 
-def over_tls(settings: Settings, ground: Ground, node: str) -> str:
+def over_tls(settings: Settings, platform: Platform, node: str) -> str:
     """Shell exports by which ``docker`` talks to a node's TLS port, with the lab's client certificate.
 
-    Raises :class:`GroundError` where the engines have no such port.
+    Raises :class:`OverlabError` where the engines have no such port.
     """
-    tls, address = ground.identity.tls, remote.node_named(settings, node).address
+    tls, address = platform.identity.tls, remote.node_named(settings, node).address
     if settings.engine.api != "tls" or tls is None:
-        raise GroundError(
+        raise OverlabError(
             f"the engines of lab {settings.name} have no TLS port", "set engine.api to tls, or leave out --tls"
         )
     certificates = LabPaths(settings.name).run / "docker-certs"
@@ -56,18 +56,18 @@ def over_tls(settings: Settings, ground: Ground, node: str) -> str:
         "export DOCKER_TLS_VERIFY=1",
         f"export DOCKER_CERT_PATH={shlex.quote(str(certificates))}",
     ]
-    if ground.kind == "embedded":
-        enter = shlex.join(EmbeddedLibvirt(LabPaths(settings.name)).namespace.command(["docker"]))
+    if platform.kind == "bundled":
+        enter = shlex.join(PrivateLibvirtd(LabPaths(settings.name)).namespace.command(["docker"]))
         lines.append(f"# this address is reached from inside the lab's network namespace alone: {enter} ps")
     return "\n".join(lines) + "\n"
 
 
-def _write_ssh(settings: Settings, ground: Ground) -> Path:
-    """The directory with the lab's ``ssh``; it goes with the ground."""
+def _write_ssh(settings: Settings, platform: Platform) -> Path:
+    """The directory with the lab's ``ssh``; it goes with the platform."""
     real = shutil.which("ssh", path="/usr/local/bin:/usr/bin:/bin")
     if real is None:
-        raise GroundError("no ssh on this machine", "install the package openssh-client")
-    config = ssh_config.write(settings, ground)
+        raise OverlabError("no ssh on this machine", "install the package openssh-client")
+    config = ssh_config.write(settings, platform)
     script = f'#!/bin/sh\nexec {shlex.quote(real)} -F {shlex.quote(str(config))} "$@"\n'
     write_private(config.with_name("ssh"), script.encode(), 0o700)
     return config.parent

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings
 
 LIMIT_S = 20.0
@@ -19,11 +19,11 @@ UNSEEN = "unseen"
 _STATES = ("no state", RUNNING, "blocked", "paused", "shutting down", "shut off", "crashed", "suspended")
 
 
-def states(settings: Settings, ground: Ground, limit_s: float = LIMIT_S) -> dict[str, str]:
+def states(settings: Settings, platform: Platform, limit_s: float = LIMIT_S) -> dict[str, str]:
     """Node -> libvirt's word for its machine's state, ``missing``, or ``unseen`` and why. Raises nothing."""
     asked = {
         name: _Asked(place.uri, [key for key, node in settings.nodes.items() if node.hypervisor == name])
-        for name, place in ground.places.items()
+        for name, place in platform.places.items()
     }
     # libvirt has no limit of its own on a call: a libvirtd that hangs is left alone with its thread.
     threads = {

@@ -44,7 +44,7 @@ class Wanted(Fact):
         return next((key for key, known in self.nodes.items() if known == address), None)
 
 
-class Look(Fact):
+class Snapshot(Fact):
     lab: str
     wanted: Wanted
     machines: dict[str, str]

@@ -1,4 +1,4 @@
-"""OpenSSH from outside the lab's network namespace: the same keys, and a way in where the ground is embedded."""
+"""OpenSSH from outside the lab's network namespace: the same keys, and a way in where the platform is bundled."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from importlib.resources import files
 from pathlib import Path
 
 from components.config import conventions
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab import remote
 from overlab.core.paths import LabPaths
 from overlab.core.process import write_private
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 
-def options(settings: Settings, ground: Ground) -> dict[str, str]:
+def options(settings: Settings, platform: Platform) -> dict[str, str]:
     """OpenSSH's options for every node, from wherever ssh runs on this machine."""
-    return remote.options(ground) | _way_in(settings, ground)
+    return remote.options(platform) | _way_in(settings, platform)
 
 
-def render(settings: Settings, ground: Ground) -> str:
+def render(settings: Settings, platform: Platform) -> str:
     """An ``ssh_config`` with every node by its key and by its address."""
-    shared = options(settings, ground)
+    shared = options(settings, platform)
     lines = [f"# the nodes of lab {settings.name}: save it and use ssh -F FILE {next(iter(settings.nodes))}"]
     for key, node in settings.nodes.items():
         own = {"HostName": str(node.address), "Port": str(conventions.SSH_PORT), "User": "root"}
@@ -32,24 +32,24 @@ def render(settings: Settings, ground: Ground) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(settings: Settings, ground: Ground) -> Path:
-    """Write it where it goes with the lab's ground, with the caller's own configuration behind it; its path.
+def write(settings: Settings, platform: Platform) -> Path:
+    """Write it where it goes with the lab's platform, with the caller's own configuration behind it; its path.
 
     A file, because ssh closes every other descriptor before it reads its configuration: ``-F <(...)`` cannot work.
     """
     file = LabPaths(settings.name).run / "ssh" / "config"
     # With -F ssh reads neither of its own files: they are included, for hosts that are not the lab's.
-    text = render(settings, ground) + "Host *\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
+    text = render(settings, platform) + "Host *\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
     write_private(file, text.encode())
     return file
 
 
-def _way_in(settings: Settings, ground: Ground) -> dict[str, str]:
-    """The nodes of an embedded ground are reached from inside its namespace alone."""
-    if ground.kind != "embedded":
+def _way_in(settings: Settings, platform: Platform) -> dict[str, str]:
+    """The nodes of an bundled platform are reached from inside its namespace alone."""
+    if platform.kind != "bundled":
         return {}
     script = files("overlab.inspect") / "connect.py"
-    namespace = EmbeddedLibvirt(LabPaths(settings.name)).namespace
+    namespace = PrivateLibvirtd(LabPaths(settings.name)).namespace
     # Isolated (-I): neither the caller's directory nor its environment has a say in what the helper imports.
     words = namespace.command([sys.executable, "-I", str(script)])
     return {"ProxyCommand": f"{shlex.join(words)} %h %p", "ProxyUseFdpass": "yes"}

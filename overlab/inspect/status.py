@@ -83,7 +83,7 @@ def _guard(guard: str | None) -> str:
 
 
 def _store(store: StoreLine) -> Text:
-    mode = "teaching mode, one server" if store.servers == 1 else f"{store.servers} servers"
+    mode = "single-server mode, one server" if store.servers == 1 else f"{store.servers} servers"
     line = Text.assemble(("store ", "bold"), f"{store.url} ({mode}): ")
     if store.version is None:
         return line.append("no answer", "red")

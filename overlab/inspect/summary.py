@@ -8,7 +8,7 @@ from overlab.inspect import compare
 from overlab.inspect.compare_endpoints import entries
 from overlab.inspect.finding import Finding
 from overlab.inspect.report import Fact, NodeReport
-from overlab.inspect.snapshot import Look
+from overlab.inspect.snapshot import Snapshot
 from overlab.inspect.store import StoredEndpoint, StoredNetwork
 
 HERE = "here"
@@ -96,7 +96,7 @@ class Summary(Fact):
         return self.model_dump(mode="json")
 
 
-def summary(look: Look) -> Summary:
+def summary(look: Snapshot) -> Summary:
     found = compare.findings(look)
     wrong = {finding.subject for finding in found if finding.severity != "note"}
     return Summary(
@@ -109,7 +109,7 @@ def summary(look: Look) -> Summary:
     )
 
 
-def _node(look: Look, key: str) -> NodeLine:
+def _node(look: Snapshot, key: str) -> NodeLine:
     node = look.nodes[key]
     report, view = node.report, look.store
     engine = report.engine if report else None
@@ -140,7 +140,7 @@ def _guard(report: NodeReport | None) -> str | None:
     return "sound" if report.guard.watching else "not watching"
 
 
-def _store(look: Look) -> StoreLine:
+def _store(look: Snapshot) -> StoreLine:
     view = look.store
     return StoreLine(
         url=look.wanted.store,
@@ -152,7 +152,7 @@ def _store(look: Look) -> StoreLine:
     )
 
 
-def _overlays(look: Look, wrong: set[str]) -> list[OverlayLine]:
+def _overlays(look: Snapshot, wrong: set[str]) -> list[OverlayLine]:
     networks = look.store.networks if look.store else ()
     lines = [_overlay(look, network, wrong) for network in networks]
     missing = [name for name in look.wanted.overlays if name not in {network.name for network in networks}]
@@ -167,7 +167,7 @@ def _overlays(look: Look, wrong: set[str]) -> list[OverlayLine]:
     return sorted(lines, key=lambda line: line.name)
 
 
-def _overlay(look: Look, network: StoredNetwork, wrong: set[str]) -> OverlayLine:
+def _overlay(look: Snapshot, network: StoredNetwork, wrong: set[str]) -> OverlayLine:
     seen: dict[str, bool | None] = {}
     vnis: dict[str, int | None] = {}
     for key in look.wanted.nodes:
@@ -188,7 +188,7 @@ def _overlay(look: Look, network: StoredNetwork, wrong: set[str]) -> OverlayLine
     )
 
 
-def _endpoint(look: Look, network: StoredNetwork, end: StoredEndpoint, wrong: set[str]) -> EndpointLine:
+def _endpoint(look: Snapshot, network: StoredNetwork, end: StoredEndpoint, wrong: set[str]) -> EndpointLine:
     return EndpointLine(
         name=end.name,
         id=end.id,
@@ -199,7 +199,7 @@ def _endpoint(look: Look, network: StoredNetwork, end: StoredEndpoint, wrong: se
     )
 
 
-def _kernel(look: Look, network: StoredNetwork, end: StoredEndpoint, key: str, wrong: set[str]) -> str:
+def _kernel(look: Snapshot, network: StoredNetwork, end: StoredEndpoint, key: str, wrong: set[str]) -> str:
     report = look.reports.get(key)
     if report is None or report.overlays is None:
         return UNSEEN

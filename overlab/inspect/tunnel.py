@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab import remote
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.inspect import ssh_config
 
 _LOOPBACK = "127.0.0.1"
@@ -38,13 +38,13 @@ class Tunnel:
 
 
 @contextlib.contextmanager
-def opened(settings: Settings, ground: Ground, node: str, remote_port: int, port: int | None) -> Iterator[Tunnel]:
+def opened(settings: Settings, platform: Platform, node: str, remote_port: int, port: int | None) -> Iterator[Tunnel]:
     """A tunnel to 127.0.0.1:``remote_port`` of a node, from ``port`` or one that is free. It may not stand yet.
 
-    Raises :class:`GroundError` for an unknown node.
+    Raises :class:`OverlabError` for an unknown node.
     """
     local = port or _free_port()
-    options = ssh_config.options(settings, ground) | {
+    options = ssh_config.options(settings, platform) | {
         "ExitOnForwardFailure": "yes",
         "ServerAliveInterval": "15",
         "ServerAliveCountMax": "4",
@@ -81,12 +81,12 @@ def _free_port() -> int:
 
 
 def refuse_taken(port: int) -> None:
-    """Raises :class:`GroundError` where something listens on that port of the loopback already."""
+    """Raises :class:`OverlabError` where something listens on that port of the loopback already."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_LOOPBACK, port))
         except OSError as error:
-            raise GroundError(
+            raise OverlabError(
                 f"cannot listen on {_LOOPBACK}:{port}: {error.strerror}", "give another --port"
             ) from error

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import cache_root
 from overlab.core.progress import Progress
 
@@ -145,10 +145,10 @@ def _require_space(shelf: Path, space_mib: int) -> None:
         raise _no_space(shelf, space_mib)
 
 
-def _no_space(shelf: Path, space_mib: int) -> GroundError:
+def _no_space(shelf: Path, space_mib: int) -> OverlabError:
     free = shutil.disk_usage(shelf).free >> 20
     needed = f", {space_mib} MiB are needed" if space_mib else ""
-    return GroundError(
+    return OverlabError(
         f"no space left to build {shelf.name}: {free} MiB free in {shelf}{needed}",
         "free some space, or point OVERLAB_CACHE at a directory on another file system",
     )
@@ -285,7 +285,7 @@ def _remove(path: Path) -> None:
     else:
         shutil.rmtree(path, ignore_errors=True)
     if path.exists():
-        raise GroundError(f"cannot remove {path}", f"remove it by hand: rm -rf {path}")
+        raise OverlabError(f"cannot remove {path}", f"remove it by hand: rm -rf {path}")
 
 
 def _read(path: Path) -> str:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from components.config.platform import Tls
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.process import write_private
 
 SOON = datetime.timedelta(days=30)
@@ -66,7 +66,7 @@ def rotate(directory: Path, lab: str, nodes: Mapping[str, str], *, authority: bo
     return ensure(directory, lab, nodes)
 
 
-def settled(directory: Path) -> bool:
+def rotation_complete(directory: Path) -> bool:
     """False where a rotation was interrupted half-way."""
     return not _whole(directory).exists()
 
@@ -171,7 +171,7 @@ def _issue(
         return
     ends = authority.certificate.not_valid_after_utc
     if ends <= _now():
-        raise GroundError(f"the lab's certificate authority expired on {ends:%Y-%m-%d}", "overlab rotate --ca")
+        raise OverlabError(f"the lab's certificate authority expired on {ends:%Y-%m-%d}", "overlab rotate --ca")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = (
         _builder(subject, authority.certificate.subject, key)

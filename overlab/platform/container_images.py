@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress, output, run
 from overlab.platform import cache, mirror, oci
 from overlab.platform.registry import writable
 from overlab.platform.rootfs import IN_NAMESPACES_OF_ITS_OWN
 
-EDITION = 1
+REVISION = 1
 """Raise it to take in newer packages of the same releases; until then an image's digest stays."""
 FILES = Path(__file__).parent / "containers"
 
@@ -49,7 +49,7 @@ def names() -> list[str]:
 def _key_parts() -> dict[str, object]:
     files = sorted(path for path in FILES.rglob("*") if path.is_file())
     return {
-        "edition": EDITION,
+        "edition": REVISION,
         "recipes": [(recipe.names, recipe.suite, recipe.packages, repr(recipe.run)) for recipe in RECIPES],
         "files": {str(path.relative_to(FILES)): cache.file_digest(path) for path in files},
         "code": [cache.file_digest(Path(module)) for module in (__file__, oci.__file__)],
@@ -163,7 +163,7 @@ def _libraries(packages: Path, program: str) -> list[str]:
         if not arrow:
             continue
         if not rest.startswith("/"):
-            raise GroundError(f"{program} needs {name}, which is not among the unpacked packages ({rest})")
+            raise OverlabError(f"{program} needs {name}, which is not among the unpacked packages ({rest})")
         found.append(rest.rsplit(" (", 1)[0].lstrip("/"))
     return found
 

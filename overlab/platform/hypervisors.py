@@ -1,4 +1,4 @@
-"""The hypervisor of a ground: embedded, or one that the machine or the settings have (native)."""
+"""The hypervisor of a platform: bundled, or one that the machine or the settings have (native)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-from components.config.conventions import POOLS_DIR
+from components.config.conventions import POOL_DIR
 from components.config.platform import Image
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.platform import acceleration, cache
 from overlab.platform.acceleration import Acceleration
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 if TYPE_CHECKING:
     from components.config.settings import Settings
 
-Kind = Literal["embedded", "native"]
+Kind = Literal["bundled", "system"]
 DEFAULT_URI = "qemu:///system"
-_OWN = "native, the machine's own"
+_OWN = "system, the machine's own"
 _LIMIT_S = 60.0
 T = TypeVar("T")
 
@@ -42,40 +42,40 @@ class Found:
 
 def kind_of(settings: Settings) -> Kind:
     """What the settings ask for; ``auto`` is native only where they name a hypervisor."""
-    if settings.ground.kind == "auto":
-        return "native" if settings.ground.uri is not None or settings.ground.hypervisors else "embedded"
-    return settings.ground.kind
+    if settings.platform.kind == "auto":
+        return "system" if settings.platform.uri is not None or settings.platform.hypervisors else "bundled"
+    return settings.platform.kind
 
 
 def ensure(settings: Settings, paths: LabPaths, progress: Progress) -> dict[str, Found]:
-    """Start or adopt the embedded one, or reach the native ones, by name (that of an unnamed one is empty).
+    """Start or adopt the bundled one, or reach the native ones, by name (that of an unnamed one is empty).
 
-    Raises :class:`GroundError` that names every one that does not answer.
+    Raises :class:`OverlabError` that names every one that does not answer.
     """
-    if kind_of(settings) == "embedded":
-        libvirt = EmbeddedLibvirt(paths)
+    if kind_of(settings) == "bundled":
+        libvirt = PrivateLibvirtd(paths)
         libvirt.ensure(progress)
-        rung = "embedded: a private libvirtd in the lab's network namespace"
+        rung = "bundled: a private libvirtd in the lab's network namespace"
         return {"": Found(libvirt.uri, str(paths.pool), acceleration.probe(), rung)}
-    rung = "native, named by the settings" if settings.ground.uri or settings.hypervisors != ("",) else _OWN
+    rung = "system, named by the settings" if settings.platform.uri or settings.hypervisors != ("",) else _OWN
     found, errors = {}, []
     for name in settings.hypervisors:
         uri, pools = address(settings, name)
         try:
             found[name] = Found(uri, f"{pools}/overlab-{paths.lab}", look(uri), f"{rung} ({uri})")
-        except GroundError as error:
+        except OverlabError as error:
             errors.append(error)
     if errors:
-        raise GroundError("; ".join(one.what for one in errors), errors[0].remedy)
+        raise OverlabError("; ".join(one.what for one in errors), errors[0].remedy)
     return found
 
 
 def address(settings: Settings, name: str) -> tuple[str, str]:
     """URI of a native hypervisor, and the directory on it in which pools are made."""
     if not name:
-        return settings.ground.uri or DEFAULT_URI, POOLS_DIR
-    spec = settings.ground.hypervisors[name]
-    return spec.uri, spec.pools.rstrip("/")
+        return settings.platform.uri or DEFAULT_URI, POOL_DIR
+    spec = settings.platform.hypervisors[name]
+    return spec.uri, spec.pool_dir.rstrip("/")
 
 
 def given_image(source: str) -> Image:
@@ -83,20 +83,22 @@ def given_image(source: str) -> Image:
     path = Path(source)
     if "://" not in source:
         if not path.is_file():
-            raise GroundError(f"overlab:lab ground.image {source} is not a file", "correct the path, or remove the key")
+            raise OverlabError(
+                f"overlab:lab platform.image {source} is not a file", "correct the path, or remove the key"
+            )
         return Image(source=str(path.resolve()), content=cache.file_digest(path)[:16])
     return Image(source=source, content=hashlib.sha256(source.encode()).hexdigest()[:16])
 
 
 def is_here(settings: Settings, name: str) -> bool:
     """Whether the hypervisor is this very machine, as its URI says."""
-    return kind_of(settings) == "embedded" or urlsplit(address(settings, name)[0]).hostname is None
+    return kind_of(settings) == "bundled" or urlsplit(address(settings, name)[0]).hostname is None
 
 
 def look(uri: str) -> Acceleration:
     """Reach a native one: on this machine what a probe shows, of a remote one what its libvirt says.
 
-    Raises :class:`GroundError` where it does not answer.
+    Raises :class:`OverlabError` where it does not answer.
     """
     offers_kvm = "kvm" in _domain_types(uri)
     if urlsplit(uri).hostname is None:
@@ -107,7 +109,7 @@ def look(uri: str) -> Acceleration:
 def has_bridge(uri: str, name: str) -> bool | None:
     """Whether the hypervisor's machine has a network device of that name; None where its libvirt knows of no devices.
 
-    Raises :class:`GroundError` where it does not answer.
+    Raises :class:`OverlabError` where it does not answer.
     """
 
     def devices(connection: Any) -> list[str]:
@@ -141,10 +143,10 @@ def _asked(uri: str, question: Callable[[Any], T]) -> T:
     if answers:
         return answers[0]
     why = errors[0] if errors else f"nothing within {_LIMIT_S:g} s"
-    raise GroundError(
+    raise OverlabError(
         f"the hypervisor {uri} does not answer: {why}",
-        "start its libvirtd, correct its URI (overlab:lab ground.uri or ground.hypervisors), or set ground.kind to"
-        " embedded and name none",
+        "start its libvirtd, correct its URI (overlab:lab platform.uri or platform.hypervisors), or set platform.kind"
+        " to bundled and name none",
     )
 
 

@@ -63,9 +63,9 @@ def rotate(directory: Path, lab: str, nodes: Mapping[str, str], *, authority: bo
     return certificates.rotate(directory / _TLS, lab, nodes, authority=authority)
 
 
-def settled(directory: Path) -> bool:
+def rotation_complete(directory: Path) -> bool:
     """False where a rotation was interrupted; :func:`ensure` ends it."""
-    return certificates.settled(directory / _TLS)
+    return certificates.rotation_complete(directory / _TLS)
 
 
 def _ensure_gossip_key(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What was prepared for a lab, beyond the ground record: how each part was come by, and whether it still holds."""
+"""What was prepared for a lab, beyond the platform record: how each part was come by, and whether it still holds."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 _FILE = "prepared.json"
 
 
-class Prepared(BaseModel):
-    """Saved last: where it is, and fits, the whole ground was prepared."""
+class PlatformManifest(BaseModel):
+    """Saved last: where it is, and fits, the whole platform was prepared."""
 
     model_config = ConfigDict(frozen=True)
 
     checkout: Path
     inputs: str
-    """Digest of everything the ground follows from: settings and the ground's own code."""
+    """Digest of everything the platform follows from: settings and the platform's own code."""
     files: dict[str, tuple[int, int]]
     """Size and mtime_ns of files outside the lab's directories that the record points at."""
     cli: Path
     cli_version: str
     rungs: dict[str, str]
-    """For each part of the ground the rung of the ladder that was taken, for people."""
+    """For each part of the platform the rung of the ladder that was taken, for people."""
     bundled_plugins: bool
     images: Path | None
     """Content of the lab's own registry; None where there is none."""
 
     @classmethod
-    def load(cls, paths: LabPaths) -> Prepared | None:
+    def load(cls, paths: LabPaths) -> PlatformManifest | None:
         try:
             return cls.model_validate_json((paths.state / _FILE).read_bytes())
         except (OSError, ValueError):
@@ -59,16 +59,16 @@ def checkout() -> Path:
 
 
 def inputs_digest(settings: Settings) -> str:
-    """Digest of what the ground is made from. Node addresses count: they are in known_hosts and certificates."""
+    """Digest of what the platform is made from. Node addresses count: they are in known_hosts and certificates."""
     facts = {
         "checkout": str(checkout()),
         "nodes": {key: [str(node.address), node.hypervisor] for key, node in settings.nodes.items()},
-        "network": [str(settings.network.cidr), str(settings.gateway)],
-        "ground": settings.ground.model_dump(mode="json"),
+        "network": [str(settings.underlay.cidr), str(settings.gateway)],
+        "platform": settings.platform.model_dump(mode="json"),
         "install": settings.engine.install,
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for file in sorted((checkout() / "overlab" / "ground").rglob("*")):
+    for file in sorted((checkout() / "overlab" / "platform").rglob("*")):
         if file.is_file() and "__pycache__" not in file.parts:
             digest.update(str(file).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.progress import output
 
 _FORMAT = "$(SITE)\t$(RELEASE)\t$(ORIGIN)\t$(LABEL)"
@@ -30,7 +30,7 @@ class Mirror:
 def detect(apt_options: Iterable[str] = ()) -> Mirror:
     """The mirror that the machine's own apt is configured with, in either source format.
 
-    Raises :class:`GroundError` where apt knows no Debian archive. ``apt_options`` go to ``apt-get`` (``-o`` pairs).
+    Raises :class:`OverlabError` where apt knows no Debian archive. ``apt_options`` go to ``apt-get`` (``-o`` pairs).
     """
     command = ["apt-get", *apt_options, "indextargets", "--format", _FORMAT]
     listing = output([*command, "Created-By: Packages"])
@@ -56,7 +56,7 @@ def parse(listing: str) -> Mirror:
         elif release == codename:
             main = main or site.rstrip("/")
     if main is None:
-        raise GroundError(
+        raise OverlabError(
             "apt on this machine knows no Debian archive (`apt-get indextargets` lists none)",
             "add Debian's main archive to /etc/apt/sources.list and run: apt-get update",
         )
@@ -81,7 +81,7 @@ def archive_keyring() -> Path:
     """Debian's archive keys on this machine."""
     keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
     if not keyring.is_file():
-        raise GroundError(
+        raise OverlabError(
             f"{keyring} is missing: packages cannot be verified", "run: apt-get install debian-archive-keyring"
         )
     return keyring

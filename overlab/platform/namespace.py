@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.process import ProcessRecord, command_line, end, write_private
 from overlab.core.progress import output
 from overlab.core.wait import NotYet, until
@@ -107,7 +107,7 @@ class Namespace:
         """End every process inside and remove it. A namespace that is not ours is left alone."""
         if self.ours() or self._left_over():
             if Path("/proc/self/ns/net").stat().st_ino == self.inode():
-                raise GroundError(
+                raise OverlabError(
                     f"this command runs inside the network namespace {self.name} that it should remove",
                     "leave that shell and run it again outside",
                 )
@@ -144,7 +144,7 @@ class Namespace:
             return
         claim = self._claimed()
         users = "; ".join(f"{process.pid} {command_line(process.pid)[:60]}" for process in self.processes()[:3])
-        raise GroundError(
+        raise OverlabError(
             f"the network namespace {self.name} exists and is not this lab's own"
             f" (claimed by {claim.owner if claim else 'nobody'}; processes: {users or 'none'})",
             f"give the lab another name (overlab:lab name), or, if nobody needs it: ip netns delete {self.name}",

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -78,7 +78,7 @@ def digest(data: bytes) -> str:
 def push(image: Image, repository: str, tag: str, registry: Path) -> None:
     """Upload to a registry that listens on the unix socket ``registry``.
 
-    Raises :class:`GroundError` with the registry's answer.
+    Raises :class:`OverlabError` with the registry's answer.
     """
     connection = _UnixConnection(registry)
     try:
@@ -197,5 +197,5 @@ def _request(
     said = answer.read()
     if answer.status != expect:
         text = said.decode(errors="replace")[:300]
-        raise GroundError(f"the registry answered {answer.status} to {method} {path}: {text}")
+        raise OverlabError(f"the registry answered {answer.status} to {method} {path}: {text}")
     return answer.headers

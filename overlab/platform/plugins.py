@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import overlab
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths, state_root
 from overlab.core.process import write_private
 from overlab.platform.toolchain import PulumiCli
@@ -70,12 +70,12 @@ class Found:
 
 
 def choice() -> Choice:
-    """The user's setting. Raises :class:`GroundError` for an unknown one."""
+    """The user's setting. Raises :class:`OverlabError` for an unknown one."""
     value = os.environ.get(CHOICE_ENV) or "auto"
     for known in ("auto", "official", "bundled"):
         if value == known:
             return known
-    raise GroundError(f"{CHOICE_ENV}={value} is unknown", "use auto, official or bundled")
+    raise OverlabError(f"{CHOICE_ENV}={value} is unknown", "use auto, official or bundled")
 
 
 def survey(cli: PulumiCli) -> list[Found]:

@@ -1,4 +1,4 @@
-"""What must hold before the ground can be prepared, each with the fix: read by `up`, which stops, and by `doctor`."""
+"""What must hold before the platform can be prepared, each with the fix: read by `up`, which stops, and by `doctor`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import cache_root, state_root
 from overlab.platform import debian, hypervisors, plugins, toolchain
 
@@ -24,7 +24,7 @@ _CACHE_MIB = 4096
 
 @dataclass(frozen=True)
 class Finding:
-    """One prerequisite or part of the ground, as found."""
+    """One prerequisite or part of the platform, as found."""
 
     part: str
     status: Status
@@ -33,13 +33,13 @@ class Finding:
 
 
 def require(settings: Settings, kind: Kind) -> None:
-    """Raise one :class:`GroundError` that names everything that is missing."""
+    """Raise one :class:`OverlabError` that names everything that is missing."""
     missing = [finding for finding in findings(settings, kind) if finding.status == "missing"]
     if not missing:
         return
     what = "; ".join(f"{finding.part}: {finding.found}" for finding in missing)
     remedies = dict.fromkeys(finding.remedy for finding in missing if finding.remedy)
-    raise GroundError(f"the ground cannot be prepared: {what}", "\n          ".join(remedies))
+    raise OverlabError(f"the platform cannot be prepared: {what}", "\n          ".join(remedies))
 
 
 def findings(settings: Settings, kind: Kind) -> list[Finding]:
@@ -47,7 +47,7 @@ def findings(settings: Settings, kind: Kind) -> list[Finding]:
     return [
         rights(kind),
         packages(uses(settings, kind)),
-        cli(settings.ground.pulumi),
+        cli(settings.platform.pulumi),
         space(state_root(), _STATE_MIB_PER_NODE * len(settings.nodes), "XDG_STATE_HOME"),
         memory(settings),
     ]
@@ -56,19 +56,19 @@ def findings(settings: Settings, kind: Kind) -> list[Finding]:
 def rights(kind: Kind) -> Finding:
     if os.geteuid() == 0:
         return Finding("rights", "ok", "root")
-    if kind == "native":
-        return Finding("rights", "ok", f"user {os.geteuid()}; a native ground needs only access to its libvirt")
+    if kind == "system":
+        return Finding("rights", "ok", f"user {os.geteuid()}; a system platform needs only access to its libvirt")
     return Finding(
         "rights",
         "missing",
-        "not root, and the embedded hypervisor needs network and mount namespaces",
-        "run the command with sudo, or set overlab:lab ground.kind to native",
+        "not root, and the bundled hypervisor needs network and mount namespaces",
+        "run the command with sudo, or set overlab:lab platform.kind to system",
     )
 
 
 def uses(settings: Settings, kind: Kind) -> tuple[str, ...]:
-    """Parts of the package list: a native ground with an image of its own makes nothing here."""
-    return ("up",) if kind == "native" and settings.ground.image is not None else ("up", "embedded")
+    """Parts of the package list: a system platform with an image of its own makes nothing here."""
+    return ("up",) if kind == "system" and settings.platform.image is not None else ("up", "bundled")
 
 
 def packages(parts: tuple[str, ...]) -> Finding:
@@ -86,13 +86,13 @@ def packages(parts: tuple[str, ...]) -> Finding:
 def cli(named: str | None) -> Finding:
     try:
         found = toolchain.find(named)
-    except GroundError as error:
+    except OverlabError as error:
         return Finding("pulumi", "missing", error.what, error.remedy)
     if found is not None:
         return Finding("pulumi", "ok", f"{found.version}, {found.rung} ({found.path})")
     try:
         go = toolchain.go()
-    except GroundError as error:
+    except OverlabError as error:
         return Finding("pulumi", "missing", error.what, error.remedy)
     return Finding("pulumi", "ok", f"will be built with {go} (some minutes, once)")
 
@@ -107,7 +107,7 @@ def plugin_rungs(named: str | None) -> list[Finding]:
             Finding(f"plugin {one.plugin.kind} {one.plugin.name}", "ok", f"{one.plugin.version}, {one.rung}")
             for one in plugins.survey(found)
         ]
-    except GroundError as error:
+    except OverlabError as error:
         return [Finding("plugins", "missing", error.what, error.remedy)]
 
 

@@ -1,4 +1,4 @@
-"""Prepare a lab's ground, find it ready, take it down: the only module that knows the order of the steps."""
+"""Prepare a lab's platform, find it ready, take it down: the only module that knows the order of the steps."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 from filelock import FileLock, Timeout
 
 from components.config.conventions import REGISTRY_PORT
-from components.config.platform import Ground, Hypervisor, Image, Packages, Tls
-from overlab.core.errors import GroundError
+from components.config.platform import Hypervisor, Image, Packages, Platform, Tls
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.process import write_private
 from overlab.core.progress import Progress, stop_running
@@ -29,8 +29,8 @@ from overlab.platform import (
     toolchain,
     vm_image,
 )
-from overlab.platform.manifest import Prepared, checkout, fingerprints, inputs_digest
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.manifest import PlatformManifest, checkout, fingerprints, inputs_digest
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 from overlab.platform.registry import Registry
 
 if TYPE_CHECKING:
@@ -39,30 +39,30 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def ready(settings: Settings) -> Ground | None:
-    """The ground as it stands, if it was prepared from these settings and everything that must run is alive.
+def ready(settings: Settings) -> Platform | None:
+    """The platform as it stands, if it was prepared from these settings and everything that must run is alive.
 
     Takes well under a second, changes nothing.
     """
     paths = LabPaths(settings.name)
-    prepared = Prepared.load(paths)
+    prepared = PlatformManifest.load(paths)
     if prepared is None or prepared.checkout != checkout() or not prepared.fits(settings):
         return None
-    if not identity.settled(paths.identity):
+    if not identity.rotation_complete(paths.identity):
         return None
-    ground = read_record(paths)
-    return ground if ground is not None and _alive(paths, ground, prepared) else None
+    platform = read_record(paths)
+    return platform if platform is not None and _alive(paths, platform, prepared) else None
 
 
-def prepare(settings: Settings, progress: Progress) -> Ground:
-    """Bring the ground up, or what is missing of it. May be repeated after an interruption at any point.
+def prepare(settings: Settings, progress: Progress) -> Platform:
+    """Bring the platform up, or what is missing of it. May be repeated after an interruption at any point.
 
-    Raises :class:`GroundError` with the remedy. Nothing outside the per-user cache, the lab's state directory, its run
+    Raises :class:`OverlabError` with the remedy. Nothing outside the per-user cache, the lab's state directory, its run
     directory and its network namespace is touched.
     """
-    ground = ready(settings)
-    if ground is not None:
-        return ground
+    platform = ready(settings)
+    if platform is not None:
+        return platform
     kind = hypervisors.kind_of(settings)
     preflight.require(settings, kind)
     paths = LabPaths(settings.name)
@@ -77,54 +77,54 @@ def prepare(settings: Settings, progress: Progress) -> Ground:
 def rotate(settings: Settings, progress: Progress, *, authority: bool) -> Tls:
     """New certificates for the engines' API, which the next ``up`` carries to them; with ``authority`` of a new one.
 
-    Raises :class:`GroundError` where the lab has none.
+    Raises :class:`OverlabError` where the lab has none.
     """
     paths = LabPaths(settings.name)
     if settings.engine.api != "tls":
-        raise GroundError(f"the engines of lab {settings.name} have no TLS port", "set engine.api to tls")
+        raise OverlabError(f"the engines of lab {settings.name} have no TLS port", "set engine.api to tls")
     if read_record(paths) is None:
-        raise GroundError(f"the ground of lab {settings.name} is not prepared", "overlab up")
+        raise OverlabError(f"the platform of lab {settings.name} is not prepared", "overlab up")
     with _only_one(paths, progress):
         _refuse_other_checkout(paths)
         return identity.rotate(paths.identity, settings.name, _addresses(settings), authority=authority)
 
 
-def revive(lab: str, progress: Progress) -> Ground | None:
-    """The recorded ground of a lab with its daemons running again, whatever its settings say now; None if it has none.
+def restart_daemons(lab: str, progress: Progress) -> Platform | None:
+    """The recorded platform of a lab, its daemons running again, whatever its settings are now; None if it has none.
 
     For commands that must work on a lab whose settings changed or broke: destroy, look around. Raises
-    :class:`GroundError` where the lab lives for another checkout.
+    :class:`OverlabError` where the lab lives for another checkout.
     """
     paths = LabPaths(lab)
-    ground, prepared = read_record(paths), Prepared.load(paths)
-    if ground is None or prepared is None:
+    platform, prepared = read_record(paths), PlatformManifest.load(paths)
+    if platform is None or prepared is None:
         return None
     _refuse_other_checkout(paths)
     with _only_one(paths, progress):
-        if not _alive(paths, ground, prepared):
-            EmbeddedLibvirt(paths).ensure(progress)
+        if not _alive(paths, platform, prepared):
+            PrivateLibvirtd(paths).ensure(progress)
             if prepared.images is not None:
                 Registry(paths, prepared.images).ensure()
-        _restore_tools(paths, ground, prepared, progress)
-    return ground
+        _restore_tools(paths, platform, prepared, progress)
+    return platform
 
 
-def refuse_to_strand(lab: str) -> None:
-    """Raise :class:`GroundError` where the lab's machines would outlive its ground: they are a native hypervisor's."""
-    ground = read_record(LabPaths(lab))
-    if ground is not None and ground.kind == "native":
-        uris = ", ".join(place.uri for place in ground.places.values())
-        raise GroundError(
+def refuse_orphaning(lab: str) -> None:
+    """Raise :class:`OverlabError` where the lab's machines, on a system hypervisor, would outlive its platform."""
+    platform = read_record(LabPaths(lab))
+    if platform is not None and platform.kind == "system":
+        uris = ", ".join(place.uri for place in platform.places.values())
+        raise OverlabError(
             f"the machines of lab {lab} are on {uris}: without a destroy they would stay there, unknown",
-            "overlab down --ground",
+            "overlab down --platform",
         )
 
 
 def teardown(lab: str, progress: Progress) -> None:
-    """Remove the lab's ground: no process, namespace, mount, socket or directory of it is left. Repeatable."""
+    """Remove the lab's platform: no process, namespace, mount, socket or directory of it is left. Repeatable."""
     paths = LabPaths(lab)
     with _only_one(paths, progress):
-        if EmbeddedLibvirt(paths).namespace.other_owner() is None:
+        if PrivateLibvirtd(paths).namespace.other_owner() is None:
             _stop(paths)
             shutil.rmtree(paths.run, ignore_errors=True)
         if paths.state.exists():
@@ -135,10 +135,10 @@ def teardown(lab: str, progress: Progress) -> None:
             empty.rmdir()
 
 
-def read_record(paths: LabPaths) -> Ground | None:
-    """The ground record; None when there is none or it is from another version."""
+def read_record(paths: LabPaths) -> Platform | None:
+    """The platform record; None when there is none or it is from another version."""
     try:
-        return Ground.model_validate_json(paths.record.read_bytes())
+        return Platform.model_validate_json(paths.record.read_bytes())
     except (OSError, ValueError):
         return None
 
@@ -160,10 +160,10 @@ class _Parts:
 
 def _make_parts(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, progress: Progress) -> _Parts:
     """The independent steps in parallel, in the order of their length: image, CLI, container images, hypervisor."""
-    own_registry = kind == "embedded" and settings.ground.registry_mirror is None
+    own_registry = kind == "bundled" and settings.platform.registry_mirror is None
     with _Parallel(progress) as parallel:
         base = parallel.start("base image", lambda: _image(settings, progress))
-        cli = parallel.start("Pulumi CLI", lambda: toolchain.ensure(progress, settings.ground.pulumi))
+        cli = parallel.start("Pulumi CLI", lambda: toolchain.ensure(progress, settings.platform.pulumi))
         contents = (
             parallel.start("container images", lambda: container_images.ensure(progress)) if own_registry else None
         )
@@ -173,7 +173,7 @@ def _make_parts(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, pro
     if contents is not None:
         with progress.step("registry"):
             Registry(paths, contents.result()).ensure()
-    mirror = settings.ground.registry_mirror or (_own_mirror(settings) if own_registry else None)
+    mirror = settings.platform.registry_mirror or (_own_mirror(settings) if own_registry else None)
     found_plugins = plugins.install(paths, cli.result())
     rungs = {
         "pulumi": f"{cli.result().version}, {cli.result().rung}",
@@ -184,7 +184,7 @@ def _make_parts(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, pro
             for name, one in hypervisor.result().items()
         },
         "image": "given by the settings"
-        if settings.ground.image
+        if settings.platform.image
         else f"made from Debian packages ({base.result().source})",
         "container images": "own registry, made from Debian packages" if own_registry else mirror or "the hub",
     }
@@ -201,9 +201,9 @@ def _make_parts(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, pro
 
 
 def _image(settings: Settings, progress: Progress) -> Image:
-    if settings.ground.image is not None:
-        return hypervisors.given_image(settings.ground.image)
-    return vm_image.ensure(progress) if settings.engine.install == "golden" else vm_image.ensure_plain(progress)
+    if settings.platform.image is not None:
+        return hypervisors.given_image(settings.platform.image)
+    return vm_image.ensure(progress) if settings.engine.install == "preinstalled" else vm_image.ensure_plain(progress)
 
 
 def _packages(settings: Settings, progress: Progress) -> Packages | None:
@@ -214,18 +214,18 @@ def _own_mirror(settings: Settings) -> str:
     return f"http://{settings.gateway}:{REGISTRY_PORT}"
 
 
-def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: _Parts) -> Ground:
-    """Write the lab's own files, the ground record, and last of all that everything was prepared."""
+def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: _Parts) -> Platform:
+    """Write the lab's own files, the platform record, and last of all that everything was prepared."""
     for directory in (paths.backend, paths.run):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     identity.ensure_passphrase(paths.passphrase)
-    shim.write(paths, parts.cli.path, namespace=paths.namespace if kind == "embedded" else None)
-    plain = parts.image if settings.engine.install != "golden" or settings.ground.image else None
+    shim.write(paths, parts.cli.path, namespace=paths.namespace if kind == "bundled" else None)
+    plain = parts.image if settings.engine.install != "preinstalled" or settings.platform.image else None
     places = {
         name: Hypervisor(uri=one.uri, pool_path=one.pool_path, domain_type=one.acceleration.domain_type)
         for name, one in parts.hypervisors.items()
     }
-    ground = Ground(
+    platform = Platform(
         lab=settings.name,
         kind=kind,
         hypervisor=places.pop("", None),
@@ -237,13 +237,13 @@ def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: 
         identity=identity.ensure(paths.identity, settings.name, _addresses(settings)),
         run_dir=paths.run,
     )
-    text = ground.model_dump_json(indent=1).encode()
+    text = platform.model_dump_json(indent=1).encode()
     if not paths.record.exists() or paths.record.read_bytes() != text:
         write_private(paths.record, text)
     local = [parts.cli.path, Path(parts.image.source)]
     if parts.packages is not None:
         local.append(Path(parts.packages.bundle))
-    Prepared(
+    PlatformManifest(
         checkout=checkout(),
         inputs=inputs_digest(settings),
         files=fingerprints(local),
@@ -253,55 +253,55 @@ def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: 
         bundled_plugins=plugins.acquisition_disabled(parts.plugins),
         images=parts.images,
     ).save(paths)
-    return ground
+    return platform
 
 
 def _addresses(settings: Settings) -> dict[str, str]:
     return {key: str(node.address) for key, node in settings.nodes.items()}
 
 
-def _restore_tools(paths: LabPaths, ground: Ground, prepared: Prepared, progress: Progress) -> None:
+def _restore_tools(paths: LabPaths, platform: Platform, prepared: PlatformManifest, progress: Progress) -> None:
     """CLI and plugins again, where the checkout has moved or the cache was emptied since."""
     if prepared.checkout == checkout() and prepared.cli.exists():
         return
     cli = toolchain.ensure(progress)
-    shim.write(paths, cli.path, namespace=paths.namespace if ground.kind == "embedded" else None)
+    shim.write(paths, cli.path, namespace=paths.namespace if platform.kind == "bundled" else None)
     plugins.install(paths, cli)
 
 
 def _stop(paths: LabPaths) -> None:
-    prepared = Prepared.load(paths)
+    prepared = PlatformManifest.load(paths)
     if prepared is not None and prepared.images is not None:
         Registry(paths, prepared.images).stop()
-    EmbeddedLibvirt(paths).stop()
+    PrivateLibvirtd(paths).stop()
 
 
-def _alive(paths: LabPaths, ground: Ground, prepared: Prepared) -> bool:
-    if ground.kind == "native":
+def _alive(paths: LabPaths, platform: Platform, prepared: PlatformManifest) -> bool:
+    if platform.kind == "system":
         return True
     registry = prepared.images is None or Registry(paths, prepared.images).alive()
-    return registry and EmbeddedLibvirt(paths).alive()
+    return registry and PrivateLibvirtd(paths).alive()
 
 
 # -- one lab, one owner ----------------------------------------------------------------------------
 
 
 def _refuse_other_checkout(paths: LabPaths) -> None:
-    """Refuse a lab that another checkout holds with a living ground; one that is dead is taken over."""
-    prepared = Prepared.load(paths)
+    """Refuse a lab that another checkout holds with a living platform; one that is dead is taken over."""
+    prepared = PlatformManifest.load(paths)
     if prepared is not None and prepared.checkout != checkout() and prepared.checkout.exists():
-        ground = read_record(paths)
-        if ground is not None and EmbeddedLibvirt(paths).alive():
-            raise GroundError(
+        platform = read_record(paths)
+        if platform is not None and PrivateLibvirtd(paths).alive():
+            raise OverlabError(
                 f"the lab {paths.lab} is up from another checkout, {prepared.checkout}",
                 f"give this lab another name (overlab:lab name), or take that one down:"
-                f" cd {prepared.checkout} && make down GROUND=1",
+                f" cd {prepared.checkout} && make down PLATFORM=1",
             )
 
 
 @contextlib.contextmanager
 def _only_one(paths: LabPaths, progress: Progress) -> Iterator[None]:
-    """One command at a time prepares or removes a lab's ground; another waits and says so."""
+    """One command at a time prepares or removes a lab's platform; another waits and says so."""
     run_root().mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileLock(_lock_file(paths))
     while True:
@@ -309,7 +309,7 @@ def _only_one(paths: LabPaths, progress: Progress) -> Iterator[None]:
             lock.acquire(timeout=0.5)
             break
         except Timeout:
-            progress.waiting_for(f"another command that prepares or removes the ground of lab {paths.lab}")
+            progress.waiting_for(f"another command that prepares or removes the platform of lab {paths.lab}")
     try:
         yield
     finally:
@@ -325,7 +325,7 @@ class _Parallel(contextlib.AbstractContextManager["_Parallel"]):
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="overlab-ground")
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="overlab-platform")
         self._futures: list[Future[object]] = []
 
     def start(self, name: str, work: Callable[[], T]) -> Future[T]:

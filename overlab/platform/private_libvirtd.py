@@ -1,4 +1,4 @@
-"""The embedded hypervisor: a private libvirtd in the lab's own network and mount namespace.
+"""The bundled hypervisor: a private libvirtd in the lab's own network and mount namespace.
 
 Nothing of the machine's own libvirt, firewall, routes or D-Bus is touched or reached. libvirtd, its dnsmasq and its
 qemu processes run as root and write only below the lab's state and run directories.
@@ -13,7 +13,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.process import ProcessRecord, end, spawn, write_private
 from overlab.core.progress import Progress, tail
 from overlab.core.wait import NotYet, until
@@ -50,7 +50,7 @@ cgroup_controllers = []
 
 
 @dataclass(frozen=True)
-class EmbeddedLibvirt:
+class PrivateLibvirtd:
     """libvirtd of one lab. All methods may be called again after a crash at any point."""
 
     paths: LabPaths
@@ -70,7 +70,7 @@ class EmbeddedLibvirt:
     def ensure(self, progress: Progress) -> None:
         """Adopt the running libvirtd or start one; returns when it answers.
 
-        Raises :class:`GroundError` when the namespace's name is taken by somebody else or libvirtd does not start.
+        Raises :class:`OverlabError` when the namespace's name is taken by somebody else or libvirtd does not start.
         """
         if self.alive():
             return
@@ -141,7 +141,7 @@ class EmbeddedLibvirt:
 
     def _answered(self, process: ProcessRecord) -> None:
         if not process.alive():
-            raise GroundError(
+            raise OverlabError(
                 f"libvirtd ended at start; its last lines:\n{tail(self.log)}",
                 f"read {self.log}; `overlab doctor` lists what is missing",
             )
@@ -165,9 +165,9 @@ def _probe(uri: str) -> None:
 
 def _require_root() -> None:
     if os.geteuid() != 0:
-        raise GroundError(
-            "the embedded hypervisor needs root (network and mount namespaces)",
-            "run the command with sudo, or use a native ground (overlab:lab ground.kind native)",
+        raise OverlabError(
+            "the bundled hypervisor needs root (network and mount namespaces)",
+            "run the command with sudo, or use a system platform (overlab:lab platform.kind system)",
         )
 
 

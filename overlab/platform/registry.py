@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.config.conventions import REGISTRY_PORT
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.process import ProcessRecord, end, spawn, write_private
 from overlab.core.progress import tail
 from overlab.core.wait import NotYet, until
@@ -51,7 +51,7 @@ class Registry:
     def ensure(self) -> None:
         """Adopt the running registry or start one; returns when it answers. The namespace must be there.
 
-        One that serves another directory is replaced. Raises :class:`GroundError` when it does not start.
+        One that serves another directory is replaced. Raises :class:`OverlabError` when it does not start.
         """
         if self.alive():
             return
@@ -151,7 +151,7 @@ def _spawn(command: list[str], log: Path) -> ProcessRecord:
 
 def _require_alive(process: ProcessRecord, log: Path) -> None:
     if not process.alive():
-        raise GroundError(
+        raise OverlabError(
             f"docker-registry ended at start; its last lines:\n{tail(log, lines=5)}",
             f"read {log}; `overlab doctor` lists what is missing",
         )

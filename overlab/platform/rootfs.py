@@ -16,11 +16,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress, run
 from overlab.platform import cache, mirror
 
-EDITION = 1
+REVISION = 1
 SUITE = "bullseye"
 """The last Debian whose docker.io (20.10.5) has the consul backend."""
 
@@ -139,7 +139,7 @@ class Rootfs:
 def key_parts() -> dict[str, object]:
     """All that decides the content, for this entry's key and those of entries made from it."""
     return {
-        "edition": EDITION,
+        "edition": REVISION,
         "suite": SUITE,
         "packages": PACKAGES,
         "engine": ENGINE_PACKAGES,
@@ -163,7 +163,7 @@ def engine_version(debs: list[Path]) -> str:
         name, _, rest = deb.name.partition("_")
         if name == "docker.io":
             return rest.partition("_")[0].partition("+")[0].partition("-")[0]
-    raise GroundError(f"no docker.io package among {[deb.name for deb in debs]}")
+    raise OverlabError(f"no docker.io package among {[deb.name for deb in debs]}")
 
 
 def _bootstrap(directory: Path, progress: Progress) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress, output, run
 from overlab.platform import cache
 
@@ -45,7 +45,7 @@ def ensure(progress: Progress, named: str | None = None) -> PulumiCli:
 
     Building takes some minutes, once per user.
 
-    Raises :class:`GroundError` when there is none and it cannot be built.
+    Raises :class:`OverlabError` when there is none and it cannot be built.
     """
     found = find(named)
     if found is not None:
@@ -60,7 +60,7 @@ def ensure(progress: Progress, named: str | None = None) -> PulumiCli:
 def find(named: str | None = None) -> PulumiCli | None:
     """The CLI without building anything: named by the user, on PATH, or in the cache."""
     if named:
-        return _named(Path(named), "overlab:lab ground.pulumi")
+        return _named(Path(named), "overlab:lab platform.pulumi")
     from_environment = os.environ.get(SETTING_ENV)
     if from_environment:
         return _named(Path(from_environment), SETTING_ENV)
@@ -78,7 +78,7 @@ def find(named: str | None = None) -> PulumiCli | None:
 def _named(path: Path, by: str) -> PulumiCli:
     real = Path(os.path.realpath(path))
     if not os.access(real, os.X_OK) or real.is_dir():
-        raise GroundError(
+        raise OverlabError(
             f"{by}={path} is not an executable file", f"point it at a pulumi {VERSION} or later, or unset it"
         )
     return PulumiCli(real, _version(real), f"named by {by}")
@@ -135,7 +135,7 @@ def _build(go_path: Path, place: Path, progress: Progress) -> None:
     shutil.rmtree(module)
     made = _version(place / "pulumi")
     if made != VERSION:
-        raise GroundError(f"the built CLI says version {made}, expected {VERSION}")
+        raise OverlabError(f"the built CLI says version {made}, expected {VERSION}")
 
 
 def go() -> Path:
@@ -143,15 +143,15 @@ def go() -> Path:
     remedy = f"install Go >= {at_least}, or put pulumi >= {VERSION} on PATH, or name one by {SETTING_ENV}"
     path = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
     if path is None:
-        raise GroundError("no Pulumi CLI was found and no Go to build one", remedy)
+        raise OverlabError("no Pulumi CLI was found and no Go to build one", remedy)
     said = output([path, "env", "GOVERSION"]).strip().removeprefix("go")
     if _parse(said) < _GO_AT_LEAST:
-        raise GroundError(f"no Pulumi CLI was found and {path} is Go {said}, too old to build one", remedy)
+        raise OverlabError(f"no Pulumi CLI was found and {path} is Go {said}, too old to build one", remedy)
     return Path(path)
 
 
 def _never(_place: Path) -> None:
-    raise GroundError("the cached CLI vanished", "run the command again")
+    raise OverlabError("the cached CLI vanished", "run the command again")
 
 
 def _version(path: Path) -> str:
@@ -166,5 +166,5 @@ def _parse(version: str) -> tuple[int, ...]:
 if __name__ == "__main__":
     try:
         print(ensure(Progress()).path)
-    except GroundError as refused:
+    except OverlabError as refused:
         raise SystemExit(str(refused)) from None

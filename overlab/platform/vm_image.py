@@ -1,4 +1,4 @@
-"""Base images of the machines: golden (docker.io inside) and plain (no engine at all), both bootable qcow2 disks."""
+"""Base images of the machines: preinstalled (with docker.io) and plain (no engine), both bootable qcow2 disks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ exec chroot "$root" "$@"
 
 
 def ensure(progress: Progress) -> Image:
-    """The golden image: the engine is installed and not enabled; it has the container images of our registry already.
+    """The preinstalled image: its engine is not enabled; it has the container images of our registry already.
 
     A pull on the machine finds their layers and asks the registry only for the manifest.
     """
@@ -43,7 +43,7 @@ def ensure(progress: Progress) -> Image:
     storage = container_images.ensure(progress)
 
     def build(directory: Path) -> None:
-        with progress.step("golden image"), _tree(source, directory) as root:
+        with progress.step("preinstalled image"), _tree(source, directory) as root:
             _configure(root, source.engine_debs, progress)
             _preload(root, storage, progress)
             _finish(root, directory, progress)
@@ -113,7 +113,7 @@ def _preload(root: Path, storage: Path, progress: Progress) -> None:
         _in_chroot(root, ["/lab/preload.sh", *archives], progress)
     except ToolError as error:
         shutil.rmtree(root / "var/lib/docker", ignore_errors=True)
-        progress.note(f"container images are not in the golden image, machines will pull them: {error.what}")
+        progress.note(f"container images are not in the preinstalled image, machines will pull them: {error.what}")
     shutil.rmtree(lab)
 
 

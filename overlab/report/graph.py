@@ -37,17 +37,17 @@ def mermaid(picture: Picture) -> str:
         if node.serves_store:
             lines.append(f"    {ids.store[node.key]}[({_m('store', picture.store)})]")
         lines.append("  end")
-    for overlay in picture.overlays:
+    for overlay in picture.networks:
         kind = "internal overlay" if overlay.internal else "overlay"
-        label = _m(overlay.name, overlay.subnet, kind, f"made from {overlay.made_from}")
+        label = _m(overlay.name, overlay.subnet, kind, f"made from {overlay.created_on}")
         lines.append(f"  {ids.overlay[overlay.name]}{{{{{label}}}}}")
     for workload in picture.workloads:
         source = ids.workload[workload.name]
         for one in workload.attachments:
             label = _m(one.address, *(f"alias {alias}" for alias in one.aliases))
             lines.append(f"  {source} ---{_on_edge(label)}{ids.overlay[one.overlay]}")
-        if workload.share_with:
-            lines.append(f"  {source} === |{_m('one network stack')}| {ids.workload[workload.share_with]}")
+        if workload.shares_network_of:
+            lines.append(f"  {source} === |{_m('one network stack')}| {ids.workload[workload.shares_network_of]}")
         for number, port in enumerate(workload.ports):
             outside = f"{source}p{number}"
             lines.append(f"  {outside}([{_m(_published(picture, workload, port))}])")
@@ -98,7 +98,7 @@ def dot(picture: Picture) -> str:
         if not picture.on(node.key) and not node.serves_store:
             lines.append(f'    {ids.node[node.key]}e [label="", shape=point, style=invis];')
         lines.append("  }")
-    for overlay in picture.overlays:
+    for overlay in picture.networks:
         kind = "internal overlay" if overlay.internal else "overlay"
         lines.append(f"  {box(ids.overlay[overlay.name], 'hexagon', overlay.name, overlay.subnet, kind)}")
     for workload in picture.workloads:
@@ -106,8 +106,8 @@ def dot(picture: Picture) -> str:
         for one in workload.attachments:
             label = _d(one.address, *(f"alias {alias}" for alias in one.aliases))
             lines.append(f"  {source} -- {ids.overlay[one.overlay]} [label={label}];")
-        if workload.share_with:
-            shared = ids.workload[workload.share_with]
+        if workload.shares_network_of:
+            shared = ids.workload[workload.shares_network_of]
             lines.append(f'  {source} -- {shared} [label="one network stack", style=bold];')
         for number, port in enumerate(workload.ports):
             outside = f"{source}p{number}"
@@ -131,14 +131,14 @@ class _Ids:
     def __init__(self, picture: Picture) -> None:
         self.node = {node.key: f"n{number}" for number, node in enumerate(picture.nodes)}
         self.store = {key: f"s{id_[1:]}" for key, id_ in self.node.items()}
-        self.overlay = {overlay.name: f"o{number}" for number, overlay in enumerate(picture.overlays)}
+        self.overlay = {overlay.name: f"o{number}" for number, overlay in enumerate(picture.networks)}
         self.workload = {workload.name: f"w{number}" for number, workload in enumerate(picture.workloads)}
 
     def states(self, picture: Picture) -> list[tuple[str, str]]:
         """(id, status) of everything that has one."""
         return [
             *((self.node[node.key], node.state.status) for node in picture.nodes),
-            *((self.overlay[overlay.name], overlay.state.status) for overlay in picture.overlays),
+            *((self.overlay[overlay.name], overlay.state.status) for overlay in picture.networks),
             *((self.workload[workload.name], workload.state.status) for workload in picture.workloads),
         ]
 

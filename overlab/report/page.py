@@ -13,8 +13,8 @@ from markupsafe import Markup
 from components.config.settings import Settings
 from overlab import phases
 from overlab.checks.grids import grids
-from overlab.checks.history import Known
-from overlab.checks.results import Run, Verdict
+from overlab.checks.history import LastResults
+from overlab.checks.results import CheckResult, TestRun
 from overlab.outputs import Outputs
 from overlab.phases import Span
 from overlab.report import pages, picture, svg
@@ -25,71 +25,71 @@ _WIDE = 1800
 
 
 @dataclass(frozen=True)
-class Material:
+class ReportData:
     """Everything that a report is made from."""
 
     settings: Settings
     outputs: Outputs = field(default_factory=Outputs)
-    known: Known = field(default_factory=Known)
+    known: LastResults = field(default_factory=LastResults)
     spans: list[Span] = field(default_factory=list)
     """The last update's resources."""
     pulumi: str = ""
     """Version of the CLI."""
     rungs: Mapping[str, str] = field(default_factory=dict)
-    """How each part of the ground was come by."""
+    """How each part of the platform was come by."""
 
 
-def render(material: Material) -> str:
+def render(report_data: ReportData) -> str:
     """The page."""
-    run, verdicts = material.known.run, material.known.verdicts
-    drawn = picture.build(material.settings, material.outputs, verdicts, run.begun if run else None)
-    total = max((span.end for span in material.spans), default=0)
+    run, results = report_data.known.run, report_data.known.results
+    drawn = picture.build(report_data.settings, report_data.outputs, results, run.begun if run else None)
+    total = max((span.end for span in report_data.spans), default=0)
     return pages.render(
         "report",
         picture=drawn,
         drawing=Markup(svg.inline(drawn)),
         wide=svg.natural_width(drawn) > _WIDE,
-        status=_status(verdicts),
-        summary=_summary(verdicts),
-        tested=_tested(run, verdicts),
+        status=_status(results),
+        summary=_summary(results),
+        tested=_tested(run, results),
         notes=list(run.notes) if run else [],
-        nodes=[_node(node, material.outputs) for node in drawn.nodes],
-        overlays=[_overlay(overlay, material.outputs) for overlay in drawn.overlays],
+        nodes=[_node(node, report_data.outputs) for node in drawn.nodes],
+        networks=[_overlay(overlay, report_data.outputs) for overlay in drawn.networks],
         workloads=[row for workload in drawn.workloads for row in _rows(workload, drawn)],
-        verdicts=verdicts,
-        grids=grids(verdicts),
+        results=results,
+        grids=grids(results),
         test_seconds=run.seconds if run else None,
         sessions=run.sessions if run else 0,
-        spans=[_bar(span, total) for span in phases.by_component(material.spans)],
+        spans=[_bar(span, total) for span in phases.by_component(report_data.spans)],
         total=total,
-        versions=_versions(material),
+        versions=_versions(report_data),
     )
 
 
-def render_run(run: Run) -> str:
+def render_run(run: TestRun) -> str:
     """A page about one run of the checks alone."""
-    return pages.render("tests", run=run, status=_status(run.verdicts), grids=grids(run.verdicts))
+    return pages.render("tests", run=run, status=_status(run.results), grids=grids(run.results))
 
 
 # -- the parts' data -------------------------------------------------------------------------------
 
 
-def _status(verdicts: tuple[Verdict, ...]) -> str:
-    statuses = {verdict.status for verdict in verdicts}
+def _status(results: tuple[CheckResult, ...]) -> str:
+    statuses = {verdict.status for verdict in results}
     return next((one for one in ("failed", "not run", "passed") if one in statuses), "unknown")
 
 
-def _summary(verdicts: tuple[Verdict, ...]) -> str:
-    if not verdicts:
+def _summary(results: tuple[CheckResult, ...]) -> str:
+    if not results:
         return "not tested"
-    counts = {status: sum(1 for one in verdicts if one.status == status) for status in ("passed", "failed", "not run")}
-    return ", ".join(f"{count} {status}" for status, count in counts.items() if count) + f" of {len(verdicts)} checks"
+    counts = {status: sum(1 for one in results if one.status == status) for status in ("passed", "failed", "not run")}
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count) + f" of {len(results)} checks"
 
 
-def _tested(run: Run | None, verdicts: tuple[Verdict, ...]) -> str:
+def _tested(run: TestRun | None, results: tuple[CheckResult, ...]) -> str:
     if run is not None:
         return f"tested {run.begun:%Y-%m-%d %H:%M:%S} UTC"
-    return "as the last up that checked found it" if verdicts else ""
+    return "as the last up that checked found it" if results else ""
 
 
 def _node(node: picture.Node, outputs: Outputs) -> dict[str, str]:
@@ -108,7 +108,7 @@ def _overlay(overlay: picture.Overlay, outputs: Outputs) -> dict[str, Any]:
     return {
         "name": overlay.name,
         "subnet": overlay.subnet,
-        "made_from": overlay.made_from,
+        "created_on": overlay.created_on,
         "internal": overlay.internal,
         "id": str(outputs.networks.get(overlay.name, {}).get("id", ""))[:_SHORT_ID],
     }
@@ -119,8 +119,11 @@ def _rows(workload: picture.Workload, drawn: picture.Picture) -> list[dict[str, 
     common = {"name": workload.name, "node": workload.node, "image": workload.image}
     address = next(node.address for node in drawn.nodes if node.key == workload.node)
     published = ", ".join(f"{address}:{port.node_port or '?'} → {port.inside}" for port in workload.ports)
-    if workload.share_with:
-        return [common | {"overlay": "", "address": f"as {workload.share_with}", "aliases": "", "published": published}]
+    if workload.shares_network_of:
+        return [
+            common
+            | {"overlay": "", "address": f"as {workload.shares_network_of}", "aliases": "", "published": published}
+        ]
     return [
         common
         | {"overlay": one.overlay, "address": one.address, "aliases": ", ".join(one.aliases)}
@@ -141,13 +144,13 @@ def _bar(span: Span, total: int) -> dict[str, Any]:
     }
 
 
-def _versions(material: Material) -> list[tuple[str, str]]:
-    settings = material.settings
+def _versions(report_data: ReportData) -> list[tuple[str, str]]:
+    settings = report_data.settings
     images = dict.fromkeys([settings.store.image, *(spec.image for spec in settings.workloads.values())])
     found = [
         ("overlab", version("overlab")),
         ("Python", platform.python_version()),
-        ("Pulumi CLI", material.pulumi or "not prepared"),
+        ("Pulumi CLI", report_data.pulumi or "not prepared"),
         ("images", ", ".join(images)),
     ]
-    return found + [(name, rung) for name, rung in material.rungs.items() if name != "pulumi"]
+    return found + [(name, rung) for name, rung in report_data.rungs.items() if name != "pulumi"]

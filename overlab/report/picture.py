@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from components.config.settings import Settings
-from overlab.checks.results import Verdict
+from overlab.checks.results import CheckResult
 from overlab.outputs import Outputs
 
 Status = Literal["passed", "failed", "not run", "unknown"]
@@ -54,7 +54,7 @@ class Overlay:
     name: str
     subnet: str
     """Empty where the engines have not chosen one yet."""
-    made_from: str
+    created_on: str
     internal: bool
     state: State = field(default_factory=State)
 
@@ -81,7 +81,7 @@ class Workload:
     name: str
     node: str
     image: str
-    share_with: str
+    shares_network_of: str
     """The workload whose network stack it uses; empty where it has its own."""
     attachments: tuple[Attachment, ...] = ()
     ports: tuple[Published, ...] = ()
@@ -98,7 +98,7 @@ class Picture:
     store: str
     """``consul, teaching (one server)``."""
     nodes: tuple[Node, ...]
-    overlays: tuple[Overlay, ...]
+    networks: tuple[Overlay, ...]
     workloads: tuple[Workload, ...]
     tested: datetime | None = None
     """When the last test began; None where the colours come from the last ``up``, or there are none."""
@@ -108,30 +108,30 @@ class Picture:
 
     def sharing(self, workload: str) -> list[Workload]:
         """Those that live in the workload's network stack."""
-        return [other for other in self.workloads if other.share_with == workload]
+        return [other for other in self.workloads if other.shares_network_of == workload]
 
 
 def build(
-    settings: Settings, outputs: Outputs, verdicts: Iterable[Verdict] = (), tested: datetime | None = None
+    settings: Settings, outputs: Outputs, results: Iterable[CheckResult] = (), tested: datetime | None = None
 ) -> Picture:
     """The picture of a lab: from its settings, and what is known of it once it was up."""
-    found = list(verdicts)
+    found = list(results)
     return Picture(
         lab=settings.name,
-        network=str(settings.network.cidr),
+        network=str(settings.underlay.cidr),
         gateway=str(settings.gateway),
-        store=f"{settings.store.kind}, {'cluster' if settings.store.servers > 1 else 'one server (teaching mode)'}",
+        store=f"{settings.store.kind}, {'cluster' if settings.store.servers > 1 else 'single-server mode'}",
         nodes=tuple(_node(key, settings, outputs, found) for key in settings.nodes),
-        overlays=tuple(_overlay(name, settings, outputs, found) for name in settings.overlays),
+        networks=tuple(_overlay(name, settings, outputs, found) for name in settings.networks),
         workloads=tuple(_workload(name, settings, outputs, found) for name in settings.workloads),
         tested=tested,
     )
 
 
-def _node(key: str, settings: Settings, outputs: Outputs, verdicts: list[Verdict]) -> Node:
+def _node(key: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> Node:
     engine = outputs.nodes.get(key, {}).get("engine") or {}
     # What a node alone is about; what a workload on it is about colours that one.
-    own = [one for one in verdicts if one.node == key and (not one.source or one.status == "not run")]
+    own = [one for one in results if one.node == key and (not one.source or one.status == "not run")]
     return Node(
         key=key,
         address=str(settings.nodes[key].address),
@@ -141,31 +141,31 @@ def _node(key: str, settings: Settings, outputs: Outputs, verdicts: list[Verdict
     )
 
 
-def _overlay(name: str, settings: Settings, outputs: Outputs, verdicts: list[Verdict]) -> Overlay:
-    spec = settings.overlays[name]
+def _overlay(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> Overlay:
+    spec = settings.networks[name]
     subnet = outputs.networks.get(name, {}).get("subnet") or spec.subnet or ""
-    own = [one for one in verdicts if one.overlay == name]
-    return Overlay(name, str(subnet), spec.made_from, spec.internal, _state(own))
+    own = [one for one in results if one.overlay == name]
+    return Overlay(name, str(subnet), spec.created_on, spec.internal, _state(own))
 
 
-def _workload(name: str, settings: Settings, outputs: Outputs, verdicts: list[Verdict]) -> Workload:
+def _workload(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> Workload:
     spec = settings.workloads[name]
     known = outputs.addresses().get(name, {})
-    own = [one for one in verdicts if name in one.workloads]
+    own = [one for one in results if name in one.workloads]
     attachments = tuple(
         Attachment(
             overlay,
-            known.get(overlay) or str(one.address or ""),
+            known.get(overlay) or str(one.ipv4_address or ""),
             one.aliases,
             _state([verdict for verdict in own if verdict.overlay in (overlay, "")]),
         )
-        for overlay, one in spec.overlays.items()
+        for overlay, one in spec.networks.items()
     )
     return Workload(
         name=name,
         node=settings.placement[name],
         image=spec.image,
-        share_with=spec.share_with or "",
+        shares_network_of=spec.shares_network_of or "",
         attachments=attachments,
         ports=_ports(name, settings, outputs),
         state=_state(own),
@@ -176,14 +176,14 @@ def _ports(name: str, settings: Settings, outputs: Outputs) -> tuple[Published, 
     if known := outputs.ports.get(name):
         return tuple(Published(inside, port) for inside, port in sorted(known.items()))
     spec = settings.workloads[name]
-    stated = [Published(f"{port.container}/{port.protocol}", port.node) for port in spec.ports]
+    stated = [Published(f"{port.target}/{port.protocol}", port.published) for port in spec.ports]
     exposed = [Published("every exposed port", None)] if spec.publish_all else []
     return tuple(stated + exposed)
 
 
-def _state(verdicts: list[Verdict]) -> State:
+def _state(results: list[CheckResult]) -> State:
     counts = {"passed": 0, "failed": 0, "not run": 0}
-    for verdict in verdicts:
+    for verdict in results:
         counts[verdict.status] += 1
     return State(counts["passed"], counts["failed"], counts["not run"])
 

@@ -71,7 +71,7 @@ class _Grid:
     picture: Picture
 
     def __post_init__(self) -> None:
-        places = itertools.product(self.picture.nodes, self.picture.overlays)
+        places = itertools.product(self.picture.nodes, self.picture.networks)
         fullest = max((len(_cell(self.picture, node.key, overlay.name)) for node, overlay in places), default=1)
         publishing = any(workload.ports for workload in self.picture.workloads)
         self.across = 2 if fullest > 1 or publishing else 1
@@ -101,7 +101,7 @@ class _Drawing:
         for column, node in enumerate(picture.nodes):
             self._node(node, self._grid.x(column), y)
         top, y = y, y + _HEADER
-        for number, overlay in enumerate(picture.overlays):
+        for number, overlay in enumerate(picture.networks):
             y = self._lane(overlay, number, y) + _GAP
         y = self._ports(y)
         self._close(top, y)
@@ -152,7 +152,7 @@ class _Drawing:
         _mark(group, x + _LABEL - 34, y + 22, overlay.state)
         _text(group, x, y + 40, overlay.subnet or "subnet: next free one", "mono")
         _text(group, x, y + 56, "internal: no way out" if overlay.internal else "overlay (VXLAN)", "small")
-        _text(group, x, y + 72, _short(f"made from {overlay.made_from}", _LABEL - 24), "small")
+        _text(group, x, y + 72, _short(f"made from {overlay.created_on}", _LABEL - 24), "small")
         for chips, _ in rows:
             for chip in chips:
                 self._chip(*chip)
@@ -190,7 +190,7 @@ class _Drawing:
 
     def _tab(self, workload: Workload, x: int, y: int) -> None:
         group = _child(self._root, "g")
-        _tooltip(group, f"{workload.name} in the network of {workload.share_with}: {workload.state.text}")
+        _tooltip(group, f"{workload.name} in the network of {workload.shares_network_of}: {workload.state.text}")
         box = {"class": "tab"}
         _child(group, "rect", x=x + 8, y=y - 5, width=_CHIP - 8, height=_TAB + 3, rx=5, attributes=box)
         _stripe(group, x + 8, y, _TAB - 2, workload.state)
@@ -229,7 +229,7 @@ class _Drawing:
         cable = {"class": "cable"}
         _child(self._columns, "line", x1=_MARGIN + 8, y1=y + 26, x2=grid.right - 8, y2=y + 26, attributes=cable)
         _text(self._root, _MARGIN + 8, y + 18, "lab network (underlay)", "name")
-        _text(self._root, _MARGIN + 8, y + 44, f"{picture.network}, ground {picture.gateway}", "small")
+        _text(self._root, _MARGIN + 8, y + 44, f"{picture.network}, platform {picture.gateway}", "small")
         height = y + _CABLE + _MARGIN
         self._root.set("viewBox", f"0 0 {grid.width} {height}")
         self._root.set("width", str(grid.width))

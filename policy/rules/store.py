@@ -89,7 +89,7 @@ def _reads_elsewhere(container: Resource, words: list[str]) -> bool:
 
 
 def single_server(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
-    """One server: the teaching mode."""
+    """One server: the single-server mode."""
     servers = []
     for container in stack.of(CONTAINER):
         with container.postponing():
@@ -128,7 +128,7 @@ RULES = (
     StackRule(
         name="store-single-server",
         reason="With a single store server, losing its node loses the overlays.",
-        remedy="set lab.store.servers to 3 (dev's one server is the teaching mode)",
+        remedy="set lab.store.servers to 3 (dev's one server is the single-server mode)",
         predicate=single_server,
         level=EnforcementLevel.ADVISORY,
     ),

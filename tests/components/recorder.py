@@ -13,7 +13,7 @@ import pulumi
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, rpc
 
-from components.config.platform import Ground, HostKey, Hypervisor, Identity, Image, StoreTokens, Tls
+from components.config.platform import HostKey, Hypervisor, Identity, Image, Platform, StoreTokens, Tls
 from components.config.settings import Settings
 from components.lab import Lab
 
@@ -103,8 +103,8 @@ class Recorder(mocks.MockMonitor):
         return [item for item in self.declared.values() if item.type == type_]
 
 
-def make_ground(directory: Path, settings: Settings) -> Ground:
-    """A ground record whose key files exist (their content is no key)."""
+def make_platform(directory: Path, settings: Settings) -> Platform:
+    """A platform record whose key files exist (their content is no key)."""
 
     def file(name: str, text: str) -> Path:
         path = directory / name
@@ -126,14 +126,14 @@ def make_ground(directory: Path, settings: Settings) -> Ground:
         server_keys={key: file(f"{key}-key.pem", f"PRIVATE TLS KEY OF {key}\n") for key in settings.nodes},
     )
     named = {
-        name: Hypervisor(uri=spec.uri, pool_path=f"{spec.pools}/overlab-{settings.name}", domain_type="kvm")
-        for name, spec in settings.ground.hypervisors.items()
+        name: Hypervisor(uri=spec.uri, pool_path=f"{spec.pool_dir}/overlab-{settings.name}", domain_type="kvm")
+        for name, spec in settings.platform.hypervisors.items()
         if name in settings.hypervisors
     }
     own = Hypervisor(uri="qemu:///system?socket=/s", pool_path=str(directory / "pool"), domain_type="qemu")
-    return Ground(
+    return Platform(
         lab=settings.name,
-        kind="native" if named else "embedded",
+        kind="system" if named else "bundled",
         hypervisor=None if named else own,
         hypervisors=named,
         image=Image(source="/base.qcow2", content="0123456789abcdef", engine="20.10.5"),
@@ -167,7 +167,7 @@ def event_loop() -> Iterator[None]:
         loop.close()
 
 
-def run_lab(settings: Settings, ground: Ground, *, preview: bool = False) -> Recorder:
+def run_lab(settings: Settings, platform: Platform, *, preview: bool = False) -> Recorder:
     """Declare the lab and wait for all of it."""
     recorder = Recorder()
     with event_loop():
@@ -175,7 +175,7 @@ def run_lab(settings: Settings, ground: Ground, *, preview: bool = False) -> Rec
 
         @pulumi.runtime.test  # type: ignore[untyped-decorator]  # the SDK's is untyped
         def declare() -> pulumi.Output[Any]:
-            return pulumi.Output.from_input(Lab(settings, ground).outputs)
+            return pulumi.Output.from_input(Lab(settings, platform).outputs)
 
         function: Callable[[], None] = declare
         function()

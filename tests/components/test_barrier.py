@@ -1,4 +1,4 @@
-"""A milestone under the real engine: what comes after it is made again with what came before it, and else rests."""
+"""A barrier under the real engine: what comes after it is made again with what came before it, and else rests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 import pulumi
 import pulumi_command as command
-from components.barrier import Milestone
+from components.barrier import Barrier
 
 given = json.load(open("given.json"))
 provider = command.Provider("commands")
@@ -28,7 +28,7 @@ before = [
     command.local.Command(f"before{{n}}", create=f"echo {{text}}", triggers=[text], opts=options)
     for n, text in enumerate(given)
 ]
-passed = Milestone(
+passed = Barrier(
     "passed", provider, identities=[one.id for one in before], facts={{"text": [one.stdout for one in before]}}
 )
 after = [
@@ -45,7 +45,7 @@ pulumi.export("after", [one.stdout for one in after])
 @pytest.fixture(scope="module")
 def project(pulumi_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     pulumi_home.add_plugin("resource", "command", "1.2.1", "bundled_plugins.command")
-    project = Project(pulumi_home, tmp_path_factory.mktemp("project") / "milestone").create()
+    project = Project(pulumi_home, tmp_path_factory.mktemp("project") / "barrier").create()
     project.write("__main__.py", PROGRAM)
     yield project
     project.run("destroy", "--yes", "--skip-preview")
@@ -68,7 +68,7 @@ def test_what_comes_after_follows_what_came_before(project: Project, tmp_path: P
 
     project.write("given.json", json.dumps(["a", "c"]))
     preview = project.run("preview", "--diff").passed()
-    assert preview.count("+-command:local:Command: (replace)") == 4, "one before, the milestone, both after"
+    assert preview.count("+-command:local:Command: (replace)") == 4, "one before, the barrier, both after"
     assert "4 replaced" in up("a", "c")
     assert after(project) == ["a c", "a c"]
     assert "unchanged" in up("a", "c")
@@ -78,4 +78,4 @@ def test_what_comes_after_follows_what_came_before(project: Project, tmp_path: P
         for item in json.loads(project.run("stack", "export").passed())["deployment"]["resources"]
     }
     assert len(dependencies["passed"]) == 2
-    assert len(dependencies["after0"]) == 1, "the milestone stands for all that is behind it"
+    assert len(dependencies["after0"]) == 1, "the barrier stands for all that is behind it"

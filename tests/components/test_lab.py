@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.config.settings import Settings, parse, read_stack_file
-from tests.components.recorder import Declared, Recorder, make_ground, run_lab
+from tests.components.recorder import Declared, Recorder, make_platform, run_lab
 
 PROJECT = Path(__file__).parents[2]
 
@@ -20,7 +20,7 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="module")
 def lab(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Recorder:
-    return run_lab(settings, make_ground(tmp_path_factory.mktemp("ground"), settings))
+    return run_lab(settings, make_platform(tmp_path_factory.mktemp("platform"), settings))
 
 
 def named(lab: Recorder, type_: str, name: str) -> Declared:
@@ -89,17 +89,17 @@ def test_an_overlay_from_the_pool_comes_after_those_with_a_subnet(lab: Recorder)
 
 @pytest.mark.parametrize("stated", [(), ("10.0.0.0/24", "10.0.1.0/24")])
 def test_no_two_engines_begin_the_stores_table_of_vxlan_ids(tmp_path: Path, stated: tuple[str, ...]) -> None:
-    overlays: dict[str, object] = {
-        f"stated{n}": {"made_from": "docker01", "subnet": subnet} for n, subnet in enumerate(stated)
+    networks: dict[str, object] = {
+        f"stated{n}": {"created_on": "docker01", "subnet": subnet} for n, subnet in enumerate(stated)
     }
-    overlays |= {f"pooled{n}": {"made_from": "docker02"} for n in range(2)}
+    networks |= {f"pooled{n}": {"created_on": "docker02"} for n in range(2)}
     raw = read_stack_file(PROJECT, "dev")
     assert isinstance(raw, dict)
-    settings = parse({**raw, "overlays": overlays, "workloads": {}}, "dev")
-    found = run_lab(settings, make_ground(tmp_path, settings))
+    settings = parse({**raw, "networks": networks, "workloads": {}}, "dev")
+    found = run_lab(settings, make_platform(tmp_path, settings))
     made = [item.urn for item in found.of("docker:index/network:Network")]
     alone = [urn for urn in made if all(urn in {other, *reach(found, other)} for other in made)]
-    assert len(made) == len(overlays)
+    assert len(made) == len(networks)
     assert len(alone) == 1
 
 
@@ -112,8 +112,8 @@ def test_workloads_come_after_store_membership_and_overlay(lab: Recorder) -> Non
 
 def test_the_first_workload_of_an_overlay_starts_alone(lab: Recorder, settings: Settings) -> None:
     made = {item.name: item.urn for item in lab.of(CONTAINER)}
-    for overlay in settings.overlays:
-        members = [made[name] for name, spec in settings.workloads.items() if overlay in spec.overlays]
+    for overlay in settings.networks:
+        members = [made[name] for name, spec in settings.workloads.items() if overlay in spec.networks]
         assert len([one for one in members if all(one in {other, *reach(lab, other)} for other in members)]) == 1
 
 
@@ -172,13 +172,13 @@ def test_new_certificates_restart_engines_and_touch_nothing_else_but_the_gates(
 ) -> None:
     """What Pulumi would see of a rotation: the engines' script and key, and that the gates have to look again."""
     assert settings.engine.api == "tls"
-    ground = make_ground(tmp_path, settings)
-    before = run_lab(settings, ground)
-    tls = ground.identity.tls
+    platform = make_platform(tmp_path, settings)
+    before = run_lab(settings, platform)
+    tls = platform.identity.tls
     assert tls is not None
     for path in (*tls.server_certs.values(), *tls.server_keys.values()):
         path.write_text(f"NEW {path.read_text()}")
-    after = run_lab(settings, ground)
+    after = run_lab(settings, platform)
     changed = {
         (item.name, key)
         for urn, item in after.declared.items()
@@ -186,7 +186,7 @@ def test_new_certificates_restart_engines_and_touch_nothing_else_but_the_gates(
         if item.inputs[key] != before.declared[urn].inputs[key]
     }
     dockerd = {(f"{node}-dockerd", key) for node in settings.nodes for key in ("create", "stdin")}
-    assert changed == dockerd | {("roster", "triggers")}
+    assert changed == dockerd | {("engines-configured", "triggers")}
     for node in settings.nodes:
         gate = named(after, COMMAND, f"{node}-joined")
         assert "roster_id" in gate.inputs["triggers"]
@@ -199,7 +199,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
     """The lab of stack ci, whose store denies by default."""
     settings = parse(read_stack_file(PROJECT, "ci"), "ci")
     assert settings.store.acl
-    return run_lab(settings, make_ground(tmp_path_factory.mktemp("ground"), settings))
+    return run_lab(settings, make_platform(tmp_path_factory.mktemp("platform"), settings))
 
 
 def test_tokens_are_made_when_every_agent_runs_and_before_any_gate(guarded: Recorder) -> None:
@@ -225,17 +225,17 @@ def test_tokens_are_in_secrets_alone(guarded: Recorder) -> None:
 
 
 def test_another_image_renames_the_base_volume(settings: Settings, tmp_path: Path) -> None:
-    ground = make_ground(tmp_path, settings)
-    other = ground.model_copy(update={"image": ground.image.model_copy(update={"content": "feedfacefeedface"})})
+    platform = make_platform(tmp_path, settings)
+    other = platform.model_copy(update={"image": platform.image.model_copy(update={"content": "feedfacefeedface"})})
     names = [
         named(run_lab(settings, g), "libvirt:index/volume:Volume", "storage-base").inputs["name"]
-        for g in (ground, other)
+        for g in (platform, other)
     ]
     assert names == ["base-0123456789abcdef.qcow2", "base-feedfacefeedface.qcow2"]
 
 
 def test_a_preview_declares_up_to_what_it_cannot_know(settings: Settings, tmp_path: Path) -> None:
-    lab = run_lab(settings, make_ground(tmp_path, settings), preview=True)
+    lab = run_lab(settings, make_platform(tmp_path, settings), preview=True)
     assert len(lab.of(DOMAIN)) == 3
     assert len(lab.of(CONTAINER)) == 1 + len(settings.workloads)
 
@@ -247,7 +247,7 @@ TOKENS = {
     "overlab:index:LabNetwork",
     "overlab:index:Machine",
     "overlab:index:Membership",
-    "overlab:index:Milestone",
+    "overlab:index:Barrier",
     "overlab:index:NodeImages",
     "overlab:index:Overlays",
     "overlab:index:Storage",

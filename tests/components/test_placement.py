@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.config.settings import parse
-from tests.components.recorder import Recorder, make_ground, run_lab
+from tests.components.recorder import Recorder, make_platform, run_lab
 
 DOMAIN = "libvirt:index/domain:Domain"
 NETWORK = "libvirt:index/network:Network"
@@ -21,23 +21,23 @@ URIS = {name: f"qemu+ssh://root@{name}/system" for name in ("hv1", "hv2", "hv3")
 def declare(directory: Path, **changes: Any) -> Recorder:
     raw: dict[str, Any] = {
         "name": "lab",
-        "network": {"bridge": "br0"},
-        "ground": {"hypervisors": {name: {"uri": uri} for name, uri in URIS.items()}},
+        "underlay": {"bridge": "br0"},
+        "platform": {"hypervisors": {name: {"uri": uri} for name, uri in URIS.items()}},
         "nodes": {
             "docker01": {"hypervisor": "hv1"},
             "docker02": {"hypervisor": "hv2"},
             "docker03": {"hypervisor": "hv1"},
         },
-        "overlays": {"ov": {"made_from": "docker02", "subnet": "10.0.0.0/24"}},
-        "workloads": {"t1": {"node": "docker01", "overlays": ["ov"]}, "t2": {"node": "docker02", "overlays": ["ov"]}},
+        "networks": {"ov": {"created_on": "docker02", "subnet": "10.0.0.0/24"}},
+        "workloads": {"t1": {"node": "docker01", "networks": ["ov"]}, "t2": {"node": "docker02", "networks": ["ov"]}},
     }
     settings = parse(raw | changes, "x")
-    return run_lab(settings, make_ground(directory, settings))
+    return run_lab(settings, make_platform(directory, settings))
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
-    return declare(tmp_path_factory.mktemp("ground"))
+    return declare(tmp_path_factory.mktemp("platform"))
 
 
 def by_provider(lab: Recorder, type_: str) -> dict[str, set[str]]:
@@ -87,10 +87,10 @@ def test_all_of_a_machine_is_on_its_own_hypervisor(lab: Recorder) -> None:
 def test_names_follow_from_a_hypervisors_name_and_not_from_how_many_there_are(lab: Recorder, tmp_path: Path) -> None:
     """Another one moves no machine."""
     one = {"docker01": {"hypervisor": "hv1"}, "docker03": {"hypervisor": "hv1"}}
-    ground = {"hypervisors": {"hv1": {"uri": URIS["hv1"]}}}
-    workloads = {"t1": {"node": "docker01", "overlays": ["ov"]}}
-    overlays = {"ov": {"made_from": "docker01", "subnet": "10.0.0.0/24"}}
-    alone = declare(tmp_path, nodes=one, ground=ground, workloads=workloads, overlays=overlays)
+    platform = {"hypervisors": {"hv1": {"uri": URIS["hv1"]}}}
+    workloads = {"t1": {"node": "docker01", "networks": ["ov"]}}
+    networks = {"ov": {"created_on": "docker01", "subnet": "10.0.0.0/24"}}
+    alone = declare(tmp_path, nodes=one, platform=platform, workloads=workloads, networks=networks)
     libvirts = {urn for urn, item in alone.declared.items() if item.type.startswith(("libvirt:", PROVIDER))}
     assert libvirts
     assert libvirts <= lab.declared.keys()
@@ -99,7 +99,7 @@ def test_names_follow_from_a_hypervisors_name_and_not_from_how_many_there_are(la
 
 
 def test_a_lab_whose_hypervisor_has_no_name_keeps_the_plain_names(tmp_path: Path) -> None:
-    plain = declare(tmp_path, ground={}, network={}, nodes={"docker01": {}, "docker02": None})
+    plain = declare(tmp_path, platform={}, network={}, nodes={"docker01": {}, "docker02": None})
     names = {item.name for type_ in (PROVIDER, POOL, NETWORK) for item in plain.of(type_)}
     assert names == {"hypervisor", "storage", "network"}
     (network,) = plain.of(NETWORK)

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.scale import lab
 from components import checks
 from components.config.settings import parse
-from tests.components.recorder import make_ground, run_lab
+from tests.components.recorder import make_platform, run_lab
 
 
 @pytest.mark.parametrize("servers", [1, 3])
@@ -18,7 +18,7 @@ def test_resources_and_dependencies_grow_in_line(servers: int, tmp_path: Path) -
     resources, dependencies = [], []
     for nodes in (10, 20, 30):
         settings = parse(lab(nodes, servers), "scale")
-        recorded = run_lab(settings, make_ground(tmp_path, settings)).declared.values()
+        recorded = run_lab(settings, make_platform(tmp_path, settings)).declared.values()
         # The stack itself is declared once a process.
         declared = [item for item in recorded if item.type != "pulumi:pulumi:Stack"]
         resources.append(len(declared))

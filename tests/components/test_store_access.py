@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from components import store_access
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings, parse
 from components.store import agent_config
 from overlab.platform import identity
 from tests.components import consul
 from tests.components.consul import Agents
-from tests.components.recorder import make_ground
+from tests.components.recorder import make_platform
 
 SERVER, OTHER, AGENT, STRANGER = (f"127.0.0.{n}" for n in (1, 2, 4, 5))
 UNKNOWN = "X-Consul-Token: 11111111-2222-3333-4444-555555555555"
@@ -31,10 +31,10 @@ class Cluster:
 
     agents: Agents
     settings: Settings
-    ground: Ground
+    platform: Platform
 
     def wanted(self) -> dict[str, Any]:
-        return store_access.wanted(self.settings, self.ground) | {"url": f"http://{SERVER}:8500", "limit_s": 60}
+        return store_access.wanted(self.settings, self.platform) | {"url": f"http://{SERVER}:8500", "limit_s": 60}
 
     def ensure(self, wanted: dict[str, Any] | None = None) -> str:
         """Run the nodes' script; what it said."""
@@ -55,12 +55,12 @@ class Cluster:
         return self.agents.call(SERVER, path, "-H", header, *options, body=body)
 
 
-def _lab(directory: Path, *, acl: bool) -> tuple[Settings, Ground]:
+def _lab(directory: Path, *, acl: bool) -> tuple[Settings, Platform]:
     """Settings, and a record with real keys."""
     nodes: dict[str, Any] = {f"docker0{n}": {} for n in (1, 2, 3, 4)}
     settings = parse({"nodes": nodes, "store": {"servers": 3, "acl": acl}}, "t")
     keys = identity.ensure(directory / "identity", "t", {key: str(n.address) for key, n in settings.nodes.items()})
-    return settings, make_ground(directory, settings).model_copy(update={"identity": keys})
+    return settings, make_platform(directory, settings).model_copy(update={"identity": keys})
 
 
 def _here(key: str, config: dict[str, object]) -> dict[str, object]:
@@ -71,14 +71,14 @@ def _here(key: str, config: dict[str, object]) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     directory = tmp_path_factory.mktemp("consul")
-    settings, ground = _lab(directory, acl=True)
+    settings, platform = _lab(directory, acl=True)
     with consul.network(directory) as agents:
-        configs = {key: agent_config(node, settings, ground) for key, node in settings.nodes.items()}
+        configs = {key: agent_config(node, settings, platform) for key, node in settings.nodes.items()}
         acl = {key: value for key, value in configs["docker04"]["acl"].items() if key != "tokens"}  # type: ignore[attr-defined]  # a mapping
         configs["docker05"] = configs["docker04"] | {"node_name": "stranger", "acl": acl}
         for key, config in configs.items():
             agents.start(key, _here(key, config))
-        found = Cluster(agents, settings, ground)
+        found = Cluster(agents, settings, platform)
         said = found.ensure()
         assert said == "store access: lab-agents, lab-engines, token of lab-agents, token of lab-engines"
         # An agent that is no server remembers for half a minute that its token was not there.
@@ -94,11 +94,11 @@ def test_a_store_with_data_may_be_switched_to_access_lists_and_back(tmp_path: Pa
     servers = [f"docker0{n}" for n in (1, 2, 3)]
     with consul.network(tmp_path) as agents:
         for acl, foreign in ((False, 200), (True, 403), (False, 200)):
-            settings, ground = _lab(tmp_path, acl=acl)
+            settings, platform = _lab(tmp_path, acl=acl)
             for name in servers:
-                agents.start(name, _here(name, agent_config(settings.nodes[name], settings, ground)))
+                agents.start(name, _here(name, agent_config(settings.nodes[name], settings, platform)))
             if acl:
-                Cluster(agents, settings, ground).ensure()
+                Cluster(agents, settings, platform).ensure()
             if foreign == 200:
                 agents.until(SERVER, key, 200, body="kept")
             assert agents.until(SERVER, f"{key}?raw", 200) == "kept"

@@ -23,7 +23,7 @@ with socket.create_connection((sys.argv[1], 2376), 30) as plain:
 
 
 def named(lab: RealLab) -> Tls:
-    """Those of the ground record."""
+    """Those of the platform record."""
     return Tls.model_validate(lab.record()["identity"]["tls"])
 
 

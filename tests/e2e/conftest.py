@@ -16,7 +16,7 @@ MEMORY_GIB = 5
 
 def _why_not() -> str | None:
     if os.geteuid() != 0:
-        return "not root: the embedded ground needs network and mount namespaces"
+        return "not root: the bundled platform needs network and mount namespaces"
     missing = [tool for tool in ("qemu-system-x86_64", "libvirtd", "mmdebstrap") if shutil.which(tool) is None]
     if missing:
         return f"not installed: {', '.join(missing)} (make up installs them)"
@@ -41,18 +41,18 @@ def _lab(stack: str, directory: Path) -> Iterator[RealLab]:
     try:
         yield lab
     finally:
-        lab.overlab("down", "--ground", "--force")
+        lab.overlab("down", "--platform", "--force")
         # Plain Pulumi writes its salt into it.
         lab.file.write_bytes(settings)
 
 
 @pytest.fixture(scope="module")
 def ci(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
-    """The lab of stack ``ci``; gone, ground and all, at the end."""
+    """The lab of stack ``ci``; gone, platform and all, at the end."""
     yield from _lab("ci", tmp_path_factory.mktemp("ci"))
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
-    """The lab of stack ``plain``; gone, ground and all, at the end."""
+    """The lab of stack ``plain``; gone, platform and all, at the end."""
     yield from _lab("plain", tmp_path_factory.mktemp("plain"))

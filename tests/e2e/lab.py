@@ -96,13 +96,13 @@ class RealLab:
         return self.overlab("exec", node, "--", "sh", "-c", script).ok().stdout
 
     def record(self) -> dict[str, Any]:
-        """The ground record."""
-        path = self.state / "overlab" / "labs" / self.stack / "ground.json"
+        """The platform record."""
+        path = self.state / "overlab" / "labs" / self.stack / "platform.json"
         found: dict[str, Any] = json.loads(path.read_text())
         return found
 
     def in_network(self, *command: str) -> Done:
-        """Run a command at the ground's end of the lab network."""
+        """Run a command at the platform's end of the lab network."""
         full = ["nsenter", f"--net=/run/netns/overlab-{self.stack}", *command]
         done = subprocess.run(full, capture_output=True, text=True, timeout=120, check=False)
         print(f"$ {' '.join(full)}\n{done.stdout}{done.stderr}", flush=True)

@@ -16,7 +16,7 @@ import pytest
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.platform import container_images
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 from overlab.platform.registry import Registry
 from tests.e2e import platform
 
@@ -26,11 +26,11 @@ _CABLE = "cable0"
 
 
 @dataclass(frozen=True)
-class Place:
+class HypervisorContext:
     """The place, with everything running."""
 
     directory: Path
-    hypervisors: dict[str, EmbeddedLibvirt]
+    hypervisors: dict[str, PrivateLibvirtd]
 
     @property
     def namespace(self) -> str:
@@ -54,11 +54,11 @@ class Place:
 
 
 @contextmanager
-def running(directory: Path, router: str) -> Iterator[Place]:
+def running(directory: Path, router: str) -> Iterator[HypervisorContext]:
     """The place, until the block ends. ``router`` (ADDRESS/PREFIX) is the first one's on the bridge."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(directory))
-        place = Place(directory, {name: EmbeddedLibvirt(LabPaths(name)) for name in NAMES})
+        place = HypervisorContext(directory, {name: PrivateLibvirtd(LabPaths(name)) for name in NAMES})
         first = LabPaths(NAMES[0])
         registry = Registry(first, container_images.ensure(Progress()))
         try:

@@ -1,4 +1,4 @@
-"""What is left of a lab's ground on this machine, seen from outside: processes, namespaces, mounts, loop devices."""
+"""What is left of a lab's platform on this machine, seen from outside: processes, namespaces, mounts, loop devices."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def files(lab: RealLab) -> list[Path]:
 
 
 def traces(lab: RealLab) -> list[str]:
-    """Every sign of the lab's ground; empty when it is gone."""
+    """Every sign of the lab's platform; empty when it is gone."""
     namespace = f"overlab-{lab.stack}"
     found = [f"namespace {namespace}"] if Path(f"/run/netns/{namespace}").exists() else []
     marks = (f"/run/overlab/{lab.stack}/", str(lab.state / "overlab"))

@@ -45,9 +45,9 @@ def every_view_agrees(lab: RealLab) -> None:
         assert node["members"] == {peer: True for peer in nodes if peer != name}
     assert len(found["store"]["peers"]) == settings.store.servers
     assert len(found["store"]["nodes"]) == len(nodes)
-    assert {overlay["name"] for overlay in found["overlays"]} == set(settings.overlays)
+    assert {overlay["name"] for overlay in found["overlays"]} == set(settings.networks)
     for overlay in found["overlays"]:
-        members = {name for name, spec in settings.workloads.items() if overlay["name"] in spec.overlays}
+        members = {name for name, spec in settings.workloads.items() if overlay["name"] in spec.networks}
         assert {end["name"] for end in overlay["endpoints"]} == members
         assert overlay["vni"] >= 256
         assert set(overlay["vnis"].values()) - {None} == {overlay["vni"]}
@@ -102,11 +102,11 @@ def the_model_has_every_sandbox(lab: RealLab, owner: str, sharing: str) -> None:
     models = json.loads(lab.overlab("inspect", "cnm", "--json").ok().stdout)
     assert models.keys() == settings.nodes.keys()
     boxes = {box["containers"][0]: box for model in models.values() for box in model["sandboxes"]}
-    assert boxes.keys() == {name for name, spec in settings.workloads.items() if not spec.share_with}
+    assert boxes.keys() == {name for name, spec in settings.workloads.items() if not spec.shares_network_of}
     assert boxes[owner]["containers"] == [owner, sharing]
     for name, box in boxes.items():
         networks = [end["network"] for end in box["ends"] if not end["way_out"]]
-        assert sorted(networks) == sorted(settings.workloads[name].overlays)
+        assert sorted(networks) == sorted(settings.workloads[name].networks)
         assert all(" on the " in end["cable"] for end in box["ends"])
     drawn = lab.overlab("inspect", "cnm", node).ok().stdout
     assert f"of {owner}, shared by {sharing} (one sandbox, 2 containers)" in drawn

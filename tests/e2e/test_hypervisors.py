@@ -1,4 +1,4 @@
-"""A lab on two hypervisors that were there before it: a native ground, machines on a bridge that spans both."""
+"""A lab on two hypervisors that were there before it: a system platform, machines on a bridge that spans both."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ import pytest
 
 from tests.e2e import multi_hypervisor
 from tests.e2e.lab import RealLab, stack_file
-from tests.e2e.multi_hypervisor import BRIDGE, Place
+from tests.e2e.multi_hypervisor import BRIDGE, HypervisorContext
 
 STACK = "bridged"
 ROUTER = "10.98.0.1"
 SETTINGS = """\
 config:
   overlab:lab:
-    ground:
-      kind: native
+    platform:
+      kind: system
       registry_mirror: http://{router}:5000
       hypervisors:
-        hv1: {{uri: "{uris[0]}", pools: {pools[0]}}}
-        hv2: {{uri: "{uris[1]}", pools: {pools[1]}}}
+        hv1: {{uri: "{uris[0]}", pool_dir: {pools[0]}}}
+        hv2: {{uri: "{uris[1]}", pool_dir: {pools[1]}}}
     network: {{bridge: {bridge}, cidr: 10.98.0.0/24}}
     machine: {{vcpu: 1, memory_mib: 1024}}
     nodes:
       docker01: {{hypervisor: hv1, machine: {{memory_mib: {memory}}}}}
       docker02: {{hypervisor: {second}}}
-    engine: {{version: "20.10", install: golden}}
+    engine: {{version: "20.10", install: preinstalled}}
     store: {{kind: consul}}
-    overlays:
-      ov_net1: {{made_from: docker02, subnet: 10.0.0.0/24}}
+    networks:
+      ov_net1: {{created_on: docker02, subnet: 10.0.0.0/24}}
     workloads:
-      t1: {{node: docker01, overlays: [ov_net1]}}
-      t2: {{node: docker02, overlays: [ov_net1]}}
+      t1: {{node: docker01, networks: [ov_net1]}}
+      t2: {{node: docker02, networks: [ov_net1]}}
 """
 DOMAIN = f"overlab-{STACK}"
 
 
-def settings(there: Place, second: str = "hv2", memory: int = 1024) -> str:
+def settings(there: HypervisorContext, second: str = "hv2", memory: int = 1024) -> str:
     """The stack's file with ``docker02`` on the hypervisor ``second`` and so many MiB for ``docker01``."""
     uris = [there.uri(name) for name in multi_hypervisor.NAMES]
     pools = [there.pools(name) for name in multi_hypervisor.NAMES]
@@ -45,13 +45,13 @@ def settings(there: Place, second: str = "hv2", memory: int = 1024) -> str:
 
 
 @pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HypervisorContext]:
     with multi_hypervisor.running(tmp_path_factory.mktemp("place"), f"{ROUTER}/24") as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def lab(there: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
+def lab(there: HypervisorContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
     """The lab, up; destroyed at the end."""
     with stack_file(STACK, settings(there)):
         lab = RealLab(STACK, tmp_path_factory.mktemp(STACK), there.namespace)
@@ -59,10 +59,10 @@ def lab(there: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real
             lab.overlab("up").ok()
             yield lab
         finally:
-            lab.overlab("down", "--ground")
+            lab.overlab("down", "--platform")
 
 
-def test_every_machine_is_where_the_settings_put_it(lab: RealLab, there: Place) -> None:
+def test_every_machine_is_where_the_settings_put_it(lab: RealLab, there: HypervisorContext) -> None:
     assert f"{DOMAIN}-docker01" in there.objects("place1")
     assert f"{DOMAIN}-docker02" in there.objects("place2")
     assert f"{DOMAIN}-docker02" not in there.objects("place1")
@@ -80,14 +80,14 @@ def test_again_nothing_changes(lab: RealLab) -> None:
     assert not changes
 
 
-def test_a_ground_with_machines_on_it_is_not_just_removed(lab: RealLab, there: Place) -> None:
-    refused = lab.overlab("down", "--ground", "--force")
+def test_a_platform_with_machines_on_it_is_not_just_removed(lab: RealLab, there: HypervisorContext) -> None:
+    refused = lab.overlab("down", "--platform", "--force")
     assert refused.code == 1
     assert there.uri("place2") in refused.stderr
     assert lab.resources()
 
 
-def test_the_stores_machine_is_made_anew_with_all_that_was_in_the_store(lab: RealLab, there: Place) -> None:
+def test_the_stores_machine_is_made_anew_with_all_that_was_in_the_store(lab: RealLab, there: HypervisorContext) -> None:
     overlay = lab.outputs()["networks"]["ov_net1"]["id"]
     lab.file.write_text(settings(there, memory=1100), "utf-8")
     lab.overlab("up").ok()
@@ -96,7 +96,7 @@ def test_the_stores_machine_is_made_anew_with_all_that_was_in_the_store(lab: Rea
     assert all(check["passed"] for check in outputs["checks"])
 
 
-def test_a_node_that_moves_is_made_anew_on_the_other_one(lab: RealLab, there: Place) -> None:
+def test_a_node_that_moves_is_made_anew_on_the_other_one(lab: RealLab, there: HypervisorContext) -> None:
     lab.file.write_text(settings(there, "hv1", memory=1100), "utf-8")
     lab.overlab("up").ok()
     assert {f"{DOMAIN}-docker01", f"{DOMAIN}-docker02"} <= there.objects("place1")
@@ -105,7 +105,7 @@ def test_a_node_that_moves_is_made_anew_on_the_other_one(lab: RealLab, there: Pl
     assert all(check["passed"] for check in lab.outputs()["checks"])
 
 
-def test_destroy_leaves_nothing_on_either(lab: RealLab, there: Place) -> None:
+def test_destroy_leaves_nothing_on_either(lab: RealLab, there: HypervisorContext) -> None:
     lab.overlab("down").ok()
     assert [there.objects(name) for name in multi_hypervisor.NAMES] == [set(), set()]
     assert [there.files(name) for name in multi_hypervisor.NAMES] == [[], []]

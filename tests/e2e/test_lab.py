@@ -44,7 +44,7 @@ def test_up_proves_every_expectation(lab: RealLab) -> None:
     assert "mtu 1450" in found["interface:ov_net1:t1"]["output"]
     assert "10.0.0.33/24" in found["interface:ov_net1:t3"]["output"]
     assert outputs["networks"]["ov_net1"]["scope"] == "global"
-    assert outputs["networks"]["ov_net1"]["made_from"] == "docker02"
+    assert outputs["networks"]["ov_net1"]["created_on"] == "docker02"
     assert {n["engine"]["advertise"] for n in outputs["nodes"].values()} == {f"10.98.0.1{i}:2376" for i in (1, 2, 3)}
     assert outputs["ports"]["web1"] == {"80/tcp": 90}
 
@@ -162,7 +162,7 @@ def test_the_store_denies_what_no_token_allows(lab: RealLab) -> None:
 
 
 def test_the_firewall_keeps_strangers_out(lab: RealLab) -> None:
-    """The ground's end of the bridge is no peer: SSH and published ports answer it, gossip does not."""
+    """The platform's end of the bridge is no peer: SSH and published ports answer it, gossip does not."""
     assert lab.in_network("curl", "-sS", "-m", "20", f"http://{ADDRESSES[1]}:90/").ok().stdout
     probe = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)"
     assert lab.in_network("python3", "-c", probe, ADDRESSES[0], "22").code == 0
@@ -185,7 +185,7 @@ def test_no_secret_is_in_a_process_list_or_a_log(lab: RealLab) -> None:
     assert not [secret for secret in secrets if secret in printed]
 
 
-def test_another_labs_ground_meets_nothing_of_this_one(lab: RealLab, tmp_path: Path) -> None:
+def test_another_labs_platform_meets_nothing_of_this_one(lab: RealLab, tmp_path: Path) -> None:
     def traces() -> set[str]:
         # SSH connections come and go.
         return {trace for trace in platform.traces(lab) if ": ssh" not in trace}
@@ -198,7 +198,7 @@ def test_another_labs_ground_meets_nothing_of_this_one(lab: RealLab, tmp_path: P
         assert not before & set(platform.traces(other))
         assert other.in_network("curl", "-sS", "-m", "20", f"http://{ADDRESSES[1]}:90/").code != 0
     finally:
-        other.overlab("down", "--ground", "--force")
+        other.overlab("down", "--platform", "--force")
     assert platform.traces(other) == []
     assert traces() == before
     assert lab.in_network("curl", "-sS", "-m", "20", f"http://{ADDRESSES[1]}:90/").ok().stdout
@@ -266,10 +266,8 @@ def test_a_stopped_server_is_survived_and_comes_back(lab: RealLab) -> None:
 
 def test_a_container_removed_by_hand_is_put_back_alone(lab: RealLab) -> None:
     lab.on("docker03", "docker rm -f t3")
-    sound = (
-        "for n in $(seq 120); do engine-guard look 2>/dev/null && docker info >/dev/null 2>&1 && break; sleep 1; done"
-    )
-    lab.on("docker03", f"{sound}; engine-guard look")
+    healthy = "dockerd-watchdog look 2>/dev/null && docker info >/dev/null 2>&1"
+    lab.on("docker03", f"for n in $(seq 120); do {healthy} && break; sleep 1; done; dockerd-watchdog look")
     done, _ = lab.operations("refresh", "--yes", "--skip-preview")
     done.ok()
     done, changes = lab.operations("up", "--yes", "--skip-preview")
@@ -282,7 +280,7 @@ def test_a_container_removed_by_hand_is_put_back_alone(lab: RealLab) -> None:
 
 def test_a_wrong_expectation_fails_the_up_and_names_what_was_seen(lab: RealLab, tmp_path: Path) -> None:
     config = yaml.safe_load((PROJECT / "Pulumi.ci.yaml").read_text())
-    wrong = {"kind": "ping-ip", "source": "t1", "target": "t3", "overlay": "ov_net1", "expect": "fail"}
+    wrong = {"kind": "ping-ip", "source": "t1", "target": "t3", "network": "ov_net1", "expect": "fail"}
     config["config"]["overlab:lab"]["checks"] = {"t1-must-not-reach-t3": wrong}
     file = tmp_path / "Pulumi.ci.yaml"
     file.write_text(yaml.safe_dump(config))
@@ -342,9 +340,9 @@ def test_what_shells_and_markup_would_act_upon_is_only_text(lab: RealLab, tmp_pa
     settings = config["config"]["overlab:lab"]
     name, longest = "0_-_x", "L" * 63
     command = ["sh", "-c", 'printf %s "$1" >/said; exec sleep 1000000', "--", HOSTILE]
-    settings["workloads"][name] = {"node": "docker01", "command": command, "overlays": {"ov_net1": {"aliases": ["0"]}}}
-    settings["workloads"][longest] = {"node": "docker02", "overlays": ["ov_net1"]}
-    check = {"kind": "ping-name", "source": name, "target": longest, "overlay": "ov_net1"}
+    settings["workloads"][name] = {"node": "docker01", "command": command, "networks": {"ov_net1": {"aliases": ["0"]}}}
+    settings["workloads"][longest] = {"node": "docker02", "networks": ["ov_net1"]}
+    check = {"kind": "ping-name", "source": name, "target": longest, "network": "ov_net1"}
     settings["checks"] = {"0.-_": check, "0.": check | {"kind": "ping-ip"}}
     file = tmp_path / "Pulumi.ci.yaml"
     file.write_text(yaml.safe_dump(config))
@@ -367,14 +365,14 @@ def test_bad_input_is_told_whole_and_makes_nothing(lab: RealLab, tmp_path: Path)
     bad = config["config"]["overlab:lab"]
     bad["netwrk"] = {}
     bad["store"]["kind"] = "etcdd"
-    bad["overlays"]["ov_net1"]["subnet"] = "10.98.0.0/25"
+    bad["networks"]["ov_net1"]["subnet"] = "10.98.0.0/25"
     bad["workloads"]["t1"]["node"] = "docker09"
     file = tmp_path / "Pulumi.ci.yaml"
     file.write_text(yaml.safe_dump(config))
     before = lab.resources()
     done = lab.pulumi("preview", "--non-interactive", "--config-file", str(file))
     assert done.code != 0
-    for path in ("lab.netwrk", "lab.store.kind", "lab.overlays.ov_net1.subnet", "lab.workloads.t1.node"):
+    for path in ("lab.netwrk", "lab.store.kind", "lab.networks.ov_net1.subnet", "lab.workloads.t1.node"):
         assert path in done.text
     assert "Traceback" not in done.text
     assert lab.resources() == before
@@ -382,14 +380,14 @@ def test_bad_input_is_told_whole_and_makes_nothing(lab: RealLab, tmp_path: Path)
 
 def test_a_machine_with_more_memory_is_made_anew_and_takes_its_place_again(lab: RealLab) -> None:
     """With a store server and workloads on it: what it had in the store is taken back, and the others go on."""
-    overlays = lab.on("docker01", "docker network ls -q --no-trunc -f driver=overlay | sort")
+    networks = lab.on("docker01", "docker network ls -q --no-trunc -f driver=overlay | sort")
     ran = certificates.started(lab)
     config = yaml.safe_load(lab.file.read_text())
     config["config"]["overlab:lab"]["nodes"]["docker02"] = {"machine": {"memory_mib": 1200}}
     lab.file.write_text(yaml.safe_dump(config))
     lab.overlab("up").ok()
     assert int(lab.on("docker02", "awk '/MemTotal/ { print $2 }' /proc/meminfo")) > 1050 * 1024
-    assert lab.on("docker01", "docker network ls -q --no-trunc -f driver=overlay | sort") == overlays
+    assert lab.on("docker01", "docker network ls -q --no-trunc -f driver=overlay | sort") == networks
     runs = certificates.started(lab)
     assert len(runs) == len(ran)
     assert len(runs.items() & ran.items()) == len(ran) - 4  # docker02's: consul, t2, web1, beside1
@@ -407,7 +405,7 @@ def test_destroy_leaves_nothing(lab: RealLab) -> None:
     assert lab.resources() == []
 
 
-def test_without_its_ground_nothing_at_all_is_left(lab: RealLab) -> None:
+def test_without_its_platform_nothing_at_all_is_left(lab: RealLab) -> None:
     assert platform.traces(lab)
-    lab.overlab("down", "--ground").ok()
+    lab.overlab("down", "--platform").ok()
     assert platform.traces(lab) == []

@@ -33,5 +33,5 @@ def test_a_killed_machine_does_not_hinder_destroy(lab: RealLab) -> None:
     assert platform.objects(lab) == {"domains": [], "networks": [], "pools": []}
     assert platform.files(lab) == []
     assert lab.resources() == []
-    lab.overlab("down", "--ground").ok()
+    lab.overlab("down", "--platform").ok()
     assert platform.traces(lab) == []

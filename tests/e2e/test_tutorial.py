@@ -24,14 +24,14 @@ def _settings() -> str:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
-    """The tutorial's lab, up; gone, ground and all, at the end."""
+    """The tutorial's lab, up; gone, platform and all, at the end."""
     with stack_file(STACK, _settings()):
         lab = RealLab(STACK, tmp_path_factory.mktemp(STACK))
         try:
             lab.overlab("up").ok()
             yield lab
         finally:
-            lab.overlab("down", "--ground", "--force")
+            lab.overlab("down", "--platform", "--force")
 
 
 @pytest.fixture(scope="module")

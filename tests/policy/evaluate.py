@@ -34,7 +34,7 @@ def secret(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """What a rule said."""
 
     problems: list[str]
@@ -48,8 +48,8 @@ class Verdict:
         return "\n".join(self.problems)
 
 
-GOOD = Verdict([])
-UNSEEN = Verdict([], unknown=True)
+GOOD = CheckResult([])
+UNSEEN = CheckResult([], unknown=True)
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ class Declared:
         return PolicyProviderResource("pulumi:providers:p", {}, urn, self.provider)
 
 
-def judge(rule: str, type_: str = CONTAINER, *, config: Mapping[str, Any] | None = None, **props: Any) -> Verdict:
+def judge(rule: str, type_: str = CONTAINER, *, config: Mapping[str, Any] | None = None, **props: Any) -> CheckResult:
     """What a resource rule says of a resource with these (wire) properties."""
     return judge_one(rule, Declared(type_, "thing", props), config)
 
 
-def judge_one(rule: str, declared: Declared, config: Mapping[str, Any] | None = None) -> Verdict:
+def judge_one(rule: str, declared: Declared, config: Mapping[str, Any] | None = None) -> CheckResult:
     """What a resource rule says; one that hides secrets is asked twice, like by the engine."""
     policy = _policy(policies(ALL), rule)
     assert isinstance(policy, ResourceValidationPolicy)
@@ -97,7 +97,7 @@ def judge_one(rule: str, declared: Declared, config: Mapping[str, Any] | None = 
     return _verdict(policy, arguments(declared, config))
 
 
-def judge_stack(rule: str, *declared: Declared, config: Mapping[str, Any] | None = None) -> Verdict:
+def judge_stack(rule: str, *declared: Declared, config: Mapping[str, Any] | None = None) -> CheckResult:
     """What a stack rule says, after the resource rules have seen each resource's inputs."""
     pack = policies(ALL)
     eye = _policy(pack, "image-pinned")
@@ -146,7 +146,7 @@ def linked(declared: Sequence[Declared]) -> list[PolicyResource]:
     return list(found.values())
 
 
-def _verdict(policy: Any, args: Any) -> Verdict:
+def _verdict(policy: Any, args: Any) -> CheckResult:
     problems: list[str] = []
     names: list[str] = []
 
@@ -160,5 +160,5 @@ def _verdict(policy: Any, args: Any) -> Verdict:
     try:
         policy.validate(args, report)
     except UnknownValueError:
-        return Verdict(problems, names, unknown=True)
-    return Verdict(problems, names)
+        return CheckResult(problems, names, unknown=True)
+    return CheckResult(problems, names)

@@ -1,20 +1,20 @@
-"""A ground record for the stacks that come with the program, whatever they ask of it. Its keys are no keys."""
+"""A platform record for the stacks that come with the program, whatever they ask of it. Its keys are no keys."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from components.config.platform import Ground, Packages
+from components.config.platform import Packages, Platform
 from components.config.settings import Settings
-from tests.components.recorder import make_ground
+from tests.components.recorder import make_platform
 
 
-def ground_for(settings: Settings, directory: Path) -> Ground:
+def platform_for(settings: Settings, directory: Path) -> Platform:
     """A record with engine packages where the stack asks for them."""
-    ground = make_ground(directory, settings)
+    platform = make_platform(directory, settings)
     if settings.engine.install != "packages":
-        return ground
+        return platform
     bundle = directory / "packages.tar"
     bundle.write_text("SOME PACKAGES")
     packages = Packages(bundle=str(bundle), content="0", engine=settings.engine.version)
-    return ground.model_copy(update={"packages": packages})
+    return platform.model_copy(update={"packages": packages})

@@ -1,6 +1,6 @@
 """The program itself, with the stacks that come with it, passes under the pack and the stack's policy configuration.
 
-Nothing is made: the ground record names libvirt's own test driver, and a preview contacts no node.
+Nothing is made: the platform record names libvirt's own test driver, and a preview contacts no node.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from conformance.engine import Home, Project, Result
 
 from components.config.platform import RECORD_ENV
 from components.config.settings import parse, read_stack_file
-from tests.policy.platform import ground_for
+from tests.policy.platform import platform_for
 from tests.policy.previewing import LIMIT_S, PACK, ROOT, mandatory, said
 
 _LINKED = ("Pulumi.yaml", "__main__.py", "components", ".venv")
@@ -39,10 +39,10 @@ def _preview(home: Home, directory: Path, stack: str) -> Result:
         (project.directory / name).symlink_to(ROOT / name)
     settings = (ROOT / f"Pulumi.{stack}.yaml").read_text()
     project.write(f"Pulumi.{stack}.yaml", re.sub(r"(?m)^encryptionsalt:.*\n", "", settings))  # another backend's
-    (directory / "ground").mkdir()
-    ground = ground_for(parse(read_stack_file(ROOT, stack), stack), directory / "ground").model_dump_json()
-    record = directory / "ground.json"
-    record.write_text(re.sub(r'"uri":"[^"]*"', '"uri":"test:///default"', ground))
+    (directory / "platform").mkdir()
+    platform = platform_for(parse(read_stack_file(ROOT, stack), stack), directory / "platform").model_dump_json()
+    record = directory / "platform.json"
+    record.write_text(re.sub(r'"uri":"[^"]*"', '"uri":"test:///default"', platform))
     project.run("stack", "init", stack).passed()
     configuration = str(PACK / f"{stack}.json")
     arguments = ["preview", "--stack", stack, "--policy-pack", str(PACK), "--policy-pack-config", configuration]

@@ -15,8 +15,8 @@ from rules.rule import Resource
 
 from components.config.settings import parse, read_stack_file
 from tests.components.recorder import run_lab
-from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, Declared, Verdict, judge, judge_one, judge_stack
-from tests.policy.platform import ground_for
+from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, CheckResult, Declared, judge, judge_one, judge_stack
+from tests.policy.platform import platform_for
 
 API = "engine-api-certificates"
 SHARED = "engines-share-store"
@@ -189,7 +189,7 @@ def test_end_of_life() -> None:
 def test_the_programs_own_scripts_are_understood(stack: str, tmp_path: Path) -> None:
     project = Path(__file__).parents[2]
     settings = parse(read_stack_file(project, stack), stack)
-    lab = run_lab(settings, ground_for(settings, tmp_path))
+    lab = run_lab(settings, platform_for(settings, tmp_path))
     configuring: dict[str, Daemon] = {}
     for command in lab.of(types.COMMAND):
         for text in payloads.of(Resource(types.COMMAND, command.name, command.urn, command.inputs)):
@@ -200,7 +200,7 @@ def test_the_programs_own_scripts_are_understood(stack: str, tmp_path: Path) -> 
     for part in configuring.values():
         assert part.store
         assert part.advertise == "lab0:2376"
-        assert part.pools == tuple(str(pool.base) for pool in settings.engine.local_pools)
+        assert part.pools == tuple(str(pool.base) for pool in settings.engine.address_pools)
         assert part.version == "20.10"
         assert "fd://" in part.listeners
 
@@ -208,7 +208,7 @@ def test_the_programs_own_scripts_are_understood(stack: str, tmp_path: Path) -> 
 def test_other_engines_of_the_stack_may_be_named_by_their_first_boot_data() -> None:
     data = json.dumps({"write_files": [{"content": json.dumps({"cluster-store": STORE})}]})
     seed = Declared(types.SEED, "seed", {"userData": f"#cloud-config\n{data}"})
-    verdict: Verdict = judge_stack(SHARED, seed)
+    verdict: CheckResult = judge_stack(SHARED, seed)
     assert verdict.names == ["seed"]
     assert "cluster-advertise is missing" in verdict.text
     assert judge_one(API, seed) == GOOD

@@ -103,7 +103,7 @@ def test_the_component_is_called_so() -> None:
     assert types.MEMBERSHIP == Membership.TOKEN
 
 
-def test_after_the_joined_store_by_way_of_a_milestone() -> None:
+def test_after_the_joined_store_by_way_of_a_barrier() -> None:
     reached = Declared("command:local:Command", "engines-joined", needs=["n1-joined", "n2-joined"])
     assert judge_stack(OVERLAY, STORE, *GATES, reached, overlay("engines-joined")) == GOOD
     early = Declared("command:local:Command", "engines-joined", needs=["n1-joined"])

@@ -66,7 +66,7 @@ def test_configuration_names_rules_levels_and_parameters_that_exist(stack: str) 
 @pytest.mark.parametrize("stack", STACKS)
 def test_configuration_states_the_stacks_own_network_wherever_one_is_asked_for(stack: str) -> None:
     try:
-        lab = parse(read_stack_file(ROOT, stack), stack).network.cidr
+        lab = parse(read_stack_file(ROOT, stack), stack).underlay.cidr
     except SettingsError as error:
         pytest.skip(f"no stack {stack} to compare with: {error}")
     asking = {rule.name for rule in ALL if "lab_networks" in rule.parameters}

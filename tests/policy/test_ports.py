@@ -12,14 +12,14 @@ from rules import ports, types
 from components.config import conventions
 from components.config.settings import parse, read_stack_file
 from tests.components.recorder import run_lab
-from tests.policy.evaluate import GOOD, UNKNOWN, Verdict, judge
-from tests.policy.platform import ground_for
+from tests.policy.evaluate import GOOD, UNKNOWN, CheckResult, judge
+from tests.policy.platform import platform_for
 from tests.policy.previewing import PACK, ROOT
 
 LAB = {"lab_networks": ["10.99.0.0/24"]}
 
 
-def published(config: dict[str, Any] | None = None, **port: Any) -> Verdict:
+def published(config: dict[str, Any] | None = None, **port: Any) -> CheckResult:
     return judge("port-published", config=LAB if config is None else config, ports=[{"internal": 80.0, **port}])
 
 
@@ -60,15 +60,15 @@ def test_any_address_where_nodes_have_only_the_lab() -> None:
 def test_it_is_allowed_only_because_the_programs_nodes_have_no_other_network(stack: str, tmp_path: Path) -> None:
     assert json.loads((PACK / f"{stack}.json").read_text())["port-published"]["any_address"] is True
     settings = parse(read_stack_file(ROOT, stack), stack)
-    lab = run_lab(settings, ground_for(settings, tmp_path))
+    lab = run_lab(settings, platform_for(settings, tmp_path))
     domains = lab.of(types.DOMAIN)
     networks = {f"{network.name}_id" for network in lab.of(types.LAB_NETWORK)}
-    assert len(networks) == (0 if settings.network.bridge else len(settings.hypervisors))
+    assert len(networks) == (0 if settings.underlay.bridge else len(settings.hypervisors))
     assert len(domains) == len(settings.nodes)
     for domain in domains:
         [interface] = domain.inputs["networkInterfaces"]
-        assert interface.get("bridge") == settings.network.bridge
-        assert settings.network.bridge or interface["networkId"] in networks
+        assert interface.get("bridge") == settings.underlay.bridge
+        assert settings.underlay.bridge or interface["networkId"] in networks
 
 
 def test_publishing_everything_binds_every_address() -> None:

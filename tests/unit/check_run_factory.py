@@ -8,10 +8,10 @@ from typing import get_args
 
 from components import checks
 from components.checks import script
-from components.checks.model import GROUND, Kind
+from components.checks.model import EXTERNAL, Kind
 from components.config.settings import Settings, parse
 from overlab.checks import discovery
-from overlab.checks.results import Run, Verdict, life_of
+from overlab.checks.results import CheckResult, TestRun, life_of
 from overlab.outputs import Outputs
 
 BEGUN = datetime(2026, 5, 1, 12, 30, 0, tzinfo=UTC)
@@ -21,35 +21,35 @@ NODE = "docker03 was not reached: ssh: connect to host 10.99.0.13 port 22: No ro
 LAB: dict[str, object] = {
     "nodes": {"docker01": {}, "docker02": {}, "docker03": {}},
     "store": {"node": "docker01"},
-    "overlays": {
-        "ov_net1": {"made_from": "docker02", "subnet": "10.0.0.0/24"},
-        "ov_net2": {"made_from": "docker01"},
-        "ov_net3": {"made_from": "docker03", "subnet": "172.19.0.0/24", "gateway": "172.19.0.1"},
-        "ov_closed": {"made_from": "docker01", "subnet": "10.0.8.0/24", "internal": True},
+    "networks": {
+        "ov_net1": {"created_on": "docker02", "subnet": "10.0.0.0/24"},
+        "ov_net2": {"created_on": "docker01"},
+        "ov_net3": {"created_on": "docker03", "subnet": "172.19.0.0/24", "gateway": "172.19.0.1"},
+        "ov_closed": {"created_on": "docker01", "subnet": "10.0.8.0/24", "internal": True},
     },
     "workloads": {
-        "t1": {"node": "docker01", "overlays": ["ov_net1"]},
-        "t2": {"node": "docker02", "overlays": ["ov_net1"]},
-        "t3": {"node": "docker03", "overlays": ["ov_net1", "ov_net2"]},
-        "t4": {"node": "docker02", "overlays": {"ov_net3": {"address": "172.19.0.44", "aliases": ["four"]}}},
-        "c1": {"node": "docker01", "overlays": ["ov_closed"]},
-        "c2": {"node": "docker03", "overlays": ["ov_closed"]},
+        "t1": {"node": "docker01", "networks": ["ov_net1"]},
+        "t2": {"node": "docker02", "networks": ["ov_net1"]},
+        "t3": {"node": "docker03", "networks": ["ov_net1", "ov_net2"]},
+        "t4": {"node": "docker02", "networks": {"ov_net3": {"ipv4_address": "172.19.0.44", "aliases": ["four"]}}},
+        "c1": {"node": "docker01", "networks": ["ov_closed"]},
+        "c2": {"node": "docker03", "networks": ["ov_closed"]},
         "web1": {
             "node": "docker01",
             "image": "nginx:1.18",
-            "overlays": ["ov_net2"],
-            "ports": [{"container": 80, "node": 90}],
-            "serves": 80,
+            "networks": ["ov_net2"],
+            "ports": [{"target": 80, "published": 90}],
+            "http_port": 80,
         },
         "web2": {
             "node": "docker02",
             "image": "nginx:1.18",
-            "overlays": ["ov_net2"],
-            "ports": [{"container": 80}],
-            "serves": 80,
+            "networks": ["ov_net2"],
+            "ports": [{"target": 80}],
+            "http_port": 80,
         },
-        "web5": {"node": "docker02", "overlays": {"ov_net3": {"address": "172.19.0.55"}}, "serves": 8080},
-        "web6": {"share_with": "web5"},
+        "web5": {"node": "docker02", "networks": {"ov_net3": {"ipv4_address": "172.19.0.55"}}, "http_port": 8080},
+        "web6": {"network_mode": "container:web5"},
     },
 }
 """Something of everything that a lab can have."""
@@ -63,12 +63,12 @@ def outputs(settings: Settings) -> Outputs:
     """As ``up`` would leave them."""
     addresses = {
         name: {
-            overlay: str(one.address or f"10.0.{number}.{host}")
-            for number, (overlay, one) in enumerate(settings.workloads[spec.share_with or name].overlays.items())
+            overlay: str(one.ipv4_address or f"10.0.{number}.{host}")
+            for number, (overlay, one) in enumerate(settings.workloads[spec.shares_network_of or name].networks.items())
         }
         for host, (name, spec) in enumerate(settings.workloads.items(), 2)
     }
-    engine = {"version": "20.10.5", "store": "consul://10.99.0.11:8500", "installed_from": "golden"}
+    engine = {"version": "20.10.5", "store": "consul://10.99.0.11:8500", "installed_from": "preinstalled"}
     return Outputs(
         nodes={
             key: {"address": str(node.address), "engine": engine | {"advertise": f"{node.address}:2376"}}
@@ -79,13 +79,15 @@ def outputs(settings: Settings) -> Outputs:
                 "id": f"{number:x}" * 64,
                 "subnet": str(spec.subnet or f"10.0.{number}.0/24"),
                 "scope": "global",
-                "made_from": spec.made_from,
+                "created_on": spec.created_on,
             }
-            for number, (name, spec) in enumerate(settings.overlays.items(), 10)
+            for number, (name, spec) in enumerate(settings.networks.items(), 10)
         },
         workloads={name: {"node": settings.placement[name], "addresses": one} for name, one in addresses.items()},
         ports={
-            name: {f"{spec.serves}/tcp": next((port.node for port in spec.ports if port.node), None) or 49153}
+            name: {
+                f"{spec.http_port}/tcp": next((port.published for port in spec.ports if port.published), None) or 49153
+            }
             for name, spec in settings.workloads.items()
             if spec.ports or spec.publish_all
         },
@@ -94,27 +96,27 @@ def outputs(settings: Settings) -> Outputs:
 
 def run(
     settings: Settings, failed: Mapping[str, str] | None = None, unreached: str = "", only: tuple[str, ...] = ()
-) -> Run:
+) -> TestRun:
     """Everything passed, but what ``failed`` (id -> output), and what the node ``unreached`` should have run."""
     bad = failed or {}
-    verdicts = []
+    results = []
     for check in checks.matrix(settings):
         if check.node == unreached:
-            verdicts.append(Verdict.missing(check, NODE))
+            results.append(CheckResult.missing(check, NODE))
             continue
         got = "fail" if (check.expect == "pass") == (check.id in bad) else "pass"
         said = bad.get(check.id, "1 packets transmitted, 1 packets received, 0% packet loss")
         seconds = 90 if check.id in bad else len(check.id) % 4
         words = _words(check, settings)
         result = checks.Result(check.id, check.kind, check.title, check.node, check.expect, got, seconds, words, said)
-        verdicts.append(Verdict.of(check, result))
-    return Run(
+        results.append(CheckResult.of(check, result))
+    return TestRun(
         lab=settings.name,
         begun=BEGUN,
         seconds=21.5,
         sessions=len(settings.nodes) - bool(unreached),
         life=life_of(outputs(settings).networks),
-        verdicts=tuple(verdicts),
+        results=tuple(results),
         notes=(NODE,) if unreached else (),
         only=only,
     )
@@ -123,8 +125,8 @@ def run(
 def _words(check: checks.Check, settings: Settings) -> str:
     """What the check's record would say was run."""
     facts, _ = discovery.facts(settings, outputs(settings), [])
-    if check.node == GROUND:
-        return f"GET {checks.ground_checks([check], settings, facts)[0]['url']}"
+    if check.node == EXTERNAL:
+        return f"GET {checks.external_checks([check], settings, facts)[0]['url']}"
     return " ".join(script._call(check, settings, facts)["argv"])
 
 

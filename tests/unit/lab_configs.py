@@ -22,7 +22,7 @@ def labs(draw: st.DrawFn) -> Raw:
     stem = draw(st.sampled_from(["docker", "node-", "n", "web0x"]))
     nodes = [f"{stem}{number:02d}" for number in sorted(draw(_numbers))]
     raw: Raw = {
-        "network": {"cidr": f"10.{draw(st.integers(60, 99))}.0.0/24"},
+        "underlay": {"cidr": f"10.{draw(st.integers(60, 99))}.0.0/24"},
         "nodes": {node: draw(st.sampled_from([None, {}, {"machine": {"memory_mib": 4096}}])) for node in nodes},
         "machine": {"memory_mib": 4096},
     }
@@ -31,11 +31,11 @@ def labs(draw: st.DrawFn) -> Raw:
     servers = draw(st.sampled_from([count for count in (1, 3, 5) if count <= len(nodes)]))
     clustered = {"servers": servers, "acl": draw(st.booleans())}
     raw["store"] = clustered if servers > 1 else {"node": draw(st.sampled_from([None, *nodes]))}
-    raw["overlays"] = {
-        name: {"made_from": draw(st.sampled_from(nodes))} | draw(_overlay(index))
+    raw["networks"] = {
+        name: {"created_on": draw(st.sampled_from(nodes))} | draw(_overlay(index))
         for index, name in enumerate(sorted(draw(st.sets(_names, max_size=4))))
     }
-    raw["workloads"] = _workloads(draw, nodes, list(raw["overlays"])) if raw["overlays"] else {}
+    raw["workloads"] = _workloads(draw, nodes, list(raw["networks"])) if raw["networks"] else {}
     raw["checks"] = _checks(draw, raw["workloads"])
     return raw
 
@@ -46,10 +46,10 @@ def _place(draw: st.DrawFn, raw: Raw) -> None:
     if not names:
         return
     several = {name: {"uri": f"qemu+ssh://root@{name}/system"} for name in names}
-    raw["ground"] = {key: value for key, value in raw.get("ground", {}).items() if key != "uri"} | {
+    raw["platform"] = {key: value for key, value in raw.get("platform", {}).items() if key != "uri"} | {
         "hypervisors": several
     }
-    raw["network"]["bridge"] = "br0"
+    raw["underlay"]["bridge"] = "br0"
     raw["nodes"] = {
         key: (node or {}) | {"hypervisor": draw(st.sampled_from(names))} for key, node in raw["nodes"].items()
     }
@@ -61,17 +61,17 @@ _SECTIONS: Any = {
         {},
         optional={
             "version": st.sampled_from(["20.10", "20.10.5"]),
-            "install": st.sampled_from(["golden", "packages", "apt"]),
+            "install": st.sampled_from(["preinstalled", "packages", "apt"]),
             "live_restore": st.booleans(),
             "heartbeat_s": st.integers(1, 19),
             "ttl_s": st.integers(20, 3600),
-            "local_pools": st.just([{"base": "172.30.0.0/16", "size": 24}]),
+            "address_pools": st.just([{"base": "172.30.0.0/16", "size": 24}]),
         },
     ),
-    "ground": st.fixed_dictionaries(
+    "platform": st.fixed_dictionaries(
         {},
         optional={
-            "kind": st.sampled_from(["auto", "native"]),
+            "kind": st.sampled_from(["auto", "system"]),
             "uri": st.sampled_from(["qemu:///system", "qemu+ssh://root@h/system"]),
             "image": st.sampled_from(["/srv/ä b.qcow2", "https://example.net/x.qcow2"]),
         },
@@ -87,34 +87,34 @@ def _overlay(index: int) -> st.SearchStrategy[Raw]:
     return with_subnet | st.fixed_dictionaries({}, optional={"mtu": st.integers(1280, 1500)})
 
 
-def _workloads(draw: st.DrawFn, nodes: list[str], overlays: list[str]) -> Raw:
+def _workloads(draw: st.DrawFn, nodes: list[str], networks: list[str]) -> Raw:
     found: Raw = {}
     for name in sorted(draw(st.sets(_names, max_size=5))):
-        on = draw(st.lists(st.sampled_from(overlays), min_size=1, unique=True))
+        on = draw(st.lists(st.sampled_from(networks), min_size=1, unique=True))
         found[name] = {"node": draw(st.sampled_from(nodes))} | draw(
             st.fixed_dictionaries(
-                {"overlays": st.sampled_from([on, dict.fromkeys(on), {overlay: {} for overlay in on}])},
+                {"networks": st.sampled_from([on, dict.fromkeys(on), {overlay: {} for overlay in on}])},
                 optional={
                     "image": st.sampled_from(["busybox:1.35", "nginx:1.18", "a.b/c@sha256:00"]),
                     "command": st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)),
-                    "ports": st.just([{"container": 80}]),
-                    "serves": st.integers(1, 65535),
+                    "ports": st.just([{"target": 80}]),
+                    "http_port": st.integers(1, 65535),
                     "memory_mib": st.integers(6, 64),
                 },
             )
         )
     shared: bool = draw(st.booleans())
     if found and shared:
-        found["shares0"] = {"share_with": next(iter(found))}
+        found["shares0"] = {"network_mode": f"container:{next(iter(found))}"}
     return found
 
 
 def _checks(draw: st.DrawFn, workloads: Raw) -> Raw:
-    able = [name for name, spec in workloads.items() if "overlays" in spec]
-    if len(able) < 2 or not draw(st.booleans()):
+    has_probe_tools = [name for name, spec in workloads.items() if "networks" in spec]
+    if len(has_probe_tools) < 2 or not draw(st.booleans()):
         return {}
-    source, target = draw(st.permutations(able))[:2]
-    overlay = draw(st.sampled_from(list(workloads[target]["overlays"])))
+    source, target = draw(st.permutations(has_probe_tools))[:2]
+    overlay = draw(st.sampled_from(list(workloads[target]["networks"])))
     return {"c1": {"kind": "ping-ip", "source": source, "target": target, "overlay": overlay, "expect": "fail"}}
 
 
@@ -237,6 +237,6 @@ MAYBE_WRONG: tuple[Any, ...] = (
     ["a", "a"],
     ["docker01"],
     {"docker01": None},
-    {"made_from": "docker01"},
+    {"created_on": "docker01"},
 )
 """Right at some places."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from components.config.platform import Ground, Hypervisor, Image
+from components.config.platform import Hypervisor, Image, Platform
 from components.config.settings import Settings, parse
 from overlab import remote
 from overlab.core.paths import LabPaths
@@ -20,7 +20,7 @@ from overlab.core.process import spawn
 from overlab.core.progress import output
 from overlab.core.wait import NotYet, until
 from overlab.platform import identity
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 NEEDS = [
     pytest.mark.root,
@@ -45,10 +45,10 @@ class Lab:
     """``docker02`` answers with the host key of ``docker01``: somebody in the middle."""
 
     settings: Settings
-    ground: Ground
+    platform: Platform
 
     def run(self, *words: str, stdin: bytes = b"", node: str = "docker01") -> subprocess.CompletedProcess[bytes]:
-        cmd = remote.command(self.settings, self.ground, node, words, terminal=False)
+        cmd = remote.command(self.settings, self.platform, node, words, terminal=False)
         return subprocess.run(cmd, input=stdin, capture_output=True, check=False, timeout=60)
 
 
@@ -59,19 +59,19 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     patch.setenv("XDG_STATE_HOME", str(root))
     raw = {
         "name": f"t-r{os.getpid()}",
-        "network": {"cidr": "10.96.0.0/24"},
+        "underlay": {"cidr": "10.96.0.0/24"},
         "nodes": {"docker01": {}, "docker02": {}},
         "store": {"node": "docker01"},
-        "overlays": {"ov_net1": {"made_from": "docker01", "subnet": "10.0.0.0/24"}},
-        "workloads": {"t1": {"node": "docker01", "overlays": ["ov_net1"]}},
+        "networks": {"ov_net1": {"created_on": "docker01", "subnet": "10.0.0.0/24"}},
+        "workloads": {"t1": {"node": "docker01", "networks": ["ov_net1"]}},
     }
     settings = parse(raw, "t")
     paths = LabPaths(settings.name)
     keys = identity.ensure(paths.identity, settings.name, {key: str(n.address) for key, n in settings.nodes.items()})
-    libvirt = EmbeddedLibvirt(paths)
-    ground = Ground(
+    libvirt = PrivateLibvirtd(paths)
+    platform = Platform(
         lab=settings.name,
-        kind="embedded",
+        kind="bundled",
         hypervisor=Hypervisor(uri=libvirt.uri, pool_path=str(paths.pool), domain_type="qemu"),
         image=Image(source="", content=""),
         identity=keys,
@@ -93,14 +93,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f'{hidden} "$1"', "sh", str(config)]
             daemon = spawn(namespace.command(enter), root / "log")
             until(f"sshd of {node.key}", partial(_listens, daemon, node.address, libvirt, root / "log"), 20)
-        yield Lab(settings, ground)
+        yield Lab(settings, platform)
     finally:
         namespace.remove()
         shutil.rmtree(paths.run, ignore_errors=True)
         patch.undo()
 
 
-def _listens(daemon: object, address: object, libvirt: EmbeddedLibvirt, log: Path) -> None:
+def _listens(daemon: object, address: object, libvirt: PrivateLibvirtd, log: Path) -> None:
     listed = output(libvirt.namespace.command(["ss", "-Hltn", "src", str(address)]))
     if f"{address}:22" not in listed:
         raise NotYet(f"{daemon}: {log.read_text()[-300:]}")

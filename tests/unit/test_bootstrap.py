@@ -45,8 +45,8 @@ class Checkout:
         self.user_id = "0"
         (self.root / "scripts").mkdir(parents=True)
         shutil.copy(_PROJECT / "scripts" / "bootstrap", self.root / "scripts")
-        (self.root / "overlab" / "ground").mkdir(parents=True)
-        (self.root / "overlab" / "ground" / "debian-packages.txt").write_text(_LIST)
+        (self.root / "overlab" / "platform").mkdir(parents=True)
+        (self.root / "overlab" / "platform" / "debian-packages.txt").write_text(_LIST)
         (self.root / "requirements.lock").write_text("a==1\n")
         (self.root / "pyproject.toml").write_text("[project]\n")
         self.bin = root / "bin"
@@ -115,7 +115,7 @@ def test_a_failed_install_is_tried_again_with_fresh_lists(checkout: Checkout) ->
     assert checkout.called("apt-get") == [install, "apt-get update", install]
 
 
-def test_environment_is_made_from_the_lock_with_hashes_once(checkout: Checkout) -> None:
+def test_environment_is_created_on_the_lock_with_hashes_once(checkout: Checkout) -> None:
     assert checkout.run().returncode == 0
     pip = [line for line in checkout.called("python") if " pip install" in line]
     assert "--require-hashes -r requirements.lock" in pip[0]

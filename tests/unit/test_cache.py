@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.platform import cache
 
@@ -151,7 +151,7 @@ def test_failed_build_leaves_nothing_and_passes_on(root: Path) -> None:
 
 
 def test_too_little_space_is_refused_before_building(build: Builder) -> None:
-    with pytest.raises(GroundError, match=r"(?s)no space left to build thing.*OVERLAB_CACHE"):
+    with pytest.raises(OverlabError, match=r"(?s)no space left to build thing.*OVERLAB_CACHE"):
         cache.entry("thing", {}, build, Progress(quiet=True), space_mib=1 << 40)
     assert build.builds == 0
 
@@ -160,7 +160,7 @@ def test_full_disk_while_building_is_a_sentence() -> None:
     def fill(place: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(GroundError, match="no space left to build thing"):
+    with pytest.raises(OverlabError, match="no space left to build thing"):
         entry(fill)
 
 

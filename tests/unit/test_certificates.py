@@ -12,7 +12,7 @@ from cryptography import x509
 from components.config.platform import Tls
 from components.config.settings import Settings, parse
 from overlab import doctor
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.platform import certificates, identity, prepare
 
 NODES = {"docker01": "10.99.0.11", "docker02": "10.99.0.12"}
@@ -91,12 +91,12 @@ def test_a_rotation_that_is_interrupted_is_ended_or_never_was(
     if replaced < len(before):
         with pytest.raises(KeyboardInterrupt):
             certificates.rotate(directory, "t", NODES, authority=True)
-        assert not certificates.settled(directory)
+        assert not certificates.rotation_complete(directory)
     else:
         certificates.rotate(directory, "t", NODES, authority=True)
     monkeypatch.undo()
     certificates.ensure(directory, "t", NODES)
-    assert certificates.settled(directory)
+    assert certificates.rotation_complete(directory)
     is_consistent(tls)
     assert not [name for name, data in content(directory).items() if before[name] == data]
 
@@ -112,7 +112,7 @@ def test_one_that_ends_while_it_is_made_leaves_the_old_ones(directory: Path, mon
     with pytest.raises(KeyboardInterrupt):
         certificates.rotate(directory, "t", NODES, authority=True)
     monkeypatch.undo()
-    assert certificates.settled(directory)
+    assert certificates.rotation_complete(directory)
     assert content(directory) == before
     certificates.rotate(directory, "t", NODES, authority=True)
     is_consistent(tls)
@@ -135,7 +135,7 @@ def test_nothing_outlives_the_authority(directory: Path, monkeypatch: pytest.Mon
     certificates.rotate(directory, "t", NODES, authority=False)
     assert len({one.until for one in certificates.validities(tls)}) == 1
     at(monkeypatch, 3651)
-    with pytest.raises(GroundError, match=r"expired on [-0-9]+\n.*overlab rotate --ca"):
+    with pytest.raises(OverlabError, match=r"expired on [-0-9]+\n.*overlab rotate --ca"):
         certificates.rotate(directory, "t", NODES, authority=False)
     certificates.rotate(directory, "t", NODES, authority=True)
     assert set(states(tls).values()) == {"ok"}

@@ -9,22 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import checks
-from components.checks.model import GROUND
-from overlab.checks.results import Verdict
+from components.checks.model import EXTERNAL
+from overlab.checks.results import CheckResult
 from overlab.diagnosis import causes, cookbook
 from tests.unit import check_run_factory
 
 
-def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -> Verdict:
-    return Verdict.model_validate(
+def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -> CheckResult:
+    return CheckResult.model_validate(
         {
             "id": "x",
             "kind": kind,
             "title": "t",
-            "node": GROUND if kind == "http-ground" else "docker01",
+            "node": EXTERNAL if kind == "http-external" else "docker01",
             "source": "t1",
             "target": "t3",
-            "overlay": "ov_net1",
+            "network": "ov_net1",
             "expect": "fail" if kind == "isolation" else "pass",
             "got": got,
             "status": status,
@@ -55,9 +55,9 @@ def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -
         ("http-node", "curl: (7) Failed to connect to 10.99.0.11 port 90: Connection refused", "port-not-published"),
         ("http-node", "curl: (28) Connection timed out after 10001 milliseconds", "port-filtered"),
         ("http-node", "curl: (7) Failed to connect to 10.99.0.12 port 0: Connection refused", "port-not-published"),
-        ("http-ground", "<urlopen error [Errno 111] Connection refused>", "port-not-published"),
-        ("http-ground", "<urlopen error timed out>", "port-filtered"),
-        ("http-ground", "HTTP Error 502: Bad Gateway", "web-server-silent"),
+        ("http-external", "<urlopen error [Errno 111] Connection refused>", "port-not-published"),
+        ("http-external", "<urlopen error timed out>", "port-filtered"),
+        ("http-external", "HTTP Error 502: Bad Gateway", "web-server-silent"),
         ("tcp", "wanted 0b -, got d41d8cd98f00b204e9800998ecf8427e  -", "nothing-received"),
         ("tcp", "10000000 bytes: wanted 0b -, got 1c  -", "bulk-cut-short"),
         ("mtu", "ping: local error: message too long, mtu=1400", "mtu-black-hole"),

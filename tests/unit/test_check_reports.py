@@ -19,9 +19,9 @@ from syrupy.assertion import SnapshotAssertion
 from components import checks
 from overlab.checks import command, history, junit, results, text
 from overlab.checks.command import Wanted
-from overlab.checks.reproduce import by_hand
-from overlab.checks.results import Run, Verdict
-from overlab.core.errors import GroundError
+from overlab.checks.reproduce import reproduce_command
+from overlab.checks.results import CheckResult, TestRun
+from overlab.core.errors import OverlabError
 from overlab.outputs import Outputs
 from tests.unit import check_run_factory
 
@@ -31,14 +31,14 @@ BAD = check_run_factory.run(LAB, check_run_factory.FAILURES)
 AWAY = check_run_factory.run(LAB, unreached="docker03")
 
 
-def shown(run: Run, *, terminal: bool) -> str:
+def shown(run: TestRun, *, terminal: bool) -> str:
     out = io.StringIO()
     text.show(run, Console(file=out, force_terminal=terminal, width=100, highlight=False, color_system=None))
     return out.getvalue()
 
 
 @pytest.mark.parametrize(("run", "code"), [(GOOD, 0), (BAD, 1), (AWAY, 2)])
-def test_exit_codes(run: Run, code: int) -> None:
+def test_exit_codes(run: TestRun, code: int) -> None:
     assert run.exit_code == code
 
 
@@ -64,7 +64,7 @@ def test_failures_stand_last_and_whole() -> None:
         "  more    docs/cookbook.md#silent-split",
     ):
         assert line in lines[first:]
-    assert lines[-1].startswith(f"lab seed: {len(BAD.passed)} passed, 4 failed of {len(BAD.verdicts)} checks in 21.5 s")
+    assert lines[-1].startswith(f"lab seed: {len(BAD.passed)} passed, 4 failed of {len(BAD.results)} checks in 21.5 s")
 
 
 def test_a_node_that_was_away_is_said() -> None:
@@ -75,7 +75,7 @@ def test_a_node_that_was_away_is_said() -> None:
 
 
 def test_output_of_others_is_never_markup() -> None:
-    [one] = [v for v in BAD.verdicts if v.id == "kv:docker02"]
+    [one] = [v for v in BAD.results if v.id == "kv:docker02"]
     odd = BAD.model_copy(update={"verdicts": (one.model_copy(update={"output": "[red]x[/red] [/]"}),)})
     for terminal in (True, False):
         assert "[red]x[/red] [/]" in shown(odd, terminal=terminal)
@@ -84,7 +84,7 @@ def test_output_of_others_is_never_markup() -> None:
 def test_json_has_everything() -> None:
     document = json.loads(json.dumps(text.as_json(BAD)))
     assert (document["failed"], document["not_run"], document["exit_code"]) == (4, 0, 1)
-    assert len(document["checks"]) == len(BAD.verdicts)
+    assert len(document["checks"]) == len(BAD.results)
     [broken] = [check for check in document["checks"] if check["id"] == "ping-name:ov_net1:t1:t3"]
     assert broken["command"].startswith("docker exec t1 ")
     assert broken["cause"]["more"] == "docs/cookbook.md#name-not-known"
@@ -98,9 +98,9 @@ def test_junit_is_a_suite_a_kind_with_sums_that_add_up() -> None:
     for run in (GOOD, BAD, AWAY):
         root = ET.fromstring(junit.document(run))
         assert root.tag == "testsuites"
-        assert [suite.tag for suite in root] == ["testsuite"] * len({one.kind for one in run.verdicts})
+        assert [suite.tag for suite in root] == ["testsuite"] * len({one.kind for one in run.results})
         for name, tag, expected in (
-            ("tests", "testcase", run.verdicts),
+            ("tests", "testcase", run.results),
             ("failures", "failure", run.failed),
             ("errors", "error", run.not_run),
         ):
@@ -153,9 +153,9 @@ def test_a_run_is_kept_and_read_back(tmp_path: Path) -> None:
     assert results.load(file) is None
 
 
-def part(*ids: str, good: bool = True) -> Run:
+def part(*ids: str, good: bool = True) -> TestRun:
     source = GOOD if good else BAD
-    chosen = tuple(one for one in source.verdicts if one.id in ids)
+    chosen = tuple(one for one in source.results if one.id in ids)
     later = source.begun + timedelta(minutes=5)
     return source.model_copy(update={"verdicts": chosen, "only": ids, "begun": later, "sessions": 1, "seconds": 2.0})
 
@@ -164,7 +164,7 @@ def test_a_part_is_laid_over_what_is_known(tmp_path: Path) -> None:
     file = results.file(tmp_path, "dev")
     results.save(BAD, file)
     merged = results.save(part("kv:docker02"), file)
-    assert len(merged.verdicts) == len(BAD.verdicts)
+    assert len(merged.results) == len(BAD.results)
     assert {one.id for one in merged.failed} == set(check_run_factory.FAILURES) - {"kv:docker02"}
     # The timing stays that of the whole matrix.
     assert (merged.seconds, merged.sessions, merged.only) == (21.5, 3, ())
@@ -173,7 +173,7 @@ def test_a_part_is_laid_over_what_is_known(tmp_path: Path) -> None:
 def test_another_life_of_the_lab_begins_anew(tmp_path: Path) -> None:
     file = results.file(tmp_path, "dev")
     results.save(BAD.model_copy(update={"life": "of old"}), file)
-    assert [one.id for one in results.save(part("kv:docker02"), file).verdicts] == ["kv:docker02"]
+    assert [one.id for one in results.save(part("kv:docker02"), file).results] == ["kv:docker02"]
 
 
 def test_a_whole_run_replaces_everything(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_whole_run_replaces_everything(tmp_path: Path) -> None:
 
 def up_found() -> list[dict[str, object]]:
     known = ("id", "kind", "title", "node", "expect", "got", "seconds", "command", "output")
-    return [{key: getattr(one, key) for key in known} | {"passed": True} for one in GOOD.verdicts]
+    return [{key: getattr(one, key) for key in known} | {"passed": True} for one in GOOD.results]
 
 
 def test_without_a_test_the_last_up_speaks(tmp_path: Path) -> None:
@@ -192,9 +192,9 @@ def test_without_a_test_the_last_up_speaks(tmp_path: Path) -> None:
     found = check_run_factory.outputs(LAB)
     with_checks = Outputs(**{**found.__dict__, "checks": up_found()})
     known = history.known(matrix, with_checks, tmp_path / "none.json")
-    assert (len(known.verdicts), known.run) == (len(matrix), None)
+    assert (len(known.results), known.run) == (len(matrix), None)
     results.save(BAD, tmp_path / "some.json")
-    assert len(history.known(matrix, with_checks, tmp_path / "some.json").verdicts) == len(matrix)
+    assert len(history.known(matrix, with_checks, tmp_path / "some.json").results) == len(matrix)
     assert history.known(matrix, with_checks, tmp_path / "some.json").run == BAD
     results.save(BAD.model_copy(update={"life": "of old"}), tmp_path / "old.json")
     assert history.known(matrix, with_checks, tmp_path / "old.json").run is None
@@ -203,7 +203,7 @@ def test_without_a_test_the_last_up_speaks(tmp_path: Path) -> None:
 def test_checks_that_nobody_asks_for_any_more_are_forgotten(tmp_path: Path) -> None:
     results.save(BAD, tmp_path / "x.json")
     few = checks.matrix(LAB)[:3]
-    assert [one.id for one in history.known(few, check_run_factory.outputs(LAB), tmp_path / "x.json").verdicts] == [
+    assert [one.id for one in history.known(few, check_run_factory.outputs(LAB), tmp_path / "x.json").results] == [
         c.id for c in few
     ]
 
@@ -215,13 +215,13 @@ def test_outputs_of_another_version_are_passed_over() -> None:
 # -- watched ---------------------------------------------------------------------------------------
 
 
-def watched(rounds: list[Run | GroundError], wanted: Wanted | None = None) -> tuple[int, str, list[float]]:
+def watched(rounds: list[TestRun | OverlabError], wanted: Wanted | None = None) -> tuple[int, str, list[float]]:
     out, pauses = io.StringIO(), list[float]()
     left = iter(rounds)
 
-    def look() -> Run:
+    def look() -> TestRun:
         found = next(left)
-        if isinstance(found, GroundError):
+        if isinstance(found, OverlabError):
             raise found
         return found
 
@@ -233,7 +233,7 @@ def watched(rounds: list[Run | GroundError], wanted: Wanted | None = None) -> tu
 def test_a_watch_shows_all_once_and_then_what_changed() -> None:
     code, out, pauses = watched([GOOD, GOOD, BAD, GOOD])
     assert (code, pauses) == (0, [7, 7, 7])
-    tail = out.splitlines()[len(GOOD.verdicts) + 1 :]
+    tail = out.splitlines()[len(GOOD.results) + 1 :]
     assert tail[0].endswith("; nothing changed")
     changed = [line for line in tail if line.startswith("  ")]
     assert len(changed) == 2 * len(check_run_factory.FAILURES)
@@ -245,14 +245,14 @@ def test_a_watch_shows_all_once_and_then_what_changed() -> None:
 
 
 def test_a_watch_goes_on_when_a_round_cannot_be_run() -> None:
-    code, out, _ = watched([GOOD, GroundError("the lab is not up"), GOOD])
+    code, out, _ = watched([GOOD, OverlabError("the lab is not up"), GOOD])
     assert code == 0
     assert "could not run: the lab is not up" in out
-    assert watched([GroundError("away")])[0] == 2
+    assert watched([OverlabError("away")])[0] == 2
 
 
 def test_a_watch_for_programs_is_a_document_a_line() -> None:
-    code, out, _ = watched([GOOD, GroundError("away"), BAD], Wanted(as_json=True))
+    code, out, _ = watched([GOOD, OverlabError("away"), BAD], Wanted(as_json=True))
     documents = [json.loads(line) for line in out.splitlines()]
     assert code == 1
     assert [document.get("exit_code", document.get("error")) for document in documents] == [0, "away", 1]
@@ -266,7 +266,7 @@ def test_a_watch_ends_with_an_interrupt_and_the_last_code() -> None:
 
 
 def test_checks_that_come_and_go_are_changes() -> None:
-    fewer = GOOD.model_copy(update={"verdicts": GOOD.verdicts[1:]})
+    fewer = GOOD.model_copy(update={"verdicts": GOOD.results[1:]})
     assert text.changes(GOOD, fewer) == ["gone: docker01 engine"]
     assert text.changes(fewer, GOOD) == ["new -> passed: docker01 engine (on docker01)"]
 
@@ -280,8 +280,8 @@ def test_files_of_an_earlier_run_are_not_taken_for_this_ones(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("find", [lambda v: v.workloads, lambda v: (v.where,)])
-def test_verdicts_name_whom_they_are_about(find: Callable[[Verdict], tuple[str, ...]]) -> None:
-    for one in GOOD.verdicts:
+def test_verdicts_name_whom_they_are_about(find: Callable[[CheckResult], tuple[str, ...]]) -> None:
+    for one in GOOD.results:
         assert all(name and "/" not in name for name in find(one))
 
 
@@ -302,19 +302,19 @@ def test_a_check_can_be_tried_again_by_hand(kind: str, words: str, expected: str
     one = BAD.failed[0].model_copy(
         update={"kind": kind, "node": "docker01", "source": "t1", "target": "t3", "command": words}
     )
-    again = by_hand(one)
+    again = reproduce_command(one)
     assert again.startswith("overlab exec docker01 -- ")
     assert expected in again
 
 
 def test_every_check_of_a_node_can_be_tried_again_and_only_once_it_ran() -> None:
-    for one in GOOD.verdicts:
-        # Bulk needs a listener, and the ground is no node.
-        assert bool(by_hand(one)) == (one.kind not in ("tcp", "http-ground")), one.id
-        shlex.split(by_hand(one))
-    assert {by_hand(one) for one in AWAY.not_run} == {""}
+    for one in GOOD.results:
+        # Bulk needs a listener, and the platform is no node.
+        assert bool(reproduce_command(one)) == (one.kind not in ("tcp", "http-external")), one.id
+        shlex.split(reproduce_command(one))
+    assert {reproduce_command(one) for one in AWAY.not_run} == {""}
 
 
-@given(st.sampled_from(GOOD.verdicts), st.text())
-def test_a_record_of_another_version_has_no_again_or_a_quoted_one(one: Verdict, words: str) -> None:
-    shlex.split(by_hand(one.model_copy(update={"command": words})))
+@given(st.sampled_from(GOOD.results), st.text())
+def test_a_record_of_another_version_has_no_again_or_a_quoted_one(one: CheckResult, words: str) -> None:
+    shlex.split(reproduce_command(one.model_copy(update={"command": words})))

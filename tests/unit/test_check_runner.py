@@ -15,11 +15,11 @@ import pytest
 from components import checks
 from components.config.settings import Settings, parse
 from overlab.checks import discovery, runner
-from overlab.checks.results import Run
-from overlab.checks.runner import Ways
+from overlab.checks.results import TestRun
+from overlab.checks.runner import Transport
 from overlab.checks.select import select, within
-from overlab.checks.session import ON_NODE, Ended, Session
-from overlab.core.errors import GroundError
+from overlab.checks.session import ON_NODE, ProcessResult, Session
+from overlab.core.errors import OverlabError
 from overlab.outputs import Outputs
 from tests.unit import check_run_factory
 
@@ -100,8 +100,8 @@ LAB = parse(
     {
         "nodes": {"docker01": {}, "docker02": {}, "docker03": {}},
         "store": {"node": "docker01"},
-        "overlays": {"ov_net1": {"made_from": "docker02", "subnet": "10.0.0.0/24"}},
-        "workloads": {f"t{n}": {"node": f"docker0{n}", "overlays": ["ov_net1"]} for n in (1, 2, 3)},
+        "networks": {"ov_net1": {"created_on": "docker02", "subnet": "10.0.0.0/24"}},
+        "workloads": {f"t{n}": {"node": f"docker0{n}", "networks": ["ov_net1"]} for n in (1, 2, 3)},
     },
     "x",
 )
@@ -112,17 +112,17 @@ RECORDED = Outputs(
 )
 
 
-def go(nodes: Nodes, *only: str, outputs: Outputs = RECORDED, settings: Settings = LAB) -> Run:
+def go(nodes: Nodes, *only: str, outputs: Outputs = RECORDED, settings: Settings = LAB) -> TestRun:
     matrix = within(select(checks.matrix(settings), only or ("ping-ip", "ping-name")), 1)
-    return runner.run(settings, matrix, outputs, Ways(nodes.command), only)
+    return runner.run(settings, matrix, outputs, Transport(nodes.command), only)
 
 
 def test_all_pairs_pass_with_one_session_a_node(nodes: Nodes) -> None:
     run = go(nodes)
-    assert (len(run.passed), len(run.verdicts), run.exit_code, run.sessions) == (12, 12, 0, 3)
+    assert (len(run.passed), len(run.results), run.exit_code, run.sessions) == (12, 12, 0, 3)
     assert sorted(nodes.opened) == ["docker01", "docker02", "docker03"]
-    assert run.verdicts[0].command == "docker exec t1 ping -c 1 -W 2 10.0.0.3"
-    assert "1 packets received" in run.verdicts[0].output
+    assert run.results[0].command == "docker exec t1 ping -c 1 -W 2 10.0.0.3"
+    assert "1 packets received" in run.results[0].output
 
 
 def test_one_that_fails_is_told_with_what_was_run_and_where(nodes: Nodes) -> None:
@@ -190,21 +190,21 @@ def test_what_nobody_knows_fails_and_is_not_sent_anywhere(nodes: Nodes) -> None:
 def test_an_address_that_moved_is_followed_and_said(nodes: Nodes) -> None:
     nodes.start("t3", "10.0.0.77")
     run = go(nodes, "ping-ip:*:t1:t3")
-    assert run.verdicts[0].command.endswith(" 10.0.0.77")
+    assert run.results[0].command.endswith(" 10.0.0.77")
     assert run.notes == ("t3 has 10.0.0.77 on ov_net1 now; the last up saw 10.0.0.4 (overlab refresh records it)",)
 
 
 def test_a_part_of_the_matrix_opens_only_the_sessions_that_it_needs(nodes: Nodes) -> None:
     run = go(nodes, "ping-ip:ov_net1:t1:t2")
-    assert [one.id for one in run.verdicts] == ["ping-ip:ov_net1:t1:t2"]
+    assert [one.id for one in run.results] == ["ping-ip:ov_net1:t1:t2"]
     assert sorted(nodes.opened) == ["docker01", "docker02"]
 
 
 def test_sessions_grow_with_nodes_and_not_with_pairs(nodes: Nodes) -> None:
-    many = {f"t{n}": {"node": f"docker0{n % 3 + 1}", "overlays": ["ov_net1"]} for n in range(1, 10)}
+    many = {f"t{n}": {"node": f"docker0{n % 3 + 1}", "networks": ["ov_net1"]} for n in range(1, 10)}
     raw = {
         "nodes": {"docker01": {}, "docker02": {}, "docker03": {}},
-        "overlays": {"ov_net1": {"made_from": "docker02", "subnet": "10.0.0.0/24"}},
+        "networks": {"ov_net1": {"created_on": "docker02", "subnet": "10.0.0.0/24"}},
         "workloads": many,
         "machine": {"memory_mib": 4096},
     }
@@ -219,27 +219,27 @@ def test_the_listener_of_a_bulk_check_is_started_on_its_node(nodes: Nodes) -> No
     assert "exec -d t2 sh -c" in (nodes.directory / "log.docker02").read_text()
 
 
-def test_the_grounds_checks_run_where_they_are_told_to(tmp_path: Path, nodes: Nodes) -> None:
+def test_the_platforms_checks_run_where_they_are_told_to(tmp_path: Path, nodes: Nodes) -> None:
     raw = {
         "nodes": {"docker01": {}},
-        "overlays": {"ov_net1": {"made_from": "docker01", "subnet": "10.0.0.0/24"}},
-        "workloads": {"t1": {"node": "docker01", "overlays": ["ov_net1"], "serves": 80, "ports": [{"container": 80}]}},
+        "networks": {"ov_net1": {"created_on": "docker01", "subnet": "10.0.0.0/24"}},
+        "workloads": {"t1": {"node": "docker01", "networks": ["ov_net1"], "http_port": 80, "ports": [{"target": 80}]}},
     }
     lab = parse(raw, "x")
-    matrix = within(select(checks.matrix(lab), ["http-ground"]), 1)
+    matrix = within(select(checks.matrix(lab), ["http-external"]), 1)
     mark = tmp_path / "entered"
     inside = ("sh", "-c", f'touch {mark}; exec "$@"', "enter")
-    run = runner.run(lab, matrix, Outputs(), Ways(nodes.command, inside))
+    run = runner.run(lab, matrix, Outputs(), Transport(nodes.command, inside))
     assert mark.exists()
     assert run.exit_code == 1
     # The port is the one that the engine tells now.
     assert run.failed[0].command == f"GET http://{lab.nodes['docker01'].address}:49160/"
 
 
-def test_ground_that_cannot_be_entered_is_not_a_failed_check(nodes: Nodes) -> None:
+def test_platform_that_cannot_be_entered_is_not_a_failed_check(nodes: Nodes) -> None:
     lab = check_run_factory.lab()
-    matrix = select(checks.matrix(lab), ["http-ground:web1"])
-    run = runner.run(lab, matrix, check_run_factory.outputs(lab), Ways(nodes.command, ("/nonexistent/nsenter",)))
+    matrix = select(checks.matrix(lab), ["http-external:web1"])
+    run = runner.run(lab, matrix, check_run_factory.outputs(lab), Transport(nodes.command, ("/nonexistent/nsenter",)))
     assert (run.exit_code, run.not_run[0].output.split(":")[0]) == (2, "the lab's network cannot be entered")
 
 
@@ -277,10 +277,10 @@ def test_a_script_leaves_no_file_behind(tmp_path: Path) -> None:
 
 def test_checks_without_a_record_are_not_run_with_the_last_words() -> None:
     own = [check for check in checks.matrix(LAB) if check.node == "docker01"][:2]
-    [first, second] = runner.judge("docker01", own, Ended(137, "", "Killed\n"))
+    [first, second] = runner.judge("docker01", own, ProcessResult(137, "", "Killed\n"))
     assert (first.status, second.status) == ("not run", "not run")
     assert first.output == "the node's script ended with exit code 137 before this check; its last words: Killed"
-    [cut, _] = runner.judge("docker01", own, Ended(None, "", ""))
+    [cut, _] = runner.judge("docker01", own, ProcessResult(None, "", ""))
     assert "did not end in time" in cut.output
 
 
@@ -366,15 +366,15 @@ def test_several_words_add_up_and_keep_the_matrixs_order() -> None:
 
 
 def test_a_word_that_names_nothing_says_what_there_is() -> None:
-    with pytest.raises(GroundError, match="--only pingip: no check of this lab") as error:
+    with pytest.raises(OverlabError, match="--only pingip: no check of this lab") as error:
         select(checks.matrix(LAB), ["ping-ip", "pingip"])
     assert "ping-name" in str(error.value)
 
 
 def test_within_only_ever_shortens() -> None:
     matrix = checks.matrix(LAB)
-    slow = (replace(matrix[0], within_s=5), replace(matrix[1], within_s=50))
-    assert [check.within_s for check in within(slow, 10)] == [5, 10]
+    slow = (replace(matrix[0], timeout_s=5), replace(matrix[1], timeout_s=50))
+    assert [check.timeout_s for check in within(slow, 10)] == [5, 10]
     assert within(slow, None) == slow
 
 

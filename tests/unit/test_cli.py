@@ -16,12 +16,12 @@ from components.config.settings import Settings
 from overlab import cli, event_log, phases
 from overlab import doctor as examination
 from overlab import stack as stack_module
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import write_private
 from overlab.platform import prepare
 from overlab.stack import Stack
-from tests.components.recorder import make_ground
+from tests.components.recorder import make_platform
 
 _GOOD = """\
 config:
@@ -29,8 +29,8 @@ config:
     name: {name}
     nodes: {{docker01: {{}}, docker02: {{}}}}
     store: {{node: docker01}}
-    overlays: {{ov_net1: {{made_from: docker01, subnet: 10.0.0.0/24}}}}
-    workloads: {{t1: {{node: docker01, overlays: [ov_net1]}}}}
+    networks: {{ov_net1: {{created_on: docker01, subnet: 10.0.0.0/24}}}}
+    workloads: {{t1: {{node: docker01, networks: [ov_net1]}}}}
 """
 _BAD = """\
 config:
@@ -98,7 +98,7 @@ def test_unknown_stack_lists_those_that_exist() -> None:
 
 def test_expected_failures_are_a_sentence_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise GroundError("the moon is down", "wait a night")
+        raise OverlabError("the moon is down", "wait a night")
 
     monkeypatch.setattr(prepare, "prepare", fail)
     done = overlab("up")
@@ -149,9 +149,9 @@ def test_pulumi_gets_every_argument(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_env_can_be_evaluated_and_says_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from overlab.core.paths import LabPaths
-    from overlab.platform.manifest import Prepared
+    from overlab.platform.manifest import PlatformManifest
 
-    prepared = Prepared(
+    prepared = PlatformManifest(
         checkout=tmp_path,
         inputs="",
         files={},
@@ -171,21 +171,21 @@ def test_env_can_be_evaluated_and_says_nothing_else(monkeypatch: pytest.MonkeyPa
     assert shown == f"{paths.pulumi_home}|dev|unset|{paths.bin}:{os.environ['PATH']}"
 
 
-def test_down_of_a_lab_without_a_ground_is_no_error() -> None:
+def test_down_of_a_lab_without_a_platform_is_no_error() -> None:
     done = overlab("down")
     assert done.exit_code == 0
-    assert "lab t-dev has no ground: nothing to destroy" in done.stderr
+    assert "lab t-dev has no platform: nothing to destroy" in done.stderr
 
 
 def test_a_lab_whose_settings_broke_can_still_be_taken_down(monkeypatch: pytest.MonkeyPatch) -> None:
     removed: list[str] = []
     monkeypatch.setattr(prepare, "teardown", lambda lab, _: removed.append(lab))
-    done = overlab("down", "--ground", "--stack", "bad")
+    done = overlab("down", "--platform", "--stack", "bad")
     assert done.exit_code == 0
     assert removed == ["bad"]
 
 
-def test_a_failed_destroy_keeps_the_ground(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_destroy_keeps_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     class Opened:
         def exists(self) -> bool:
             return True
@@ -200,9 +200,9 @@ def test_a_failed_destroy_keeps_the_ground(monkeypatch: pytest.MonkeyPatch) -> N
             return 255
 
     monkeypatch.setattr(prepare, "revive", lambda *_: object())
-    monkeypatch.setattr(prepare, "teardown", lambda *_: pytest.fail("the ground was removed"))
+    monkeypatch.setattr(prepare, "teardown", lambda *_: pytest.fail("the platform was removed"))
     monkeypatch.setattr(cli, "_opened", lambda *_: Opened())
-    done = overlab("down", "--ground")
+    done = overlab("down", "--platform")
     assert done.exit_code == 255
     assert "removed the lock that a dead pulumi process left: /the/lock" in done.stderr
 
@@ -215,7 +215,7 @@ def test_up_tells_of_certificates_that_expire(monkeypatch: pytest.MonkeyPatch) -
         def ensure(self) -> int:
             return 9
 
-    monkeypatch.setattr(cli, "_ground", lambda *_: None)
+    monkeypatch.setattr(cli, "_platform", lambda *_: None)
     monkeypatch.setattr(cli, "_opened", lambda *_: Opened())
     monkeypatch.setattr(examination, "expiring", lambda _: ["certificate: client: expires soon; overlab rotate"])
     assert "certificate: client: expires soon; overlab rotate\n" in overlab("up").stderr
@@ -259,7 +259,7 @@ def test_rotate_says_what_was_renewed_and_how_it_gets_to_the_engines(project: Pa
     file = project / "Pulumi.dev.yaml"
     file.write_text(_GOOD.format(name="t-dev") + "    engine: {api: tls}\n")
     assert "remedy: overlab up" in overlab("rotate").stderr
-    record = make_ground(tmp_path, cli._settings("dev"))
+    record = make_platform(tmp_path, cli._settings("dev"))
     paths = LabPaths("t-dev")
     write_private(paths.record, record.model_dump_json().encode())
     assert "renewed: the client and 2 servers; next: overlab up --stack dev" in overlab("rotate").stdout

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from components.config import settings as lab_settings
-from components.config.problems import joined
+from components.config.problems import join_path
 from components.config.settings import Problem, Settings, SettingsError
 from tests.unit import lab_configs
 from tests.unit.lab_configs import ALWAYS_WRONG, HOSTILE_TEXTS, MAYBE_WRONG, Path, Raw, at, leaves, mappings, replaced
@@ -57,9 +57,9 @@ def refusal(raw: object) -> dict[str, Problem] | None:
 
 def told(problems: dict[str, Problem] | None, path: Path) -> bool:
     """Whether a problem is told at a path, or at what lies below it or around it."""
-    if path[2:3] == ("overlays",) and isinstance(path[-1], int):
+    if path[2:3] == ("networks",) and isinstance(path[-1], int):
         path = path[:-1]  # told by name
-    place = joined("lab", *path)
+    place = join_path("lab", *path)
     return any(
         found == place or found.startswith(f"{place}.") or place.startswith(f"{found}.") for found in problems or {}
     )
@@ -89,8 +89,8 @@ def spoil(raw: Raw, kind: str, where: int, what: int) -> tuple[Raw, Path | None]
         places = list(mappings(raw))
         place = places[where % len(places)]
         key = HOSTILE_TEXTS[what % len(HOSTILE_TEXTS)] if kind == "hostile key" else "no_such_key"
-        named = {("nodes",), ("overlays",), ("workloads",), ("checks",), ("ground", "hypervisors")}
-        collection = place in named or place[2:] == ("overlays",)
+        named = {("nodes",), ("networks",), ("workloads",), ("checks",), ("platform", "hypervisors")}
+        collection = place in named or place[2:] == ("networks",)
         value: Any = {} if kind == "hostile key" else ["x"]
         return replaced(raw, (*place, key), value), place if collection else (*place, key)
     places = list(leaves(raw))
@@ -154,40 +154,40 @@ def test_every_wrong_value_is_told_at_once(raw: Raw, data: st.DataObject) -> Non
 
 
 LAB: Raw = {
-    "network": {"cidr": "10.99.0.0/24", "mtu": 1500, "domain": "lab"},
+    "underlay": {"cidr": "10.99.0.0/24", "mtu": 1500, "domain": "lab"},
     "machine": {"memory_mib": 4096, "vcpu": 1, "disk_gib": 8},
-    "engine": {"heartbeat_s": 10, "ttl_s": 30, "install": "golden", "live_restore": True},
+    "engine": {"heartbeat_s": 10, "ttl_s": 30, "install": "preinstalled", "live_restore": True},
     "store": {"kind": "consul", "servers": 1, "memory_mib": 128},
     "nodes": {"docker01": {}, "docker02": {"address": "10.99.0.50"}, "docker03": {}},
-    "overlays": {
-        "one": {"made_from": "docker01", "subnet": "10.0.0.0/24", "gateway": "10.0.0.1", "mtu": 1400},
-        "two": {"made_from": "docker02", "subnet": "10.0.1.0/24", "internal": False},
+    "networks": {
+        "one": {"created_on": "docker01", "subnet": "10.0.0.0/24", "gateway": "10.0.0.1", "mtu": 1400},
+        "two": {"created_on": "docker02", "subnet": "10.0.1.0/24", "internal": False},
     },
     "workloads": {
-        "a": {"node": "docker01", "image": "x", "memory_mib": 64, "overlays": {"one": {"address": "10.0.0.5"}}},
-        "b": {"node": "docker02", "image": "x", "memory_mib": 64, "overlays": {"one": {"aliases": ["bee"]}, "two": {}}},
-        "c": {"node": "docker02", "image": "x", "overlays": ["two"], "ports": [{"container": 80, "node": 8080}]},
-        "d": {"share_with": "a", "image": "x", "memory_mib": 64},
+        "a": {"node": "docker01", "image": "x", "memory_mib": 64, "networks": {"one": {"address": "10.0.0.5"}}},
+        "b": {"node": "docker02", "image": "x", "memory_mib": 64, "networks": {"one": {"aliases": ["bee"]}, "two": {}}},
+        "c": {"node": "docker02", "image": "x", "networks": ["two"], "ports": [{"target": 80, "published": 8080}]},
+        "d": {"network_mode": "container:a", "image": "x", "memory_mib": 64},
     },
-    "checks": {"k": {"kind": "ping-ip", "source": "a", "target": "b", "overlay": "one", "within_s": 9}},
+    "checks": {"k": {"kind": "ping-ip", "source": "a", "target": "b", "network": "one", "timeout_s": 9}},
 }
 VIOLATIONS: list[tuple[Path, Any, str, set[Path]]] = [
-    (("network", "cidr"), "10.99.0.7/24", "lab.network.cidr", set()),
-    (("nodes", "docker01", "address"), "10.1.1.1", "lab.nodes.docker01.address", {("network", "cidr")}),
+    (("underlay", "cidr"), "10.99.0.7/24", "lab.underlay.cidr", set()),
+    (("nodes", "docker01", "address"), "10.1.1.1", "lab.nodes.docker01.address", {("underlay", "cidr")}),
     (("nodes", "docker01", "address"), "10.99.0.50", "lab.nodes.docker02.address", {("nodes", "docker02", "address")}),
-    (("overlays", "one", "subnet"), "10.0.1.0/24", "lab.overlays.two.subnet", {("overlays", "two", "subnet")}),
-    (("overlays", "one", "made_from"), "docker09", "lab.overlays.one.made_from", set()),
-    (("overlays", "one", "mtu"), 1501, "lab.overlays.one.mtu", {("network", "mtu")}),
-    (("overlays", "one", "gateway"), "10.9.9.9", "lab.overlays.one.gateway", {("overlays", "one", "subnet")}),
+    (("networks", "one", "subnet"), "10.0.1.0/24", "lab.networks.two.subnet", {("networks", "two", "subnet")}),
+    (("networks", "one", "created_on"), "docker09", "lab.networks.one.created_on", set()),
+    (("networks", "one", "mtu"), 1501, "lab.networks.one.mtu", {("underlay", "mtu")}),
+    (("networks", "one", "gateway"), "10.9.9.9", "lab.networks.one.gateway", {("networks", "one", "subnet")}),
     (("engine", "ttl_s"), 20, "lab.engine.ttl_s", {("engine", "heartbeat_s")}),
     (("store", "servers"), 5, "lab.store.servers", set()),
     (("store", "node"), "docker09", "lab.store.node", set()),
     (("workloads", "a", "node"), "docker09", "lab.workloads.a.node", set()),
-    (("workloads", "c", "overlays"), ["two", "three"], "lab.workloads.c.overlays.three", set()),
-    (("workloads", "d", "share_with"), "zzz", "lab.workloads.d.share_with", set()),
+    (("workloads", "c", "networks"), ["two", "three"], "lab.workloads.c.networks.three", set()),
+    (("workloads", "d", "share_with"), "zzz", "lab.workloads.d.shares_network_of", set()),
     (
         ("workloads", "c", "ports"),
-        [{"container": 80, "node": 2376}],
+        [{"target": 80, "published": 2376}],
         "lab.workloads.c.ports.0.node",
         {("workloads", "c", "node")},
     ),
@@ -212,19 +212,19 @@ def test_a_wrong_field_silences_no_rule_that_does_not_rest_on_it(
 
 
 def test_a_network_with_host_bits_takes_part_as_what_was_meant() -> None:
-    raw = replaced(LAB, ("network", "cidr"), "10.0.0.9/24")
-    assert {"lab.network.cidr", "lab.overlays.one.subnet", "lab.nodes.docker02.address"} <= set(refusal(raw) or {})
+    raw = replaced(LAB, ("underlay", "cidr"), "10.0.0.9/24")
+    assert {"lab.underlay.cidr", "lab.networks.one.subnet", "lab.nodes.docker02.address"} <= set(refusal(raw) or {})
 
 
 def test_the_other_overlays_of_a_list_with_one_wrong_name_are_judged() -> None:
-    raw = replaced(LAB, ("workloads", "c", "overlays"), ["two", "not a name", "three"])
-    assert set(refusal(raw) or {}) == {'lab.workloads.c.overlays."not a name"', "lab.workloads.c.overlays.three"}
+    raw = replaced(LAB, ("workloads", "c", "networks"), ["two", "not a name", "three"])
+    assert set(refusal(raw) or {}) == {'lab.workloads.c.overlays."not a name"', "lab.workloads.c.networks.three"}
 
 
 @pytest.mark.parametrize("cidr", ["255.255.255.255/32", "10.99.0.50/32", "10.99.0.50/31", "0.0.0.0/0", "0.0.0.0/32"])
 def test_networks_without_room(cidr: str) -> None:
-    for path in (("network", "cidr"), ("overlays", "one", "subnet"), ("engine", "local_pools")):
-        value: Any = [{"base": cidr, "size": 24}] if path[-1] == "local_pools" else cidr
+    for path in (("underlay", "cidr"), ("networks", "one", "subnet"), ("engine", "address_pools")):
+        value: Any = [{"base": cidr, "size": 24}] if path[-1] == "address_pools" else cidr
         assert told(refusal(replaced(LAB, path, value)), path)
 
 
@@ -236,12 +236,12 @@ def test_a_collection_that_is_none_makes_no_name_unknown() -> None:
     ("path", "value"),
     [
         (("nodes",), {f"docker{n}": {} for n in range(1, 20_001)}),
-        (("overlays",), {f"o{n}": {"made_from": "nowhere", "subnet": "10.0.0.0/24"} for n in range(3000)}),
-        (("workloads",), {f"w{n}": {"node": "nowhere", "overlays": ["one"]} for n in range(5000)}),
-        (("workloads", "a", "overlays"), [f"o{n}" for n in range(5000)]),
+        (("networks",), {f"o{n}": {"created_on": "nowhere", "subnet": "10.0.0.0/24"} for n in range(3000)}),
+        (("workloads",), {f"w{n}": {"node": "nowhere", "networks": ["one"]} for n in range(5000)}),
+        (("workloads", "a", "networks"), [f"o{n}" for n in range(5000)]),
         (("workloads", "a", "command"), ["x"] * 50_000),
         (("checks",), {f"c{n}": {"kind": "http", "source": "x", "target": "y", "overlay": "z"} for n in range(3000)}),
-        (("engine", "local_pools"), [{"base": "172.30.0.0/16", "size": 24}] * 3000),
+        (("engine", "address_pools"), [{"base": "172.30.0.0/16", "size": 24}] * 3000),
     ],
     ids=lambda item: ".".join(item) if isinstance(item, tuple) else "",
 )

@@ -13,16 +13,16 @@ import pytest
 import yaml
 
 from components.config.docker_names import store_url
-from components.config.platform import Ground
+from components.config.platform import Platform
 from components.config.settings import Settings, parse
 from components.docker_engine import daemon_json, drop_in
 from components.node import firewall, watchdog
 from components.node.first_boot import first_boot
 from components.store import agent_config
-from tests.components.recorder import make_ground
+from tests.components.recorder import make_platform
 
 RAW: dict[str, Any] = {
-    "network": {"cidr": "10.99.0.0/24"},
+    "underlay": {"cidr": "10.99.0.0/24"},
     "nodes": {"docker01": {}, "docker02": {}, "docker03": {}, "docker04": {}},
 }
 
@@ -32,13 +32,13 @@ def lab(**changes: Any) -> Settings:
 
 
 @pytest.fixture
-def ground(tmp_path: Path) -> Ground:
-    return make_ground(tmp_path, lab())
+def platform(tmp_path: Path) -> Platform:
+    return make_platform(tmp_path, lab())
 
 
-def test_first_boot_data_is_yaml_that_pins_name_key_and_address(ground: Ground) -> None:
+def test_first_boot_data_is_yaml_that_pins_name_key_and_address(platform: Platform) -> None:
     settings = lab()
-    seed = first_boot(settings.nodes["docker02"], settings, ground)
+    seed = first_boot(settings.nodes["docker02"], settings, platform)
     assert seed.user_data.startswith("#cloud-config\n")
     user = yaml.safe_load(seed.user_data)
     assert user["hostname"] == "docker02"
@@ -50,21 +50,21 @@ def test_first_boot_data_is_yaml_that_pins_name_key_and_address(ground: Ground) 
     assert (interface["set-name"], interface["addresses"]) == ("lab0", ["10.99.0.12/24"])
 
 
-def test_a_node_more_changes_no_other_nodes_first_boot(ground: Ground) -> None:
-    before = first_boot(lab().nodes["docker01"], lab(), ground)
+def test_a_node_more_changes_no_other_nodes_first_boot(platform: Platform) -> None:
+    before = first_boot(lab().nodes["docker01"], lab(), platform)
     fewer = lab(nodes={"docker01": {}})
-    assert first_boot(fewer.nodes["docker01"], fewer, ground) == before
+    assert first_boot(fewer.nodes["docker01"], fewer, platform) == before
 
 
-def test_an_isolated_network_has_no_way_out_and_another_one_has(ground: Ground) -> None:
+def test_an_isolated_network_has_no_way_out_and_another_one_has(platform: Platform) -> None:
     node = lab().nodes["docker01"]
-    native = ground.model_copy(update={"kind": "native"})
-    assert "gateway4" not in first_boot(node, lab(), ground).network_config
-    assert '"gateway4": "10.99.0.1"' in first_boot(node, lab(), native).network_config
+    system_platform = platform.model_copy(update={"kind": "system"})
+    assert "gateway4" not in first_boot(node, lab(), platform).network_config
+    assert '"gateway4": "10.99.0.1"' in first_boot(node, lab(), system_platform).network_config
 
 
-def test_daemon_json_names_the_interface_and_one_store(ground: Ground) -> None:
-    config = daemon_json(lab(), ground)
+def test_daemon_json_names_the_interface_and_one_store(platform: Platform) -> None:
+    config = daemon_json(lab(), platform)
     assert config["cluster-store"] == "consul://10.99.0.11:8500"
     assert config["cluster-advertise"] == "lab0:2376"
     assert config["cluster-store-opts"] == {"discovery.heartbeat": "10", "discovery.ttl": "30"}
@@ -78,13 +78,13 @@ def test_in_cluster_mode_each_engine_asks_its_own_agent() -> None:
     assert store_url(lab(store={"servers": 3})) == "consul://127.0.0.1:8500"
 
 
-def test_the_engine_api_listens_with_client_certificates_or_not_at_all(ground: Ground) -> None:
+def test_the_engine_api_listens_with_client_certificates_or_not_at_all(platform: Platform) -> None:
     node = lab().nodes["docker01"]
     assert "tcp://" not in drop_in(node, lab())
-    assert drop_in(node, lab()).index("ExecStartPre=-/usr/local/sbin/engine-guard renumber") > 0
+    assert drop_in(node, lab()).index("ExecStartPre=-/usr/local/sbin/dockerd-watchdog renumber") > 0
     safe = lab(engine={"api": "tls"})
     assert "-H tcp://10.99.0.11:2376" in drop_in(node, safe)
-    assert daemon_json(safe, ground)["tlsverify"] is True
+    assert daemon_json(safe, platform)["tlsverify"] is True
 
 
 @pytest.mark.parametrize("text", [watchdog.service(), watchdog.path_unit(), firewall.unit()])
@@ -124,16 +124,16 @@ def test_the_firewall_knows_every_peer_and_refuses_the_rest() -> None:
     assert lines[-2:] == ["-A OVERLAB -j REJECT", "COMMIT"]
 
 
-def test_a_single_server_listens_on_the_lab_and_on_loopback(ground: Ground) -> None:
-    config = agent_config(lab().nodes["docker01"], lab(), ground)
+def test_a_single_server_listens_on_the_lab_and_on_loopback(platform: Platform) -> None:
+    config = agent_config(lab().nodes["docker01"], lab(), platform)
     assert config["client_addr"] == "127.0.0.1 10.99.0.11"
     assert (config["server"], config["bootstrap_expect"]) == (True, 1)
     assert "encrypt" not in config
 
 
-def test_a_cluster_gossips_encrypted_and_talks_http_on_loopback_alone(ground: Ground) -> None:
+def test_a_cluster_gossips_encrypted_and_talks_http_on_loopback_alone(platform: Platform) -> None:
     settings = lab(store={"servers": 3})
-    server, agent = (agent_config(settings.nodes[key], settings, ground) for key in ("docker01", "docker04"))
+    server, agent = (agent_config(settings.nodes[key], settings, platform) for key in ("docker01", "docker04"))
     assert server["client_addr"] == agent["client_addr"] == "127.0.0.1"
     assert server["encrypt"] == agent["encrypt"] == "PRIVATE GOSSIP KEY"
     assert server["bootstrap_expect"] == 3
@@ -143,9 +143,9 @@ def test_a_cluster_gossips_encrypted_and_talks_http_on_loopback_alone(ground: Gr
     assert "acl" not in server
 
 
-def test_access_lists_deny_by_default_and_give_each_node_its_tokens(ground: Ground) -> None:
+def test_access_lists_deny_by_default_and_give_each_node_its_tokens(platform: Platform) -> None:
     settings = lab(store={"servers": 3, "acl": True})
-    server, agent = (agent_config(settings.nodes[key], settings, ground)["acl"] for key in ("docker01", "docker04"))
+    server, agent = (agent_config(settings.nodes[key], settings, platform)["acl"] for key in ("docker01", "docker04"))
     assert isinstance(server, dict)
     assert isinstance(agent, dict)
     assert (server["enabled"], server["default_policy"]) == (True, "deny")

@@ -29,7 +29,7 @@ _SVG = "{http://www.w3.org/2000/svg}"
 def seed() -> Picture:
     lab = check_run_factory.lab()
     tested = check_run_factory.run(lab, check_run_factory.FAILURES)
-    return picture.build(lab, check_run_factory.outputs(lab), tested.verdicts, tested.begun)
+    return picture.build(lab, check_run_factory.outputs(lab), tested.results, tested.begun)
 
 
 @pytest.mark.parametrize("form", graph.FORMATS)
@@ -39,7 +39,7 @@ def test_the_seed_experiment(seed: Picture, form: graph.Format, snapshot: Snapsh
 
 def test_parts_are_coloured_by_the_checks_about_them(seed: Picture) -> None:
     states = {node.key: node.state.status for node in seed.nodes}
-    states |= {overlay.name: overlay.state.status for overlay in seed.overlays}
+    states |= {overlay.name: overlay.state.status for overlay in seed.networks}
     states |= {workload.name: workload.state.status for workload in seed.workloads}
     assert {name for name, status in states.items() if status == "failed"} == {"docker02", "ov_net1", "t1", "t2", "t3"}
     assert set(states.values()) == {"failed", "passed"}
@@ -49,9 +49,7 @@ def test_parts_are_coloured_by_the_checks_about_them(seed: Picture) -> None:
 
 def test_what_a_node_that_is_away_should_have_checked_is_not_called_passed() -> None:
     lab = check_run_factory.lab()
-    drawn = picture.build(
-        lab, check_run_factory.outputs(lab), check_run_factory.run(lab, unreached="docker03").verdicts
-    )
+    drawn = picture.build(lab, check_run_factory.outputs(lab), check_run_factory.run(lab, unreached="docker03").results)
     assert {node.key: node.state.status for node in drawn.nodes}["docker03"] == "not run"
     assert {one.name: one.state.status for one in drawn.workloads}["t3"] == "not run"
 
@@ -85,16 +83,16 @@ def pictures(draw: st.DrawFn, names: st.SearchStrategy[str], texts: st.SearchStr
     hosts = draw(st.lists(_hosts, min_size=1, max_size=3, unique=True))
     nodes = [Node(key, f"10.99.0.{n}", draw(texts), draw(st.booleans()), draw(_states)) for n, key in enumerate(hosts)]
     found = draw(st.lists(names, max_size=3, unique=True))
-    overlays = [Overlay(name, draw(texts), hosts[0], draw(st.booleans()), draw(_states)) for name in found]
+    networks = [Overlay(name, draw(texts), hosts[0], draw(st.booleans()), draw(_states)) for name in found]
     workloads: list[Workload] = []
     for name in draw(st.lists(names, max_size=4, unique=True)):
-        on = [Attachment(overlay.name, draw(texts), (draw(names),), draw(_states)) for overlay in overlays]
+        on = [Attachment(overlay.name, draw(texts), (draw(names),), draw(_states)) for overlay in networks]
         ports = (Published(draw(texts), draw(st.none() | st.integers(1, 65535))),) if draw(st.booleans()) else ()
         workloads.append(Workload(name, draw(st.sampled_from(hosts)), draw(texts), "", tuple(on), ports, draw(_states)))
     if workloads:
         first = workloads[0]
-        workloads.append(replace(first, name="one that shares", share_with=first.name, attachments=(), ports=()))
-    parts = (tuple(nodes), tuple(overlays), tuple(workloads))
+        workloads.append(replace(first, name="one that shares", shares_network_of=first.name, attachments=(), ports=()))
+    parts = (tuple(nodes), tuple(networks), tuple(workloads))
     return Picture(draw(texts), "10.99.0.0/24", "10.99.0.1", draw(texts), *parts)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.platform import container_images
 from overlab.platform.vm_image import GUEST
 
@@ -87,7 +87,7 @@ def test_consuls_entry_point_has_the_manners_of_the_hubs(
 def test_a_program_without_its_libraries_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = "\tlinux-vdso.so.1 (0x0)\n\tlibgone.so.1 => not found\n"
     monkeypatch.setattr(container_images, "output", lambda _command: said)
-    with pytest.raises(GroundError, match=r"needs libgone\.so\.1"):
+    with pytest.raises(OverlabError, match=r"needs libgone\.so\.1"):
         container_images._libraries(tmp_path, "usr/bin/thing")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.platform import mirror
 from overlab.platform.mirror import Mirror
 
@@ -72,5 +72,5 @@ def test_without_a_security_source_the_sibling_archive_is_assumed() -> None:
     "listing", ["", "http://vendor/apt\tnodistro\t\t\n", "http://u/ubuntu\tnoble\tUbuntu\tUbuntu\n"]
 )
 def test_no_debian_archive_is_an_error_with_the_remedy(listing: str) -> None:
-    with pytest.raises(GroundError, match=r"no Debian archive.*\n.*apt-get update"):
+    with pytest.raises(OverlabError, match=r"no Debian archive.*\n.*apt-get update"):
         mirror.parse(listing)

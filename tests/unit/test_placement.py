@@ -10,16 +10,16 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from components.config.platform import Ground, Hypervisor
-from components.config.settings import Problem, Settings, SettingsError, fitting, parse
+from components.config.platform import Hypervisor, Platform
+from components.config.settings import Problem, Settings, SettingsError, parse, require_hypervisors
 from overlab import doctor
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.inspect import machines
 from overlab.platform import hypervisors, preflight
 from overlab.platform.manifest import inputs_digest
-from tests.components.recorder import make_ground
+from tests.components.recorder import make_platform
 
 HV1, HV2 = "qemu+ssh://root@hv1/system", "qemu+ssh://root@hv2/system"
 
@@ -27,8 +27,8 @@ HV1, HV2 = "qemu+ssh://root@hv1/system", "qemu+ssh://root@hv2/system"
 def lab(**changes: Any) -> dict[str, Any]:
     """Two nodes on two hypervisors, with whole sections replaced."""
     raw: dict[str, Any] = {
-        "network": {"bridge": "br0"},
-        "ground": {"hypervisors": {"hv1": {"uri": HV1}, "hv2": {"uri": HV2, "pools": "/srv/pools/"}}},
+        "underlay": {"bridge": "br0"},
+        "platform": {"hypervisors": {"hv1": {"uri": HV1}, "hv2": {"uri": HV2, "pool_dir": "/srv/pools/"}}},
         "nodes": {"docker01": {"hypervisor": "hv1"}, "docker02": {"hypervisor": "hv2"}},
     }
     return raw | changes
@@ -50,16 +50,16 @@ def test_nodes_on_two_hypervisors_with_a_bridge_between_them() -> None:
     settings = parse(lab(), "x")
     assert {key: node.hypervisor for key, node in settings.nodes.items()} == {"docker01": "hv1", "docker02": "hv2"}
     assert settings.hypervisors == ("hv1", "hv2")
-    assert hypervisors.kind_of(settings) == "native"
+    assert hypervisors.kind_of(settings) == "system"
 
 
 def test_without_names_there_is_one_without_a_name() -> None:
     assert parse({"nodes": {"docker01": None}}, "x").hypervisors == ("",)
-    assert parse({"nodes": {"docker01": None}, "ground": {"uri": HV1}}, "x").hypervisors == ("",)
+    assert parse({"nodes": {"docker01": None}, "platform": {"uri": HV1}}, "x").hypervisors == ("",)
 
 
 def test_a_single_named_one_needs_neither_placement_nor_bridge() -> None:
-    raw = lab(ground={"hypervisors": {"hv1": {"uri": HV1}}}, nodes={"docker01": None, "docker02": {}}, network={})
+    raw = lab(platform={"hypervisors": {"hv1": {"uri": HV1}}}, nodes={"docker01": None, "docker02": {}}, network={})
     assert parse(raw, "x").hypervisors == ("hv1",)
 
 
@@ -73,7 +73,7 @@ def test_unknown_hypervisor() -> None:
     assert found.path == "lab.nodes.docker01.hypervisor"
     assert (found.value, found.remedy) == ('"hv3"', "one of: hv1, hv2")
     found = only({"nodes": {"docker01": {"hypervisor": "hv1"}}})
-    assert "name it in ground.hypervisors" in found.remedy
+    assert "name it in platform.hypervisors" in found.remedy
 
 
 def test_a_node_without_one_of_several() -> None:
@@ -84,51 +84,52 @@ def test_a_node_without_one_of_several() -> None:
 
 def test_several_without_a_network_that_spans_them() -> None:
     found = only(lab(network={}))
-    assert found.path == "lab.network.bridge"
+    assert found.path == "lab.underlay.bridge"
     assert "several hypervisors (hv1, hv2)" in found.rule
 
 
-def test_named_ones_on_an_embedded_ground() -> None:
+def test_named_ones_on_an_embedded_platform() -> None:
     raw = lab()
-    raw["ground"]["kind"] = "embedded"
-    assert {one.path for one in problems(raw)} == {"lab.ground.hypervisors", "lab.network.bridge"}
+    raw["platform"]["kind"] = "bundled"
+    assert {one.path for one in problems(raw)} == {"lab.platform.hypervisors", "lab.underlay.bridge"}
 
 
 def test_named_ones_beside_an_unnamed_one() -> None:
     raw = lab()
-    raw["ground"]["uri"] = "qemu:///system"
-    assert only(raw).path == "lab.ground.uri"
+    raw["platform"]["uri"] = "qemu:///system"
+    assert only(raw).path == "lab.platform.uri"
 
 
 def test_two_names_for_one() -> None:
-    found = only(lab(ground={"hypervisors": {"hv1": {"uri": HV1}, "hv2": {"uri": HV1}}}))
-    assert found.path == "lab.ground.hypervisors.hv2.uri"
+    found = only(lab(platform={"hypervisors": {"hv1": {"uri": HV1}, "hv2": {"uri": HV1}}}))
+    assert found.path == "lab.platform.hypervisors.hv2.uri"
     assert "hv1 is this one" in found.rule
 
 
-@pytest.mark.parametrize("ground", [{}, {"kind": "embedded"}])
-def test_a_bridge_on_an_embedded_ground(ground: dict[str, Any]) -> None:
+@pytest.mark.parametrize("platform", [{}, {"kind": "bundled"}])
+def test_a_bridge_on_an_embedded_platform(platform: dict[str, Any]) -> None:
     assert (
-        only({"nodes": {"docker01": {}}, "network": {"bridge": "br0"}, "ground": ground}).path == "lab.network.bridge"
+        only({"nodes": {"docker01": {}}, "underlay": {"bridge": "br0"}, "platform": platform}).path
+        == "lab.underlay.bridge"
     )
 
 
 @pytest.mark.parametrize("mode", ["nat", "isolated"])
 def test_a_bridge_beside_a_mode(mode: str) -> None:
     found = only(lab(network={"bridge": "br0", "mode": mode}))
-    assert (found.path, found.value) == ("lab.network.mode", f'"{mode}"')
+    assert (found.path, found.value) == ("lab.underlay.mode", f'"{mode}"')
 
 
 @pytest.mark.parametrize(
     ("change", "path"),
     [
-        ({"network": {"bridge": "a" * 16}}, "lab.network.bridge"),
-        ({"network": {"bridge": "br0' mac='x"}}, "lab.network.bridge"),
-        ({"ground": {"hypervisors": {"HV": {"uri": HV1}}}, "nodes": {"docker01": {}}}, "lab.ground.hypervisors.HV"),
-        ({"ground": {"hypervisors": {"hv1": {}, "hv2": {"uri": HV2}}}}, "lab.ground.hypervisors.hv1.uri"),
+        ({"underlay": {"bridge": "a" * 16}}, "lab.underlay.bridge"),
+        ({"underlay": {"bridge": "br0' mac='x"}}, "lab.underlay.bridge"),
+        ({"platform": {"hypervisors": {"HV": {"uri": HV1}}}, "nodes": {"docker01": {}}}, "lab.platform.hypervisors.HV"),
+        ({"platform": {"hypervisors": {"hv1": {}, "hv2": {"uri": HV2}}}}, "lab.platform.hypervisors.hv1.uri"),
         (
-            {"ground": {"hypervisors": {"hv1": {"uri": HV1, "pools": "x"}, "hv2": {"uri": HV2}}}},
-            "lab.ground.hypervisors.hv1.pools",
+            {"platform": {"hypervisors": {"hv1": {"uri": HV1, "pool_dir": "x"}, "hv2": {"uri": HV2}}}},
+            "lab.platform.hypervisors.hv1.pool_dir",
         ),
     ],
 )
@@ -140,20 +141,20 @@ def test_what_cannot_be_read_is_told_once(change: dict[str, Any], path: str) -> 
 def test_everything_is_told_at_once() -> None:
     raw = lab(
         network={"mode": "nat"},
-        ground={"uri": HV1, "hypervisors": {"hv1": {"uri": HV1}, "hv2": {"uri": HV1}}},
+        platform={"uri": HV1, "hypervisors": {"hv1": {"uri": HV1}, "hv2": {"uri": HV1}}},
         nodes={"docker01": {}, "docker02": {"hypervisor": "hv9"}, "docker03": {"hypervisor": "hv1"}}
         | {"docker04": {"hypervisor": "hv2"}},
     )
     assert {one.path for one in problems(raw)} == {
         "lab.nodes.docker01.hypervisor",
         "lab.nodes.docker02.hypervisor",
-        "lab.network.bridge",
-        "lab.ground.uri",
-        "lab.ground.hypervisors.hv2.uri",
+        "lab.underlay.bridge",
+        "lab.platform.uri",
+        "lab.platform.hypervisors.hv2.uri",
     }
 
 
-# -- the ground ------------------------------------------------------------------------------------
+# -- the platform ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             for name, found in by_uri.items():
                 if name in uri:
                     return found
-            raise GroundError(f"the hypervisor {uri} does not answer: silence", "wake it")
+            raise OverlabError(f"the hypervisor {uri} does not answer: silence", "wake it")
 
         monkeypatch.setattr(hypervisors, "_domain_types", types)
 
@@ -197,7 +198,7 @@ def test_all_that_do_not_answer_are_named(
     settings: Settings, answering: Callable[..., None], progress: Progress
 ) -> None:
     answering()
-    with pytest.raises(GroundError, match=r"root@hv1.* does not answer.*; .*root@hv2.* does not answer"):
+    with pytest.raises(OverlabError, match=r"root@hv1.* does not answer.*; .*root@hv2.* does not answer"):
         hypervisors.ensure(settings, LabPaths("x"), progress)
 
 
@@ -211,7 +212,7 @@ def test_one_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         return MagicMock()
 
     monkeypatch.setattr(libvirt, "open", late)
-    with pytest.raises(GroundError, match=r"hv1/system does not answer: nothing within 0\.1 s"):
+    with pytest.raises(OverlabError, match=r"hv1/system does not answer: nothing within 0\.1 s"):
         hypervisors.look(HV1)
 
 
@@ -227,24 +228,24 @@ def test_the_doctor_looks_at_each(
     assert not doctor.healthy(doctor._hypervisors(settings))
 
 
-def test_placement_is_part_of_what_a_ground_follows_from(settings: Settings) -> None:
+def test_placement_is_part_of_what_a_platform_follows_from(settings: Settings) -> None:
     moved = parse(lab(nodes={"docker01": {"hypervisor": "hv2"}, "docker02": {"hypervisor": "hv2"}}), "x")
     assert inputs_digest(moved) != inputs_digest(settings)
 
 
 def test_memory_of_this_machine_is_asked_for_machines_on_it_alone(settings: Settings) -> None:
     assert preflight.memory(settings).found == "all machines are elsewhere"
-    here = lab(ground={"hypervisors": {"hv1": {"uri": "qemu:///system"}, "hv2": {"uri": HV2}}})
+    here = lab(platform={"hypervisors": {"hv1": {"uri": "qemu:///system"}, "hv2": {"uri": HV2}}})
     assert "the machines take 1024 MiB" in preflight.memory(parse(here, "x")).found
 
 
 def test_a_record_of_other_hypervisors_is_refused(settings: Settings, tmp_path: Path) -> None:
-    other = make_ground(tmp_path, settings).model_copy(
+    other = make_platform(tmp_path, settings).model_copy(
         update={"hypervisors": {"hv1": Hypervisor(uri=HV1, pool_path="/p", domain_type="kvm")}}
     )
     with pytest.raises(SettingsError, match=r"lacks hv2(?s:.*)overlab up"):
-        fitting(other, settings)
-    assert fitting(make_ground(tmp_path, settings), settings).places.keys() == {"hv1", "hv2"}
+        require_hypervisors(other, settings)
+    assert require_hypervisors(make_platform(tmp_path, settings), settings).places.keys() == {"hv1", "hv2"}
 
 
 def test_each_machine_is_looked_for_where_it_is(
@@ -257,8 +258,8 @@ def test_each_machine_is_looked_for_where_it_is(
             asked.errors.append("no route to hv2")
 
     monkeypatch.setattr(machines, "_ask", ask)
-    ground: Ground = make_ground(tmp_path, settings)
-    assert machines.states(settings, ground) == {"docker01": "running", "docker02": "unseen: no route to hv2"}
+    platform: Platform = make_platform(tmp_path, settings)
+    assert machines.states(settings, platform) == {"docker01": "running", "docker02": "unseen: no route to hv2"}
 
 
 @pytest.mark.parametrize(("devices", "found"), [(["eth0", "br0"], True), (["eth0", "br0-x"], False), ([], None)])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import overlab
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.platform import plugins
 from overlab.platform.toolchain import PulumiCli
@@ -137,7 +137,7 @@ def test_official_that_vanished_gives_way_to_the_bundled_one(paths: LabPaths, cl
 
 def test_unknown_choice_is_refused(cli: PulumiCli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(plugins.CHOICE_ENV, "mine")
-    with pytest.raises(GroundError, match=r"OVERLAB_PLUGINS=mine is unknown\n.*auto, official or bundled"):
+    with pytest.raises(OverlabError, match=r"OVERLAB_PLUGINS=mine is unknown\n.*auto, official or bundled"):
         plugins.survey(cli)
 
 

@@ -10,25 +10,25 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from components.config.platform import Ground, Hypervisor, Identity, Image
+from components.config.platform import Hypervisor, Identity, Image, Platform
 from components.config.settings import Settings, parse
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.process import write_private
 from overlab.core.progress import Progress
 from overlab.platform import debian, preflight, prepare
-from overlab.platform.manifest import Prepared, checkout, fingerprints, inputs_digest
+from overlab.platform.manifest import PlatformManifest, checkout, fingerprints, inputs_digest
 from overlab.platform.preflight import Finding
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network and mount namespaces")
 
 _RAW = {
-    "network": {"cidr": "10.97.0.0/24"},
+    "underlay": {"cidr": "10.97.0.0/24"},
     "nodes": {"docker01": {}, "docker02": {}},
     "store": {"node": "docker01"},
-    "overlays": {"ov_net1": {"made_from": "docker01", "subnet": "10.0.0.0/24"}},
-    "workloads": {"t1": {"node": "docker01", "overlays": ["ov_net1"]}},
+    "networks": {"ov_net1": {"created_on": "docker01", "subnet": "10.0.0.0/24"}},
+    "workloads": {"t1": {"node": "docker01", "networks": ["ov_net1"]}},
 }
 
 
@@ -63,19 +63,19 @@ def image(tmp_path: Path) -> Path:
     return file
 
 
-def record(settings: Settings, paths: LabPaths, image: Path, by: Path | None = None) -> Ground:
+def record(settings: Settings, paths: LabPaths, image: Path, by: Path | None = None) -> Platform:
     """What a preparation of this lab leaves, without its daemons."""
     nowhere = Path("/nowhere")
-    ground = Ground(
+    platform = Platform(
         lab=settings.name,
-        kind="embedded",
-        hypervisor=Hypervisor(uri=EmbeddedLibvirt(paths).uri, pool_path=str(paths.pool), domain_type="qemu"),
+        kind="bundled",
+        hypervisor=Hypervisor(uri=PrivateLibvirtd(paths).uri, pool_path=str(paths.pool), domain_type="qemu"),
         image=Image(source=str(image), content="0" * 16),
         identity=Identity(client_key=nowhere, client_public_key=nowhere, known_hosts=nowhere, host_keys={}),
         run_dir=paths.run,
     )
-    write_private(paths.record, ground.model_dump_json().encode())
-    Prepared(
+    write_private(paths.record, platform.model_dump_json().encode())
+    PlatformManifest(
         checkout=by or checkout(),
         inputs=inputs_digest(settings),
         files=fingerprints([image]),
@@ -85,7 +85,7 @@ def record(settings: Settings, paths: LabPaths, image: Path, by: Path | None = N
         bundled_plugins=True,
         images=None,
     ).save(paths)
-    return ground
+    return platform
 
 
 @pytest.mark.root
@@ -94,10 +94,10 @@ def test_ready_only_while_everything_lives_and_fits(
     settings: Settings, paths: LabPaths, image: Path, progress: Progress
 ) -> None:
     assert prepare.ready(settings) is None
-    ground = record(settings, paths, image)
+    platform = record(settings, paths, image)
     assert prepare.ready(settings) is None  # nothing runs
-    EmbeddedLibvirt(paths).ensure(progress)
-    assert prepare.ready(settings) == ground
+    PrivateLibvirtd(paths).ensure(progress)
+    assert prepare.ready(settings) == platform
     interrupted = paths.identity / "tls.new"
     interrupted.mkdir(parents=True)
     assert prepare.ready(settings) is None  # a rotation was interrupted
@@ -111,10 +111,10 @@ def test_ready_only_while_everything_lives_and_fits(
 @pytest.mark.root
 @needs_root
 def test_revive_starts_what_died(settings: Settings, paths: LabPaths, image: Path, progress: Progress) -> None:
-    assert prepare.revive(settings.name, progress) is None
-    ground = record(settings, paths, image)
-    assert prepare.revive(settings.name, progress) == ground
-    assert EmbeddedLibvirt(paths).alive()
+    assert prepare.restart_daemons(settings.name, progress) is None
+    platform = record(settings, paths, image)
+    assert prepare.restart_daemons(settings.name, progress) == platform
+    assert PrivateLibvirtd(paths).alive()
 
 
 @pytest.mark.root
@@ -123,14 +123,14 @@ def test_teardown_leaves_nothing_and_may_be_repeated(
     settings: Settings, paths: LabPaths, image: Path, progress: Progress
 ) -> None:
     record(settings, paths, image)
-    EmbeddedLibvirt(paths).ensure(progress)
-    processes = EmbeddedLibvirt(paths).namespace.processes()
+    PrivateLibvirtd(paths).ensure(progress)
+    processes = PrivateLibvirtd(paths).namespace.processes()
     for _ in range(2):
         prepare.teardown(settings.name, progress)
         assert not any(process.alive() for process in processes)
         assert not paths.state.exists()
         assert not paths.run.exists()
-        assert not EmbeddedLibvirt(paths).namespace.path.exists()
+        assert not PrivateLibvirtd(paths).namespace.path.exists()
         assert not (run_root() / f".{settings.name}.lock").exists()
 
 
@@ -147,14 +147,14 @@ def test_a_lab_that_lives_for_another_checkout_is_refused(
     monkeypatch.setattr(preflight, "require", lambda *_: None)
     monkeypatch.setattr(prepare, "_make_parts", lambda *_: pytest.fail("it went on to prepare"))
     record(settings, paths, image, by=tmp_path)
-    EmbeddedLibvirt(paths).ensure(progress)
+    PrivateLibvirtd(paths).ensure(progress)
     before = prepare.read_record(paths)
     with pytest.raises(
-        GroundError, match=rf"is up from another checkout, {tmp_path}\n.*another name.*make down GROUND=1"
+        OverlabError, match=rf"is up from another checkout, {tmp_path}\n.*another name.*make down PLATFORM=1"
     ):
         prepare.prepare(settings, progress)
     assert prepare.read_record(paths) == before
-    assert EmbeddedLibvirt(paths).alive()
+    assert PrivateLibvirtd(paths).alive()
 
 
 @pytest.mark.root
@@ -162,13 +162,13 @@ def test_a_lab_that_lives_for_another_checkout_is_refused(
 def test_a_lab_of_the_same_name_with_another_state_directory_survives_a_teardown(
     settings: Settings, paths: LabPaths, progress: Progress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs = EmbeddedLibvirt(paths)
+    theirs = PrivateLibvirtd(paths)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "theirs"))
     theirs.ensure(progress)
     before = theirs.namespace.processes()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "ours"))
-    with pytest.raises(GroundError, match="is not this lab's own"):
-        EmbeddedLibvirt(paths).ensure(progress)
+    with pytest.raises(OverlabError, match="is not this lab's own"):
+        PrivateLibvirtd(paths).ensure(progress)
     prepare.teardown(settings.name, progress)
     assert not paths.state.exists()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "theirs"))
@@ -176,21 +176,21 @@ def test_a_lab_of_the_same_name_with_another_state_directory_survives_a_teardown
     assert theirs.namespace.processes() == before
 
 
-def test_a_ground_whose_machines_would_outlive_it_is_not_just_removed(
+def test_a_platform_whose_machines_would_outlive_it_is_not_just_removed(
     settings: Settings, paths: LabPaths, image: Path
 ) -> None:
-    ground = record(settings, paths, image)
-    prepare.refuse_to_strand(settings.name)
+    platform = record(settings, paths, image)
+    prepare.refuse_orphaning(settings.name)
     places = {
         name: Hypervisor(uri=f"qemu+ssh://{name}/system", pool_path="/p", domain_type="kvm") for name in ("a", "b")
     }
-    native = ground.model_copy(update={"kind": "native", "hypervisor": None, "hypervisors": places})
-    write_private(paths.record, native.model_dump_json().encode())
-    with pytest.raises(GroundError, match=r"qemu\+ssh://a/system, qemu\+ssh://b/system.*\n.*overlab down --ground"):
-        prepare.refuse_to_strand(settings.name)
+    system_platform = platform.model_copy(update={"kind": "system", "hypervisor": None, "hypervisors": places})
+    write_private(paths.record, system_platform.model_dump_json().encode())
+    with pytest.raises(OverlabError, match=r"qemu\+ssh://a/system, qemu\+ssh://b/system.*\n.*overlab down --platform"):
+        prepare.refuse_orphaning(settings.name)
 
 
-@pytest.mark.parametrize("gone", ["its ground is down", "the checkout is gone"])
+@pytest.mark.parametrize("gone", ["its platform is down", "the checkout is gone"])
 def test_a_lab_that_is_dead_or_ownerless_is_taken_over(
     settings: Settings,
     paths: LabPaths,
@@ -205,8 +205,8 @@ def test_a_lab_that_is_dead_or_ownerless_is_taken_over(
     monkeypatch.setattr(prepare, "_make_parts", lambda *_: reached.append(1))
     monkeypatch.setattr(prepare, "_record", lambda *_: None)
     if gone == "the checkout is gone":
-        monkeypatch.setattr(EmbeddedLibvirt, "alive", lambda _: True)
-    record(settings, paths, image, by=tmp_path if gone == "its ground is down" else tmp_path / "gone")
+        monkeypatch.setattr(PrivateLibvirtd, "alive", lambda _: True)
+    record(settings, paths, image, by=tmp_path if gone == "its platform is down" else tmp_path / "gone")
     prepare.prepare(settings, progress)
     assert reached
 
@@ -228,7 +228,7 @@ def test_a_second_command_waits_and_says_for_what(settings: Settings, paths: Lab
         assert not entered.wait(1.5)
     thread.join(10)
     assert entered.is_set()
-    assert f"another command that prepares or removes the ground of lab {settings.name}" in seen
+    assert f"another command that prepares or removes the platform of lab {settings.name}" in seen
 
 
 # -- what must hold before -------------------------------------------------------------------------
@@ -237,18 +237,18 @@ def test_a_second_command_waits_and_says_for_what(settings: Settings, paths: Lab
 def test_everything_that_is_missing_is_said_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(debian, "missing", lambda packages: [one for one in packages if one.name in ("parted", "gcc")])
-    with pytest.raises(GroundError) as caught:
-        preflight.require(settings, "embedded")
+    with pytest.raises(OverlabError) as caught:
+        preflight.require(settings, "bundled")
     text = str(caught.value)
     assert "not root" in text
     assert "sudo" in text
     assert "apt-get install --no-install-recommends -y gcc parted" in text
 
 
-def test_a_native_ground_needs_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_native_platform_needs_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert preflight.rights("native").status == "ok"
-    assert preflight.rights("embedded").status == "missing"
+    assert preflight.rights("system").status == "ok"
+    assert preflight.rights("bundled").status == "missing"
 
 
 def test_no_space_names_the_variable(tmp_path: Path) -> None:
@@ -258,9 +258,9 @@ def test_no_space_names_the_variable(tmp_path: Path) -> None:
 
 
 def test_the_package_list_has_a_reason_for_each_and_names_none_twice() -> None:
-    packages = debian.needed(("up", "embedded", "test", "check"))
+    packages = debian.needed(("up", "bundled", "test", "check"))
     assert len({one.name for one in packages}) == len(packages)
-    assert all(one.reason and one.use in ("up", "embedded", "test", "check") for one in packages)
+    assert all(one.reason and one.use in ("up", "bundled", "test", "check") for one in packages)
 
 
 def test_missing_packages_are_found() -> None:

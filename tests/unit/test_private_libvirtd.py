@@ -12,13 +12,13 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import ProcessRecord, end, spawn
 from overlab.core.progress import Progress, output
 from overlab.platform import hypervisors
 from overlab.platform.namespace import Namespace
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 pytestmark = [
     pytest.mark.root,
@@ -41,12 +41,12 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[[str], EmbeddedLibvirt]]:
-    """Embedded libvirts whose names are free of any other run's, all stopped at the end."""
-    made: list[EmbeddedLibvirt] = []
+def make() -> Iterator[Callable[[str], PrivateLibvirtd]]:
+    """Bundled libvirts whose names are free of any other run's, all stopped at the end."""
+    made: list[PrivateLibvirtd] = []
 
-    def make_one(name: str) -> EmbeddedLibvirt:
-        made.append(EmbeddedLibvirt(LabPaths(f"t-{name}-{os.getpid()}")))
+    def make_one(name: str) -> PrivateLibvirtd:
+        made.append(PrivateLibvirtd(LabPaths(f"t-{name}-{os.getpid()}")))
         return made[-1]
 
     yield make_one
@@ -60,7 +60,7 @@ def progress() -> Progress:
     return Progress(quiet=True)
 
 
-def call(one: EmbeddedLibvirt, work: Callable[[libvirt.virConnect], None]) -> None:
+def call(one: PrivateLibvirtd, work: Callable[[libvirt.virConnect], None]) -> None:
     connection = libvirt.open(one.uri)
     try:
         work(connection)
@@ -68,17 +68,17 @@ def call(one: EmbeddedLibvirt, work: Callable[[libvirt.virConnect], None]) -> No
         connection.close()
 
 
-def names(one: EmbeddedLibvirt) -> list[str]:
+def names(one: PrivateLibvirtd) -> list[str]:
     return sorted(process.name() for process in one.namespace.processes())
 
 
-def busy(one: EmbeddedLibvirt) -> None:
+def busy(one: PrivateLibvirtd) -> None:
     """A network and a machine in it."""
     call(one, lambda connection: connection.networkCreateXML(_NETWORK))
     call(one, lambda connection: connection.createXML(_DOMAIN))
 
 
-def test_starts_runs_a_machine_and_leaves_nothing(make: Callable[[str], EmbeddedLibvirt], progress: Progress) -> None:
+def test_starts_runs_a_machine_and_leaves_nothing(make: Callable[[str], PrivateLibvirtd], progress: Progress) -> None:
     links, mounts = output(["ip", "-brief", "link"]), Path("/proc/self/mounts").read_text()
     one = make("one")
     one.ensure(progress)
@@ -95,7 +95,7 @@ def test_starts_runs_a_machine_and_leaves_nothing(make: Callable[[str], Embedded
     assert [line for line in left if one.paths.lab in line] == []
 
 
-def test_two_run_side_by_side_without_meeting(make: Callable[[str], EmbeddedLibvirt], progress: Progress) -> None:
+def test_two_run_side_by_side_without_meeting(make: Callable[[str], PrivateLibvirtd], progress: Progress) -> None:
     first, second = make("one"), make("two")
     for one in (first, second):
         one.ensure(progress)
@@ -105,16 +105,16 @@ def test_two_run_side_by_side_without_meeting(make: Callable[[str], EmbeddedLibv
     call(first, lambda connection: connection.lookupByName("t").info())
 
 
-def test_a_running_one_is_adopted(make: Callable[[str], EmbeddedLibvirt], progress: Progress) -> None:
+def test_a_running_one_is_adopted(make: Callable[[str], PrivateLibvirtd], progress: Progress) -> None:
     one = make("one")
     one.ensure(progress)
     before = one.namespace.processes()
-    EmbeddedLibvirt(one.paths).ensure(progress)
+    PrivateLibvirtd(one.paths).ensure(progress)
     assert one.namespace.processes() == before
 
 
 def test_after_a_kill_it_starts_again_and_finds_its_machines(
-    make: Callable[[str], EmbeddedLibvirt], progress: Progress
+    make: Callable[[str], PrivateLibvirtd], progress: Progress
 ) -> None:
     one = make("one")
     one.ensure(progress)
@@ -133,7 +133,7 @@ def test_after_a_kill_it_starts_again_and_finds_its_machines(
 
 
 def test_a_daemon_whose_start_was_not_recorded_is_replaced(
-    make: Callable[[str], EmbeddedLibvirt], progress: Progress
+    make: Callable[[str], PrivateLibvirtd], progress: Progress
 ) -> None:
     one = make("one")
     one.ensure(progress)
@@ -144,7 +144,7 @@ def test_a_daemon_whose_start_was_not_recorded_is_replaced(
     assert names(one) == ["libvirtd"]
 
 
-def test_a_recycled_pid_is_not_trusted(make: Callable[[str], EmbeddedLibvirt], progress: Progress) -> None:
+def test_a_recycled_pid_is_not_trusted(make: Callable[[str], PrivateLibvirtd], progress: Progress) -> None:
     one = make("one")
     one.ensure(progress)
     stranger = ProcessRecord.of(os.getpid())
@@ -155,15 +155,15 @@ def test_a_recycled_pid_is_not_trusted(make: Callable[[str], EmbeddedLibvirt], p
 
 
 def test_it_says_why_libvirtd_does_not_start(
-    make: Callable[[str], EmbeddedLibvirt], progress: Progress, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[str], PrivateLibvirtd], progress: Progress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("overlab.platform.private_libvirtd._LIBVIRTD_CONF", "no such = setting\n")
-    with pytest.raises(GroundError, match=r"(?s)libvirtd ended at start.*libvirtd.conf.*remedy"):
+    with pytest.raises(OverlabError, match=r"(?s)libvirtd ended at start.*libvirtd.conf.*remedy"):
         make("one").ensure(progress)
 
 
 def test_a_native_hypervisor_is_asked_what_it_can(
-    make: Callable[[str], EmbeddedLibvirt], progress: Progress, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[str], PrivateLibvirtd], progress: Progress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = make("one")
     one.ensure(progress)
@@ -176,7 +176,7 @@ def test_a_native_hypervisor_is_asked_what_it_can(
 
 
 def test_a_native_hypervisor_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    with pytest.raises(GroundError, match=r"(?s)hypervisor qemu:///system\?socket=.*does not answer.*ground\.kind"):
+    with pytest.raises(OverlabError, match=r"(?s)hypervisor qemu:///system\?socket=.*does not answer.*platform\.kind"):
         hypervisors._domain_types(f"qemu:///system?socket={tmp_path / 'none'}")
 
 
@@ -208,7 +208,9 @@ def test_exit_code_and_streams_pass_through(namespace: Namespace) -> None:
 
 def test_a_strangers_namespace_is_refused_and_survives(namespace: Namespace) -> None:
     output(["ip", "netns", "add", namespace.name])
-    with pytest.raises(GroundError, match=r"not this lab's own \(claimed by nobody; processes: none\)\n.*ip netns del"):
+    with pytest.raises(
+        OverlabError, match=r"not this lab's own \(claimed by nobody; processes: none\)\n.*ip netns del"
+    ):
         namespace.ensure()
     namespace.remove()
     assert namespace.path.exists()
@@ -216,7 +218,7 @@ def test_a_strangers_namespace_is_refused_and_survives(namespace: Namespace) -> 
 
 def test_a_namespace_of_another_owner_is_refused_and_survives(namespace: Namespace, tmp_path: Path) -> None:
     Namespace(namespace.name, claim=namespace.claim, owner="somebody else").ensure()
-    with pytest.raises(GroundError, match="claimed by somebody else"):
+    with pytest.raises(OverlabError, match="claimed by somebody else"):
         namespace.ensure()
     namespace.remove()
     assert namespace.path.exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import ProcessRecord, end, spawn
 from overlab.platform import oci
@@ -149,7 +149,7 @@ def test_a_failing_start_says_what_the_registry_said(registry: Registry, paths: 
         ["ip", "netns", "exec", paths.namespace, "busybox", "nc", "-l", "-p", "5000"], paths.logs / "listener.log"
     )
     try:
-        with pytest.raises(GroundError, match=r"(?s)docker-registry ended at start.*address already in use"):
+        with pytest.raises(OverlabError, match=r"(?s)docker-registry ended at start.*address already in use"):
             registry.ensure()
     finally:
         end([taken], grace_s=0)

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from components.config.settings import parse
 from overlab.checks.grids import grids
-from overlab.checks.history import Known
+from overlab.checks.history import LastResults
 from overlab.outputs import Outputs
 from overlab.phases import Span
 from overlab.report import page as report_page
-from overlab.report.page import Material
+from overlab.report.page import ReportData
 from tests.unit import browser, check_run_factory
 from tests.unit.lab_configs import HOSTILE_TEXTS, labs
 
@@ -30,8 +30,13 @@ SPANS = [
     Span("DockerEngine/docker01-dockerd", 60, 120),
     Span("Store/consul", 120, 140),
 ]
-WHOLE = Material(
-    LAB, check_run_factory.outputs(LAB), Known(BAD.verdicts, BAD), SPANS, "3.259.0", {"hypervisor": "private libvirtd"}
+WHOLE = ReportData(
+    LAB,
+    check_run_factory.outputs(LAB),
+    LastResults(BAD.results, BAD),
+    SPANS,
+    "3.259.0",
+    {"hypervisor": "private libvirtd"},
 )
 
 _VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -103,7 +108,7 @@ def test_a_report_has_every_part_and_nothing_from_elsewhere() -> None:
 
 
 def test_every_overlay_has_its_grid_and_every_pair_its_cell() -> None:
-    found = {one.title: one for one in grids(BAD.verdicts)}
+    found = {one.title: one for one in grids(BAD.results)}
     assert list(found) == ["ov_net1", "ov_net2", "ov_net3", "ov_closed", "Isolation", "Nodes", "Workloads"]
     net1 = {row.name: dict(zip(found["ov_net1"].columns, row.cells, strict=True)) for row in found["ov_net1"].rows}
     assert set(net1) == {"t1", "t2", "t3"}
@@ -119,18 +124,13 @@ def test_every_overlay_has_its_grid_and_every_pair_its_cell() -> None:
 
 def test_every_verdict_is_in_a_grid() -> None:
     shown = {
-        one.id
-        for grid in grids(BAD.verdicts)
-        for row in grid.rows
-        for cell in row.cells
-        if cell
-        for one in cell.verdicts
+        one.id for grid in grids(BAD.results) for row in grid.rows for cell in row.cells if cell for one in cell.results
     }
-    assert shown == {one.id for one in BAD.verdicts}
+    assert shown == {one.id for one in BAD.results}
 
 
 def test_a_lab_that_was_never_up_has_a_report_too() -> None:
-    page = stands_alone(report_page.render(Material(LAB)))
+    page = stands_alone(report_page.render(ReportData(LAB)))
     assert "not tested" in page.text
     assert "Nothing was tested yet" in page.text
     assert "No up is recorded" in page.text
@@ -151,12 +151,10 @@ def test_a_page_of_one_run_stands_alone() -> None:
 def test_what_others_said_is_text_and_nothing_else(said: str) -> None:
     said = said.encode(errors="replace").decode()
     odd = BAD.model_copy(
-        update={
-            "verdicts": tuple(one.model_copy(update={"output": f"<b onclick=x>{said}"}) for one in BAD.verdicts[:9])
-        }
+        update={"verdicts": tuple(one.model_copy(update={"output": f"<b onclick=x>{said}"}) for one in BAD.results[:9])}
     )
     outputs = replace(check_run_factory.outputs(LAB), networks={"ov_net1": {"id": said, "subnet": f"<i>{said}"}})
-    stands_alone(report_page.render(replace(WHOLE, outputs=outputs, known=Known(odd.verdicts, odd), pulumi=said)))
+    stands_alone(report_page.render(replace(WHOLE, outputs=outputs, known=LastResults(odd.results, odd), pulumi=said)))
     stands_alone(report_page.render_run(odd))
 
 
@@ -165,7 +163,7 @@ def test_what_others_said_is_text_and_nothing_else(said: str) -> None:
 def test_every_valid_lab_has_a_report(raw: dict[str, object]) -> None:
     lab = parse(raw, "x")
     run = check_run_factory.run(lab)
-    stands_alone(report_page.render(Material(lab, Outputs(), Known(run.verdicts, run))))
+    stands_alone(report_page.render(ReportData(lab, Outputs(), LastResults(run.results, run))))
 
 
 @browser.needed
@@ -178,7 +176,7 @@ def test_a_real_browser_shows_it(tmp_path: Path) -> None:
     # The picture is drawn inside the page, not shown as text: its parts are elements of it.
     dom = seen.dom[seen.dom.index('<svg xmlns="http://www.w3.org/2000/svg"') : seen.dom.index("</svg>") + 6]
     chips = ET.fromstring(dom).findall(".//{http://www.w3.org/2000/svg}rect[@class='chip']")
-    assert len(chips) == sum(len(spec.overlays) for spec in LAB.workloads.values()) + 2
+    assert len(chips) == sum(len(spec.networks) for spec in LAB.workloads.values()) + 2
     assert seen.dom.count('class="failure failed"') == len(BAD.failed)
     assert struct.unpack(">II", seen.screenshot[16:24]) == (1280, 1600)
     assert len(set(seen.screenshot)) > 200

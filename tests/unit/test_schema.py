@@ -52,23 +52,23 @@ def test_it_takes_every_valid_lab(raw: Raw) -> None:
     ("path", "value"),
     [
         (("netwrk",), {}),
-        (("network", "cidr"), "10.0.0.0"),
-        (("network", "mtu"), 9001),
-        (("network", "mode"), "bridged"),
+        (("underlay", "cidr"), "10.0.0.0"),
+        (("underlay", "mtu"), 9001),
+        (("underlay", "mode"), "bridged"),
         (("machine", "memory_mib"), "4096"),
         (("nodes", "Docker_1"), {}),
         (("nodes", "docker01"), []),
         (("nodes", "docker02", "adress"), "10.99.0.9"),
         (("store", "servers"), 2),
         (("engine", "version"), "23.0"),
-        (("overlays", "one"), {}),
-        (("overlays", "-x"), {"made_from": "docker01"}),
-        (("workloads", "a", "overlays"), ["one", "one"]),
-        (("workloads", "a", "overlays"), {"one": {"alias": "x"}}),
-        (("workloads", "a", "ports"), [{"container": 0}]),
+        (("networks", "one"), {}),
+        (("networks", "-x"), {"created_on": "docker01"}),
+        (("workloads", "a", "networks"), ["one", "one"]),
+        (("workloads", "a", "networks"), {"one": {"alias": "x"}}),
+        (("workloads", "a", "ports"), [{"target": 0}]),
         (("workloads", "a", "image"), "-evil"),
         (("checks", "k", "kind"), "telnet"),
-        (("ground",), {"uri": "nothing"}),
+        (("platform",), {"uri": "nothing"}),
     ],
     ids=lambda item: ".".join(map(str, item)) if isinstance(item, tuple) else "",
 )
@@ -94,4 +94,4 @@ def test_every_setting_is_described_and_has_its_default() -> None:
             assert "$ref" in str(setting) or setting.get("description"), f"{name}.{key} has no docstring"
     assert described("NetworkSpec")["cidr"]["default"] == "10.99.0.0/24"
     assert described("MachineSpec")["memory_mib"]["minimum"] == 512
-    assert described("EngineSpec")["install"]["enum"] == ["golden", "packages", "apt"]
+    assert described("EngineSpec")["install"]["enum"] == ["preinstalled", "packages", "apt"]

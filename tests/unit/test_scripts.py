@@ -32,18 +32,19 @@ def facts(lab: Settings) -> checks.Facts:
     return checks.Facts(
         addresses={
             name: {
-                overlay: f"10.0.{n}.{m}" for n, overlay in enumerate(lab.workloads[spec.share_with or name].overlays)
+                overlay: f"10.0.{n}.{m}"
+                for n, overlay in enumerate(lab.workloads[spec.shares_network_of or name].networks)
             }
             for m, (name, spec) in enumerate(lab.workloads.items(), 2)
         },
         ports={name: {"80/tcp": 32768} for name in lab.workloads},
-        networks={name: {"id": f"{n:064x}", "subnet": f"10.0.{n}.0/24"} for n, name in enumerate(lab.overlays)},
+        networks={name: {"id": f"{n:064x}", "subnet": f"10.0.{n}.0/24"} for n, name in enumerate(lab.networks)},
     )
 
 
 def rendered(lab: Settings) -> dict[str, str]:
     file = {"path": "/etc/docker/daemon.json", "mode": "0644", "part": "engine", "content": HOSTILE}
-    engine = {"version": "20.10", "install": "golden", "bundle": "/b.tar", "limit_s": 9, "files": [file]}
+    engine = {"version": "20.10", "install": "preinstalled", "bundle": "/b.tar", "limit_s": 9, "files": [file]}
     engine |= {
         "advertise": "10.99.0.11:2376",
         "store": "consul://10.99.0.11:8500",
@@ -65,10 +66,10 @@ def rendered(lab: Settings) -> dict[str, str]:
         "reachable": scripts.render("reachable", hostname=HOSTILE),
         "engine": scripts.render("engine", **engine),
         "joined": scripts.render("joined", **joined),
-        "overlays": scripts.render(
-            "overlays", overlays=[{"name": HOSTILE, "id": "0a", "residents": [HOSTILE]}], limit_s=9
+        "networks": scripts.render(
+            "networks", networks=[{"name": HOSTILE, "id": "0a", "residents": [HOSTILE]}], limit_s=9
         ),
-        "engine-guard": watchdog.script("127.0.0.1:8500", "10.99.0.11"),
+        "dockerd-watchdog": watchdog.script("127.0.0.1:8500", "10.99.0.11"),
         "checks": checks.node_script("docker01", checks.matrix(lab), lab, facts(lab)),
     }
 
@@ -111,7 +112,7 @@ class EngineNode:
         """Exit code, and how often the engine was restarted."""
         self.log.write_text("")
         file = {"path": f"{self.directory}/cert.pem", "mode": "0644", "part": "engine", "content": certificate}
-        values = {"version": "20.10", "install": "golden", "bundle": "/b.tar", "limit_s": 9, "files": [file]}
+        values = {"version": "20.10", "install": "preinstalled", "bundle": "/b.tar", "limit_s": 9, "files": [file]}
         values |= {"advertise": "10.99.0.11:2376", "store": "consul://10.99.0.11:8500", "nic": "lab0"}
         values |= {"firewall": False, "firewall_unit": "f.service", "guard_unit": "g.path"}
         values |= {"key_path": f"{self.directory}/key.pem", "pending": f"{self.directory}/pending"}
@@ -161,8 +162,8 @@ def run_inside(call: dict[str, object]) -> list[str]:
     return done.stdout.rstrip("\n").split("\t")
 
 
-def call(argv: list[str], expect: str = "pass", within_s: int = 1) -> dict[str, object]:
-    return {"id": "x", "kind": "ping-ip", "title": "a -> b", "expect": expect, "within_s": within_s, "argv": argv}
+def call(argv: list[str], expect: str = "pass", timeout_s: int = 1) -> dict[str, object]:
+    return {"id": "x", "kind": "ping-ip", "title": "a -> b", "expect": expect, "timeout_s": timeout_s, "argv": argv}
 
 
 def test_a_check_that_passes_says_so_with_its_output() -> None:
@@ -196,10 +197,10 @@ def test_the_matrix_has_every_ordered_pair_by_address_and_by_name(lab: Settings)
     expected = {
         (kind, overlay, a, b)
         for kind in ("ping-ip", "ping-name")
-        for overlay in lab.overlays
+        for overlay in lab.networks
         for a, source in lab.workloads.items()
         for b, target in lab.workloads.items()
-        if a != b and overlay in source.overlays and overlay in target.overlays and source.image.startswith("busybox")
+        if a != b and overlay in source.networks and overlay in target.networks and source.image.startswith("busybox")
     }
     assert pairs == expected
     assert len({c.id for c in matrix}) == len(matrix)
@@ -209,11 +210,11 @@ def test_the_matrix_follows_from_what_is_declared(lab: Settings) -> None:
     ids = {c.id for c in checks.matrix(lab)}
     nodes = set(lab.nodes)
     assert {f"engine:{n}" for n in nodes} | {f"kv:{n}" for n in nodes} <= ids
-    assert {f"network:{o}:{n}" for o in lab.overlays for n in nodes} <= ids
+    assert {f"network:{o}:{n}" for o in lab.networks for n in nodes} <= ids
     assert {"internal:c1", "internal:c2", "shared:web6:web5", "dns:ov_net3:web5:four"} <= ids
     assert {"bridge:c1", "bridge:web6", "interface:ov_net3:web6"}.isdisjoint(ids)
     assert {"http-node:docker02:web1", "http-node:docker03:web2", "http-node:docker01:web3"} <= ids
-    assert {"http-ground:web1", "http-ground:web2", "http-ground:web3"} <= ids
+    assert {"http-external:web1", "http-external:web2", "http-external:web3"} <= ids
     assert {c.expect for c in checks.matrix(lab) if c.kind == "isolation"} == {"fail"}
     assert any(i.startswith("isolation:ov_net1:ov_net3:") for i in ids)
     assert any(i.startswith("isolation:ov_net1:ov_closed:") for i in ids)

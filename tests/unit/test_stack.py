@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from overlab import stack as module
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.platform import shim
-from overlab.platform.manifest import Prepared
+from overlab.platform.manifest import PlatformManifest
 from overlab.stack import Stack
 
 _FILE = "config:\n  # why\n  overlab:lab:\n    nodes: {a: {}}\n"
@@ -41,7 +41,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPaths:
 
 @pytest.fixture
 def stack(project: Path, paths: LabPaths) -> Stack:
-    prepared = Prepared(
+    prepared = PlatformManifest(
         checkout=project,
         inputs="",
         files={},
@@ -123,7 +123,7 @@ def test_plain_pulumi_gets_the_labs_environment(stack: Stack, monkeypatch: pytes
     )
     assert "PULUMI_STACK=t\n" in done.stdout
     assert f"PULUMI_BACKEND_URL=file://{stack.paths.backend}\n" in done.stdout
-    assert f"OVERLAB_GROUND={stack.paths.record}\n" in done.stdout
+    assert f"OVERLAB_PLATFORM={stack.paths.record}\n" in done.stdout
     assert "PULUMI_CONFIG_PASSPHRASE=" not in done.stdout
     assert f"PATH={stack.paths.bin}:/usr/bin:/bin\n" in done.stdout
     assert "args stack output\n" in done.stdout
@@ -185,7 +185,7 @@ def test_salt_of_another_lab_that_protects_nothing_does_not_stop_a_new_stack(sta
 def test_secrets_of_another_lab_are_refused_and_kept(stack: Stack) -> None:
     text = _FILE + "  overlab:x:\n    secure: v1:q\nencryptionsalt: v1:foreign\n"
     stack.file.write_text(text)
-    with pytest.raises(GroundError, match="another lab's passphrase"):
+    with pytest.raises(OverlabError, match="another lab's passphrase"):
         stack.ensure()
     assert stack.file.read_text() == text
 

@@ -18,10 +18,10 @@ config:
   overlab:lab:
     nodes:
       docker01: {}
-    overlays:
-      one: {made_from: docker01}
+    networks:
+      one: {created_on: docker01}
     workloads:
-      t1: {node: docker01, overlays: [one], command: [sleep, %s]}
+      t1: {node: docker01, networks: [one], command: [sleep, %s]}
 """
 
 

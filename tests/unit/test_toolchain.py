@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.platform import toolchain
@@ -44,7 +44,7 @@ def test_the_settings_win_over_the_environment_and_path(tmp_path: Path, monkeypa
     on_path(monkeypatch, fake_cli(tmp_path / "c", "3.300.0").parent)
     found = toolchain.find(str(named))
     assert found is not None
-    assert (found.path, found.version, found.rung) == (named, "3.1.0", "named by overlab:lab ground.pulumi")
+    assert (found.path, found.version, found.rung) == (named, "3.1.0", "named by overlab:lab platform.pulumi")
     found = toolchain.find()
     assert found is not None
     assert (found.version, found.rung) == ("3.2.0", "named by OVERLAB_PULUMI")
@@ -79,13 +79,13 @@ def test_a_labs_own_shim_is_never_taken_for_the_cli(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_named_cli_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(GroundError, match=r"ground\.pulumi=/nowhere/pulumi is not an executable file"):
+    with pytest.raises(OverlabError, match=r"platform\.pulumi=/nowhere/pulumi is not an executable file"):
         toolchain.find("/nowhere/pulumi")
 
 
 def test_without_go_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_args, **_kwargs: None)
-    with pytest.raises(GroundError, match=r"no Go to build one\n.*install Go >= 1\.25\.11"):
+    with pytest.raises(OverlabError, match=r"no Go to build one\n.*install Go >= 1\.25\.11"):
         toolchain.ensure(Progress(quiet=True))
 
 
@@ -94,7 +94,7 @@ def test_an_old_go_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     go.write_text("#!/bin/sh\necho go1.19.8\n")
     go.chmod(0o755)
     on_path(monkeypatch, tmp_path)
-    with pytest.raises(GroundError, match=r"is Go 1\.19\.8, too old"):
+    with pytest.raises(OverlabError, match=r"is Go 1\.19\.8, too old"):
         toolchain.ensure(Progress(quiet=True))
 
 
@@ -103,7 +103,7 @@ def test_a_build_that_fails_leaves_nothing_and_shows_why(tmp_path: Path, monkeyp
     go.write_text('#!/bin/sh\n[ "$1" = env ] && echo go1.99.0 && exit\necho "no such module" >&2\nexit 1\n')
     go.chmod(0o755)
     on_path(monkeypatch, tmp_path)
-    with pytest.raises(GroundError, match=r"(?s)go build .*exit code 1.*no such module"):
+    with pytest.raises(OverlabError, match=r"(?s)go build .*exit code 1.*no such module"):
         toolchain.ensure(Progress(quiet=True))
     assert toolchain.find() is None
     assert not list((tmp_path / "cache" / "pulumi-cli").glob("[!.]*"))

@@ -1,4 +1,4 @@
-"""``overlab validate`` and ``overlab new``: judged without a ground, made valid, with comments kept."""
+"""``overlab validate`` and ``overlab new``: judged without a platform, made valid, with comments kept."""
 
 from __future__ import annotations
 
@@ -101,19 +101,19 @@ def test_a_new_stack_differs_in_its_network_alone(project: Path, source: str) ->
     assert result.exit_code == 0, result.output
     before, after = ((project / f"Pulumi.{stack}.yaml").read_text().splitlines() for stack in (source, "mine"))
     old, made = settings(project, source), settings(project, "mine")
-    prefix = str(old.network.cidr).rsplit(".", 1)[0] + "."
+    prefix = str(old.underlay.cidr).rsplit(".", 1)[0] + "."
     changed = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
     assert changed
     assert all(prefix in one for one, _ in changed)
     assert made.name == "mine"
-    assert made.overlays == old.overlays
+    assert made.networks == old.networks
     assert overlab("validate", "--all").output.count("cannot run at once") == 0
 
 
 def test_stated_addresses_move_with_the_network(project: Path) -> None:
     overlab("new", "mine", "--from", "site")
     old, made = settings(project, "site"), settings(project, "mine")
-    assert made.network.cidr != old.network.cidr
+    assert made.underlay.cidr != old.underlay.cidr
     assert {key: node.address.packed[-1] for key, node in made.nodes.items()} == {
         key: node.address.packed[-1] for key, node in old.nodes.items()
     }
@@ -123,11 +123,11 @@ def test_many_new_stacks_can_all_run_at_once(project: Path) -> None:
     for index in range(12):
         assert overlab("new", f"s{index}").exit_code == 0
     assert overlab("validate", "--all").output.count("cannot run at once") == 0
-    assert len({str(settings(project, f"s{index}").network.cidr) for index in range(12)}) == 12
+    assert len({str(settings(project, f"s{index}").underlay.cidr) for index in range(12)}) == 12
 
 
 def test_changes_are_made_at_their_paths(project: Path) -> None:
-    changes = ["machine.memory_mib=2048", "nodes.docker04={}", 'engine.version="20.10.5"', "network.cidr=10.77.0.0/24"]
+    changes = ["machine.memory_mib=2048", "nodes.docker04={}", 'engine.version="20.10.5"', "underlay.cidr=10.77.0.0/24"]
     result = overlab("new", "mine", "--from", "ci", *(part for change in changes for part in ("--set", change)))
     assert result.exit_code == 0, result.output
     made = settings(project, "mine")
@@ -142,12 +142,12 @@ def test_changes_are_made_at_their_paths(project: Path) -> None:
         (["dev"], 1, "Pulumi.dev.yaml exists already"),
         (["mine", "--from", "nowhere"], 2, "the stack's settings file exists"),
         (["mine", "--set", "machine.memory_mib=1"], 2, "lab.machine.memory_mib = 1"),
-        (["mine", "--set", "network.cidr=10.0.0.9/24"], 2, "without host bits"),
-        (["mine", "--from", "site", "--set", "network.cidr=10.9.0.0/28"], 2, "inside the lab network"),
+        (["mine", "--set", "underlay.cidr=10.0.0.9/24"], 2, "without host bits"),
+        (["mine", "--from", "site", "--set", "underlay.cidr=10.9.0.0/28"], 2, "inside the lab network"),
         (["mine", "--set", "machine.memory_mib"], 1, "is no change"),
         (["mine", "--set", "machine..x=1"], 1, "is no change"),
         (["mine", "--set", "machine=[1"], 1, "is no YAML"),
-        (["mine", "--set", "network.cidr.x=1"], 1, "cidr is no mapping"),
+        (["mine", "--set", "underlay.cidr.x=1"], 1, "cidr is no mapping"),
         (["mine", "--set", "engine.live_restore=yes"], 2, "write true or false"),
         (["mine", "--set", "name=ci"], 1, "is named ci already"),
         (["Mine"], 2, "lab.name"),

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 def run(tmp_path: Path, *steps: str) -> str:
     """What steps print in a mount and a network namespace where ``$guard`` is the guard and NAMESPACE an overlay's."""
-    guard = tmp_path / "engine-guard"
+    guard = tmp_path / "dockerd-watchdog"
     guard.write_text(watchdog.script("127.0.0.1:8500", OWN))
     begun = [
         f"set -eu; guard={guard}; PATH={tmp_path}:$PATH; mount -t tmpfs none /run; mkdir -p /run/docker/netns",

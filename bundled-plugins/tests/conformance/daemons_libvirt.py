@@ -12,10 +12,10 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 PROGRAMS = ("libvirtd", "qemu-system-x86_64", "qemu-img", "ip", "unshare", "dnsmasq", "mkisofs", "xsltproc")
 
@@ -35,7 +35,7 @@ class SessionPaths(LabPaths):
 class PrivateLibvirt:
     """A running private libvirtd: where it is and a connection of the test's own."""
 
-    embedded: EmbeddedLibvirt
+    embedded: PrivateLibvirtd
     connection: libvirt.virConnect
 
     @property
@@ -62,11 +62,11 @@ def private_libvirt(directory: Path, name: str) -> Iterator[PrivateLibvirt]:
     if reason:
         pytest.skip(f"no private libvirtd: {reason}")
     paths = SessionPaths(f"{name}-{os.getpid()}", directory)
-    embedded = EmbeddedLibvirt(paths)
+    embedded = PrivateLibvirtd(paths)
     try:
         try:
             embedded.ensure(Progress(quiet=True))
-        except GroundError as error:
+        except OverlabError as error:
             pytest.fail(f"the private libvirtd did not start: {error}")
         connection = libvirt.open(embedded.uri)
         try:

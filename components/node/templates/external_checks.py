@@ -29,7 +29,7 @@ def run(check: dict[str, Any]) -> bool:
     while True:
         passed, seen = fetch(check["url"])
         spent = int(time.monotonic() - start)
-        if passed or check["expect"] == "fail" or spent >= check["within_s"]:
+        if passed or check["expect"] == "fail" or spent >= check["timeout_s"]:
             break
         time.sleep(1)
     got = "pass" if passed else "fail"
@@ -38,7 +38,7 @@ def run(check: dict[str, Any]) -> bool:
     print("\t".join([RECORD, *fields]), flush=True)
     if got != check["expect"]:
         expected = f"expected {check['expect']}, got {got} after {spent} s"
-        print(f"check failed: {check['title']} (on the ground): {expected}", file=sys.stderr)
+        print(f"check failed: {check['title']} (on the platform): {expected}", file=sys.stderr)
         print(f"  ran:    GET {check['url']}\n  output: {text}", file=sys.stderr)
     return bool(got == check["expect"])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from overlab.checks.reproduce import by_hand
+from overlab.checks.reproduce import reproduce_command
 from overlab.checks.text import lines_of
 from overlab.diagnosis import causes
 
@@ -24,7 +24,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.globals["cause"] = causes.find
-    environment.globals["again"] = by_hand
+    environment.globals["again"] = reproduce_command
     environment.filters["lines"] = lines_of
     environment.filters["css"] = lambda status: str(status).replace(" ", "")
     return environment

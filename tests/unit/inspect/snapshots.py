@@ -9,22 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from overlab.inspect.snapshot import Look
+from overlab.inspect.snapshot import Snapshot
 
 _DIRECTORY = Path(__file__).parent / "looks"
 Raw = dict[str, Any]
 
 
-def recorded(name: str = "healthy") -> Look:
-    return Look.model_validate(_raw(name))
+def recorded(name: str = "healthy") -> Snapshot:
+    return Snapshot.model_validate(_raw(name))
 
 
-def changed(*changes: Callable[[Raw], None], name: str = "healthy") -> Look:
+def changed(*changes: Callable[[Raw], None], name: str = "healthy") -> Snapshot:
     """The recorded look after something happened to it."""
     raw = copy.deepcopy(_raw(name))
     for change in changes:
         change(raw)
-    return Look.model_validate(raw)
+    return Snapshot.model_validate(raw)
 
 
 def _raw(name: str) -> Raw:

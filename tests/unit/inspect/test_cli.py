@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from overlab import cli
 from overlab.inspect import collect, command
-from overlab.inspect.snapshot import Look
+from overlab.inspect.snapshot import Snapshot
 from tests.unit.inspect import test_compare as befalls
 from tests.unit.inspect.snapshots import changed, recorded
 
@@ -42,7 +42,7 @@ def test_without_a_lab_the_remedy_is_told(args: list[str], code: int, capfd: pyt
 
 
 @pytest.mark.parametrize(("look", "code"), [(recorded(), 0), (changed(befalls.cut_cable), 1)])
-def test_status_ends_as_the_lab_is(look: Look, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_ends_as_the_lab_is(look: Snapshot, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "recorded", lambda _: None)
     monkeypatch.setattr(collect, "look_at", lambda *_: look)
     assert overlab("status").exit_code == code

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import end, spawn
 from overlab.core.progress import Progress, output
 from overlab.core.wait import NotYet, until
 from overlab.inspect import collect, contexts, ssh_config, ui
-from overlab.platform.private_libvirtd import EmbeddedLibvirt
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 from tests.unit import ssh_lab
 from tests.unit.ssh_lab import Lab
 
@@ -43,7 +43,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", 8500), Store).serve_forever()
 @pytest.fixture
 def store(lab: Lab, tmp_path: Path) -> Iterator[None]:
     """Something that speaks HTTP on port 8500 of the loopback inside the namespace, and nowhere else."""
-    namespace = EmbeddedLibvirt(LabPaths(lab.settings.name)).namespace
+    namespace = PrivateLibvirtd(LabPaths(lab.settings.name)).namespace
     process = spawn(namespace.command([sys.executable, "-c", _STORE]), tmp_path / "store.log")
 
     def listens() -> None:
@@ -60,7 +60,7 @@ def store(lab: Lab, tmp_path: Path) -> Iterator[None]:
 @pytest.fixture
 def config(lab: Lab, tmp_path: Path) -> Path:
     file = tmp_path / "config"
-    file.write_text(ssh_config.render(lab.settings, lab.ground))
+    file.write_text(ssh_config.render(lab.settings, lab.platform))
     return file
 
 
@@ -88,7 +88,7 @@ def test_an_address_where_nobody_is_is_said(config: Path) -> None:
 
 @pytest.mark.usefixtures("store")
 def test_the_page_is_reached_from_outside_and_ends_with_its_context(lab: Lab) -> None:
-    with ui.opened(lab.settings, lab.ground, Progress(quiet=True)) as page:
+    with ui.opened(lab.settings, lab.platform, Progress(quiet=True)) as page:
         assert page.url.endswith("/ui/dc1/kv/docker/nodes/")
         assert page.url.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(page.url, timeout=20) as answer:
@@ -101,9 +101,9 @@ def test_the_page_is_reached_from_outside_and_ends_with_its_context(lab: Lab) ->
 
 @pytest.mark.usefixtures("store")
 def test_a_tunnel_that_breaks_is_an_error_and_not_a_wait(lab: Lab) -> None:
-    with ui.opened(lab.settings, lab.ground, Progress(quiet=True)) as page:
+    with ui.opened(lab.settings, lab.platform, Progress(quiet=True)) as page:
         page.tunnel.process.kill()
-        with pytest.raises(GroundError, match="the tunnel to docker01 ended"):
+        with pytest.raises(OverlabError, match="the tunnel to docker01 ended"):
             page.wait()
 
 
@@ -113,8 +113,8 @@ def test_a_port_that_is_taken_is_refused(lab: Lab) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with (
-            pytest.raises(GroundError, match=f"cannot listen on 127.0.0.1:{port}"),
-            ui.opened(lab.settings, lab.ground, Progress(quiet=True), port),
+            pytest.raises(OverlabError, match=f"cannot listen on 127.0.0.1:{port}"),
+            ui.opened(lab.settings, lab.platform, Progress(quiet=True), port),
         ):
             pass
 
@@ -122,14 +122,14 @@ def test_a_port_that_is_taken_is_refused(lab: Lab) -> None:
 def test_no_store_is_told_after_its_limit(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ui, "CONNECT_LIMIT_S", 3.0)
     with (
-        pytest.raises(GroundError, match=r"waited .* of 3 s for the store on docker01; seen last: "),
-        ui.opened(lab.settings, lab.ground, Progress(quiet=True)),
+        pytest.raises(OverlabError, match=r"waited .* of 3 s for the store on docker01; seen last: "),
+        ui.opened(lab.settings, lab.platform, Progress(quiet=True)),
     ):
         pass
 
 
 def test_docker_over_ssh_finds_the_nodes_and_the_callers_own_hosts(lab: Lab) -> None:
-    exports = contexts.over_ssh(lab.settings, lab.ground, "docker01", os.environ["PATH"])
+    exports = contexts.over_ssh(lab.settings, lab.platform, "docker01", os.environ["PATH"])
     home = Path.home()
     shell = f"{exports}\necho $DOCKER_HOST; ssh docker01 echo reached; ssh -G elsewhere.example"
     done = subprocess.run(["sh", "-euc", shell], capture_output=True, text=True, check=False, timeout=60)
@@ -143,18 +143,18 @@ def test_docker_over_ssh_finds_the_nodes_and_the_callers_own_hosts(lab: Lab) -> 
 
 
 def test_exports_twice_change_the_path_once(lab: Lab) -> None:
-    once = contexts.over_ssh(lab.settings, lab.ground, None, "/usr/bin:/bin").splitlines()[0]
+    once = contexts.over_ssh(lab.settings, lab.platform, None, "/usr/bin:/bin").splitlines()[0]
     path = shlex.split(once)[1].removeprefix("PATH=")
-    assert contexts.over_ssh(lab.settings, lab.ground, None, path).splitlines()[0] == once
+    assert contexts.over_ssh(lab.settings, lab.platform, None, path).splitlines()[0] == once
 
 
 def test_an_engine_without_a_tls_port_has_no_tls_exports(lab: Lab) -> None:
-    with pytest.raises(GroundError, match="have no TLS port"):
-        contexts.over_tls(lab.settings, lab.ground, "docker01")
+    with pytest.raises(OverlabError, match="have no TLS port"):
+        contexts.over_tls(lab.settings, lab.platform, "docker01")
 
 
 def test_a_look_at_nodes_without_engines_names_what_is_missing_and_what_is_silent(lab: Lab) -> None:
-    look = collect.look_at(lab.settings, lab.ground)
+    look = collect.look_at(lab.settings, lab.platform)
     here, refused = look.nodes["docker01"], look.nodes["docker02"]
     assert refused.report is None
     assert refused.error == "Host key verification failed."
@@ -170,7 +170,7 @@ def test_a_look_that_is_late_has_what_was_told_so_far(lab: Lab, monkeypatch: pyt
     script = 'import time; print(\'{"hostname": "x", "gossip": {}}\\n{"eng\', flush=True); time.sleep(60)'
     monkeypatch.setattr(collect, "SESSION_LIMIT_S", 4)
     monkeypatch.setattr(collect, "files", lambda _: _Script(script))
-    node = collect.look_at(lab.settings, lab.ground, ["docker01"]).nodes["docker01"]
+    node = collect.look_at(lab.settings, lab.platform, ["docker01"]).nodes["docker01"]
     assert node.seconds < 20
     assert node.report is not None
     assert node.report.gossip == {}

@@ -10,9 +10,9 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from components.config.settings import Settings, parse, read_stack_file
-from overlab.core.errors import GroundError
+from overlab.core.errors import OverlabError
 from overlab.inspect import cnm, collect, command, status
-from overlab.inspect.snapshot import Look
+from overlab.inspect.snapshot import Snapshot
 from overlab.inspect.summary import Summary, summary
 from overlab.platform.manifest import checkout
 from tests.unit.inspect import test_compare as befalls
@@ -67,7 +67,7 @@ def test_the_model_of_every_node(snapshot: SnapshotAssertion) -> None:
     ],
     ids=["healthy", "only a note", "a disagreement", "a node is silent", "all are silent"],
 )
-def test_the_exit_code_says_how_it_is(look: Look, code: int) -> None:
+def test_the_exit_code_says_how_it_is(look: Snapshot, code: int) -> None:
     assert summary(look).exit_code == code
 
 
@@ -102,7 +102,7 @@ def settings() -> Settings:
 
 def test_a_lab_that_is_not_up_is_said(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/no/such/state")
-    with pytest.raises(GroundError, match=r"the lab dev is not up\n.*overlab up --stack dev"):
+    with pytest.raises(OverlabError, match=r"the lab dev is not up\n.*overlab up --stack dev"):
         command.status(settings, as_json=False)
 
 
@@ -111,7 +111,7 @@ def test_watching_looks_again_until_interrupted_and_ends_as_the_last_look_was(
 ) -> None:
     looks = iter([recorded(), changed(befalls.cut_cable)])
 
-    def look_at(*_: object) -> Look:
+    def look_at(*_: object) -> Snapshot:
         try:
             return next(looks)
         except StopIteration:
