@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -24,7 +23,7 @@ from components.workload import Workload
 MARGIN_S = 300
 """For a slow machine to run what a check's own limit does not count."""
 PORTS_LIMIT_S = 120
-EXTERNAL_SCRIPT = Path(__file__).parent / "templates" / "external_checks.py"
+EXTERNAL_SCRIPT = scripts.TEMPLATES / "external_checks.py"
 
 
 class Connectivity(Component):

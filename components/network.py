@@ -98,7 +98,7 @@ class Networks(Component):
     ) -> pulumi.Resource:
         def script(made: dict[str, dict[str, str]]) -> str:
             networks = [
-                {"name": name, "id": made[name]["id"], "residents": local_workloads.get((key, name), [])}
+                {"name": name, "id": made[name]["id"], "local_workloads": local_workloads.get((key, name), [])}
                 for name in self._settings.networks
             ]
             return scripts.render("networks", networks=networks, limit_s=conventions.OVERLAY_LIMIT_S)

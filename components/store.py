@@ -150,7 +150,7 @@ class Membership(Component):
         domains = [engine.machine.domain.id for engine in engines.values()]
         # Engines that were restarted have to find each other again: when all of them are there, and not before.
         restarts = [pulumi.Output.from_input(engine.configuration) for engine in engines.values()]
-        roster = Barrier(
+        configured = Barrier(
             "engines-configured",
             ssh,
             after=[*store.ready, *(engine.configured for engine in engines.values())],
@@ -162,7 +162,7 @@ class Membership(Component):
                 f"{key}-joined",
                 scripts.render("joined", **self._values(index, engine, engines)),
                 self.child(),
-                triggers=[roster.id],
+                triggers=[configured.id],
                 limit_s=2 * join_limit_s(settings.engine.heartbeat_s),
             )
             for index, (key, engine) in enumerate(engines.items())

@@ -19,8 +19,9 @@ from components.config.docker_names import store_address
 from components.config.platform import Platform, StoreTokens
 from components.config.settings import Settings
 from components.docker_engine import DockerEngine
+from components.node import scripts
 
-SCRIPT = Path(__file__).parent / "templates" / "store_access.py"
+SCRIPT = scripts.TEMPLATES / "store_access.py"
 POLICIES = {
     # An agent keeps its own node's entry; the names of nodes are no secret to the others.
     "lab-agents": 'node_prefix "" { policy = "write" }\nservice_prefix "" { policy = "read" }\n',

@@ -128,7 +128,7 @@ def _candidates(prefix: int) -> Iterator[IPv4Network]:
 
 
 def _move(lab: MutableMapping[str, Any], old: IPv4Network, new: IPv4Network) -> None:
-    if not isinstance(lab.get("network"), MutableMapping):
+    if not isinstance(lab.get("underlay"), MutableMapping):
         lab["underlay"] = {}
     lab["underlay"]["cidr"] = str(new)
     for node in lab["nodes"].values():

@@ -48,7 +48,7 @@ def _nodes(settings: Settings) -> Iterator[Check]:
         yield Check(f"engine:{node}", "engine", node)
         yield Check(f"kv:{node}", "kv", node)
         for overlay in settings.networks:
-            yield Check(f"network:{overlay}:{node}", "network", node, overlay=overlay)
+            yield Check(f"network:{overlay}:{node}", "network", node, network=overlay)
 
 
 def _pairs(settings: Settings, on: Members) -> Iterator[Check]:
@@ -90,7 +90,7 @@ def _stacks(settings: Settings) -> Iterator[Check]:
             yield Check(f"shared:{name}:{spec.shares_network_of}", "shared", node, name, spec.shares_network_of)
             continue
         for overlay in spec.networks:
-            yield Check(f"interface:{overlay}:{name}", "interface", node, name, overlay=overlay)
+            yield Check(f"interface:{overlay}:{name}", "interface", node, name, network=overlay)
         if all(settings.networks[overlay].internal for overlay in spec.networks):
             yield Check(f"internal:{name}", "internal", node, name)
         else:
@@ -138,4 +138,4 @@ def _isolation(settings: Settings, on: Members) -> Iterator[Check]:
 def _stated(settings: Settings) -> Iterator[Check]:
     for name, spec in settings.checks.items():
         node = settings.placement[spec.source]
-        yield Check(name, spec.kind, node, spec.source, spec.target, spec.overlay, spec.expect, spec.timeout_s)
+        yield Check(name, spec.kind, node, spec.source, spec.target, spec.network, spec.expect, spec.timeout_s)

@@ -43,7 +43,7 @@ class Check:
     """The workload that it is about, or runs in; empty for one about the node itself."""
     target: str = ""
     """Another workload, node or name."""
-    overlay: str = ""
+    network: str = ""
     expect: Literal["pass", "fail"] = "pass"
     timeout_s: int = conventions.CHECK_LIMIT_S
 
@@ -51,7 +51,7 @@ class Check:
     def title(self) -> str:
         """For people: ``t1 -> t2 ping-ip on ov_net1``."""
         ends = [self.source or self.node, *([self.target] if self.target else [])]
-        where = f" on {self.overlay}" if self.overlay else ""
+        where = f" on {self.network}" if self.network else ""
         return f"{' -> '.join(ends)} {self.kind}{where}"
 
 

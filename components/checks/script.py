@@ -98,14 +98,14 @@ def _published(workload: str, settings: Settings, facts: Facts) -> str:
 
 
 def _mtu(check: Check, settings: Settings) -> int:
-    return settings.underlay_mtu(check.overlay) - conventions.VXLAN_OVERHEAD
+    return settings.underlay_mtu(check.network) - conventions.VXLAN_OVERHEAD
 
 
 def _interface(check: Check, settings: Settings, facts: Facts) -> list[Any]:
     # With several overlays the engine joins them in no fixed order.
     device = "eth0" if len(settings.workloads[check.source].networks) == 1 else ""
-    prefix = IPv4Network(facts.networks[check.overlay]["subnet"]).prefixlen
-    address = f"{_address(check.source, check.overlay, facts)}/{prefix}"
+    prefix = IPv4Network(facts.networks[check.network]["subnet"]).prefixlen
+    address = f"{_address(check.source, check.network, facts)}/{prefix}"
     return ["interface", check.source, device, address, _mtu(check, settings)]
 
 
@@ -122,7 +122,7 @@ def _shared(check: Check, settings: Settings, facts: Facts) -> list[Any]:
 
 def _dns(check: Check, _: Settings, facts: Facts) -> list[Any]:
     owner, name = check.target.split("/", 1)
-    return ["resolves", name, _address(owner, check.overlay, facts)]
+    return ["resolves", name, _address(owner, check.network, facts)]
 
 
 def _http(check: Check, settings: Settings, _: Facts) -> list[Any]:
@@ -136,19 +136,19 @@ def _kv(check: Check, settings: Settings, facts: Facts) -> list[Any]:
 
 
 _ARGUMENTS: dict[str, Any] = {
-    "ping-ip": lambda c, s, f: [*PING, "2", _address(c.target, c.overlay, f)],
+    "ping-ip": lambda c, s, f: [*PING, "2", _address(c.target, c.network, f)],
     "ping-name": lambda c, s, f: [*PING, "2", c.target],
-    "isolation": lambda c, s, f: [*PING, "1", _address(c.target, c.overlay, f)],
+    "isolation": lambda c, s, f: [*PING, "1", _address(c.target, c.network, f)],
     "dns": _dns,
     "http": _http,
     "http-node": lambda c, s, f: ["curl", "-fsS", "-m", "10", _published(c.target, s, f)],
-    "tcp": lambda c, s, f: ["receives", _address(c.target, c.overlay, f)],
-    "mtu": lambda c, s, f: ["full_size", c.source, _address(c.target, c.overlay, f), _mtu(c, s) - PACKET_HEADERS],
+    "tcp": lambda c, s, f: ["receives", _address(c.target, c.network, f)],
+    "mtu": lambda c, s, f: ["full_size", c.source, _address(c.target, c.network, f), _mtu(c, s) - PACKET_HEADERS],
     "interface": _interface,
     "bridge": _bridge,
     "internal": lambda c, s, f: ["no_way_out", c.source],
     "shared": _shared,
-    "network": lambda c, s, f: ["sees_network", c.overlay, f.networks[c.overlay]["id"]],
+    "network": lambda c, s, f: ["sees_network", c.network, f.networks[c.network]["id"]],
     "kv": _kv,
     "engine": lambda c, s, f: ["engine_has", store_url(s), advertised(s.nodes[c.node])],
 }

@@ -218,8 +218,8 @@ _WORKLOAD_RULES: tuple[Callable[[Draft, str, WorkloadSpec], None], ...] = (
 # -- each check of one's own
 
 
-def _check_overlay(draft: Draft, key: str, check_: CheckSpec) -> None:
-    known(draft, "networks", join_path("checks", key, "overlay"), check_.overlay)
+def _check_network(draft: Draft, key: str, check_: CheckSpec) -> None:
+    known(draft, "networks", join_path("checks", key, "network"), check_.network)
 
 
 def _check_source(draft: Draft, key: str, check_: CheckSpec) -> None:
@@ -232,22 +232,22 @@ def _check_target(draft: Draft, key: str, check_: CheckSpec) -> None:
 
 def _target_overlay(draft: Draft, key: str, check_: CheckSpec) -> None:
     target = draft.workloads.get(check_.target)
-    if target and check_.overlay not in target.networks:
-        rule = f"a workload on overlay {check_.overlay}"
+    if target and check_.network not in target.networks:
+        rule = f"a workload on overlay {check_.network}"
         draft.add_problem(join_path("checks", key, "target"), check_.target, rule, "name another workload or overlay")
 
 
 def _target_http_port(draft: Draft, key: str, check_: CheckSpec) -> None:
     target = draft.workloads.get(check_.target)
     if target and check_.kind == "http" and target.http_port is None:
-        rule = f"a workload with a web server: one that states serves; {check_.target} does not"
+        rule = f"a workload with a web server: one that states http_port; {check_.target} does not"
         draft.add_problem(
-            join_path("checks", key, "target"), check_.target, rule, f"state workloads.{check_.target}.serves"
+            join_path("checks", key, "target"), check_.target, rule, f"state workloads.{check_.target}.http_port"
         )
 
 
 _CHECK_RULES: tuple[Callable[[Draft, str, CheckSpec], None], ...] = (
-    _check_overlay,
+    _check_network,
     _check_source,
     _check_target,
     _target_overlay,

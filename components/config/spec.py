@@ -217,7 +217,7 @@ class CheckSpec(Spec):
     """The workload that tries it."""
     target: ObjectName
     """The workload that is to answer."""
-    overlay: ObjectName
+    network: ObjectName
     """The overlay that the target is asked on."""
     expect: Literal["pass", "fail"] = "pass"
     """Whether it is to succeed."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from overlab.checks import junit, results, runner, text
-from overlab.checks.results import TestRun
+from overlab.checks.results import CheckRun
 from overlab.checks.select import select, within
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
@@ -39,7 +39,7 @@ class Wanted:
                 file.unlink(missing_ok=True)
 
 
-def once(lab: OpenedLab, wanted: Wanted, progress: Progress) -> TestRun:
+def once(lab: OpenedLab, wanted: Wanted, progress: Progress) -> CheckRun:
     """Run the checks now, keep what they found, write the files. Raises :class:`OverlabError` where it cannot begin."""
     matrix = within(select(lab.matrix, wanted.only), wanted.timeout_s)
     with progress.step("checks"):
@@ -55,7 +55,7 @@ def once(lab: OpenedLab, wanted: Wanted, progress: Progress) -> TestRun:
     return found
 
 
-def show(found: TestRun, wanted: Wanted, console: Console) -> None:
+def show(found: CheckRun, wanted: Wanted, console: Console) -> None:
     """The run on standard output, for people or for programs."""
     if wanted.as_json:
         console.file.write(json.dumps(text.as_json(found), indent=1) + "\n")
@@ -64,7 +64,7 @@ def show(found: TestRun, wanted: Wanted, console: Console) -> None:
 
 
 def watch(
-    look: Callable[[], TestRun],
+    look: Callable[[], CheckRun],
     wanted: Wanted,
     console: Console,
     every_s: float,
@@ -76,7 +76,7 @@ def watch(
     Ends with ^C, or after ``rounds``; the exit code is the last round's. A round that cannot be run is said and
     tried again.
     """
-    before: TestRun | None = None
+    before: CheckRun | None = None
     code, number = 0, 0
     try:
         while rounds is None or number < rounds:
@@ -103,7 +103,7 @@ def watch(
     return code
 
 
-def _show_changes(before: TestRun, found: TestRun, console: Console) -> None:
+def _show_changes(before: CheckRun, found: CheckRun, console: Console) -> None:
     changed = text.changes(before, found)
     head = f"{found.begun:%H:%M:%S}  {found.summary}"
     lines = [head if changed else f"{head}; nothing changed", *(f"  {line}" for line in changed)]

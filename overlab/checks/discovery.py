@@ -102,9 +102,9 @@ def lacking(check: checks.Check, settings: Settings, facts: checks.Facts) -> str
     """Why a check cannot even be stated: what of the lab is unknown. Empty where everything is known."""
     target = check.target.split("/", 1)[0]
     asked = {"interface": check.source}.get(check.kind, target if check.kind in _BY_ADDRESS else "")
-    if asked and check.overlay not in facts.addresses.get(asked, {}):
-        return f"{asked} has no address on {check.overlay}: it does not run there, and no up has recorded one"
-    networks = {"network": [check.overlay], "interface": [check.overlay], "kv": list(settings.networks)}
+    if asked and check.network not in facts.addresses.get(asked, {}):
+        return f"{asked} has no address on {check.network}: it does not run there, and no up has recorded one"
+    networks = {"network": [check.network], "interface": [check.network], "kv": list(settings.networks)}
     unknown = [name for name in networks.get(check.kind, []) if name not in facts.networks]
     return f"no node knows the overlay {', '.join(unknown)}, and no up has recorded it" if unknown else ""
 

@@ -70,11 +70,11 @@ def grids(results: Iterable[CheckResult]) -> list[Grid]:
     """Every verdict is in one of them, but those of checks that a person added and that fit none."""
     every = list(results)
     found = []
-    for overlay in dict.fromkeys(one.overlay for one in every if one.kind in _BETWEEN):
-        between = [one for one in every if one.kind in _BETWEEN and one.overlay == overlay]
+    for overlay in dict.fromkeys(one.network for one in every if one.kind in _BETWEEN):
+        between = [one for one in every if one.kind in _BETWEEN and one.network == overlay]
         found.append(_grid(between, overlay, "who reaches whom", "from \\ to", _source, _owner))
     apart = [one for one in every if one.kind == "isolation"]
-    found.append(_grid(apart, "Isolation", "must not reach", "from \\ to", _from_overlay, lambda one: one.overlay))
+    found.append(_grid(apart, "Isolation", "must not reach", "from \\ to", _from_overlay, lambda one: one.network))
     nodes = [one for one in every if one.kind in ("engine", "kv", "network")]
     found.append(_grid(nodes, "Nodes", "", "node", lambda one: one.node, _node_column))
     workloads = [one for one in every if one.kind in _OF_WORKLOADS]
@@ -121,7 +121,7 @@ def _from_overlay(verdict: CheckResult) -> str:
 
 
 def _node_column(verdict: CheckResult) -> str:
-    names = {"network": f"sees {verdict.overlay}", "kv": "store's keys"}
+    names = {"network": f"sees {verdict.network}", "kv": "store's keys"}
     return names.get(verdict.kind, verdict.kind)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components import checks
-from overlab.checks.results import CheckResult, TestRun, from_up, life_of, load
+from overlab.checks.results import CheckResult, CheckRun, from_up, life_of, load
 from overlab.outputs import Outputs
 
 
@@ -16,7 +16,7 @@ class LastResults:
     """Verdicts in the order of the matrix, and the run that they are from; None where the last ``up`` found them."""
 
     results: tuple[CheckResult, ...] = ()
-    run: TestRun | None = None
+    run: CheckRun | None = None
 
 
 def known(matrix: Sequence[checks.Check], outputs: Outputs, file: Path) -> LastResults:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from overlab.checks.reproduce import reproduce_command
-from overlab.checks.results import CheckResult, TestRun
+from overlab.checks.results import CheckResult, CheckRun
 from overlab.checks.text import lines_of
 from overlab.diagnosis import causes
 from overlab.report.xmltext import clean
 
 
-def render(run: TestRun) -> str:
+def render(run: CheckRun) -> str:
     """A ``testsuites`` document. A check that failed is a failure; one that was not run is an error."""
     sums = _sums(run.results)
     root = ET.Element("testsuites", {"name": f"overlab {run.lab}", "time": f"{run.seconds:.1f}", **sums})
@@ -29,7 +29,7 @@ def render(run: TestRun) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
 
 
-def document(run: TestRun) -> bytes:
+def document(run: CheckRun) -> bytes:
     """:func:`render` as the bytes of a file."""
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + render(run).encode()
 

@@ -63,7 +63,7 @@ _COMMANDS: dict[str, Callable[[CheckResult, list[str]], list[str]]] = {
     "bridge": lambda verdict, _: _within_network(verdict, "ip route show"),
     "internal": lambda verdict, _: _within_network(verdict, "ip route show"),
     "shared": lambda verdict, _: _inside(verdict, "ip", "-4", "addr"),
-    "network": lambda verdict, _: ["docker", "network", "inspect", verdict.overlay],
+    "network": lambda verdict, _: ["docker", "network", "inspect", verdict.network],
     "kv": lambda _, __: ["sh", "-c", f"curl -s http://{_STORE}/v1/kv/docker/?keys"],
     "engine": lambda _, __: ["docker", "info"],
 }

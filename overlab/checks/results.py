@@ -31,7 +31,7 @@ class CheckResult(BaseModel):
     """Where it ran."""
     source: str = ""
     target: str = ""
-    overlay: str = ""
+    network: str = ""
     expect: str
     got: str = ""
     """``pass`` or ``fail``; empty where nothing was found out."""
@@ -81,7 +81,7 @@ class CheckResult(BaseModel):
         return tuple(name for name in (self.source, target) if name)
 
 
-class TestRun(BaseModel):
+class CheckRun(BaseModel):
     """One run of the matrix, or of a part of it."""
 
     model_config = ConfigDict(frozen=True)
@@ -128,21 +128,21 @@ class TestRun(BaseModel):
         sessions = f"{self.sessions} session{'' if self.sessions == 1 else 's'}"
         return f"lab {self.lab}: {', '.join(counts)} of {len(self.results)} checks in {self.seconds:.1f} s, {sessions}"
 
-    def followed_by(self, later: TestRun, note: str) -> TestRun:
+    def followed_by(self, later: CheckRun, note: str) -> CheckRun:
         """This run with the verdicts of a later one on some of its checks."""
         new = {verdict.id: verdict for verdict in later.results}
         return self.model_copy(
             update={
                 "seconds": round(self.seconds + later.seconds, 1),
                 "sessions": self.sessions + later.sessions,
-                "verdicts": tuple(new.get(verdict.id, verdict) for verdict in self.results),
+                "results": tuple(new.get(verdict.id, verdict) for verdict in self.results),
                 "notes": (*self.notes, note, *(one for one in later.notes if one not in self.notes)),
                 "addresses": self.addresses | later.addresses,
                 "ports": self.ports | later.ports,
             }
         )
 
-    def over(self, earlier: TestRun | None) -> TestRun:
+    def over(self, earlier: CheckRun | None) -> CheckRun:
         """This run with the earlier one's verdicts where this one has none, if both are of one life of the lab."""
         if earlier is None or earlier.life != self.life or not self.only:
             return self
@@ -155,7 +155,7 @@ class TestRun(BaseModel):
             "ports": earlier.ports | self.ports,
             "networks": earlier.networks | self.networks,
         }
-        return earlier.model_copy(update={"begun": self.begun, "verdicts": tuple(results), **learnt})
+        return earlier.model_copy(update={"begun": self.begun, "results": tuple(results), **learnt})
 
 
 def life_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
@@ -172,15 +172,15 @@ def file(state: Path, stack: str) -> Path:
     return state / "tests" / f"{stack}.json"
 
 
-def load(path: Path) -> TestRun | None:
+def load(path: Path) -> CheckRun | None:
     """The last run; None where there is none, or it is from another version."""
     try:
-        return TestRun.model_validate_json(path.read_bytes())
+        return CheckRun.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def save(run: TestRun, path: Path) -> TestRun:
+def save(run: CheckRun, path: Path) -> CheckRun:
     """Keep a run for those who draw the lab; one of a part of the matrix is laid over what is known. Returns that."""
     merged = run.over(load(path))
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -206,6 +206,6 @@ def _about(check: checks.Check) -> dict[str, Any]:
         "node": check.node,
         "source": check.source,
         "target": check.target,
-        "overlay": check.overlay,
+        "overlay": check.network,
         "expect": check.expect,
     }

@@ -16,7 +16,7 @@ from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab import remote
 from overlab.checks import discovery
-from overlab.checks.results import CheckResult, TestRun, life_of, now
+from overlab.checks.results import CheckResult, CheckRun, life_of, now
 from overlab.checks.session import ON_NODE, SSH_FAILED, ExternalSession, ProcessResult, Session
 from overlab.core.paths import LabPaths
 from overlab.outputs import Outputs
@@ -51,7 +51,7 @@ def run(
     ways: Transport,
     only: Iterable[str] = (),
     progress: Callable[[str], None] = lambda _: None,
-) -> TestRun:
+) -> CheckRun:
     """Run these checks now. A node that is not reached leaves its checks ``not run``; nothing is raised for that.
 
     What a restart of an engine cut off says nothing about the lab: it is run once more, and said.
@@ -95,7 +95,7 @@ class _Matrix:
         words = ["sh", "-c", ON_NODE, "overlab-test", *discovery.arguments(node, self._settings)]
         return Session(node, self._ways.to_node(node, words))
 
-    def run(self, only: tuple[str, ...]) -> TestRun:
+    def run(self, only: tuple[str, ...]) -> CheckRun:
         begun, clock = now(), time.monotonic()
         sessions = list(self._sessions.values())
         # One thread more, for the platform.
@@ -118,7 +118,7 @@ class _Matrix:
         results = tuple(known.get(check.id) or self._unstated(check, lacking[check.id]) for check in self._matrix)
         notes = [f"{s.node} was not reached: {s.problem}" for s in sessions if s.problem] + notes
         seconds = round(time.monotonic() - clock, 1)
-        return TestRun(
+        return CheckRun(
             lab=self._settings.name,
             begun=begun,
             seconds=seconds,

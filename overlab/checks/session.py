@@ -9,13 +9,12 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
-from components import checks
+from components.node import scripts
 from overlab.checks import discovery
 
-EXTERNAL_SCRIPT = Path(checks.__file__).parents[1] / "templates" / "external_checks.py"
+EXTERNAL_SCRIPT = scripts.TEMPLATES / "external_checks.py"
 OPEN_LIMIT_S = 120
 _LAST_LINE = "# overlab-script-end"
 SSH_FAILED = 255

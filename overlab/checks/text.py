@@ -10,14 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from overlab.checks.reproduce import reproduce_command
-from overlab.checks.results import CheckResult, Status, TestRun
+from overlab.checks.results import CheckResult, CheckRun, Status
 from overlab.diagnosis import causes
 
 STYLE: dict[Status, str] = {"passed": "green", "failed": "bold red", "not run": "yellow"}
 _MARK: dict[Status, str] = {"passed": "✓", "failed": "✗", "not run": "?"}
 
 
-def show(run: TestRun, console: Console) -> None:
+def show(run: CheckRun, console: Console) -> None:
     """On a terminal a table by kind and overlay, else one line a check; then whatever failed, whole, and the sum."""
     if console.is_terminal:
         console.print(table(run))
@@ -33,7 +33,7 @@ def show(run: TestRun, console: Console) -> None:
     console.print(Text(run.summary, style=style), soft_wrap=True)
 
 
-def table(run: TestRun) -> RenderableType:
+def table(run: CheckRun) -> RenderableType:
     """One row for each kind of check on each overlay; every check is in it."""
     shown = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
     shown.add_column("check", no_wrap=True)
@@ -43,7 +43,7 @@ def table(run: TestRun) -> RenderableType:
     shown.add_column("between")
     groups: dict[tuple[str, str], list[CheckResult]] = {}
     for verdict in run.results:
-        groups.setdefault((verdict.kind, verdict.overlay), []).append(verdict)
+        groups.setdefault((verdict.kind, verdict.network), []).append(verdict)
     kinds = list(dict.fromkeys(verdict.kind for verdict in run.results))
     for (kind, overlay), members in sorted(groups.items(), key=lambda group: kinds.index(group[0][0])):
         good = sum(1 for one in members if one.status == "passed")
@@ -87,7 +87,7 @@ def lines_of(output: str) -> list[str]:
     return [part for part in output.split("|") if part.strip()]
 
 
-def as_json(run: TestRun) -> dict[str, Any]:
+def as_json(run: CheckRun) -> dict[str, Any]:
     """For programs: the run, its sums, and for each check that did not pass the cause."""
     checks = []
     for verdict in run.results:
@@ -109,7 +109,7 @@ def as_json(run: TestRun) -> dict[str, Any]:
     }
 
 
-def changes(before: TestRun, after: TestRun) -> list[str]:
+def changes(before: CheckRun, after: CheckRun) -> list[str]:
     """What is different from the run before, one line each: checks that changed, came or went."""
     old = {verdict.id: verdict for verdict in before.results}
     new = {verdict.id: verdict for verdict in after.results}

@@ -35,6 +35,6 @@ def _about(cause: Cause, verdict: CheckResult) -> Cause:
         "node": verdict.node,
         "source": verdict.source or verdict.node,
         "target": verdict.target.split("/", 1)[0] or verdict.node,
-        "overlay": verdict.overlay or "OVERLAY",
+        "overlay": verdict.network or "OVERLAY",
     }
     return replace(cause, likely=cause.likely.format(**names), remedy=cause.remedy.format(**names))

@@ -81,7 +81,7 @@ def _report(
     store = f"http://{docker_names.store_address(settings)}"
     script = ["python3", "-", store, conventions.GWBRIDGE, watchdog.SCRIPT, str(LOOK_LIMIT_S)]
     cmd = remote.command(settings, platform, key, script, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
-    source = (files("overlab.inspect") / "gather.py").read_bytes()
+    source = (files("overlab.inspect") / "node_collector.py").read_bytes()
     try:
         process = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except OSError as error:

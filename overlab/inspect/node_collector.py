@@ -1,6 +1,6 @@
 """Runs on a node, as root: what its engine, its kernel, its journal and the store say, a line of JSON for each part.
 
-``python3 - STORE-URL BRIDGE GUARD LIMIT-S < gather.py``. Standard library of Python 3.9 only; changes nothing.
+``python3 - STORE-URL BRIDGE GUARD LIMIT-S < node_collector.py``. Standard library of Python 3.9 only; changes nothing.
 Each line is an object with one part. A part that cannot be looked at is null, and the last line, ``errors``, says why;
 nothing here waits longer than LIMIT-S in all.
 """

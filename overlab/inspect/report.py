@@ -1,4 +1,4 @@
-"""What a node told: the typed form of what ``gather.py`` prints. A part that could not be looked at is None."""
+"""What a node told: the typed form of what ``node_collector.py`` prints. A part that could not be looked at is None."""
 
 from __future__ import annotations
 

@@ -40,12 +40,12 @@ def mermaid(picture: Picture) -> str:
     for overlay in picture.networks:
         kind = "internal overlay" if overlay.internal else "overlay"
         label = _m(overlay.name, overlay.subnet, kind, f"made from {overlay.created_on}")
-        lines.append(f"  {ids.overlay[overlay.name]}{{{{{label}}}}}")
+        lines.append(f"  {ids.network[overlay.name]}{{{{{label}}}}}")
     for workload in picture.workloads:
         source = ids.workload[workload.name]
         for one in workload.attachments:
             label = _m(one.address, *(f"alias {alias}" for alias in one.aliases))
-            lines.append(f"  {source} ---{_on_edge(label)}{ids.overlay[one.overlay]}")
+            lines.append(f"  {source} ---{_on_edge(label)}{ids.network[one.network]}")
         if workload.shares_network_of:
             lines.append(f"  {source} === |{_m('one network stack')}| {ids.workload[workload.shares_network_of]}")
         for number, port in enumerate(workload.ports):
@@ -100,12 +100,12 @@ def dot(picture: Picture) -> str:
         lines.append("  }")
     for overlay in picture.networks:
         kind = "internal overlay" if overlay.internal else "overlay"
-        lines.append(f"  {box(ids.overlay[overlay.name], 'hexagon', overlay.name, overlay.subnet, kind)}")
+        lines.append(f"  {box(ids.network[overlay.name], 'hexagon', overlay.name, overlay.subnet, kind)}")
     for workload in picture.workloads:
         source = ids.workload[workload.name]
         for one in workload.attachments:
             label = _d(one.address, *(f"alias {alias}" for alias in one.aliases))
-            lines.append(f"  {source} -- {ids.overlay[one.overlay]} [label={label}];")
+            lines.append(f"  {source} -- {ids.network[one.network]} [label={label}];")
         if workload.shares_network_of:
             shared = ids.workload[workload.shares_network_of]
             lines.append(f'  {source} -- {shared} [label="one network stack", style=bold];')
@@ -131,14 +131,14 @@ class _Ids:
     def __init__(self, picture: Picture) -> None:
         self.node = {node.key: f"n{number}" for number, node in enumerate(picture.nodes)}
         self.store = {key: f"s{id_[1:]}" for key, id_ in self.node.items()}
-        self.overlay = {overlay.name: f"o{number}" for number, overlay in enumerate(picture.networks)}
+        self.network = {overlay.name: f"o{number}" for number, overlay in enumerate(picture.networks)}
         self.workload = {workload.name: f"w{number}" for number, workload in enumerate(picture.workloads)}
 
     def states(self, picture: Picture) -> list[tuple[str, str]]:
         """(id, status) of everything that has one."""
         return [
             *((self.node[node.key], node.state.status) for node in picture.nodes),
-            *((self.overlay[overlay.name], overlay.state.status) for overlay in picture.networks),
+            *((self.network[overlay.name], overlay.state.status) for overlay in picture.networks),
             *((self.workload[workload.name], workload.state.status) for workload in picture.workloads),
         ]
 

@@ -14,7 +14,7 @@ from components.config.settings import Settings
 from overlab import phases
 from overlab.checks.grids import grids
 from overlab.checks.history import LastResults
-from overlab.checks.results import CheckResult, TestRun
+from overlab.checks.results import CheckResult, CheckRun
 from overlab.outputs import Outputs
 from overlab.phases import Span
 from overlab.report import pages, picture, svg
@@ -66,7 +66,7 @@ def render(report_data: ReportData) -> str:
     )
 
 
-def render_run(run: TestRun) -> str:
+def render_run(run: CheckRun) -> str:
     """A page about one run of the checks alone."""
     return pages.render("tests", run=run, status=_status(run.results), grids=grids(run.results))
 
@@ -86,7 +86,7 @@ def _summary(results: tuple[CheckResult, ...]) -> str:
     return ", ".join(f"{count} {status}" for status, count in counts.items() if count) + f" of {len(results)} checks"
 
 
-def _tested(run: TestRun | None, results: tuple[CheckResult, ...]) -> str:
+def _tested(run: CheckRun | None, results: tuple[CheckResult, ...]) -> str:
     if run is not None:
         return f"tested {run.begun:%Y-%m-%d %H:%M:%S} UTC"
     return "as the last up that checked found it" if results else ""
@@ -126,7 +126,7 @@ def _rows(workload: picture.Workload, drawn: picture.Picture) -> list[dict[str, 
         ]
     return [
         common
-        | {"overlay": one.overlay, "address": one.address, "aliases": ", ".join(one.aliases)}
+        | {"overlay": one.network, "address": one.address, "aliases": ", ".join(one.aliases)}
         | {"published": published if number == 0 else ""}
         for number, one in enumerate(workload.attachments)
     ]

@@ -61,7 +61,7 @@ class Overlay:
 
 @dataclass(frozen=True)
 class Attachment:
-    overlay: str
+    network: str
     address: str
     aliases: tuple[str, ...] = ()
     state: State = field(default_factory=State)
@@ -144,7 +144,7 @@ def _node(key: str, settings: Settings, outputs: Outputs, results: list[CheckRes
 def _overlay(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> Overlay:
     spec = settings.networks[name]
     subnet = outputs.networks.get(name, {}).get("subnet") or spec.subnet or ""
-    own = [one for one in results if one.overlay == name]
+    own = [one for one in results if one.network == name]
     return Overlay(name, str(subnet), spec.created_on, spec.internal, _state(own))
 
 
@@ -157,7 +157,7 @@ def _workload(name: str, settings: Settings, outputs: Outputs, results: list[Che
             overlay,
             known.get(overlay) or str(one.ipv4_address or ""),
             one.aliases,
-            _state([verdict for verdict in own if verdict.overlay in (overlay, "")]),
+            _state([verdict for verdict in own if verdict.network in (overlay, "")]),
         )
         for overlay, one in spec.networks.items()
     )

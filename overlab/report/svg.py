@@ -179,7 +179,7 @@ class _Drawing:
         for number, sharing in enumerate(self._picture.sharing(workload.name)):
             self._tab(sharing, x, y + height + number * _TAB)
         group = _child(self._root, "g")
-        _tooltip(group, f"{workload.name} ({workload.image}) on {one.overlay}: {one.state.text}")
+        _tooltip(group, f"{workload.name} ({workload.image}) on {one.network}: {one.state.text}")
         _child(group, "rect", x=x, y=y, width=_CHIP, height=height, rx=6, attributes={"class": "chip"})
         _stripe(group, x, y, height, one.state)
         _text(group, x + 14, y + 17, _short(workload.name, _CHIP - 44), "name")
@@ -245,7 +245,7 @@ class _Drawing:
 
 
 def _cell(picture: Picture, node: str, overlay: str) -> list[tuple[Workload, Attachment]]:
-    return [(w, one) for w in picture.on(node) for one in w.attachments if one.overlay == overlay]
+    return [(w, one) for w in picture.on(node) for one in w.attachments if one.network == overlay]
 
 
 def _child(parent: ET.Element, tag: str, attributes: dict[str, str] | None = None, **numbers: object) -> ET.Element:

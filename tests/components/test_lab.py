@@ -189,7 +189,7 @@ def test_new_certificates_restart_engines_and_touch_nothing_else_but_the_gates(
     assert changed == dockerd | {("engines-configured", "triggers")}
     for node in settings.nodes:
         gate = named(after, COMMAND, f"{node}-joined")
-        assert "roster_id" in gate.inputs["triggers"]
+        assert "engines-configured_id" in gate.inputs["triggers"]
         assert {named(after, COMMAND, f"{other}-dockerd").urn for other in settings.nodes} <= reach(after, gate.urn)
     assert all("stdin" in named(after, COMMAND, f"{node}-dockerd").secrets for node in settings.nodes)
 

@@ -99,7 +99,7 @@ def test_names_follow_from_a_hypervisors_name_and_not_from_how_many_there_are(la
 
 
 def test_a_lab_whose_hypervisor_has_no_name_keeps_the_plain_names(tmp_path: Path) -> None:
-    plain = declare(tmp_path, platform={}, network={}, nodes={"docker01": {}, "docker02": None})
+    plain = declare(tmp_path, platform={}, underlay={}, nodes={"docker01": {}, "docker02": None})
     names = {item.name for type_ in (PROVIDER, POOL, NETWORK) for item in plain.of(type_)}
     assert names == {"hypervisor", "storage", "network"}
     (network,) = plain.of(NETWORK)

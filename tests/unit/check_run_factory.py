@@ -11,7 +11,7 @@ from components.checks import script
 from components.checks.model import EXTERNAL, Kind
 from components.config.settings import Settings, parse
 from overlab.checks import discovery
-from overlab.checks.results import CheckResult, TestRun, life_of
+from overlab.checks.results import CheckResult, CheckRun, life_of
 from overlab.outputs import Outputs
 
 BEGUN = datetime(2026, 5, 1, 12, 30, 0, tzinfo=UTC)
@@ -96,7 +96,7 @@ def outputs(settings: Settings) -> Outputs:
 
 def run(
     settings: Settings, failed: Mapping[str, str] | None = None, unreached: str = "", only: tuple[str, ...] = ()
-) -> TestRun:
+) -> CheckRun:
     """Everything passed, but what ``failed`` (id -> output), and what the node ``unreached`` should have run."""
     bad = failed or {}
     results = []
@@ -110,7 +110,7 @@ def run(
         words = _words(check, settings)
         result = checks.Result(check.id, check.kind, check.title, check.node, check.expect, got, seconds, words, said)
         results.append(CheckResult.of(check, result))
-    return TestRun(
+    return CheckRun(
         lab=settings.name,
         begun=BEGUN,
         seconds=21.5,

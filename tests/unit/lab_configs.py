@@ -115,7 +115,7 @@ def _checks(draw: st.DrawFn, workloads: Raw) -> Raw:
         return {}
     source, target = draw(st.permutations(has_probe_tools))[:2]
     overlay = draw(st.sampled_from(list(workloads[target]["networks"])))
-    return {"c1": {"kind": "ping-ip", "source": source, "target": target, "overlay": overlay, "expect": "fail"}}
+    return {"c1": {"kind": "ping-ip", "source": source, "target": target, "network": overlay, "expect": "fail"}}
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[Path]:

@@ -20,7 +20,7 @@ from components import checks
 from overlab.checks import command, history, junit, results, text
 from overlab.checks.command import Wanted
 from overlab.checks.reproduce import reproduce_command
-from overlab.checks.results import CheckResult, TestRun
+from overlab.checks.results import CheckResult, CheckRun
 from overlab.core.errors import OverlabError
 from overlab.outputs import Outputs
 from tests.unit import check_run_factory
@@ -31,14 +31,14 @@ BAD = check_run_factory.run(LAB, check_run_factory.FAILURES)
 AWAY = check_run_factory.run(LAB, unreached="docker03")
 
 
-def shown(run: TestRun, *, terminal: bool) -> str:
+def shown(run: CheckRun, *, terminal: bool) -> str:
     out = io.StringIO()
     text.show(run, Console(file=out, force_terminal=terminal, width=100, highlight=False, color_system=None))
     return out.getvalue()
 
 
 @pytest.mark.parametrize(("run", "code"), [(GOOD, 0), (BAD, 1), (AWAY, 2)])
-def test_exit_codes(run: TestRun, code: int) -> None:
+def test_exit_codes(run: CheckRun, code: int) -> None:
     assert run.exit_code == code
 
 
@@ -76,7 +76,7 @@ def test_a_node_that_was_away_is_said() -> None:
 
 def test_output_of_others_is_never_markup() -> None:
     [one] = [v for v in BAD.results if v.id == "kv:docker02"]
-    odd = BAD.model_copy(update={"verdicts": (one.model_copy(update={"output": "[red]x[/red] [/]"}),)})
+    odd = BAD.model_copy(update={"results": (one.model_copy(update={"output": "[red]x[/red] [/]"}),)})
     for terminal in (True, False):
         assert "[red]x[/red] [/]" in shown(odd, terminal=terminal)
 
@@ -135,7 +135,7 @@ def test_junit_failures_say_what_was_run_and_what_to_do() -> None:
 @given(st.text(st.characters()), st.text(st.characters()))
 def test_junit_is_xml_whatever_was_said(output: str, title: str) -> None:
     one = BAD.failed[0].model_copy(update={"output": output, "title": title, "command": output})
-    run = BAD.model_copy(update={"verdicts": (one, AWAY.not_run[0].model_copy(update={"output": output}))})
+    run = BAD.model_copy(update={"results": (one, AWAY.not_run[0].model_copy(update={"output": output}))})
     root = ET.fromstring(junit.document(run))
     assert len(list(root.iter("testcase"))) == 2
 
@@ -153,11 +153,11 @@ def test_a_run_is_kept_and_read_back(tmp_path: Path) -> None:
     assert results.load(file) is None
 
 
-def part(*ids: str, good: bool = True) -> TestRun:
+def part(*ids: str, good: bool = True) -> CheckRun:
     source = GOOD if good else BAD
     chosen = tuple(one for one in source.results if one.id in ids)
     later = source.begun + timedelta(minutes=5)
-    return source.model_copy(update={"verdicts": chosen, "only": ids, "begun": later, "sessions": 1, "seconds": 2.0})
+    return source.model_copy(update={"results": chosen, "only": ids, "begun": later, "sessions": 1, "seconds": 2.0})
 
 
 def test_a_part_is_laid_over_what_is_known(tmp_path: Path) -> None:
@@ -215,11 +215,11 @@ def test_outputs_of_another_version_are_passed_over() -> None:
 # -- watched ---------------------------------------------------------------------------------------
 
 
-def watched(rounds: list[TestRun | OverlabError], wanted: Wanted | None = None) -> tuple[int, str, list[float]]:
+def watched(rounds: list[CheckRun | OverlabError], wanted: Wanted | None = None) -> tuple[int, str, list[float]]:
     out, pauses = io.StringIO(), list[float]()
     left = iter(rounds)
 
-    def look() -> TestRun:
+    def look() -> CheckRun:
         found = next(left)
         if isinstance(found, OverlabError):
             raise found
@@ -266,7 +266,7 @@ def test_a_watch_ends_with_an_interrupt_and_the_last_code() -> None:
 
 
 def test_checks_that_come_and_go_are_changes() -> None:
-    fewer = GOOD.model_copy(update={"verdicts": GOOD.results[1:]})
+    fewer = GOOD.model_copy(update={"results": GOOD.results[1:]})
     assert text.changes(GOOD, fewer) == ["gone: docker01 engine"]
     assert text.changes(fewer, GOOD) == ["new -> passed: docker01 engine (on docker01)"]
 

@@ -15,7 +15,7 @@ import pytest
 from components import checks
 from components.config.settings import Settings, parse
 from overlab.checks import discovery, runner
-from overlab.checks.results import TestRun
+from overlab.checks.results import CheckRun
 from overlab.checks.runner import Transport
 from overlab.checks.select import select, within
 from overlab.checks.session import ON_NODE, ProcessResult, Session
@@ -112,7 +112,7 @@ RECORDED = Outputs(
 )
 
 
-def go(nodes: Nodes, *only: str, outputs: Outputs = RECORDED, settings: Settings = LAB) -> TestRun:
+def go(nodes: Nodes, *only: str, outputs: Outputs = RECORDED, settings: Settings = LAB) -> CheckRun:
     matrix = within(select(checks.matrix(settings), only or ("ping-ip", "ping-name")), 1)
     return runner.run(settings, matrix, outputs, Transport(nodes.command), only)
 
@@ -324,7 +324,7 @@ def test_with_no_facts_at_all_nothing_that_needs_one_is_stated() -> None:
     assert not {"ping-ip", "interface", "kv", "network"} & {
         check.kind
         for check in ready
-        if check.overlay != "ov_net3"  # that one's addresses are in the settings
+        if check.network != "ov_net3"  # that one's addresses are in the settings
     }
 
 

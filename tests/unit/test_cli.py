@@ -199,7 +199,7 @@ def test_a_failed_destroy_keeps_the_platform(monkeypatch: pytest.MonkeyPatch) ->
             assert args[0] == "destroy"
             return 255
 
-    monkeypatch.setattr(prepare, "revive", lambda *_: object())
+    monkeypatch.setattr(prepare, "restart_daemons", lambda *_: object())
     monkeypatch.setattr(prepare, "teardown", lambda *_: pytest.fail("the platform was removed"))
     monkeypatch.setattr(cli, "_opened", lambda *_: Opened())
     done = overlab("down", "--platform")

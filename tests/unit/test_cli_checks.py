@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from overlab import cli, lab_handle
 from overlab import stack as stack_module
 from overlab.checks import command
-from overlab.checks.results import TestRun
+from overlab.checks.results import CheckRun
 from overlab.core.errors import OverlabError
 from tests.unit import check_run_factory
 
@@ -38,11 +38,11 @@ def overlab(*args: str) -> Result:
 
 
 @pytest.fixture
-def found(monkeypatch: pytest.MonkeyPatch) -> list[TestRun]:
+def found(monkeypatch: pytest.MonkeyPatch) -> list[CheckRun]:
     """A lab that is up; its next runs are put in here."""
-    waiting: list[TestRun] = []
+    waiting: list[CheckRun] = []
 
-    def once(_: object, wanted: command.Wanted, __: object) -> TestRun:
+    def once(_: object, wanted: command.Wanted, __: object) -> CheckRun:
         return waiting.pop(0)
 
     monkeypatch.setattr(lab_handle, "open_lab", lambda *_: object())
@@ -58,14 +58,14 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[TestRun]:
         (check_run_factory.run(LAB, unreached="docker03"), 2),
     ],
 )
-def test_the_exit_code_is_that_of_the_run(found: list[TestRun], run: TestRun, code: int) -> None:
+def test_the_exit_code_is_that_of_the_run(found: list[CheckRun], run: CheckRun, code: int) -> None:
     found.append(run)
     done = overlab("test")
     assert done.exit_code == code
     assert done.stdout.splitlines()[-1] == run.summary
 
 
-def test_json_is_the_only_thing_on_standard_output(found: list[TestRun]) -> None:
+def test_json_is_the_only_thing_on_standard_output(found: list[CheckRun]) -> None:
     found.append(check_run_factory.run(LAB, check_run_factory.FAILURES))
     done = overlab("test", "--json")
     assert json.loads(done.stdout)["failed"] == 4
@@ -86,7 +86,7 @@ def test_bad_settings_cannot_be_tested_either() -> None:
 
 
 def test_what_goes_wrong_on_the_way_is_no_failed_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def refuse(*_: object) -> TestRun:
+    def refuse(*_: object) -> CheckRun:
         raise OverlabError("--only xyz: no check of this lab has that kind, workload or id", "kinds: kv")
 
     monkeypatch.setattr(lab_handle, "open_lab", lambda *_: object())

@@ -164,7 +164,7 @@ LAB: Raw = {
         "two": {"created_on": "docker02", "subnet": "10.0.1.0/24", "internal": False},
     },
     "workloads": {
-        "a": {"node": "docker01", "image": "x", "memory_mib": 64, "networks": {"one": {"address": "10.0.0.5"}}},
+        "a": {"node": "docker01", "image": "x", "memory_mib": 64, "networks": {"one": {"ipv4_address": "10.0.0.5"}}},
         "b": {"node": "docker02", "image": "x", "memory_mib": 64, "networks": {"one": {"aliases": ["bee"]}, "two": {}}},
         "c": {"node": "docker02", "image": "x", "networks": ["two"], "ports": [{"target": 80, "published": 8080}]},
         "d": {"network_mode": "container:a", "image": "x", "memory_mib": 64},
@@ -184,15 +184,15 @@ VIOLATIONS: list[tuple[Path, Any, str, set[Path]]] = [
     (("store", "node"), "docker09", "lab.store.node", set()),
     (("workloads", "a", "node"), "docker09", "lab.workloads.a.node", set()),
     (("workloads", "c", "networks"), ["two", "three"], "lab.workloads.c.networks.three", set()),
-    (("workloads", "d", "share_with"), "zzz", "lab.workloads.d.shares_network_of", set()),
+    (("workloads", "d", "network_mode"), "container:zzz", "lab.workloads.d.network_mode", set()),
     (
         ("workloads", "c", "ports"),
         [{"target": 80, "published": 2376}],
-        "lab.workloads.c.ports.0.node",
+        "lab.workloads.c.ports.0.published",
         {("workloads", "c", "node")},
     ),
     (("checks", "k", "target"), "zzz", "lab.checks.k.target", set()),
-    (("checks", "k", "overlay"), "zzz", "lab.checks.k.overlay", set()),
+    (("checks", "k", "network"), "zzz", "lab.checks.k.network", set()),
 ]
 
 
@@ -218,7 +218,7 @@ def test_a_network_with_host_bits_takes_part_as_what_was_meant() -> None:
 
 def test_the_other_overlays_of_a_list_with_one_wrong_name_are_judged() -> None:
     raw = replaced(LAB, ("workloads", "c", "networks"), ["two", "not a name", "three"])
-    assert set(refusal(raw) or {}) == {'lab.workloads.c.overlays."not a name"', "lab.workloads.c.networks.three"}
+    assert set(refusal(raw) or {}) == {'lab.workloads.c.networks."not a name"', "lab.workloads.c.networks.three"}
 
 
 @pytest.mark.parametrize("cidr", ["255.255.255.255/32", "10.99.0.50/32", "10.99.0.50/31", "0.0.0.0/0", "0.0.0.0/32"])

@@ -44,7 +44,7 @@ def test_parts_are_coloured_by_the_checks_about_them(seed: Picture) -> None:
     assert {name for name, status in states.items() if status == "failed"} == {"docker02", "ov_net1", "t1", "t2", "t3"}
     assert set(states.values()) == {"failed", "passed"}
     [t3] = [workload for workload in seed.workloads if workload.name == "t3"]
-    assert {one.overlay: one.state.status for one in t3.attachments} == {"ov_net1": "failed", "ov_net2": "passed"}
+    assert {one.network: one.state.status for one in t3.attachments} == {"ov_net1": "failed", "ov_net2": "passed"}
 
 
 def test_what_a_node_that_is_away_should_have_checked_is_not_called_passed() -> None:

@@ -59,12 +59,12 @@ def test_without_names_there_is_one_without_a_name() -> None:
 
 
 def test_a_single_named_one_needs_neither_placement_nor_bridge() -> None:
-    raw = lab(platform={"hypervisors": {"hv1": {"uri": HV1}}}, nodes={"docker01": None, "docker02": {}}, network={})
+    raw = lab(platform={"hypervisors": {"hv1": {"uri": HV1}}}, nodes={"docker01": None, "docker02": {}}, underlay={})
     assert parse(raw, "x").hypervisors == ("hv1",)
 
 
 def test_one_that_no_node_is_on_needs_no_bridge() -> None:
-    raw = lab(nodes={"docker01": {"hypervisor": "hv2"}}, network={})
+    raw = lab(nodes={"docker01": {"hypervisor": "hv2"}}, underlay={})
     assert parse(raw, "x").hypervisors == ("hv2",)
 
 
@@ -78,12 +78,12 @@ def test_unknown_hypervisor() -> None:
 
 def test_a_node_without_one_of_several() -> None:
     # Where it will be is not known, so neither is whether a bridge is needed.
-    found = only(lab(nodes={"docker01": {}, "docker02": {"hypervisor": "hv2"}}, network={}))
+    found = only(lab(nodes={"docker01": {}, "docker02": {"hypervisor": "hv2"}}, underlay={}))
     assert (found.path, found.remedy) == ("lab.nodes.docker01.hypervisor", "one of: hv1, hv2")
 
 
 def test_several_without_a_network_that_spans_them() -> None:
-    found = only(lab(network={}))
+    found = only(lab(underlay={}))
     assert found.path == "lab.underlay.bridge"
     assert "several hypervisors (hv1, hv2)" in found.rule
 
@@ -116,7 +116,7 @@ def test_a_bridge_on_an_embedded_platform(platform: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("mode", ["nat", "isolated"])
 def test_a_bridge_beside_a_mode(mode: str) -> None:
-    found = only(lab(network={"bridge": "br0", "mode": mode}))
+    found = only(lab(underlay={"bridge": "br0", "mode": mode}))
     assert (found.path, found.value) == ("lab.underlay.mode", f'"{mode}"')
 
 
@@ -140,7 +140,7 @@ def test_what_cannot_be_read_is_told_once(change: dict[str, Any], path: str) -> 
 
 def test_everything_is_told_at_once() -> None:
     raw = lab(
-        network={"mode": "nat"},
+        underlay={"mode": "nat"},
         platform={"uri": HV1, "hypervisors": {"hv1": {"uri": HV1}, "hv2": {"uri": HV1}}},
         nodes={"docker01": {}, "docker02": {"hypervisor": "hv9"}, "docker03": {"hypervisor": "hv1"}}
         | {"docker04": {"hypervisor": "hv2"}},

@@ -151,7 +151,7 @@ def test_a_page_of_one_run_stands_alone() -> None:
 def test_what_others_said_is_text_and_nothing_else(said: str) -> None:
     said = said.encode(errors="replace").decode()
     odd = BAD.model_copy(
-        update={"verdicts": tuple(one.model_copy(update={"output": f"<b onclick=x>{said}"}) for one in BAD.results[:9])}
+        update={"results": tuple(one.model_copy(update={"output": f"<b onclick=x>{said}"}) for one in BAD.results[:9])}
     )
     outputs = replace(check_run_factory.outputs(LAB), networks={"ov_net1": {"id": said, "subnet": f"<i>{said}"}})
     stands_alone(report_page.render(replace(WHOLE, outputs=outputs, known=LastResults(odd.results, odd), pulumi=said)))
@@ -188,7 +188,7 @@ def test_a_real_browser_shows_it(tmp_path: Path) -> None:
 def test_a_script_in_what_was_said_does_not_run_in_a_real_browser(tmp_path: Path) -> None:
     attack = "</pre></svg><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
     odd = BAD.model_copy(
-        update={"verdicts": tuple(v.model_copy(update={"output": attack, "title": attack}) for v in BAD.failed)}
+        update={"results": tuple(v.model_copy(update={"output": attack, "title": attack}) for v in BAD.failed)}
     )
     page = tmp_path / "run.html"
     page.write_text(report_page.render_run(odd), "utf-8")

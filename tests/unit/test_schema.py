@@ -92,6 +92,6 @@ def test_every_setting_is_described_and_has_its_default() -> None:
     for name, part in schema.document()["$defs"].items():
         for key, setting in part["properties"].items():
             assert "$ref" in str(setting) or setting.get("description"), f"{name}.{key} has no docstring"
-    assert described("NetworkSpec")["cidr"]["default"] == "10.99.0.0/24"
+    assert described("UnderlaySpec")["cidr"]["default"] == "10.99.0.0/24"
     assert described("MachineSpec")["memory_mib"]["minimum"] == 512
     assert described("EngineSpec")["install"]["enum"] == ["preinstalled", "packages", "apt"]

@@ -67,7 +67,7 @@ def rendered(lab: Settings) -> dict[str, str]:
         "engine": scripts.render("engine", **engine),
         "joined": scripts.render("joined", **joined),
         "networks": scripts.render(
-            "networks", networks=[{"name": HOSTILE, "id": "0a", "residents": [HOSTILE]}], limit_s=9
+            "networks", networks=[{"name": HOSTILE, "id": "0a", "local_workloads": [HOSTILE]}], limit_s=9
         ),
         "dockerd-watchdog": watchdog.script("127.0.0.1:8500", "10.99.0.11"),
         "checks": checks.node_script("docker01", checks.matrix(lab), lab, facts(lab)),
@@ -193,7 +193,7 @@ def test_the_bytes_of_a_bulk_check_are_those_that_the_program_makes() -> None:
 
 def test_the_matrix_has_every_ordered_pair_by_address_and_by_name(lab: Settings) -> None:
     matrix = checks.matrix(lab)
-    pairs = {(c.kind, c.overlay, c.source, c.target) for c in matrix if c.kind in ("ping-ip", "ping-name")}
+    pairs = {(c.kind, c.network, c.source, c.target) for c in matrix if c.kind in ("ping-ip", "ping-name")}
     expected = {
         (kind, overlay, a, b)
         for kind in ("ping-ip", "ping-name")

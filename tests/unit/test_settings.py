@@ -108,8 +108,8 @@ BAD = [
     ("engine", {"heartbeat_s": 30, "ttl_s": 30}, "lab.engine.ttl_s", "greater than", "three heartbeats"),
     ("engine", {"version": "23.0"}, "lab.engine.version", "20", "form"),
     ("workloads.t1.node", "docker7", "lab.workloads.t1.node", "node of this lab", "docker01"),
-    ("workloads.t1.overlays", ["ov_net9"], "lab.workloads.t1.networks.ov_net9", "overlay of this lab", "ov_net1"),
-    ("workloads.t1.overlays", [], "lab.workloads.t1.overlays", "at least one overlay", "name an overlay"),
+    ("workloads.t1.networks", ["ov_net9"], "lab.workloads.t1.networks.ov_net9", "network of this lab", "ov_net1"),
+    ("workloads.t1.networks", [], "lab.workloads.t1.networks", "at least one overlay", "name an overlay"),
     ("workloads.t1.image", "-evil image", "lab.workloads.t1.image", "image reference", "in that form"),
     ("workloads.-x", {"node": "docker01", "networks": ["ov_net1"]}, "lab.workloads.-x", "letters, digits", "another"),
     (

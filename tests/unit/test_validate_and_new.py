@@ -85,7 +85,7 @@ def test_a_missing_stack_is_an_error() -> None:
 )
 def test_labs_that_cannot_run_at_once_are_named(project: Path, change: str, why: str) -> None:
     text = (project / "Pulumi.ci.yaml").read_text()
-    text = text.replace("    network:\n", "    name: dev\n    network:\n") if change == "name" else text
+    text = text.replace("    underlay:\n", "    name: dev\n    underlay:\n") if change == "name" else text
     (project / "Pulumi.ci.yaml").write_text(text if change == "name" else text.replace("10.98.0.0/24", change))
     result = overlab("validate", "--all")
     assert result.exit_code == 0

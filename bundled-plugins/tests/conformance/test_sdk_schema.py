@@ -20,7 +20,7 @@ def plugin(name: str) -> type[Plugin] | None:
     try:
         module = importlib.import_module(f"plugins.{name}.provider")
     except ModuleNotFoundError as error:
-        if not (error.name or "").startswith(f"plugins.{name}"):
+        if not (error.name or "").startswith(f"bundled_plugins.{name}"):
             raise
         return None
     (found,) = [
