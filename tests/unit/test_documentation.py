@@ -17,7 +17,7 @@ from overlab.diagnosis import causes, cookbook
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
-PAGES = sorted([*DOCS.rglob("*.md"), PROJECT / "README.md"])
+PAGES = sorted([*DOCS.rglob("*.md"), *PROJECT.glob("*.md")])
 HOWTO = sorted((DOCS / "howto").glob("*.md"))
 NODES: dict[str, Any] = {"nodes": {"docker01": {}, "docker02": {}, "docker03": {}}}
 KINDS = set(get_args(checks.Kind))
