@@ -2,8 +2,8 @@
 
 ``running("bundled_plugins.docker", ...)`` starts the plugin and gives a :class:`Provider`, whose methods are the
 protocol's calls with plain dicts (see :mod:`bundled_plugins.runtime.values` for secrets, unknowns and assets).
-``Provider.resource`` gives a :class:`Managed` resource, which walks one resource through ``up``, ``refresh`` and ``destroy`` the way the
-engine does, keeping its state.
+``Provider.resource`` gives a :class:`Managed` resource: ``up``, ``refresh`` and ``destroy`` move it the way the engine
+does, keeping its state.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, prov
 
 from conformance import sdk
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
+PYTHONPATH = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
 START_LIMIT_S = 60
 CALL_LIMIT_S = 300
 
@@ -449,7 +450,7 @@ def running(
         stderr=subprocess.PIPE,
         text=True,
         cwd=cwd or ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+        env={**os.environ, "PYTHONPATH": PYTHONPATH, **(env or {})},
         start_new_session=True,
     )
     errors = _Drain(process)

@@ -105,7 +105,15 @@ def _modules(package: str) -> tuple[ModuleType, ...]:
     root = importlib.import_module(f"pulumi_{package}")
     # config: only aliases of the package's settings, and not importable by itself.
     names = [m.name for m in pkgutil.walk_packages(root.__path__, f"{root.__name__}.") if ".config" not in m.name]
-    return (root, *(importlib.import_module(name) for name in names))
+    return (root, *(_loaded(name) for name in names))
+
+
+def _loaded(name: str) -> ModuleType:
+    """The module, executed. A package that the SDK imports lazily stays without its classes, for the whole process,
+    when one of its modules is imported before it was executed."""
+    module = importlib.import_module(name)
+    getattr(module, "__all__", None)  # any attribute executes it
+    return module
 
 
 def _properties(described: Any) -> dict[str, Type]:
