@@ -115,7 +115,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def ending(status: int) -> str:
+def describe_exit(status: int) -> str:
     """A failed process's end as Go words it: ``exit status 3``, ``signal: killed``."""
     if status >= 0:
         return f"exit status {status}"

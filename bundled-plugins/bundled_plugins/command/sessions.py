@@ -39,7 +39,7 @@ def _opened(run: Running, lease: Lease, *, last: bool) -> paramiko.Channel | Non
     try:
         return lease.transport.open_session(timeout=run.stop.remaining(CHANNEL_S))
     except paramiko.ChannelException as error:
-        if not last and lease.crowded():
+        if not last and lease.limit_reached():
             return None
         raise ProviderError(f"ssh: rejected: {error.text} (the server refused a session)") from error
     except BROKEN as error:
@@ -50,7 +50,7 @@ def _opened(run: Running, lease: Lease, *, last: bool) -> paramiko.Channel | Non
         raise ProviderError(f"{reason(error)} (the SSH connection broke before anything was sent)") from error
 
 
-def alive(channel: paramiko.Channel) -> bool:
+def is_alive(channel: paramiko.Channel) -> bool:
     """Whether the connection under the channel still stands."""
     return channel.get_transport().is_active()
 

@@ -22,7 +22,7 @@ GONE = frozenset({NO_DOMAIN, NO_NETWORK, NO_STORAGE_POOL, NO_STORAGE_VOL})
 """Numbers that say: no such object."""
 
 
-def gone(error: libvirt.libvirtError) -> bool:
+def not_found(error: libvirt.libvirtError) -> bool:
     """Whether the error says that the object does not exist."""
     return error.get_error_code() in GONE
 
@@ -33,7 +33,7 @@ def message(error: libvirt.libvirtError) -> str:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def error_context(what: str) -> Iterator[None]:
     """Turn a libvirt error into a :class:`ProviderError` ``<what>: <libvirt's text>``."""
     try:
         yield

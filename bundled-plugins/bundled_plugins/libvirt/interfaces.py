@@ -1,4 +1,4 @@
-"""A domain's network interfaces: the networks they are on, their DHCP entries, and the addresses they hold."""
+"""A domain's network interfaces: the networks they are on, and their DHCP host entries there."""
 
 from __future__ import annotations
 
@@ -10,23 +10,11 @@ from xml.etree.ElementTree import tostring
 import libvirt
 
 from bundled_plugins.libvirt.connection import Hypervisor
-from bundled_plugins.libvirt.errors import OPERATION_INVALID, gone, message
+from bundled_plugins.libvirt.errors import OPERATION_INVALID, message, not_found
 from bundled_plugins.libvirt.network_xml import ROUTED_MODES
-from bundled_plugins.libvirt.waits import until
 from bundled_plugins.libvirt.xmltree import Element, attribute, element, parse
 from bundled_plugins.runtime.errors import ProviderError
-from bundled_plugins.runtime.resource import Operation
 from bundled_plugins.runtime.values import Properties
-
-LEASE_LIMIT_S = 300.0
-
-_AGENT_ABSENT = "QEMU guest agent is not connected"
-_DYING = {
-    libvirt.VIR_DOMAIN_CRASHED: "crashed",
-    libvirt.VIR_DOMAIN_SHUTDOWN: "shutting down",
-    libvirt.VIR_DOMAIN_SHUTOFF: "shut off",
-    libvirt.VIR_DOMAIN_PMSUSPENDED: "suspended",
-}
 
 
 def network_of(host: Hypervisor, nic: Properties) -> Any | None:
@@ -43,7 +31,7 @@ def network_of(host: Hypervisor, nic: Properties) -> Any | None:
         raise ProviderError(f"can't retrieve {what}: {message(error)}") from error
 
 
-def announce(network: Any, nic: Properties, mac: str, domain_name: str, addresses: list[str]) -> None:
+def add_dhcp_host(network: Any, nic: Properties, mac: str, domain_name: str, addresses: list[str]) -> None:
     """Write a DHCP host entry per address, over an older one of the same MAC or name."""
     root = parse(network.XMLDesc(0))
     if (attribute(root, "forward", "mode") or "none") not in ROUTED_MODES:
@@ -83,54 +71,6 @@ def dhcp_hostname(network: Any, mac: str) -> str:
     return ""
 
 
-def held_addresses(domain: Any, agent: bool) -> dict[str, list[str]]:
-    """Addresses by lower-case MAC: DHCP leases, or what the guest's agent says. Raises libvirtError."""
-    source = (
-        libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT if agent else libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE
-    )
-    found: dict[str, list[str]] = {}
-    for details in (domain.interfaceAddresses(source, 0) or {}).values():
-        held = found.setdefault((details.get("hwaddr") or "").lower(), [])
-        held.extend(item["addr"] for item in details.get("addrs") or [])
-    return found
-
-
-def await_leases(op: Operation, domain: Any, macs: list[str], agent: bool) -> None:
-    """Wait until every MAC holds an address, at most the operation's time limit.
-
-    Raises :class:`ProviderError` when time is over or the domain does not run any more.
-    """
-    if not macs:
-        return
-
-    def seen() -> str:
-        _check_alive(domain)
-        try:
-            held = held_addresses(domain, agent)
-        except libvirt.libvirtError as error:
-            _check_alive(domain)  # it may have died since
-            if _AGENT_ABSENT in message(error):
-                return "the guest agent is not connected"
-            raise ProviderError(f"error retrieving interface addresses: {message(error)}") from error
-        waiting = [mac for mac in macs if not held.get(mac.lower())]
-        return f"no address for {', '.join(waiting)}" if waiting else ""
-
-    try:
-        until(op, "the addresses of the domain", seen, op.remaining(LEASE_LIMIT_S))
-    except ProviderError as error:
-        raise ProviderError(
-            f"couldn't retrieve IP address of domain id: {domain.UUIDString()}: {error}. Please check following: "
-            "1) is the domain running properly? 2) has the network interface an IP address? 3) networking issues on "
-            "your libvirt setup? 4) is DHCP enabled on this domain's network?"
-        ) from error
-
-
-def _check_alive(domain: Any) -> None:
-    state = domain.state()[0]
-    if state in _DYING:
-        raise ProviderError(f"invalid state for domain: it is {_DYING[state]}")
-
-
 def networks_by_name(host: Hypervisor, names: Iterator[str]) -> dict[str, Any]:
     """The networks that exist among the names."""
     found: dict[str, Any] = {}
@@ -138,6 +78,6 @@ def networks_by_name(host: Hypervisor, names: Iterator[str]) -> dict[str, Any]:
         try:
             found[name] = host.connection.networkLookupByName(name)
         except libvirt.libvirtError as error:
-            if not gone(error):
+            if not not_found(error):
                 raise
     return found

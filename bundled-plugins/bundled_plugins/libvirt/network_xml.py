@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from xml.etree import ElementTree
 
 from bundled_plugins.libvirt.addresses import parse_cidr, subnet
-from bundled_plugins.libvirt.xmltree import Element, add, attribute, element, parse, text_of, written
+from bundled_plugins.libvirt.xmltree import Element, add, attribute, element, parse, text_of, to_xml
 from bundled_plugins.runtime.errors import ProviderError
 from bundled_plugins.runtime.values import Properties
-
-DNSMASQ = "http://libvirt.org/schemas/network/dnsmasq/1.0"
-ElementTree.register_namespace("dnsmasq", DNSMASQ)
 
 ROUTED_MODES = ("none", "nat", "route", "open")
 
@@ -34,11 +30,7 @@ def network_xml(inputs: Properties, uuid: str) -> str:
         add(root, "mtu", size=inputs["mtu"])
     if mode in ROUTED_MODES:
         _add_services(root, inputs)
-    options = ElementTree.SubElement(root, f"{{{DNSMASQ}}}options")
-    for option in (inputs.get("dnsmasqOptions") or {}).get("options") or []:
-        name, value = option.get("optionName", ""), option.get("optionValue")
-        ElementTree.SubElement(options, f"{{{DNSMASQ}}}option", value=name if value is None else f"{name}={value}")
-    return written(root, (inputs.get("xml") or {}).get("xslt"))
+    return to_xml(root)
 
 
 def _add_services(root: Element, inputs: Properties) -> None:
@@ -67,15 +59,8 @@ def _add_services(root: Element, inputs: Properties) -> None:
 
 def _add_dns(root: Element, dns: Properties) -> None:
     made = add(root, "dns", enable="yes")
-    for forwarder in dns.get("forwarders") or []:
-        add(made, "forwarder", domain=forwarder.get("domain"), addr=forwarder.get("address"))
-    for srv in dns.get("srvs") or []:
-        add(made, "srv", **{key: srv.get(key) for key in _SRV})
     for ip, names in _hosts_by_ip(dns.get("hosts") or []).items():
         made.append(dns_host(ip, names))
-
-
-_SRV = ("service", "protocol", "domain", "target", "port", "priority", "weight")
 
 
 def _hosts_by_ip(hosts: list[Properties]) -> dict[str, list[str]]:
@@ -155,11 +140,6 @@ def _dns(root: Element, known: Properties) -> Properties:
         for host in section.findall("host")
         for name in host.findall("hostname")
     ]
-    forwarders = [
-        {key: value for key, value in (("address", item.get("addr")), ("domain", item.get("domain"))) if value}
-        for item in section.findall("forwarder")
-    ]
-    for key, found in (("hosts", hosts), ("forwarders", forwarders)):
-        if found or known.get(key):
-            live[key] = found
+    if hosts or known.get("hosts"):
+        live["hosts"] = hosts
     return live

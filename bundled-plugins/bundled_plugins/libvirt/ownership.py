@@ -27,7 +27,7 @@ def new_uuid(op: Operation) -> str:
     return str(uuid.UUID(bytes=bytes(raw)))
 
 
-def made_here(op: Operation, id: str) -> bool:
+def created_by_this_stack(op: Operation, id: str) -> bool:
     """Whether the UUID is one that :func:`new_uuid` gave for the same resource of the same program."""
     try:
         found = bytearray(uuid.UUID(id).bytes)

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 import libvirt
 
 from bundled_plugins.libvirt.connection import Hypervisor
-from bundled_plugins.libvirt.errors import NO_STORAGE_VOL, gone, message
-from bundled_plugins.libvirt.waits import until
+from bundled_plugins.libvirt.errors import NO_STORAGE_VOL, message, not_found
+from bundled_plugins.libvirt.waits import wait_until
 from bundled_plugins.libvirt.xmltree import attribute, parse
 from bundled_plugins.runtime.errors import Cancelled, ProviderError
 from bundled_plugins.runtime.resource import Operation
@@ -59,7 +59,7 @@ def refresh(op: Operation, pool: Any, limit_s: float = 60.0) -> None:
             return message(error)
         return ""
 
-    until(op, f"the refresh of storage pool '{pool.name()}'", refreshed, limit_s)
+    wait_until(op, f"the refresh of storage pool '{pool.name()}'", refreshed, limit_s)
 
 
 def volume_with_key(host: Hypervisor, key: str, pool_name: str | None) -> Any | None:
@@ -75,7 +75,7 @@ def volume_with_key(host: Hypervisor, key: str, pool_name: str | None) -> Any | 
         else:
             pool = host.connection.storagePoolLookupByTargetPath(posixpath.dirname(key))
     except libvirt.libvirtError as error:
-        if gone(error):
+        if not_found(error):
             return None
         raise
     if not activate(pool):
@@ -117,15 +117,15 @@ def delete_volume(op: Operation, host: Hypervisor, key: str, pool_name: str) -> 
         try:
             volume.delete(0)
         except libvirt.libvirtError as error:
-            if gone(error):
+            if not_found(error):
                 return
             raise ProviderError(f"can't delete volume {key}: {message(error)}") from error
-    until(op, f"the end of volume {key}", lambda: "" if not _has(host, key) else "it is still there")
+    wait_until(op, f"the end of volume {key}", lambda: "" if not _has(host, key) else "it is still there")
 
 
 def await_volume(op: Operation, host: Hypervisor, key: str) -> None:
     """Wait until the volume can be looked up."""
-    until(op, f"volume {key}", lambda: "" if _has(host, key) else "it is not there")
+    wait_until(op, f"volume {key}", lambda: "" if _has(host, key) else "it is not there")
 
 
 def _has(host: Hypervisor, key: str) -> bool:

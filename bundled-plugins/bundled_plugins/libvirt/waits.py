@@ -14,7 +14,7 @@ STATE_LIMIT_S = 60.0
 """Limit of the official provider for a network, pool or volume to reach a state."""
 
 
-def until(op: Operation, what: str, done: Callable[[], str], limit_s: float = STATE_LIMIT_S) -> None:
+def wait_until(op: Operation, what: str, done: Callable[[], str], limit_s: float = STATE_LIMIT_S) -> None:
     """Wait until ``done()`` returns ""; any other answer says what was seen instead.
 
     Polls from 0.05 s, doubling to 2 s. Raises :class:`ProviderError` with elapsed, limit and what was seen last, or
@@ -30,13 +30,13 @@ def until(op: Operation, what: str, done: Callable[[], str], limit_s: float = ST
 
 
 @contextmanager
-def held(op: Operation, lock: threading.Lock, what: str, limit_s: float = 20 * 60.0) -> Iterator[None]:
+def locked(op: Operation, lock: threading.Lock, what: str, limit_s: float = 20 * 60.0) -> Iterator[None]:
     """Hold the lock; waiting for it is bounded and cancellable."""
 
     def taken() -> str:
         return "" if lock.acquire(timeout=0.1) else "another operation of this run holds it"
 
-    until(op, what, taken, limit_s)
+    wait_until(op, what, taken, limit_s)
     try:
         yield
     finally:

@@ -90,7 +90,7 @@ class Diff:
 
 
 @dataclass(frozen=True)
-class Live:
+class ReadResult:
     """Answer of Read for an object that exists."""
 
     id: str
@@ -227,7 +227,7 @@ class Provider:
 
     def read(
         self, token: str, name: str, id: str, outputs: Properties | None = None, inputs: Properties | None = None
-    ) -> Live | None:
+    ) -> ReadResult | None:
         """The live object, None when gone; without outputs and inputs an import."""
         request = provider_pb2.ReadRequest(
             id=id,
@@ -240,7 +240,7 @@ class Provider:
         response = self._call("Read", request)
         if not response.id:
             return None
-        return Live(response.id, decode(response.properties), decode(response.inputs))
+        return ReadResult(response.id, decode(response.properties), decode(response.inputs))
 
     def update(
         self,

@@ -60,19 +60,6 @@ def outputs(token: str) -> dict[str, Type]:
     return {"id": str} | _properties(resource_class(token))
 
 
-@functools.cache
-def arguments(token: str) -> set[str]:
-    """Arguments of a function, by wire name (a plain function: all its arguments are plain values)."""
-    package, module, name = token.replace("/", ":").split(":")[0], token.split(":")[1], token.rsplit(":", 1)[1]
-    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
-    for found in _modules(package):
-        function = vars(found).get(snake)
-        if inspect.isfunction(function) and f"'{token}'" in inspect.getsource(function):
-            parameters = inspect.signature(function).parameters
-            return {_camel(parameter) for parameter in parameters if parameter != "opts"}
-    raise LookupError(f"no function for {token} in the SDK (module {module})")
-
-
 def mismatches(value: Any, wanted: Type, path: str = "") -> list[str]:
     """Where a value (as it is on the wire) is not what the SDK reads; empty = all is well. Null always is."""
     if value is None or wanted is object or type(value).__name__ in ("Unknown", "Asset", "Archive"):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from bundled_plugins.runtime.values import Asset, Secret
+from bundled_plugins.runtime.values import Secret
 
 from conformance.command.conftest import LOCAL, messages
 from conformance.harness import CallFailed, Provider, running
@@ -302,27 +301,6 @@ def test_a_background_process_that_lets_go_of_the_streams_is_left_alone(plugin: 
         assert Path(f"/proc/{pid}").exists()
     finally:
         os.kill(pid, signal.SIGKILL)
-
-
-def test_globs_make_assets_and_an_archive(plugin: Provider, tmp_path: Path) -> None:
-    resource = plugin.resource(LOCAL, "built")
-    resource.up(
-        {
-            "create": "mkdir -p out/deep; echo a > out/a.txt; echo b > out/deep/b.txt; echo c > out/c.log",
-            "dir": str(tmp_path),
-            "assetPaths": ["out/*", "!**.log"],
-            "archivePaths": ["out/**"],
-        }
-    )
-    digest = subprocess.run(["sha256sum", tmp_path / "out/a.txt"], capture_output=True, check=True, text=True).stdout
-    assert resource["assets"] == {"out/a.txt": Asset("path", str(tmp_path / "out/a.txt"), digest.split()[0])}
-    assert sorted(resource["archive"].content) == ["out/a.txt", "out/c.log", "out/deep/b.txt"]
-    assert resource["archive"].hash
-
-
-def test_run_runs_at_once(plugin: Provider) -> None:
-    result = plugin.invoke("command:local:run", {"command": "echo $A", "environment": {"A": "b"}})
-    assert result == {"command": "echo $A", "environment": {"A": "b"}, "stdout": "b", "stderr": ""}
 
 
 def _ignoring(provider: Provider, command: str) -> None:

@@ -122,11 +122,10 @@ CASES: list[tuple[dict[str, Any], str, Any]] = [
     ({"cpus": "0.5"}, "HostConfig.NanoCpus", 500_000_000),
     ({"cpuPeriod": 50000, "cpuQuota": 25000}, "HostConfig.CpuQuota", 25000),
     ({"logDriver": "local", "logOpts": {"max-size": "1m"}}, "HostConfig.LogConfig.Config", {"max-size": "1m"}),
-    ({"rm": True}, "HostConfig.AutoRemove", True),
 ]
 # Covered by tests of their own, or without any trace in the daemon.
 ELSEWHERE = set(
-    """image networksAdvanced uploads start mustRun removeVolumes wait waitTimeout attach logs destroyGraceSeconds
+    """image networksAdvanced uploads start mustRun removeVolumes wait waitTimeout destroyGraceSeconds
     containerReadRefreshTimeoutMilliseconds platform storageOpts""".split()
 )
 
@@ -163,7 +162,8 @@ def test_unmasking_system_paths_is_not_sent_as_an_option(provider: Provider, dae
 
 
 def test_capabilities_are_written_as_the_daemon_takes_them(provider: Provider, daemon: PrivateDocker) -> None:
-    """And then they differ from what the program says, with the official provider too: write CAP_NET_ADMIN."""
+    """And then they differ from what the program states (with the official provider after a refresh only), so a program
+    should state CAP_NET_ADMIN."""
     container = provider.resource(CONTAINER, "box")
     short = SLEEP | {"capabilities": {"adds": ["net_admin"]}}
     container.up(short)

@@ -35,8 +35,6 @@ PROGRAM = """
         opts=options,
     )
     pulumi.export("address", web.network_datas[0].ip_address)
-    found = docker.get_network_output(name=network.name, opts=pulumi.InvokeOptions(provider=provider))
-    pulumi.export("scope", found.scope)
 """
 
 
@@ -104,11 +102,12 @@ def test_refused_input_and_failed_creation_reach_the_user(project: Project, daem
     ).failed()
     assert "Unable to start container: Error response from daemon: " in failed
     assert "docker:index/container:Container" in project.run("stack").passed()
+    assert "1 to replace" in project.run("preview").passed(), "what did not start is no healthy container"
     project.run("destroy", "--yes", "--skip-preview").passed()
     assert daemon.names() == set()
 
 
-def test_unreachable_daemon_is_told_in_the_preview(project: Project, tmp_path: Path) -> None:
+def test_unreachable_daemon_is_reported_in_the_preview(project: Project, tmp_path: Path) -> None:
     project.write(
         "__main__.py",
         f"""

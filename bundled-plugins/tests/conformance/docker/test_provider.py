@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -30,11 +29,15 @@ def _no_docker_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 # CheckConfig
 
 
-def test_json_text_goes_back_as_json_text() -> None:
-    news = {"host": "ssh://u@h", "sshOpts": '["-o","X=y"]', "disableDockerDaemonCheck": "true", "version": "5.1.0"}
-    checked = DockerPlugin().check_config({}, news)
-    assert checked.failures == []
-    assert checked.inputs == news
+def test_json_text_goes_back_as_compact_json_text() -> None:
+    news = {"host": "ssh://u@h", "disableDockerDaemonCheck": "true", "version": "5.1.0"}
+    compact = '["-o","X=ä"]'
+    for given in ('["-o", "X=ä"]', compact, '[ "-o", "X=\\u00e4" ]'):
+        checked = DockerPlugin().check_config({}, news | {"sshOpts": given})
+        assert checked.failures == []
+        assert checked.inputs == news | {"sshOpts": compact}
+    assert DockerPlugin().check_config({}, {"sshOpts": Secret("[ ]")}).inputs == {"sshOpts": Secret("[]")}
+    assert DockerPlugin().check_config({}, {"sshOpts": UNKNOWN}).inputs == {"sshOpts": UNKNOWN}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +47,8 @@ def test_json_text_goes_back_as_json_text() -> None:
         ({"sshOpts": "-o X=y"}, ""),
         ({"hots": "unix:///x"}, "hots"),
         ({"disableDockerDaemonCheck": '"yes"'}, "disableDockerDaemonCheck"),
-        ({"registryAuth": '[{"username":"u"}]'}, "registryAuth[0].address"),
+        ({"registryAuth": "[]"}, "registryAuth"),
+        ({"context": "lab"}, "context"),
     ],
 )
 def test_wrong_configuration_is_refused_by_name(news: dict[str, str], property: str) -> None:
@@ -53,13 +57,6 @@ def test_wrong_configuration_is_refused_by_name(news: dict[str, str], property: 
 
 def test_unknown_host_is_accepted() -> None:
     assert DockerPlugin().check_config({}, {"host": UNKNOWN}).inputs == {"host": UNKNOWN}
-
-
-def test_password_makes_registry_auth_secret() -> None:
-    auth = json.dumps([{"address": "r", "username": "u", "password": "p"}])
-    assert DockerPlugin().check_config({}, {"registryAuth": auth}).inputs == {"registryAuth": Secret(auth)}
-    plain = json.dumps([{"address": "r", "authDisabled": True}])
-    assert DockerPlugin().check_config({}, {"registryAuth": plain}).inputs == {"registryAuth": plain}
 
 
 def test_changed_host_is_an_update_of_the_provider_in_place() -> None:
@@ -101,14 +98,11 @@ def test_host_comes_from_the_environment_or_from_flat_variables(monkeypatch: pyt
     assert plugin.configure({"host": "ssh://input"}, {"docker:config:host": "ssh://v"}).target.host == "ssh://input"
 
 
-def test_context_overrides_the_host(tmp_path: Path) -> None:
-    meta = tmp_path / ".docker" / "contexts" / "meta" / "abc" / "meta.json"
-    meta.parent.mkdir(parents=True)
-    meta.write_text(json.dumps({"Name": "lab", "Endpoints": {"docker": {"Host": "ssh://in-context"}}}))
-    plugin = DockerPlugin()
-    assert plugin.configure({"host": "ssh://h", "context": "lab"}, {}).target.host == "ssh://in-context"
-    with pytest.raises(ProviderError, match=r"context 'other' not found .*; it has lab"):
-        plugin.configure({"context": "other"}, {})
+def test_a_docker_context_of_the_environment_is_refused_where_no_host_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONTEXT", "lab")
+    with pytest.raises(ProviderError, match="DOCKER_CONTEXT is not supported by the bundled docker plugin"):
+        DockerPlugin().configure({}, {})
+    assert DockerPlugin().configure({"host": "ssh://h"}, {}).target.host == "ssh://h"
 
 
 @pytest.mark.parametrize(
@@ -148,25 +142,6 @@ def test_tls_material_breaks_an_ssh_host_with_a_clear_word(monkeypatch: pytest.M
         DockerPlugin().configure({"host": "ssh://h"}, {})
 
 
-def test_registry_configuration_file_must_exist(tmp_path: Path) -> None:
-    auth = json.dumps([{"address": "r.example"}])
-    with pytest.raises(ProviderError, match=r"could not open config file: .*/\.docker/config\.json does not exist"):
-        DockerPlugin().configure({"host": "ssh://h", "registryAuth": auth}, {})
-
-
-def test_registry_credentials_go_to_their_registry_only(tmp_path: Path) -> None:
-    auth = json.dumps(
-        [
-            {"address": "https://r.example:5000", "username": "u", "password": "p"},
-            {"address": "registry-1.docker.io", "configFileContent": '{"auths": {"docker.io": {"auth": "YTpi"}}}'},
-        ]
-    )
-    registries = DockerPlugin().configure({"host": "ssh://h", "registryAuth": auth}, {}).target.registries
-    assert registries.for_image("r.example:5000/lib/x:1")["password"] == "p"
-    assert registries.for_image("busybox:1")["username"] == "a"
-    assert registries.for_image("elsewhere.example/x") == {}
-
-
 # the wire
 
 
@@ -180,8 +155,8 @@ def test_tcp_with_tls(daemon: PrivateDocker, how: str) -> None:
         daemon.forwarded(TLS_PORT) as port,
         running("bundled_plugins.docker", {"host": f"tcp://127.0.0.1:{port}"} | how_said) as provider,
     ):
-        found = provider.invoke("docker:index/getRemoteImage:getRemoteImage", {"name": IMAGE})
-        assert found["name"] == IMAGE
+        image = provider.resource("docker:index/remoteImage:RemoteImage", "image")
+        assert image.up({"name": IMAGE, "keepLocally": True}) == "create"
 
 
 @pytest.mark.root

@@ -50,7 +50,9 @@ def test_a_directory_that_is_gone_does_not_block_the_destroy(bench: Bench) -> No
     assert bench.pools() == set()
 
 
-@pytest.mark.parametrize("change", [{"target": {"path": "/elsewhere"}}, {"name": "other"}, {"type": "logical"}])
+@pytest.mark.parametrize(
+    "change", [{"target": {"path": "/elsewhere"}}, {"name": "other"}, {"target": {"path": UNKNOWN}}]
+)
 def test_what_replaces(bench: Bench, change: dict[str, Any]) -> None:
     pool = bench.pool()
     diff = pool.plan(bench.pool_program(**change))
@@ -132,9 +134,10 @@ def test_the_same_path_twice_is_libvirts_own_error(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("wrong", "path", "reason"),
     [
-        ({"type": "netfs"}, "type", 'only storage pools of type "dir" and "logical" are supported'),
+        ({"type": "logical"}, "type", "storage pools of type 'logical' are not supported by the bundled plugin"),
         ({"type": 5}, "type", "valid string"),
-        ({"permissions": {}}, "permissions", "not supported by the bundled plugin"),
+        ({"permissions": {}}, "permissions", "is no property of libvirt:index/pool:Pool; check its spelling"),
+        ({"source": {"name": "vg"}}, "source", "not supported by the bundled plugin"),
     ],
 )
 def test_wrong_inputs_are_refused_with_their_path(bench: Bench, wrong: dict[str, Any], path: str, reason: str) -> None:

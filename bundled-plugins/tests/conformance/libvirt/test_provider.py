@@ -39,7 +39,7 @@ def test_the_uri_comes_from_the_environment_when_it_is_not_given() -> None:
 def test_an_unknown_configuration_key_is_refused_by_name() -> None:
     with running("bundled_plugins.libvirt", configure=False) as plugin, pytest.raises(Refused) as refused:
         plugin.check_config({"uri": "test:///default", "colour": "red"})
-    assert "'colour' is not supported" in refused.value.reason("colour")
+    assert "'colour' is no property of the provider libvirt; check its spelling" in refused.value.reason("colour")
 
 
 def test_configure_dials_at_once_and_says_where(tmp_path: Path) -> None:
@@ -75,10 +75,10 @@ def test_a_dead_connection_is_dialled_again(hypervisor: PrivateLibvirt, tmp_path
     with _Proxy(hypervisor.embedded.paths.libvirt_socket, tmp_path / "proxy") as proxy:
         uri = f"qemu:///system?socket={proxy.path}"
         with running("bundled_plugins.libvirt", {"uri": uri}) as plugin:
-            gone = "00000000-0000-4000-8000-000000000000"
-            assert plugin.read(NETWORK, "n", gone) is None
+            not_found = "00000000-0000-4000-8000-000000000000"
+            assert plugin.read(NETWORK, "n", not_found) is None
             proxy.cut()
-            _eventually(lambda: plugin.read(NETWORK, "n", gone) is None)
+            _eventually(lambda: plugin.read(NETWORK, "n", not_found) is None)
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,8 @@ def test_a_pool_that_is_not_there_is_an_error_at_once(bench: Bench) -> None:
         ({"source": "/x", "baseVolumeId": "/y"}, "'baseVolumeId' can't be specified when also 'source' is given"),
         ({"baseVolumeName": "x", "baseVolumeId": "/y"}, "'baseVolumeName' can't be specified"),
         ({"size": "big"}, "size"),
-        ({"wipe": True}, "'wipe' is not supported by the bundled plugin"),
+        ({"wipe": True}, "'wipe' is no property of libvirt:index/volume:Volume; check its spelling"),
+        ({"xml": {"xslt": "<x/>"}}, "'xml' is not supported by the bundled plugin"),
     ],
 )
 def test_wrong_inputs_are_refused(bench: Bench, wrong: dict[str, Any], match: str) -> None:

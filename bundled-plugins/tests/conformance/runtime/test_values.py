@@ -109,6 +109,8 @@ def test_every_kind_of_unknown_is_the_unknown(text: str) -> None:
         ({SIGNATURE: codec._REFERENCE, "urn": "urn:x"}, "urn:x"),
         ({SIGNATURE: codec._ASSET, "text": "t", "hash": "h"}, Asset("text", "t", "h")),
         ({SIGNATURE: codec._ASSET, "hash": "h"}, Asset(None, None, "h")),
+        ({SIGNATURE: codec._ASSET, "text": "", "path": "p", "hash": "h"}, Asset("path", "p", "h")),
+        ({SIGNATURE: codec._ASSET, "text": ""}, Asset("text", "", "")),
         ({SIGNATURE: codec._ARCHIVE, "path": "p"}, Archive("path", "p", "")),
         (
             {
