@@ -5,7 +5,6 @@ so this file needs the standard library and public names of ``pulumi`` only.
 
     runner.py LIFELINE program [settings] ENTRY [ARGUMENT...]   a Pulumi program; config comes in the environment
     runner.py LIFELINE module NAME [ARGUMENT...]                like ``python -m NAME``
-    runner.py LIFELINE script PATH [ARGUMENT...]                like ``python PATH``
 
 LIFELINE is the descriptor of a pipe: its end means that the language host is gone.
 """
@@ -36,19 +35,15 @@ MAX_THREADS = 1024
 
 def main() -> None:
     lifeline, mode, arguments = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-    # This file's neighbours must not be importable: a program may have modules of the same names.
+    # This file's neighbors must not be importable: a program may have modules of the same names.
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != _directory_of(__file__)]
     _die_with_host(lifeline)
     if mode == "program":
         run_program(arguments)
-    elif mode == "module":
+    else:
         sys.path.insert(0, str(Path.cwd()))
         sys.argv = arguments
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = arguments
-        sys.path.insert(0, str(_directory_of(arguments[0])))
-        runpy.run_path(str(_main_file(arguments[0])), run_name="__main__")
 
 
 def _die_with_host(lifeline: int) -> None:

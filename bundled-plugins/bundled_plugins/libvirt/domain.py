@@ -14,8 +14,7 @@ from bundled_plugins.libvirt.connection import Hypervisor
 from bundled_plugins.libvirt.domain_model import DomainInputs
 from bundled_plugins.libvirt.domain_read import domain_properties
 from bundled_plugins.libvirt.domain_xml import DiskSource, Parts, cloudinit_disk, domain_xml, random_mac
-from bundled_plugins.libvirt.errors import INVALID_ARG, NO_DOMAIN, NO_SUPPORT, error_context, message, not_found
-from bundled_plugins.libvirt.interfaces import add_dhcp_host, network_of
+from bundled_plugins.libvirt.errors import INVALID_ARG, NO_DOMAIN, NO_SUPPORT, error_context, find, message, not_found
 from bundled_plugins.libvirt.ownership import created_by_this_stack, new_uuid
 from bundled_plugins.libvirt.storage import volume_format, volume_with_key
 from bundled_plugins.libvirt.waits import wait_until
@@ -35,9 +34,9 @@ _TRAY_LIMIT_S = 90.0
 
 
 class Domain(LibvirtResource):
-    """A machine. Deleting it cuts its power; its volumes and DHCP host entries stay.
+    """A machine. Deleting it cuts its power; its volumes stay.
 
-    In place only ``autostart``, ``cloudinit`` (the medium is swapped) and DHCP host entries change, and any update
+    In place only ``autostart`` and ``cloudinit`` (the medium is swapped) change, and any update
     starts a stopped machine; other properties that do not replace are taken into the state without effect.
     """
 
@@ -45,13 +44,10 @@ class Domain(LibvirtResource):
     model = DomainInputs
 
     def create_object(self, op: Operation, host: Hypervisor, inputs: Properties) -> str:
-        networks = [network_of(host, nic) for nic in inputs.get("networkInterfaces") or []]
+        networks = [_network_of(host, nic) for nic in inputs.get("networkInterfaces") or []]
         parts = _parts(op, host, inputs, networks)
         xml = domain_xml(inputs, parts)
         _remove_leftover(op, host, inputs["name"])
-        for nic, network, mac in _nics(inputs, networks, parts.macs):
-            if network is not None:
-                add_dhcp_host(network, nic, mac, inputs["name"], nic.get("addresses") or [])
         with error_context("error defining libvirt domain"):
             domain = host.connection.defineXML(xml)
         try:
@@ -97,18 +93,7 @@ class Domain(LibvirtResource):
         if "autostart" in news and news["autostart"] != olds.get("autostart"):
             with error_context("error setting autostart for domain"):
                 domain.setAutostart(int(news["autostart"]))
-        self._update_dhcp_hosts(host, olds, news)
         return {}
-
-    def _update_dhcp_hosts(self, host: Hypervisor, olds: Properties, news: Properties) -> None:
-        before = olds.get("networkInterfaces") or []
-        for index, nic in enumerate(news.get("networkInterfaces") or []):
-            old = before[index] if index < len(before) else {}
-            merged = {key: old[key] for key in ("networkId", "networkName", "mac", "hostname") if key in old} | nic
-            changed = any(key in nic and nic[key] != old.get(key) for key in ("hostname", "addresses", "mac"))
-            if changed and merged.get("networkId") and merged.get("mac") and merged.get("addresses"):
-                network = network_of(host, merged)
-                add_dhcp_host(network, merged, merged["mac"].upper(), news["name"], merged["addresses"])
 
     def delete_object(self, op: Operation, host: Hypervisor, id: str, outputs: Properties) -> None:
         domain = _lookup(host, id)
@@ -123,25 +108,17 @@ class Domain(LibvirtResource):
                     raise ProviderError(f"couldn't destroy libvirt domain: {message(error)}") from error
         with error_context("couldn't undefine libvirt domain"):
             _undefine(domain, quiet=False)
-        wait_until(op, f"the end of domain {id}", lambda: "" if _lookup(host, id) is None else "it is still there")
+        wait_until(op, f"the end of domain {id}", lambda: "" if _lookup(host, id) is None else "it still exists")
 
 
 def _lookup(host: Hypervisor, id: str) -> Any | None:
-    try:
-        return host.connection.lookupByUUIDString(id)
-    except libvirt.libvirtError as error:
-        if not_found(error):
-            return None
-        raise ProviderError(f"error retrieving libvirt domain '{id}': {message(error)}") from error
+    return find(host.connection.lookupByUUIDString, id, "error retrieving libvirt domain")
 
 
 def _remove_leftover(op: Operation, host: Hypervisor, name: str) -> None:
-    try:
-        domain = host.connection.lookupByName(name)
-    except libvirt.libvirtError as error:
-        if not_found(error):
-            return
-        raise
+    domain = find(host.connection.lookupByName, name, "error retrieving libvirt domain")
+    if domain is None:
+        return
     if created_by_this_stack(op, domain.UUIDString()):
         op.log("info", f"the domain '{name}' left by an interrupted run is recreated", False)
         with contextlib.suppress(libvirt.libvirtError):
@@ -163,8 +140,18 @@ def _undefine(domain: Any, *, quiet: bool = True) -> None:
             raise
 
 
-def _nics(inputs: Properties, networks: list[Any | None], macs: list[str]) -> list[tuple[Properties, Any | None, str]]:
-    return list(zip(inputs.get("networkInterfaces") or [], networks, macs, strict=True))
+def _network_of(host: Hypervisor, nic: Properties) -> Any | None:
+    """The network of an interface, None when it is on none."""
+    name, uuid = nic.get("networkName"), nic.get("networkId")
+    if not name and not uuid:
+        return None
+    try:
+        if name:
+            return host.connection.networkLookupByName(name)
+        return host.connection.networkLookupByUUIDString(uuid)
+    except libvirt.libvirtError as error:
+        what = f"network '{name}'" if name else f"network ID {uuid}"
+        raise ProviderError(f"can't retrieve {what}: {message(error)}") from error
 
 
 def _parts(op: Operation, host: Hypervisor, inputs: Properties, networks: list[Any | None]) -> Parts:

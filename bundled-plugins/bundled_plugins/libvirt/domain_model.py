@@ -6,12 +6,10 @@ a program that wants them applied forces a replace with ``replaceOnChanges``.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from bundled_plugins.libvirt.base import known_texts
 from bundled_plugins.runtime.model import Model, Prop
 from bundled_plugins.runtime.model_resource import NAME_LIMIT
 
@@ -34,24 +32,12 @@ class DomainDisk(Model):
 
 
 class DomainInterface(Model):
-    unsupported = ("macvtap", "passthrough", "vepa", "waitForLease")
+    unsupported = ("addresses", "hostname", "macvtap", "passthrough", "vepa", "waitForLease")
 
     network_id: Annotated[str | None, Prop(computed=True)] = None
     network_name: Annotated[str | None, Prop(computed=True)] = None
     bridge: str | None = None
-    hostname: Annotated[str | None, Prop(computed=True)] = None
     mac: Annotated[str | None, Prop(computed=True, same=_same_ignoring_case)] = None
-    addresses: Annotated[list[str] | None, Prop(computed=True)] = None
-
-    @field_validator("addresses", mode="after")
-    @classmethod
-    def _parsable(cls, value: Any) -> Any:
-        for item in known_texts(value):
-            try:
-                ipaddress.ip_address(item)
-            except ValueError as error:
-                raise ValueError(f"could not parse addresses '{item}': {error}") from error
-        return value
 
 
 class DomainGraphics(Model):

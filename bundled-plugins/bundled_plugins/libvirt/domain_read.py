@@ -10,8 +10,7 @@ import libvirt
 from bundled_plugins.libvirt.capabilities import Capabilities
 from bundled_plugins.libvirt.connection import Hypervisor
 from bundled_plugins.libvirt.domain_xml import CLOUDINIT_SERIAL
-from bundled_plugins.libvirt.errors import message, not_found
-from bundled_plugins.libvirt.interfaces import dhcp_hostname, networks_by_name
+from bundled_plugins.libvirt.errors import find, message, not_found
 from bundled_plugins.libvirt.storage import activate
 from bundled_plugins.libvirt.xmltree import Element, attribute, parse, text_of
 from bundled_plugins.runtime.errors import ProviderError
@@ -43,7 +42,7 @@ def domain_properties(host: Hypervisor, domain: Any, known: Properties) -> Prope
         "initrd": text_of(root, "os/initrd"),
         "cmdlines": _cmdlines(text_of(root, "os/cmdline"), known.get("cmdlines") or []),
         "disks": _disks(host, root),
-        "networkInterfaces": _interfaces(host, root, known),
+        "networkInterfaces": [_interface(host, item) for item in root.findall("devices/interface")],
     }
     return live | {key: value for key, value in optional.items() if value or known.get(key)}
 
@@ -119,28 +118,13 @@ def _volume_key(host: Hypervisor, pool_name: str, volume_name: str) -> str | Non
         ) from error
 
 
-def _interfaces(host: Hypervisor, root: Element, known: Properties) -> list[Properties]:
-    items = root.findall("devices/interface")
-    networks = networks_by_name(host, (attribute(item, "source", "network") for item in items))
-    before = known.get("networkInterfaces") or []
-    return [
-        _interface(item, before[index] if index < len(before) else {}, networks) for index, item in enumerate(items)
-    ]
-
-
-def _interface(item: Element, before: Properties, networks: dict[str, Any]) -> Properties:
-    mac = attribute(item, "mac", "address").upper()
-    found: Properties = {"mac": mac, "hostname": before.get("hostname", "")}
+def _interface(host: Hypervisor, item: Element) -> Properties:
+    found: Properties = {"mac": attribute(item, "mac", "address").upper()}
     # On a network of mode bridge a running domain shows the bridge; the official provider then reads no network.
     name = attribute(item, "source", "network") if item.get("type") == "network" else ""
     if name:
-        network = networks.get(name)
-        found["networkName"] = name
-        found["networkId"] = "" if network is None else network.UUIDString()
-        if network is not None:
-            found["hostname"] = dhcp_hostname(network, mac) or found["hostname"]
+        network = find(host.connection.networkLookupByName, name, "error retrieving libvirt network")
+        found |= {"networkName": name, "networkId": "" if network is None else network.UUIDString()}
     if item.get("type") == "bridge":
         found["bridge"] = attribute(item, "source", "bridge")
-    # Leases are not read: the declared addresses may well be configured inside the guest.
-    found["addresses"] = before.get("addresses") or []
     return found

@@ -11,18 +11,15 @@ from pydantic import field_validator
 from bundled_plugins.libvirt.addresses import parse_cidr, same_networks
 from bundled_plugins.libvirt.base import LibvirtResource, known_texts
 from bundled_plugins.libvirt.connection import Hypervisor
-from bundled_plugins.libvirt.errors import error_context, message, not_found
-from bundled_plugins.libvirt.network_xml import ROUTED_MODES, dns_host, network_properties, network_xml
+from bundled_plugins.libvirt.errors import error_context, find, message, not_found
+from bundled_plugins.libvirt.network_xml import ROUTED_MODES, network_properties, network_xml
 from bundled_plugins.libvirt.ownership import created_by_this_stack, new_uuid
 from bundled_plugins.libvirt.waits import wait_until
-from bundled_plugins.libvirt.xmltree import to_xml
 from bundled_plugins.runtime.errors import ProviderError
 from bundled_plugins.runtime.model import Model, Prop
 from bundled_plugins.runtime.model_resource import NAME_LIMIT
 from bundled_plugins.runtime.resource import Operation
 from bundled_plugins.runtime.values import Properties
-
-_LIVE_AND_CONFIG = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE | libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG
 
 
 def _same_mode(old: Any, new: Any) -> bool:
@@ -33,26 +30,8 @@ class NetworkDhcp(Model):
     enabled: Annotated[bool | None, Prop(computed=True)] = None
 
 
-class NetworkDnsHost(Model):
-    hostname: str | None = None
-    ip: str | None = None
-
-
-class NetworkDns(Model):
-    unsupported = ("forwarders", "srvs")
-
-    enabled: Annotated[bool | None, Prop(default=True)] = None
-    local_only: bool | None = None
-    hosts: Annotated[list[NetworkDnsHost] | None, Prop(unordered=True)] = None
-
-
-class NetworkRoute(Model):
-    cidr: str
-    gateway: str
-
-
 class NetworkInputs(Model):
-    unsupported = ("dnsmasqOptions", "xml")
+    unsupported = ("dns", "dnsmasqOptions", "routes", "xml")
 
     name: Annotated[str | None, Prop(replace=True, autoname=NAME_LIMIT)] = None
     mode: Annotated[str | None, Prop(replace=True, default="nat", same=_same_mode)] = None
@@ -62,8 +41,6 @@ class NetworkInputs(Model):
     addresses: Annotated[list[str] | None, Prop(replace=True, same=same_networks)] = None
     autostart: Annotated[bool | None, Prop(computed=True)] = None
     dhcp: Annotated[NetworkDhcp | None, Prop(replace=True, computed=True)] = None
-    dns: Annotated[NetworkDns | None, Prop(computed=True)] = None
-    routes: Annotated[list[NetworkRoute] | None, Prop(replace=True)] = None
 
     @field_validator("mode", mode="after")
     @classmethod
@@ -84,7 +61,7 @@ class NetworkInputs(Model):
 
 
 class Network(LibvirtResource):
-    """A virtual network. Only ``autostart`` and ``dns.hosts`` change in place; the rest replaces or is not applied."""
+    """A virtual network. Only ``autostart`` changes in place; the rest replaces or is not applied."""
 
     token = "libvirt:index/network:Network"
     model = NetworkInputs
@@ -127,7 +104,6 @@ class Network(LibvirtResource):
         if "autostart" in news and news["autostart"] != olds.get("autostart"):
             with error_context("error updating autostart for network"):
                 network.setAutostart(int(news["autostart"]))
-        _change_dns_hosts(network, _dns_hosts(olds), _dns_hosts(news) if "dns" in news else _dns_hosts(olds))
         return {}
 
     def delete_object(self, op: Operation, host: Hypervisor, id: str, outputs: Properties) -> None:
@@ -141,16 +117,11 @@ class Network(LibvirtResource):
         except libvirt.libvirtError as error:
             if not not_found(error):
                 raise ProviderError(f"error destroying libvirt network {id}: {message(error)}") from error
-        wait_until(op, f"the end of network {id}", lambda: "" if _lookup(host, id) is None else "it is still there")
+        wait_until(op, f"the end of network {id}", lambda: "" if _lookup(host, id) is None else "it still exists")
 
 
 def _lookup(host: Hypervisor, id: str) -> Any | None:
-    try:
-        return host.connection.networkLookupByUUIDString(id)
-    except libvirt.libvirtError as error:
-        if not_found(error):
-            return None
-        raise ProviderError(f"error retrieving libvirt network '{id}': {message(error)}") from error
+    return find(host.connection.networkLookupByUUIDString, id, "error retrieving libvirt network")
 
 
 def _discard(network: Any) -> None:
@@ -161,31 +132,9 @@ def _discard(network: Any) -> None:
 
 
 def _remove_leftover(op: Operation, host: Hypervisor, name: str) -> None:
-    try:
-        network = host.connection.networkLookupByName(name)
-    except libvirt.libvirtError as error:
-        if not_found(error):
-            return
-        raise
+    network = find(host.connection.networkLookupByName, name, "error retrieving libvirt network")
+    if network is None:
+        return
     if created_by_this_stack(op, network.UUIDString()):
         op.log("info", f"the network '{name}' left by an interrupted run is recreated", False)
         _discard(network)
-
-
-def _dns_hosts(properties: Properties) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for item in (properties.get("dns") or {}).get("hosts") or []:
-        found.setdefault(item.get("ip", ""), set()).add(item.get("hostname", ""))
-    return found
-
-
-def _change_dns_hosts(network: Any, olds: dict[str, set[str]], news: dict[str, set[str]]) -> None:
-    """libvirt identifies a DNS host by its address and cannot modify one: delete, then add."""
-    section = libvirt.VIR_NETWORK_SECTION_DNS_HOST
-    with error_context("error updating DNS hosts of the network"):
-        for ip in sorted(ip for ip in olds if olds[ip] != news.get(ip)):
-            xml = to_xml(dns_host(ip, []))
-            network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, xml, _LIVE_AND_CONFIG)
-        for ip in sorted(ip for ip in news if news[ip] != olds.get(ip)):
-            xml = to_xml(dns_host(ip, sorted(news[ip])))
-            network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, xml, _LIVE_AND_CONFIG)

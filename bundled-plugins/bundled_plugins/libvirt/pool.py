@@ -11,7 +11,7 @@ from pydantic import field_validator, model_validator
 
 from bundled_plugins.libvirt.base import LibvirtResource
 from bundled_plugins.libvirt.connection import Hypervisor
-from bundled_plugins.libvirt.errors import error_context, message, not_found
+from bundled_plugins.libvirt.errors import error_context, find, message
 from bundled_plugins.libvirt.ownership import created_by_this_stack, new_uuid
 from bundled_plugins.libvirt.waits import wait_until
 from bundled_plugins.libvirt.xmltree import add, element, parse, text_of, to_xml
@@ -81,12 +81,9 @@ class Pool(LibvirtResource):
             return str(pool.UUIDString())
 
     def _refuse_existing(self, op: Operation, host: Hypervisor, name: str) -> None:
-        try:
-            pool = host.connection.storagePoolLookupByName(name)
-        except libvirt.libvirtError as error:
-            if not_found(error):
-                return
-            raise
+        pool = find(host.connection.storagePoolLookupByName, name, "can't look up the storage pool")
+        if pool is None:
+            return
         if not created_by_this_stack(op, pool.UUIDString()):
             raise ProviderError(f"storage pool '{name}' already exists")
         op.log("info", f"the storage pool '{name}' left by an interrupted run is recreated", False)
@@ -139,17 +136,12 @@ class Pool(LibvirtResource):
                         pool.create(0)
                     raise error
         wait_until(
-            op, f"the end of storage pool '{name}'", lambda: "" if _lookup(host, id) is None else "it is still there"
+            op, f"the end of storage pool '{name}'", lambda: "" if _lookup(host, id) is None else "it still exists"
         )
 
 
 def _lookup(host: Hypervisor, id: str) -> Any | None:
-    try:
-        return host.connection.storagePoolLookupByUUIDString(id)
-    except libvirt.libvirtError as error:
-        if not_found(error):
-            return None
-        raise ProviderError(f"can't look up the storage pool '{id}': {message(error)}") from error
+    return find(host.connection.storagePoolLookupByUUIDString, id, "can't look up the storage pool")
 
 
 def _delete_target(pool: Any, path: str) -> None:

@@ -35,7 +35,7 @@ def test_a_whole_machine_and_a_second_up_and_refresh_without_change(bench: Bench
         cpu={"mode": "maximum"},
         cloudinit=seed.id,
         disks=[{"volumeId": disk.id}],
-        networkInterfaces=[{"networkId": network.id, "mac": MAC, "hostname": "vm"}],
+        networkInterfaces=[{"networkId": network.id, "mac": MAC}],
         consoles=[{"type": "pty", "targetPort": "0", "targetType": "serial"}],
         bootDevices=[{"devs": ["hd", "network"]}],
         autostart=True,
@@ -55,49 +55,7 @@ def test_a_whole_machine_and_a_second_up_and_refresh_without_change(bench: Bench
     nic = domain["networkInterfaces"][0]
     assert nic["mac"] == MAC.upper()
     assert nic["networkName"] == bench.named("net")
-    assert nic["addresses"] == []
     assert (domain["machine"], domain["arch"], domain["running"]) == ("pc", "x86_64", True)
-
-
-def test_declared_static_addresses_show_no_drift(bench: Bench) -> None:
-    """The guest configures them itself: there will never be a lease."""
-    network = bench.network(dhcp={"enabled": True})
-    nic: dict[str, Any] = {
-        "networkId": network.id,
-        "mac": MAC,
-        "hostname": "vm",
-        "addresses": [f"{bench.subnet}.9"],
-    }
-    program = bench.domain_program(networkInterfaces=[nic])
-    domain = bench.resource(DOMAIN, "vm")
-    domain.up(program)
-    assert domain["networkInterfaces"][0]["addresses"] == [f"{bench.subnet}.9"]
-    assert domain.up(program) == "same"
-    domain.refresh()
-    assert domain["networkInterfaces"][0]["addresses"] == [f"{bench.subnet}.9"]
-    assert not domain.plan(program).changed
-
-
-def test_a_declared_address_is_announced_to_the_network_and_moves_with_the_domain(bench: Bench) -> None:
-    network = bench.network(dhcp={"enabled": True})
-
-    def program(last: int, mac: str = MAC) -> dict[str, Any]:
-        nic = {"networkId": network.id, "mac": mac, "hostname": "vm", "addresses": [f"{bench.subnet}.{last}"]}
-        return bench.domain_program(networkInterfaces=[nic])
-
-    def entries() -> list[tuple[str | None, ...]]:
-        root = ElementTree.fromstring(bench.connection.networkLookupByUUIDString(network.id).XMLDesc(0))
-        return [((e.get("mac") or "").lower(), e.get("name"), e.get("ip")) for e in root.findall("ip/dhcp/host")]
-
-    domain = bench.resource(DOMAIN, "vm")
-    domain.up(program(9))
-    assert entries() == [(MAC, "vm", f"{bench.subnet}.9")]
-    assert domain.up(program(10)) == "update"
-    assert entries() == [(MAC, "vm", f"{bench.subnet}.10")]
-    domain.destroy()
-    assert entries() == [(MAC, "vm", f"{bench.subnet}.10")]
-    domain.up(program(11, "52:54:00:0a:0b:0d"))
-    assert entries() == [("52:54:00:0a:0b:0d", "vm", f"{bench.subnet}.11")]
 
 
 # what replaces, what updates
@@ -209,7 +167,7 @@ def test_the_computed_are_unknown_in_a_preview(bench: Bench) -> None:
     for key in ("arch", "machine", "emulator", "cpu", "autostart"):
         assert planned[key] is UNKNOWN, key
     nic = planned["networkInterfaces"][0]
-    for key in ("mac", "hostname", "addresses", "networkName", "networkId"):
+    for key in ("mac", "networkName", "networkId"):
         assert nic[key] is UNKNOWN, key
     assert bench.domains() == set()
 
@@ -340,7 +298,11 @@ def test_missing_references_are_named(bench: Bench) -> None:
         ({"firmware": "/x"}, "firmware", "not supported by the bundled plugin"),
         ({"xml": {"xslt": "<x/>"}}, "xml", "not supported by the bundled plugin"),
         ({"networkInterfaces": [{"macvtap": "eth0"}]}, "networkInterfaces[0].macvtap", "not supported by the bundled"),
-        ({"networkInterfaces": [{"addresses": ["x"]}]}, "networkInterfaces[0].addresses", "could not parse addresses"),
+        (
+            {"networkInterfaces": [{"addresses": ["x"]}]},
+            "networkInterfaces[0].addresses",
+            "not supported by the bundled",
+        ),
         ({"consoles": [{"type": "pty"}]}, "consoles[0].targetPort", "Missing required property"),
         ({"cmdlines": [{"a b": "x"}]}, "cmdlines", "is no kernel argument"),
     ],

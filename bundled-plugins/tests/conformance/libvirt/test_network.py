@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-import libvirt
 import pytest
 from bundled_plugins.runtime.values import UNKNOWN
 
@@ -33,7 +32,7 @@ def test_it_runs_as_declared_and_a_second_up_changes_nothing(bench: Bench) -> No
 
 
 def test_refresh_shows_no_drift(bench: Bench) -> None:
-    more = {"mtu": 1400, "mode": "nat", "domain": "lab.test", "dns": {"hosts": [{"hostname": "a", "ip": "10.9.9.9"}]}}
+    more = {"mtu": 1400, "mode": "nat", "domain": "lab.test", "addresses": [f"{bench.subnet}.0/24", "fd00:99::/64"]}
     network = bench.network(**more)
     before = network.outputs
     assert network.refresh()
@@ -60,7 +59,6 @@ def test_dhcp_is_on_by_default_and_its_range_leaves_out_the_bridge(bench: Bench)
         {"domain": "other.test"},
         {"addresses": ["10.99.99.0/24"]},
         {"bridge": "virbr99"},
-        {"routes": [{"cidr": "10.55.0.0/16", "gateway": "{subnet}.9"}]},
         {"name": "other"},
     ],
     ids=lambda change: next(iter(change)),
@@ -124,22 +122,6 @@ def test_autostart_changes_in_place(bench: Bench) -> None:
     assert network.up(bench.network_program(autostart=False)) == "update"
     assert not bench.connection.networkLookupByUUIDString(network.id).autostart()
     assert network["autostart"] is False
-
-
-def test_dns_hosts_change_in_place(bench: Bench) -> None:
-    one, two = {"hostname": "one", "ip": "10.9.9.1"}, {"hostname": "two", "ip": "10.9.9.2"}
-    alias = {"hostname": "uno", "ip": "10.9.9.1"}
-    network = bench.network(dns={"hosts": [one, two]})
-    assert network.up(bench.network_program(dns={"hosts": [two, one]})) == "same"
-    assert network.up(bench.network_program(dns={"hosts": [one, alias]})) == "update"
-    found = {
-        (host.get("ip"), *sorted(name.text or "" for name in host.findall("hostname")))
-        for host in _live(bench, network.id).findall("dns/host")
-    }
-    assert found == {("10.9.9.1", "one", "uno")}
-    assert network.up(bench.network_program(dns={"hosts": [alias, one]})) == "same"
-    network.refresh()
-    assert not network.plan(bench.network_program(dns={"hosts": [alias, one]})).changed
 
 
 def test_an_update_starts_a_stopped_network(bench: Bench) -> None:
@@ -219,11 +201,11 @@ def test_import_gives_inputs_that_plan_no_change(bench: Bench) -> None:
         ({"mode": "bridged"}, "mode", "unsupported network mode 'bridged'"),
         ({"addresses": ["10.0.0.0/33"]}, "addresses", "10.0.0.0/33"),
         ({"xml": {"xslt": "<x/>"}}, "xml", "'xml' is not supported by the bundled plugin"),
-        ({"dns": {"srvs": []}}, "dns.srvs", "'dns.srvs' is not supported by the bundled plugin"),
+        ({"dns": {"hosts": []}}, "dns", "'dns' is not supported by the bundled plugin"),
         ({"mtu": "big"}, "mtu", "valid integer"),
-        ({"routes": [{"cidr": "10.0.0.0/8"}]}, "routes[0].gateway", "Missing required property"),
+        ({"routes": []}, "routes", "'routes' is not supported by the bundled plugin"),
         ({"vlan": 3}, "vlan", "'vlan' is no property of libvirt:index/network:Network; check its spelling"),
-        ({"dns": {"hosts": [{"ip": "10.0.0.1", "mac": "x"}]}}, "dns.hosts[0].mac", "is no property of"),
+        ({"dhcp": {"enabled": True, "mac": "x"}}, "dhcp.mac", "is no property of"),
     ],
 )
 def test_wrong_inputs_are_refused_with_their_path(bench: Bench, wrong: dict[str, Any], path: str, reason: str) -> None:
@@ -247,24 +229,3 @@ def test_bridge_mode_uses_a_bridge_that_is_there(bench: Bench) -> None:
     assert other.up(program) == "same"
     other.destroy()
     assert bench.networks() == {bench.named("net")}
-
-
-def test_ipv6_and_routes_come_back_as_given(bench: Bench) -> None:
-    more = {
-        "addresses": [f"{bench.subnet}.0/24", "fd00:99::/64"],
-        "routes": [{"cidr": "10.55.0.0/16", "gateway": f"{bench.subnet}.9"}],
-    }
-    network = bench.network(**more)
-    network.refresh()
-    assert network["addresses"] == more["addresses"]
-    assert network["routes"] == more["routes"]
-    assert not network.plan(bench.network_program(**more)).changed
-
-
-def test_libvirt_keeps_the_definition_over_its_own_update_flags(bench: Bench) -> None:
-    """What ``dns.hosts`` changes live is in the persistent definition too."""
-    network = bench.network(dns={"hosts": [{"hostname": "one", "ip": "10.9.9.1"}]})
-    network.up(bench.network_program(dns={"hosts": [{"hostname": "two", "ip": "10.9.9.2"}]}))
-    persistent = bench.connection.networkLookupByUUIDString(network.id).XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE)
-    assert "two" in persistent
-    assert "one" not in persistent
