@@ -18,14 +18,14 @@ _BLOCK: Final = 32 * 1024
 
 
 class Copier:
-    """Copies to one server; every method overwrites what is there and leaves modes, owners and times alone."""
+    """Copies to one server; every method overwrites existing files and does not set modes, owners and times."""
 
     def __init__(self, sftp: paramiko.SFTPClient, stop: Stop) -> None:
         self._sftp = sftp
         self._stop = stop
 
     def text(self, content: str, destination: str) -> None:
-        """A text to the file ``destination``, whose parents are made."""
+        """A text to the file ``destination``, whose parents are created."""
         if self._is_directory(destination):
             raise ProviderError(
                 f"remote path {destination} is a directory; when using a text asset, remotePath must be a file path"
@@ -68,7 +68,7 @@ class Copier:
                     self._stop.check()
                     following = file.read(_BLOCK)
                     if not following:
-                        # The last write waits for the answers to all of them: only they tell of a full disk.
+                        # The last write waits for the answers to all of them: only they report a full disk.
                         remote.set_pipelined(False)
                     remote.write(block)
                     block = following
@@ -94,7 +94,7 @@ class Copier:
         try:
             self._sftp.mkdir(path)
         except OSError as error:
-            if not self._is_directory(path):  # another operation may have made it meanwhile
+            if not self._is_directory(path):  # another operation may have created it meanwhile
                 raise ProviderError(f"failed to create remote directory {path}: {_reason(error)}") from error
 
     def _is_directory(self, path: str) -> bool:

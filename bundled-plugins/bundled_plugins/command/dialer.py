@@ -1,4 +1,4 @@
-"""Logging in to an SSH server, as often as it takes."""
+"""Dialing an SSH server, repeated within limits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def dial(connection: Connection, stop: Stop, notify: Notify) -> Transport:
     """A logged-in transport. Raises ProviderError when the connection's error limit is passed.
 
     Whatever fails is tried again: refused ports, silent hosts, and wrong credentials too, since a booting machine
-    may not know its users yet. Only what cannot get better is not: keys that cannot be parsed.
+    may not know its users yet. Only keys that cannot be parsed fail at once.
     """
     authenticator = Authenticator(connection)
     limit = connection.dial_error_limit
@@ -62,7 +62,7 @@ def dial(connection: Connection, stop: Stop, notify: Notify) -> Transport:
 
 
 def _tcp(connection: Connection, stop: Stop) -> socket.socket:
-    """A TCP connection within the connection's perDialTimeout, given up at once when the operation is to end."""
+    """A TCP connection within the connection's perDialTimeout, given up at once when the operation is stopped."""
     where = f"dial tcp {connection.address}"
     deadline = time.monotonic() + connection.per_dial_timeout if connection.per_dial_timeout else None
     try:
@@ -82,7 +82,7 @@ def _tcp(connection: Connection, stop: Stop) -> socket.socket:
 
 
 def _connect(sock: socket.socket, address: Any, deadline: float | None, stop: Stop) -> int:
-    """The errno of the connection's outcome."""
+    """The errno of the connection attempt, 0 for success."""
     sock.setblocking(False)
     code = sock.connect_ex(address)
     poll = select.poll()
@@ -100,7 +100,7 @@ def _connect(sock: socket.socket, address: Any, deadline: float | None, stop: St
 
 
 class Authenticator:
-    """Proves both sides to each other on a fresh connection. Made once, used for every attempt."""
+    """Checks the host key and authenticates, on a fresh connection. Created once, used for every attempt."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

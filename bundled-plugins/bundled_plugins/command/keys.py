@@ -20,7 +20,7 @@ _PLAIN: Final = (serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH
 
 
 class PinnedKey:
-    """The one host key that a server may show."""
+    """The only host key that a server may present."""
 
     def __init__(self, line: str) -> None:
         """``line``: ``TYPE BASE64 [COMMENT]`` as in authorized_keys (options in front are skipped)."""

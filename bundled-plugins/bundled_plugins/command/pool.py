@@ -1,4 +1,4 @@
-"""One SSH connection for all operations with equal settings: a login costs an emulated guest seconds."""
+"""One SSH connection for all operations with equal settings: a login takes an emulated guest seconds."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ class Lease:
         return self.pooled.transport
 
     def limit_reached(self) -> bool:
-        """Note that the server refused one more channel; whether another connection may help."""
+        """Record that the server refused one more channel; whether another connection may help."""
         others = self.pooled.active - 1
         self.pooled.cap = max(1, others)
         return others > 0
 
     def discard(self) -> None:
-        """No further operation on this connection: it is dead, or not to be trusted."""
+        """No further operation on this connection: it is dead, or suspect."""
         self.pooled.retired = True
 
 
 @dataclass
 class _Dialing:
-    """A dial under way and who waits for it."""
+    """A dial under way and the operations that wait for it."""
 
     done: Future[None] = field(default_factory=Future)
     listeners: list[Notify] = field(default_factory=list)
@@ -71,8 +71,8 @@ class _Dialing:
 class Pool:
     """Connections by identity.
 
-    A user's groups are fixed at login, so for any user but root a connection is not used any more by operations that
-    begin after another command on that host has ended: it may have changed them.
+    A user's groups are fixed at login, so for any user but root a connection is not used by operations that begin
+    after another command on that host has ended: that may have changed them.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Pool:
 
     @contextlib.contextmanager
     def lease(self, connection: Connection, stop: Stop, notify: Notify) -> Iterator[Lease]:
-        """A channel's worth of a live connection, dialled if need be."""
+        """One channel of a live connection, which is dialed if there is none."""
         lease = self._acquire(connection, stop, notify)
         try:
             yield lease
@@ -149,7 +149,7 @@ class Pool:
             self._changed.notify_all()
 
     def _await(self, dialing: _Dialing, stop: Stop) -> None:
-        """Until the dial of another operation ended; its failure is ours too, its being stopped is not."""
+        """Until another operation's dial ended; its failure is this one's too, unless it was stopped."""
 
         def wake() -> None:
             with self._changed:

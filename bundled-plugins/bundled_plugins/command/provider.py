@@ -1,4 +1,4 @@
-"""The bundled stand-in for the official ``command`` provider, for machines where that cannot be had."""
+"""The provider ``command`` 1.2.1."""
 
 from __future__ import annotations
 

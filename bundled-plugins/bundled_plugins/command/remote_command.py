@@ -112,7 +112,7 @@ def _executed(run: Running, channel: paramiko.Channel, command: str, stdin: str,
 
 
 def _write(channel: paramiko.Channel, data: bytes) -> None:
-    with contextlib.suppress(*sessions.BROKEN):  # nobody reads it any more
+    with contextlib.suppress(*sessions.BROKEN):  # the command does not read it
         for start in range(0, len(data), _CHUNK):  # paramiko copies the whole rest for every packet
             channel.sendall(data[start : start + _CHUNK])
         channel.shutdown_write()
@@ -150,5 +150,5 @@ def _exit_failure(channel: paramiko.Channel) -> str:
     if status > 0:
         return f"Process exited with status {status}"
     if not sessions.is_alive(channel):
-        return "EOF (the SSH connection broke while the command ran; it may go on there)"
+        return "EOF (the SSH connection broke while the command ran; the command may still run)"
     return "wait: remote command exited without exit status or exit signal"

@@ -1,4 +1,4 @@
-"""Channels on shared connections, with a dead one replaced before anything was sent over it."""
+"""Channels on shared connections, with a dead one replaced before anything is sent over it."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def _opened(run: Running, lease: Lease, *, last: bool) -> paramiko.Channel | Non
 
 
 def is_alive(channel: paramiko.Channel) -> bool:
-    """Whether the connection under the channel still stands."""
+    """Whether the connection that carries the channel is up."""
     return channel.get_transport().is_active()
 
 
 def reason(error: BaseException) -> str:
-    """The error in words; paramiko raises some without any."""
+    """The error's text; paramiko raises some errors without one."""
     return str(error) or ("EOF" if isinstance(error, EOFError) else type(error).__name__)

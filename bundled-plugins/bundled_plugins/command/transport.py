@@ -1,4 +1,4 @@
-"""Paramiko's transport with cheap algorithms, long flights of data, and the two answers that paramiko drops."""
+"""Paramiko's transport with cheap algorithms, a large window, and the two answers that paramiko drops."""
 
 from __future__ import annotations
 

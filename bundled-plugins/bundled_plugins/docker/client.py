@@ -70,7 +70,7 @@ class Api(docker.APIClient):
         try:
             return self._requested(str(method), str(url), *args, **kwargs)
         except Unreachable:
-            # A kept connection may have died with the daemon's last restart; asking again harms nobody.
+            # A kept connection may have broken with the daemon's last restart; a read can be repeated.
             if not self._answered or str(method).upper() not in ("GET", "HEAD"):
                 raise
             self._answered = False
@@ -163,7 +163,7 @@ class Daemon:
         self._connected()
 
     def stop(self) -> None:
-        """Give up what is on its way."""
+        """Give up the requests under way."""
         api = self._api
         if api is not None:
             api.abandon()

@@ -26,15 +26,15 @@ _UPDATABLE = ("restart", "maxRetryCount", "cpuShares", "memory", "memoryReservat
 
 
 class Container(DockerResource):
-    """A container, made with its networks and files and then started."""
+    """A container: created, attached to its networks, given its files, and started."""
 
     token = "docker:index/container:Container"
     model = ContainerInputs
     outputs = OUTPUTS
 
     def diff(self, op: Operation, id: str, olds: Properties, old_inputs: Properties, news: Properties) -> Difference:
-        """As the model says; two more reasons to replace, which the official provider has too: the creation never
-        came to its end, so that lists the daemon fills are absent from the state; a container port is published twice.
+        """The model's answer, and two more reasons to replace, which the official provider has too: the creation did
+        not finish, so that lists which the daemon fills are absent from the state; a container port has two node ports.
         """
         difference = super().diff(op, id, olds, old_inputs, news)
         if not any(name in olds for name in _FILLED_BY_DAEMON if name not in old_inputs):
@@ -95,7 +95,7 @@ class Container(DockerResource):
 
 
 def _create(op: Operation, api: Api, spec: ContainerInputs, body: dict[str, Any]) -> str:
-    """The new container's id. The daemon itself tells whether the image is there: no question beforehand."""
+    """The new container's id. The daemon reports a missing image itself; it is not asked for beforehand."""
     try:
         return _post(api, spec, body)
     except DockerException as error:

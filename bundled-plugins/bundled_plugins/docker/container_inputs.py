@@ -18,7 +18,7 @@ WRITE_ONLY_SET = Prop(replace=True, unordered=True, write_only=True)
 COMPUTED = Prop(replace=True, computed=True)
 COMPUTED_SET = Prop(replace=True, computed=True, unordered=True)
 STATE_ONLY = Prop(write_only=True)
-"""Shown as an update, and nothing happens to the container."""
+"""Planned as an update; nothing happens to the container."""
 IN_PLACE = Prop()
 """Applied to the running container."""
 
@@ -170,7 +170,7 @@ class Device(Model):
 
 
 class Healthcheck(Model):
-    """How the daemon finds out whether the container is well."""
+    """How the daemon checks the container's health."""
 
     tests: list[str]
     interval: Annotated[str | None, Prop(default="0s")] = None

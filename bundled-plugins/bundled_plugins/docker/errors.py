@@ -1,4 +1,4 @@
-"""Errors of Docker's client, in the official provider's words."""
+"""Errors of Docker's client, with the official provider's texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Unreachable(ProviderError):
 
 
 def text(error: BaseException) -> str:
-    """What the daemon or the transport said, as Docker's Go client words it."""
+    """The daemon's or the transport's error text, as Docker's Go client prints it."""
     if isinstance(error, APIError):
         return f"Error response from daemon: {(error.explanation or str(error)).strip()}"
     return str(error)

@@ -28,7 +28,7 @@ _STDERR_SHOWN: Final = 4000
 
 
 class RemoteCommandEnded(ConnectionError):
-    """The ssh child ended; the text says its command line, exit status and stderr."""
+    """The ssh child ended; the text holds its command line, exit status and stderr."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ class _Connection(SSHConnection):
 
     def close(self) -> None:
         super().close()
-        # While an answer fails, http.client closes first: the child's last words are still wanted then.
+        # While an answer fails, http.client closes first; the child's stderr is still needed then.
         if not self._answering:
             self._reap()
 
     def kill(self) -> None:
-        """End the child, from any thread: whoever waits for its answer gets an error."""
+        """End the child, from any thread; a request that waits for its answer fails."""
         process = self._process
         if process is not None:
             process.terminate()
@@ -137,7 +137,7 @@ class _Connection(SSHConnection):
             stderr.close()
 
     def _explain_end(self, error: Exception) -> Exception:
-        """The end of the ssh child as the reason, if that is what broke the connection."""
+        """The exit of the ssh child as the reason, if that is what broke the connection."""
         process, stderr = self._process, self._stderr
         if process is None or stderr is None:
             return error

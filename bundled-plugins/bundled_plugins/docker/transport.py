@@ -46,7 +46,7 @@ class Breakable:
         return connection
 
     def abandon(self) -> None:
-        """Break every connection, for good: whoever waits for an answer or for a free connection gets an error."""
+        """Break every connection, permanently: requests that wait for an answer or a free connection fail."""
         self._abandoned = True
         with self._guard:
             made = list(self._made)

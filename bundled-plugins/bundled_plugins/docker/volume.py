@@ -52,7 +52,7 @@ class Volume(DockerResource):
                 raise
 
     def delete_object(self, op: Operation, api: Api, id: str, known: Properties) -> None:
-        """Waits up to 30 s for the last container to let go of it."""
+        """Waits up to 30 s for the last container that uses it."""
 
         def attempt() -> None:
             try:

@@ -17,7 +17,7 @@ _UV_ENVIRONMENT = ".venv"
 
 
 class OptionError(Exception):
-    """A runtime option that cannot be honoured; the text says which, where it stands, and the remedy."""
+    """A runtime option that cannot be honored; the text names it, its file, and the remedy."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class PolicyPack:
             if self._child is not None and context.is_active():
                 yield language_pb2.RunPluginResponse(exitcode=self._child.wait())
         finally:
-            # The pack first: a proxy that waits for its port learns so that none will come.
+            # The pack first: a proxy that waits for its port then knows that none will come.
             self._stop()
             proxy.stop()
 
@@ -65,7 +65,7 @@ class PolicyPack:
             self._child = child = self._launch(stack)
         self._children.add(child)
         port: Future[int] = Future()
-        # stderr first: it tells why a pack never comes to write its port.
+        # stderr first: it holds the reason why a pack never writes its port.
         self._output.pump("stderr", child.stderr)
         threading.Thread(target=self._read_stdout, args=(child.stdout, port), name="pack", daemon=True).start()
         try:

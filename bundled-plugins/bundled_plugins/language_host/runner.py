@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-#: "The program failed and has said why": the language host adds nothing.
+#: "The program failed and has reported it": the language host adds nothing.
 EXIT_REPORTED = 32
 
 #: ``--parallel`` may be "unlimited", a number no pool of threads should take literally.
@@ -57,7 +57,7 @@ def _die_with_host(lifeline: int) -> None:
 
 def run_program(arguments: list[str]) -> NoReturn:
     """Run a Pulumi program to its end and exit: 0, the code it chose itself, or ``EXIT_REPORTED``."""
-    # The engine interrupts a program that waits for its death; nobody wants a traceback of that.
+    # The engine interrupts a program that waits for its end; a traceback of that is noise.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -130,7 +130,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _new_loop(parallel: int) -> asyncio.AbstractEventLoop:
-    # The SDK leaves tasks behind when the engine shuts down; asyncio's remarks on that help nobody.
+    # The SDK leaves tasks behind when the engine shuts down; asyncio's warnings about them are noise.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

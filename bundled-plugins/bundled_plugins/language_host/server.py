@@ -17,7 +17,7 @@ from bundled_plugins.language_host.policy_pack import PolicyPack
 from bundled_plugins.language_host.process import Child, Children
 from bundled_plugins.language_host.program import outcome, start_program
 
-#: The CLI this host was made for and tested with.
+#: The CLI that this host is written for and tested with.
 VERSION = "3.259.0"
 
 _REFUSED = grpc.StatusCode.FAILED_PRECONDITION
@@ -26,7 +26,7 @@ _REFUSED = grpc.StatusCode.FAILED_PRECONDITION
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     """Runs Python programs and policy packs. ``engine`` is the engine's address; empty until Handshake in attach mode.
 
-    What the engine does not call for a program or a policy pack (Template, Pack, Link, Generate*) is left unimplemented.
+    What the engine does not call for a program or a policy pack (Template, Pack, Generate*) is left unimplemented.
     """
 
     def __init__(self, engine: str) -> None:
@@ -128,7 +128,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             _abort(context, str(error))
 
     def _report(self, text: str) -> language_pb2.RunResponse:
-        """Say why nothing was run, as an error of the stack: an error in the response itself is called unhandled."""
+        """Report why nothing was run, as an error of the stack: an error in the response itself is called unhandled."""
         if not self._engine:
             return language_pb2.RunResponse(error=text)
         with grpc.insecure_channel(self._engine) as channel:

@@ -47,7 +47,7 @@ class CloudInitDiskInputs(Model):
 class CloudInitDisk(LibvirtResource):
     """An ISO volume with ``user-data``, ``meta-data`` and ``network-config``, labelled ``cidata``.
 
-    A volume of that name that is already there is an error, unless it is this very disk left by an interrupted run.
+    An existing volume of that name is an error, unless it is this very disk, left by an interrupted run.
     """
 
     token = "libvirt:index/cloudInitDisk:CloudInitDisk"
@@ -114,7 +114,7 @@ def _created(op: Operation, host: Hypervisor, pool: Any, inputs: Properties, siz
 
 
 def _left_by_interrupted_run(op: Operation, host: Hypervisor, volume: Any, inputs: Properties) -> bool:
-    """Whether the volume holds exactly these texts, or nothing yet: then writing it again harms nobody."""
+    """Whether the volume holds exactly these texts, or nothing yet: then writing it again changes nothing."""
     if volume.info()[1] > LIMIT_BYTES:
         return False
     content = download(op, host, volume, LIMIT_BYTES)

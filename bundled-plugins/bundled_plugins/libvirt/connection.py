@@ -30,7 +30,7 @@ _event_loop_runs = False
 class Hypervisor:
     """One libvirt daemon: its connection, and the locks that keep its storage pools consistent.
 
-    Dials at once. Raises :class:`ProviderError` when the daemon does not answer. A connection found dead is dialled
+    Dials at once. Raises :class:`ProviderError` when the daemon does not answer. A connection found dead is dialed
     again by the next operation.
     """
 

@@ -103,7 +103,7 @@ class Domain(LibvirtResource):
             try:
                 domain.destroy()
             except libvirt.libvirtError as error:
-                # It may have ended by itself in between; whoever still runs is an error.
+                # It may have ended by itself in between; one that still runs is an error.
                 if not not_found(error) and domain.isActive():
                     raise ProviderError(f"couldn't destroy libvirt domain: {message(error)}") from error
         with error_context("couldn't undefine libvirt domain"):

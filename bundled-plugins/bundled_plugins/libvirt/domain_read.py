@@ -18,7 +18,7 @@ from bundled_plugins.runtime.values import Properties
 
 
 def domain_properties(host: Hypervisor, domain: Any, known: Properties) -> Properties:
-    """Everything that libvirt tells about the domain; ``known`` = the last outputs, empty on import.
+    """Everything that libvirt reports about the domain; ``known`` = the last outputs, empty on import.
 
     A disk whose volume is gone is left out, so that the next run sees that the machine lacks it.
     """
@@ -53,7 +53,7 @@ def _cpu_mode(domain: Any) -> str:
 
 
 def _cmdlines(line: str, known: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The kernel's arguments as a list of maps; as the program grouped them, where they say the same."""
+    """The kernel's arguments as a list of maps; as the program grouped them, where the words are the same."""
     words = sorted(line.split())
     if sorted(_words(known)) == words:
         return known

@@ -19,11 +19,11 @@ NO_STORAGE_VOL = libvirt.VIR_ERR_NO_STORAGE_VOL
 STORAGE_VOL_EXIST = libvirt.VIR_ERR_STORAGE_VOL_EXIST
 
 GONE = frozenset({NO_DOMAIN, NO_NETWORK, NO_STORAGE_POOL, NO_STORAGE_VOL})
-"""Numbers that say: no such object."""
+"""Numbers that mean: no such object."""
 
 
 def not_found(error: libvirt.libvirtError) -> bool:
-    """Whether the error says that the object does not exist."""
+    """Whether the error means that the object does not exist."""
     return error.get_error_code() in GONE
 
 

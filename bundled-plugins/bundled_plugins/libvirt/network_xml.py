@@ -45,7 +45,7 @@ def _add_services(root: Element, inputs: Properties) -> None:
 
 
 def network_properties(xml: str, known: Properties) -> Properties:
-    """What a network's live XML says, in the official provider's terms."""
+    """A network's live XML in the official provider's terms."""
     root = parse(xml)
     live: Properties = {"name": text_of(root, "name"), "bridge": attribute(root, "bridge", "name")}
     mode = attribute(root, "forward", "mode")

@@ -150,12 +150,12 @@ def _delete_target(pool: Any, path: str) -> None:
     except libvirt.libvirtError as error:
         if "No such file or directory" in message(error):
             return
-        remedy = "; remove what lies there, or keep the pool" if "not empty" in message(error) else ""
+        remedy = "; remove the files there, or keep the pool" if "not empty" in message(error) else ""
         raise ProviderError(f"error deleting storage pool: {message(error)} (target {path}){remedy}") from error
 
 
 def _discard(pool: Any) -> None:
-    """Leave no half-made pool behind."""
+    """Remove a pool whose creation failed."""
     for step in (pool.destroy, pool.undefine):
         with contextlib.suppress(libvirt.libvirtError):
             step()

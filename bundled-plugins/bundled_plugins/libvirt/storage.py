@@ -1,4 +1,4 @@
-"""Storage pools and volumes as the other modules use them: lookups that heal, transfers that can be stopped."""
+"""Storage pools and volumes: lookups that start an inactive pool, transfers that can be stopped."""
 
 from __future__ import annotations
 
@@ -191,6 +191,6 @@ def download(op: Operation, host: Hypervisor, volume: Any, limit: int) -> bytes:
 
 
 def stop_if_cancelled(op: Operation) -> None:
-    """Raise :class:`Cancelled` when the engine has said Cancel."""
+    """Raise :class:`Cancelled` when the engine has called Cancel."""
     if op.cancelled.is_set():
         raise Cancelled("cancelled")

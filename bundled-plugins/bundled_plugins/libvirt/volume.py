@@ -68,7 +68,7 @@ class VolumeInputs(Model):
 class Volume(LibvirtResource):
     """A volume: empty, a copy of an image file, or an overlay over a base volume.
 
-    A volume of that name that is already there is adopted, and overwritten if there is a ``source``.
+    An existing volume of that name is adopted, and overwritten if there is a ``source``.
     """
 
     token = "libvirt:index/volume:Volume"
@@ -114,7 +114,7 @@ class Volume(LibvirtResource):
 
 
 def _created(pool: Any, name: str, xml: str) -> tuple[Any, bool]:
-    """The volume, and whether it was there before."""
+    """The volume, and whether it existed before."""
     try:
         return pool.createXML(xml, 0), False
     except libvirt.libvirtError as error:

@@ -1,4 +1,4 @@
-"""Bounded waits inside one operation: cancellable, and a wait that fails says what it saw."""
+"""Bounded waits inside one operation: cancellable, and a wait that fails reports what it saw last."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STATE_LIMIT_S = 60.0
 
 
 def wait_until(op: Operation, what: str, done: Callable[[], str], limit_s: float = STATE_LIMIT_S) -> None:
-    """Wait until ``done()`` returns ""; any other answer says what was seen instead.
+    """Wait until ``done()`` returns ""; any other answer describes what was seen instead.
 
     Polls from 0.05 s, doubling to 2 s. Raises :class:`ProviderError` with elapsed, limit and what was seen last, or
     :class:`~bundled_plugins.runtime.errors.Cancelled`.

@@ -1,4 +1,4 @@
-"""Answers to the engine, made of what resources return."""
+"""Answers to the engine, from what resources return."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
     # the provider itself
 
     def Attach(self, request: Any, context: Any) -> Any:
-        """An engine takes over a plugin that was started by hand."""
+        """An engine attaches to a plugin that it did not start."""
         self._log = EngineLog(request.address)
         return empty_pb2.Empty()
 

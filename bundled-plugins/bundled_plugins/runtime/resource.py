@@ -67,7 +67,7 @@ LogFunction = Callable[[str, str, bool], None]
 
 @dataclass
 class Operation:
-    """One running call: who it is for, whether it is a preview, how long it may take, and how it is stopped."""
+    """One running call: who it is for, whether it is a preview, its time limit, and how it is stopped."""
 
     urn: str
     name: str

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from conformance.harness import ROOT, other_plugins
+
 RUN_LIMIT_S = 90.0
 
 
@@ -57,9 +58,13 @@ class Home:
         }
 
     def add_plugin(self, kind: str, name: str, version: str, module: str) -> None:
-        """A launcher as it is installed for the product; ``module`` is the plugin's package."""
+        """A launcher as it is installed for the product, or the plugin that is tested in place of the bundled one."""
         launcher = self.directory / "home" / "plugins" / f"{kind}-{name}-v{version}" / f"pulumi-{kind}-{name}"
         launcher.parent.mkdir(parents=True)
+        others = other_plugins()
+        if others is not None and kind == "resource":
+            launcher.symlink_to(others / launcher.name)
+            return
         launcher.write_text(
             f"#!/bin/sh\n'''exec' '{sys.executable}' \"$0\" \"$@\"\n' '''\n"
             f"import sys\nsys.path[0] = {str(ROOT)!r}\nfrom {module}.__main__ import main\nsys.exit(main())\n"

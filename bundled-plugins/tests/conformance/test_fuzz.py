@@ -27,6 +27,8 @@ from bundled_plugins.runtime.values import UNKNOWN, Archive, Asset, Secret, enco
 from google.protobuf import struct_pb2
 from pulumi.runtime.proto import provider_pb2
 
+pytestmark = pytest.mark.bundled_only
+
 CASES = 2000
 """In all, shared among the targets."""
 

@@ -13,6 +13,8 @@ import pytest
 
 from conformance.engine import Home, Project
 
+pytestmark = pytest.mark.bundled_only
+
 NUMBERS = itertools.count()
 
 #: Lines of the CLI's output that belong to the machinery and not to the program.

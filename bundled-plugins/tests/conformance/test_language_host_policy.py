@@ -8,6 +8,8 @@ import pytest
 
 from conformance.engine import Home, Project, Result
 
+pytestmark = pytest.mark.bundled_only
+
 PROGRAM = """
 import pulumi
 
@@ -111,7 +113,7 @@ def test_import_error_in_the_pack_is_shown(project: Project) -> None:
     project.home.wait_until_idle()
 
 
-def test_pack_without_its_environment_says_so(project: Project) -> None:
+def test_pack_without_its_environment_is_reported(project: Project) -> None:
     project.write("pack/PulumiPolicy.yaml", "runtime: {name: python, options: {virtualenv: env}}\nversion: 1.2.3\n")
 
     shown = preview(project, "fine").failed()

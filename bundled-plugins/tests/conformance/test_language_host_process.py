@@ -20,8 +20,10 @@ from bundled_plugins.language_host.server import LanguageHost
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, language_pb2, language_pb2_grpc
 
-from conformance.engine import ROOT, until
-from conformance.harness import Engine
+from conformance.engine import until
+from conformance.harness import ROOT, Engine
+
+pytestmark = pytest.mark.bundled_only
 
 HERE = Interpreter(Path(sys.executable), None)
 

@@ -17,6 +17,8 @@ from bundled_plugins.runtime.resource import Plugin, Resource
 from conformance import sdk
 from conformance.harness import PYTHONPATH
 
+pytestmark = pytest.mark.bundled_only
+
 PLUGINS = ("docker", "libvirt", "command")
 
 

@@ -65,6 +65,7 @@ def test_unknowns_pass_and_stay(plugin: Provider) -> None:
     assert partly["connection"].value == FILLED | {"host": UNKNOWN, "privateKey": UNKNOWN}
 
 
+@pytest.mark.bundled_only
 def test_all_refusals_come_at_once_with_their_paths(plugin: Provider) -> None:
     refusals = _refusals(
         plugin,
@@ -106,11 +107,13 @@ def test_required_inputs(plugin: Provider) -> None:
     assert set(_refusals(plugin, COPY, {})) == {"connection", "source", "remotePath"}
 
 
+@pytest.mark.bundled_only
 def test_functions_are_refused_by_name(plugin: Provider) -> None:
     with pytest.raises(CallFailed, match="the function command:local:run is not supported by the bundled command"):
         plugin.invoke("command:local:run", {"command": "true"})
 
 
+@pytest.mark.bundled_only
 def test_copy_file_is_refused_by_name(plugin: Provider) -> None:
     with pytest.raises(
         CallFailed, match="the resource type command:remote:CopyFile is not supported by the bundled command"

@@ -192,7 +192,8 @@ def test_a_silent_address_ends_at_the_dial_timeout(plugin: Provider, sshd: Sshd)
     assert f"dial tcp 127.0.0.1:{address[1]}: i/o timeout" in message
 
 
-def test_a_server_that_says_nothing_ends_at_the_handshake_limit(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.bundled_only
+def test_a_silent_server_ends_at_the_handshake_limit(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialer, "HANDSHAKE_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         connection = Connection.parse(sshd.connection(port=mute.getsockname()[1], dialErrorLimit=0, perDialTimeout=0))
@@ -202,18 +203,20 @@ def test_a_server_that_says_nothing_ends_at_the_handshake_limit(sshd: Sshd, monk
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.bundled_only
 def test_a_time_limit_ends_the_dial_loop(plugin: Provider, sshd: Sshd) -> None:
     with pytest.raises(CallFailed) as caught:
         _run(plugin, "deadline", sshd.connection(port=free_port(), dialErrorLimit=-1), timeout=1)
     assert caught.value.message.startswith("context deadline exceeded")
 
 
-def test_an_unknown_host_is_said(plugin: Provider, sshd: Sshd) -> None:
+def test_an_unknown_host_is_reported(plugin: Provider, sshd: Sshd) -> None:
     message = _refused(plugin, "unknown-host", sshd.connection(host="no-such-host.invalid", dialErrorLimit=0))
     assert "dial tcp no-such-host.invalid:" in message
     assert "lookup no-such-host.invalid: " in message
 
 
+@pytest.mark.bundled_only
 def test_operations_that_wait_for_the_same_dial_share_its_failure(sshd: Sshd) -> None:
     pool = Pool()
     connection = Connection.parse(sshd.connection(port=free_port(), dialErrorLimit=7))
@@ -238,6 +241,7 @@ def test_operations_that_wait_for_the_same_dial_share_its_failure(sshd: Sshd) ->
     assert said, "who waits for a dial hears how it goes"
 
 
+@pytest.mark.bundled_only
 def test_an_operation_takes_over_the_dial_of_one_that_was_stopped(tmp_path: Path) -> None:
     server = prepared_sshd(tmp_path / "sshd")
     pool = Pool()
@@ -311,6 +315,7 @@ class Wire(threading.Thread):
                     sink.sendall(data)
 
 
+@pytest.mark.bundled_only
 def test_a_shared_connection_that_went_silent_is_replaced(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "CHANNEL_S", 5.0)
     wire = Wire(sshd.port)
@@ -329,6 +334,7 @@ def test_a_shared_connection_that_went_silent_is_replaced(sshd: Sshd, monkeypatc
         wire.close()
 
 
+@pytest.mark.bundled_only
 def test_handshakes_with_cheap_algorithms(sshd: Sshd) -> None:
     transport: Any = dial(Connection.parse(sshd.connection()), Stop(), print)
     assert transport.remote_cipher == "aes128-gcm@openssh.com"
@@ -336,8 +342,9 @@ def test_handshakes_with_cheap_algorithms(sshd: Sshd) -> None:
     transport.close()
 
 
+@pytest.mark.bundled_only
 def test_a_host_in_use_by_many_connections(own_plugin: Provider, host: Host, sshd: Sshd) -> None:
-    """Limits of dialling are no part of a connection's identity."""
+    """Limits of dialing are no part of a connection's identity."""
     before = sshd.logins()
     _run(own_plugin, "impatient", sshd.connection(dialErrorLimit=1))
     _run(own_plugin, "patient", sshd.connection(dialErrorLimit=100, perDialTimeout=3))

@@ -15,6 +15,8 @@ from bundled_plugins.runtime.values import Secret
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.bundled_only
+
 
 @pytest.mark.parametrize(
     ("text", "quoted"),

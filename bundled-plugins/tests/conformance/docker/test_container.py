@@ -15,8 +15,6 @@ CONTAINER = "docker:index/container:Container"
 NETWORK = "docker:index/network:Network"
 SLEEP = {"image": IMAGE, "command": ["sleep", "600"]}
 
-pytestmark = [pytest.mark.root]
-
 
 def made(provider: Provider, logical_name: str, **inputs: object) -> Managed:
     container = provider.resource(CONTAINER, logical_name)
@@ -60,7 +58,7 @@ def test_second_up_and_refresh_change_nothing(provider: Provider) -> None:
     assert web.up(SLEEP | {"envs": ["A=1", "B=2"], "labels": [{"label": "x", "value": "y"}]}) == "same"
 
 
-def test_container_removed_by_hand_is_gone_for_refresh(provider: Provider, daemon: PrivateDocker) -> None:
+def test_container_removed_outside_pulumi_is_gone_for_refresh(provider: Provider, daemon: PrivateDocker) -> None:
     web = made(provider, "web")
     daemon.api.remove_container(web.id, force=True)
     assert not web.refresh()
@@ -80,7 +78,7 @@ def test_a_daemon_that_does_not_answer_is_an_error_and_not_a_vanished_container(
     assert web.refresh()
 
 
-def test_import_by_id_tells_what_the_daemon_knows(provider: Provider) -> None:
+def test_import_by_id_reads_what_the_daemon_knows(provider: Provider) -> None:
     web = made(provider, "web", hostname="inside", memory=64, memorySwap=64)
     live = provider.read(CONTAINER, "web", web.id)
     assert live is not None
@@ -228,7 +226,7 @@ def test_state_of_the_official_plugin_is_taken_over(provider: Provider, daemon: 
 # files, networks, health
 
 
-def test_uploads_are_there_before_the_first_process(provider: Provider, daemon: PrivateDocker) -> None:
+def test_uploads_arrive_before_the_first_process(provider: Provider, daemon: PrivateDocker) -> None:
     box = made(
         provider,
         "box",
@@ -243,9 +241,7 @@ def test_uploads_are_there_before_the_first_process(provider: Provider, daemon: 
     assert daemon.cli("exec", box.id, "stat", "-c", "%s", "/root/out") == "3"
 
 
-def test_upload_from_a_file_that_is_missing_fails_before_anything_is_made(
-    provider: Provider, daemon: PrivateDocker
-) -> None:
+def test_upload_from_a_missing_file_fails_before_anything_is_created(provider: Provider, daemon: PrivateDocker) -> None:
     with pytest.raises(CallFailed, match="could not read file: open /no/such/file: No such file or directory"):
         made(provider, "box", uploads=[{"file": "/x", "source": "/no/such/file"}])
     assert daemon.names() == set()
@@ -334,7 +330,7 @@ def test_wait_gives_up_in_time_and_keeps_the_container(provider: Provider) -> No
     assert failed.value.partial.id
 
 
-def test_wait_without_a_healthcheck_says_so(provider: Provider) -> None:
+def test_wait_without_a_healthcheck_is_an_error(provider: Provider) -> None:
     with pytest.raises(CallFailed, match="does not have a healthcheck defined"):
         made(provider, "web", wait=True)
 
@@ -342,7 +338,7 @@ def test_wait_without_a_healthcheck_says_so(provider: Provider) -> None:
 # failures
 
 
-def test_taken_name_says_who_has_it(provider: Provider) -> None:
+def test_name_in_use_is_reported_with_its_container(provider: Provider) -> None:
     first = made(provider, "one", name="taken")
     with pytest.raises(CallFailed) as failed:
         made(provider, "two", name="taken")
@@ -399,6 +395,7 @@ def test_static_address_needs_a_network_with_a_subnet(provider: Provider) -> Non
         made(provider, "web", networksAdvanced=[{"name": "plain", "ipv4Address": "10.1.1.1"}])
 
 
+@pytest.mark.bundled_only
 def test_several_wrong_inputs_are_all_named(provider: Provider) -> None:
     with pytest.raises(Refused) as refused:
         provider.check(
@@ -452,9 +449,7 @@ def test_removing_what_is_gone_succeeds(provider: Provider, daemon: PrivateDocke
     web.destroy()
 
 
-def test_anonymous_volumes_go_with_the_container_unless_told_otherwise(
-    provider: Provider, daemon: PrivateDocker
-) -> None:
+def test_anonymous_volumes_are_removed_with_the_container_by_default(provider: Provider, daemon: PrivateDocker) -> None:
     gone = made(provider, "gone", volumes=[{"containerPath": "/data"}])
     gone.destroy()
     assert not daemon.api.volumes()["Volumes"]
@@ -518,6 +513,7 @@ def test_secrets_reach_the_daemon_and_stay_secret_in_the_state(provider: Provide
 UNHEALTHY = {"wait": True, "waitTimeout": 60, "healthcheck": {"tests": ["CMD", "false"], "interval": "1s"}}
 
 
+@pytest.mark.bundled_only
 def test_stated_time_limit_ends_a_long_wait(provider: Provider) -> None:
     started = time.monotonic()
     web = provider.resource(CONTAINER, "web")
@@ -527,6 +523,7 @@ def test_stated_time_limit_ends_a_long_wait(provider: Provider) -> None:
     assert web.id
 
 
+@pytest.mark.bundled_only
 def test_cancel_ends_a_long_wait_and_keeps_the_container(daemon: PrivateDocker) -> None:
     with running("bundled_plugins.docker", {"host": daemon.host}) as provider:
         web = provider.resource(CONTAINER, "web")

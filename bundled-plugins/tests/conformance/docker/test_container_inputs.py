@@ -15,7 +15,6 @@ from conformance.harness import CallFailed, Provider
 CONTAINER = "docker:index/container:Container"
 SLEEP = {"image": IMAGE, "command": ["sleep", "600"], "start": False, "mustRun": False}
 
-pytestmark = [pytest.mark.root]
 
 # inputs, and where the daemon has them: path in `docker inspect`, value
 CASES: list[tuple[dict[str, Any], str, Any]] = [
@@ -161,6 +160,7 @@ def test_unmasking_system_paths_is_not_sent_as_an_option(provider: Provider, dae
     assert not host["SecurityOpt"]
 
 
+@pytest.mark.bundled_only
 def test_capabilities_are_written_as_the_daemon_takes_them(provider: Provider, daemon: PrivateDocker) -> None:
     """And then they differ from what the program states (with the official provider after a refresh only), so a program
     should state CAP_NET_ADMIN."""

@@ -10,8 +10,6 @@ import pytest
 from conformance.daemons import IMAGE, PrivateDocker
 from conformance.engine import Home, Project
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
-
 PROGRAM = """
     import pulumi
     import pulumi_docker as docker
@@ -82,6 +80,7 @@ def test_up_up_again_refresh_change_and_destroy(project: Project, daemon: Privat
     project.home.wait_until_idle()
 
 
+@pytest.mark.bundled_only
 def test_refused_input_and_failed_creation_reach_the_user(project: Project, daemon: PrivateDocker) -> None:
     refused = project.up(
         f"""

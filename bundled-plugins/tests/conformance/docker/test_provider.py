@@ -29,6 +29,7 @@ def _no_docker_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 # CheckConfig
 
 
+@pytest.mark.bundled_only
 def test_json_text_goes_back_as_compact_json_text() -> None:
     news = {"host": "ssh://u@h", "disableDockerDaemonCheck": "true", "version": "5.1.0"}
     compact = '["-o","X=ä"]'
@@ -40,6 +41,7 @@ def test_json_text_goes_back_as_compact_json_text() -> None:
     assert DockerPlugin().check_config({}, {"sshOpts": UNKNOWN}).inputs == {"sshOpts": UNKNOWN}
 
 
+@pytest.mark.bundled_only
 @pytest.mark.parametrize(
     ("news", "property"),
     [
@@ -55,6 +57,7 @@ def test_wrong_configuration_is_refused_by_name(news: dict[str, str], property: 
     assert [failure.property for failure in DockerPlugin().check_config({}, news).failures] == [property]
 
 
+@pytest.mark.bundled_only
 def test_unknown_host_is_accepted() -> None:
     assert DockerPlugin().check_config({}, {"host": UNKNOWN}).inputs == {"host": UNKNOWN}
 
@@ -70,7 +73,8 @@ def test_changed_host_is_an_update_of_the_provider_in_place() -> None:
 # Configure
 
 
-def test_ssh_hosts_are_never_dialled_by_configure() -> None:
+@pytest.mark.bundled_only
+def test_ssh_hosts_are_never_dialed_by_configure() -> None:
     daemon = DockerPlugin().configure({"host": "ssh://root@192.0.2.1:2222", "sshOpts": '["-v"]'}, {})
     assert daemon.target.host == "ssh://root@192.0.2.1:2222"
     assert daemon.target.ssh_options == ("-v",)
@@ -88,6 +92,7 @@ def test_host_that_does_not_answer_fails_configure(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.bundled_only
 def test_host_comes_from_the_environment_or_from_flat_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "ssh://from-environment")
     monkeypatch.setenv("DOCKER_SSH_OPTS", "-o A=b")
@@ -98,6 +103,7 @@ def test_host_comes_from_the_environment_or_from_flat_variables(monkeypatch: pyt
     assert plugin.configure({"host": "ssh://input"}, {"docker:config:host": "ssh://v"}).target.host == "ssh://input"
 
 
+@pytest.mark.bundled_only
 def test_a_docker_context_of_the_environment_is_refused_where_no_host_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONTEXT", "lab")
     with pytest.raises(ProviderError, match="DOCKER_CONTEXT is not supported by the bundled docker plugin"):
@@ -105,6 +111,7 @@ def test_a_docker_context_of_the_environment_is_refused_where_no_host_is_given(m
     assert DockerPlugin().configure({"host": "ssh://h"}, {}).target.host == "ssh://h"
 
 
+@pytest.mark.bundled_only
 @pytest.mark.parametrize(
     ("host", "complaint"),
     [
@@ -116,11 +123,12 @@ def test_a_docker_context_of_the_environment_is_refused_where_no_host_is_given(m
         ("npipe:////./pipe/docker", "is not understood"),
     ],
 )
-def test_host_that_cannot_be_used_says_why(host: str, complaint: str) -> None:
+def test_host_that_cannot_be_used_is_refused_with_the_reason(host: str, complaint: str) -> None:
     with pytest.raises(ProviderError, match=complaint):
         DockerPlugin().configure({"host": host}, {})
 
 
+@pytest.mark.bundled_only
 def test_tls_material_must_be_whole_and_of_one_kind(tmp_path: Path) -> None:
     plugin = DockerPlugin()
     with pytest.raises(ProviderError, match="go together; missing: caMaterial, keyMaterial"):
@@ -134,7 +142,8 @@ def test_tls_material_must_be_whole_and_of_one_kind(tmp_path: Path) -> None:
         plugin.configure({"host": "tcp://h:1", **whole}, {})
 
 
-def test_tls_material_breaks_an_ssh_host_with_a_clear_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.bundled_only
+def test_tls_material_for_an_ssh_host_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("ca", "cert", "key"):
         (tmp_path / f"{name}.pem").write_text("x")
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
@@ -145,7 +154,6 @@ def test_tls_material_breaks_an_ssh_host_with_a_clear_word(monkeypatch: pytest.M
 # the wire
 
 
-@pytest.mark.root
 @pytest.mark.parametrize("how", ["material", "path"])
 def test_tcp_with_tls(daemon: PrivateDocker, how: str) -> None:
     texts = {name: (daemon.tls / f"{name}.pem").read_text() for name in ("ca", "cert", "key")}
@@ -159,7 +167,6 @@ def test_tcp_with_tls(daemon: PrivateDocker, how: str) -> None:
         assert image.up({"name": IMAGE, "keepLocally": True}) == "create"
 
 
-@pytest.mark.root
 def test_tls_daemon_of_another_authority_is_not_trusted(daemon: PrivateDocker, tmp_path: Path) -> None:
     write_certificates(tmp_path)
     with daemon.forwarded(TLS_PORT) as port:
@@ -171,7 +178,7 @@ def test_tls_daemon_of_another_authority_is_not_trusted(daemon: PrivateDocker, t
             pass
 
 
-@pytest.mark.root
+@pytest.mark.bundled_only
 @pytest.mark.parametrize("how", ["unix", "tcp"])
 def test_cancel_breaks_off_a_request_that_the_daemon_takes_its_time_for(daemon: PrivateDocker, how: str) -> None:
     with (
@@ -193,7 +200,7 @@ def test_cancel_breaks_off_a_request_that_the_daemon_takes_its_time_for(daemon: 
     daemon.clear()
 
 
-@pytest.mark.root
+@pytest.mark.bundled_only
 def test_many_parallel_first_operations_share_one_client(daemon: PrivateDocker, provider: Provider) -> None:
     networks = [provider.resource(NETWORK, f"n{index}") for index in range(16)]
     with ThreadPoolExecutor(16) as pool:
@@ -201,13 +208,12 @@ def test_many_parallel_first_operations_share_one_client(daemon: PrivateDocker, 
         list(pool.map(lambda network: network.destroy(), networks))
 
 
-@pytest.mark.root
+@pytest.mark.bundled_only
 def test_unsupported_resource_is_named(provider: Provider) -> None:
     with pytest.raises(CallFailed, match="docker:index/secret:Secret is not supported by the bundled docker plugin"):
         provider.check("docker:index/secret:Secret", "x", {})
 
 
-@pytest.mark.root
 def test_refused_configuration_over_the_wire() -> None:
     with running("bundled_plugins.docker", configure=False) as provider, pytest.raises(Refused, match="nonsense"):
         provider.check_config({"nonsense": "x"})

@@ -9,6 +9,8 @@ from bundled_plugins.docker.container_read import decimal_text
 from bundled_plugins.docker.durations import format_duration, parse_duration
 from bundled_plugins.docker.images import repo_digest
 
+pytestmark = pytest.mark.bundled_only
+
 
 @pytest.mark.parametrize(
     ("text", "nanoseconds", "printed"),

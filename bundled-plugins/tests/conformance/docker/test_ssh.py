@@ -25,6 +25,7 @@ SLEEP = {"image": IMAGE, "command": ["sleep", "600"]}
 # the command line
 
 
+@pytest.mark.bundled_only
 @pytest.mark.parametrize(
     ("url", "options", "argv"),
     [
@@ -73,6 +74,7 @@ def config(sshd: Sshd, tmp_path: Path) -> dict[str, Any]:
     return {"host": f"ssh://root@127.0.0.1:{sshd.port}", "sshOpts": json.dumps(options)}
 
 
+@pytest.mark.bundled_only
 @pytest.mark.root
 def test_first_operation_dials_and_the_others_reuse_the_connection(sshd: Sshd, config: dict[str, Any]) -> None:
     with running("bundled_plugins.docker", config) as provider:
@@ -87,6 +89,7 @@ def test_first_operation_dials_and_the_others_reuse_the_connection(sshd: Sshd, c
         assert sshd.logins() == 1
 
 
+@pytest.mark.bundled_only
 @pytest.mark.root
 def test_parallel_operations_queue_for_a_few_connections(sshd: Sshd, config: dict[str, Any]) -> None:
     with running("bundled_plugins.docker", config) as provider:
@@ -97,8 +100,9 @@ def test_parallel_operations_queue_for_a_few_connections(sshd: Sshd, config: dic
         assert 1 <= sshd.logins() <= MAX_CONNECTIONS
 
 
+@pytest.mark.bundled_only
 @pytest.mark.root
-def test_connection_that_died_is_made_again(sshd: Sshd, config: dict[str, Any]) -> None:
+def test_connection_that_broke_is_dialed_again(sshd: Sshd, config: dict[str, Any]) -> None:
     with running("bundled_plugins.docker", config) as provider:
         network = provider.resource(NETWORK, "lab")
         network.up({})
@@ -131,7 +135,7 @@ def test_no_ssh_child_outlives_the_plugin(sshd: Sshd, config: dict[str, Any]) ->
 
 
 @pytest.mark.root
-def test_unreachable_host_is_told_with_the_command_and_what_ssh_said() -> None:
+def test_unreachable_host_is_reported_with_the_command_and_its_stderr() -> None:
     port = free_port()
     with running(
         "bundled_plugins.docker", {"host": f"ssh://me@127.0.0.1:{port}", "sshOpts": '["-F", "none"]'}
@@ -176,6 +180,7 @@ def test_daemon_that_is_down_behind_ssh(sshd: Sshd, daemon: PrivateDocker, confi
         assert provider.resource(NETWORK, "lab").up({}) == "create"
 
 
+@pytest.mark.bundled_only
 @pytest.mark.root
 def test_cancel_ends_a_connection_that_hangs() -> None:
     hang = {"host": "ssh://nowhere", "sshOpts": '["-F", "none", "-o", "ProxyCommand=sleep 60"]'}
@@ -187,6 +192,7 @@ def test_cancel_ends_a_connection_that_hangs() -> None:
         assert time.monotonic() - started < 15
 
 
+@pytest.mark.bundled_only
 @pytest.mark.root
 def test_cancel_breaks_off_a_request_over_ssh(sshd: Sshd, config: dict[str, Any]) -> None:
     with running("bundled_plugins.docker", config) as provider:
@@ -199,6 +205,7 @@ def test_cancel_breaks_off_a_request_over_ssh(sshd: Sshd, config: dict[str, Any]
         assert time.monotonic() - started < 10
 
 
+@pytest.mark.bundled_only
 @pytest.mark.root
 def test_cancel_reaches_those_who_queue_for_a_connection(sshd: Sshd, config: dict[str, Any]) -> None:
     with running("bundled_plugins.docker", config) as provider:
@@ -215,6 +222,7 @@ def test_cancel_reaches_those_who_queue_for_a_connection(sshd: Sshd, config: dic
             assert time.monotonic() - started < 15
 
 
+@pytest.mark.bundled_only
 @pytest.mark.root
 def test_time_limit_ends_a_connection_that_hangs() -> None:
     hang = {"host": "ssh://nowhere", "sshOpts": '["-F", "none", "-o", "ProxyCommand=sleep 60"]'}

@@ -1,4 +1,4 @@
-"""Domains on a real libvirtd: machines that boot nothing and run for ever."""
+"""Domains on a real libvirtd: machines that boot nothing and run on."""
 
 from __future__ import annotations
 
@@ -206,8 +206,9 @@ def test_a_paused_machine_counts_as_not_running_and_can_be_destroyed(bench: Benc
     assert bench.domains() == set()
 
 
+@pytest.mark.bundled_only
 @pytest.mark.parametrize("how", ["killed", "undefined", "both"])
-def test_destroy_of_a_machine_that_was_touched_by_hand(bench: Bench, how: str) -> None:
+def test_destroy_of_a_machine_that_was_changed_outside_pulumi(bench: Bench, how: str) -> None:
     domain = bench.domain()
     live = bench.live_domain(domain)
     if how in ("killed", "both"):
@@ -218,7 +219,8 @@ def test_destroy_of_a_machine_that_was_touched_by_hand(bench: Bench, how: str) -
     assert bench.domains() == set()
 
 
-def test_removed_by_hand_is_gone_after_refresh(bench: Bench) -> None:
+@pytest.mark.bundled_only
+def test_an_object_removed_outside_pulumi_is_gone_after_refresh(bench: Bench) -> None:
     domain = bench.domain()
     live = bench.live_domain(domain)
     live.destroy()
@@ -229,6 +231,7 @@ def test_removed_by_hand_is_gone_after_refresh(bench: Bench) -> None:
     assert domain.up(bench.domain_program()) == "create"
 
 
+@pytest.mark.bundled_only
 def test_a_machine_that_cannot_start_is_not_left_defined(bench: Bench) -> None:
     domain = bench.resource(DOMAIN, "vm")
     with pytest.raises(CallFailed, match="error creating libvirt domain: ") as failed:
@@ -238,7 +241,7 @@ def test_a_machine_that_cannot_start_is_not_left_defined(bench: Bench) -> None:
     assert domain.up(bench.domain_program()) == "create"
 
 
-def test_a_name_that_somebody_else_has_is_an_error(bench: Bench) -> None:
+def test_a_name_in_use_is_an_error(bench: Bench) -> None:
     bench.connection.defineXML(
         f"<domain type='qemu'><name>{bench.named('vm')}</name><memory>1024</memory><os><type>hvm</type></os></domain>"
     )
@@ -247,7 +250,8 @@ def test_a_name_that_somebody_else_has_is_an_error(bench: Bench) -> None:
     assert bench.domains() == {bench.named("vm")}
 
 
-def test_what_a_killed_run_left_is_made_anew(bench: Bench) -> None:
+@pytest.mark.bundled_only
+def test_an_object_left_by_a_killed_run_is_recreated(bench: Bench) -> None:
     first = bench.domain()
     forgotten, first.id = first.id, ""
     again = bench.resource(DOMAIN, "vm")
@@ -256,6 +260,7 @@ def test_what_a_killed_run_left_is_made_anew(bench: Bench) -> None:
     assert bench.domains() == {bench.named("vm")}
 
 
+@pytest.mark.bundled_only
 def test_another_program_does_not_take_it_for_its_own_leftover(bench: Bench, tmp_path: Path) -> None:
     bench.domain()
     with running("bundled_plugins.libvirt", {"uri": bench.hypervisor.uri}, cwd=tmp_path) as plugin:
@@ -285,6 +290,7 @@ def test_missing_references_are_named(bench: Bench) -> None:
     assert bench.domains() == set()
 
 
+@pytest.mark.bundled_only
 @pytest.mark.parametrize(
     ("wrong", "path", "reason"),
     [
@@ -352,6 +358,7 @@ def test_a_pool_that_stopped_is_started_for_the_disks_of_a_refresh(bench: Bench)
     assert not domain.plan(program).changed
 
 
+@pytest.mark.bundled_only
 def test_a_cpu_of_the_host_model_is_no_perpetual_update(bench: Bench) -> None:
     program = bench.domain_program(cpu={"mode": "host-model"})
     domain = bench.resource(DOMAIN, "vm")
@@ -361,7 +368,7 @@ def test_a_cpu_of_the_host_model_is_no_perpetual_update(bench: Bench) -> None:
     assert not domain.plan(program).changed
 
 
-def test_a_network_of_mode_bridge_reads_as_its_bridge_and_so_differs_for_ever(bench: Bench) -> None:
+def test_a_network_of_mode_bridge_reads_as_its_bridge_and_so_always_differs(bench: Bench) -> None:
     """libvirt shows it so while the machine runs, and the official provider reads no network of such an interface."""
     there = bench.network()
     network = bench.resource("libvirt:index/network:Network", "bridged")
@@ -421,6 +428,7 @@ def test_a_console_can_write_to_a_file(bench: Bench) -> None:
     ).changed
 
 
+@pytest.mark.bundled_only
 def test_cdroms_and_scsi_disks_and_an_empty_tray(bench: Bench) -> None:
     iso, blank = bench.directory / "x.iso", bench.directory / "b.img"
     for path in (iso, blank):

@@ -15,6 +15,8 @@ from conformance.harness import CallFailed, Provider, running
 from conformance.libvirt.conftest import NETWORK, POOL, VOLUME
 from conformance.test_fuzz import Bags
 
+pytestmark = pytest.mark.bundled_only
+
 MODELS: dict[str, type[Model]] = {NETWORK: NetworkInputs, POOL: PoolInputs, VOLUME: VolumeInputs}
 
 

@@ -110,7 +110,8 @@ def test_the_mode_is_compared_without_case(bench: Bench) -> None:
     assert not network.plan(bench.network_program(mode="nat")).changed
 
 
-def test_host_bits_of_a_cidr_do_not_replace_for_ever(bench: Bench) -> None:
+@pytest.mark.bundled_only
+def test_host_bits_of_a_cidr_do_not_replace_at_every_up(bench: Bench) -> None:
     program = bench.network_program(addresses=[f"{bench.subnet}.7/24"])
     network = bench.network(addresses=[f"{bench.subnet}.7/24"])
     network.refresh()
@@ -141,6 +142,7 @@ def test_the_computed_are_unknown_in_a_preview(bench: Bench) -> None:
     assert bench.networks() == set()
 
 
+@pytest.mark.bundled_only
 def test_gone_is_gone(bench: Bench) -> None:
     network = bench.network()
     live = bench.connection.networkLookupByUUIDString(network.id)
@@ -158,6 +160,7 @@ def test_gone_is_gone(bench: Bench) -> None:
     assert bench.networks() == set()
 
 
+@pytest.mark.bundled_only
 def test_a_network_that_cannot_start_leaves_nothing(bench: Bench) -> None:
     bench.network()
     other = bench.resource(NETWORK, "other")
@@ -167,7 +170,7 @@ def test_a_network_that_cannot_start_leaves_nothing(bench: Bench) -> None:
     assert bench.networks() == {bench.named("net")}
 
 
-def test_a_name_that_somebody_else_has_is_an_error(bench: Bench) -> None:
+def test_a_name_in_use_is_an_error(bench: Bench) -> None:
     bench.connection.networkDefineXML(f"<network><name>{bench.named('net')}</name></network>")
     network = bench.resource(NETWORK, "net")
     with pytest.raises(CallFailed, match=r"error defining libvirt network: .*already exists with uuid"):
@@ -175,7 +178,8 @@ def test_a_name_that_somebody_else_has_is_an_error(bench: Bench) -> None:
     assert bench.networks() == {bench.named("net")}
 
 
-def test_what_a_killed_run_left_is_made_anew(bench: Bench) -> None:
+@pytest.mark.bundled_only
+def test_an_object_left_by_a_killed_run_is_recreated(bench: Bench) -> None:
     first = bench.network()
     forgotten, first.id = first.id, ""
     again = bench.resource(NETWORK, "net")
@@ -195,6 +199,7 @@ def test_import_gives_inputs_that_plan_no_change(bench: Bench) -> None:
     assert not bench.plugin.diff(NETWORK, network.name, live.id, live.outputs, live.inputs, checked).changed
 
 
+@pytest.mark.bundled_only
 @pytest.mark.parametrize(
     ("wrong", "path", "reason"),
     [
@@ -219,7 +224,7 @@ def test_a_netmask_that_is_too_small_is_an_error(bench: Bench) -> None:
         bench.network(addresses=["10.77.0.0/30"])
 
 
-def test_bridge_mode_uses_a_bridge_that_is_there(bench: Bench) -> None:
+def test_bridge_mode_uses_an_existing_bridge(bench: Bench) -> None:
     with pytest.raises(CallFailed, match="'bridge' must be provided when using the bridged network mode"):
         bench.network(mode="bridge", addresses=[])
     bridge = bench.network()["bridge"]

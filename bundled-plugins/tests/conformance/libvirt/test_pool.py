@@ -31,7 +31,8 @@ def test_destroy_removes_the_directory(bench: Bench) -> None:
     assert bench.pools() == set()
 
 
-def test_a_foreign_file_keeps_the_pool_and_says_so(bench: Bench) -> None:
+@pytest.mark.bundled_only
+def test_a_foreign_file_keeps_the_pool_and_is_reported(bench: Bench) -> None:
     pool = bench.pool()
     (bench.directory / "pool" / "mine").write_text("keep me")
     with pytest.raises(CallFailed, match=r"error deleting storage pool: .*not empty.*remove what lies there"):
@@ -60,6 +61,7 @@ def test_what_replaces(bench: Bench, change: dict[str, Any]) -> None:
     assert diff.delete_before_replace
 
 
+@pytest.mark.bundled_only
 def test_a_trailing_slash_is_no_change(bench: Bench) -> None:
     pool = bench.pool()
     assert not pool.plan(bench.pool_program(target={"path": f"{bench.directory}/pool/"})).changed
@@ -77,6 +79,7 @@ def test_the_deprecated_path_works_and_conflicts_with_the_new_one(bench: Bench) 
         bench.plugin.check(POOL, "pool", program | {"target": {"path": "/x"}})
 
 
+@pytest.mark.bundled_only
 def test_gone_is_gone(bench: Bench) -> None:
     pool = bench.pool()
     live = bench.connection.storagePoolLookupByUUIDString(pool.id)
@@ -91,6 +94,7 @@ def test_gone_is_gone(bench: Bench) -> None:
     assert pool.up(bench.pool_program()) == "create"
 
 
+@pytest.mark.bundled_only
 def test_an_inactive_pool_is_no_error(bench: Bench) -> None:
     pool = bench.pool()
     bench.connection.storagePoolLookupByUUIDString(pool.id).destroy()
@@ -99,7 +103,7 @@ def test_an_inactive_pool_is_no_error(bench: Bench) -> None:
     assert not (bench.directory / "pool").exists()
 
 
-def test_a_name_that_somebody_else_has_is_an_error(bench: Bench) -> None:
+def test_a_name_in_use_is_an_error(bench: Bench) -> None:
     bench.connection.storagePoolDefineXML(
         f"<pool type='dir'><name>{bench.named('pool')}</name><target><path>{bench.directory}/x</path></target></pool>"
     )
@@ -107,7 +111,8 @@ def test_a_name_that_somebody_else_has_is_an_error(bench: Bench) -> None:
         bench.pool()
 
 
-def test_what_a_killed_run_left_is_made_anew(bench: Bench) -> None:
+@pytest.mark.bundled_only
+def test_an_object_left_by_a_killed_run_is_recreated(bench: Bench) -> None:
     first = bench.pool()
     forgotten, first.id = first.id, ""
     again = bench.resource(POOL, "pool")
@@ -115,6 +120,7 @@ def test_what_a_killed_run_left_is_made_anew(bench: Bench) -> None:
     assert again.id != forgotten
 
 
+@pytest.mark.bundled_only
 def test_a_pool_that_cannot_be_built_leaves_nothing(bench: Bench) -> None:
     (bench.directory / "file").write_text("")
     pool = bench.resource(POOL, "pool")
@@ -131,6 +137,7 @@ def test_the_same_path_twice_is_libvirts_own_error(bench: Bench) -> None:
         other.up(bench.pool_program(name=bench.named("other")))
 
 
+@pytest.mark.bundled_only
 @pytest.mark.parametrize(
     ("wrong", "path", "reason"),
     [

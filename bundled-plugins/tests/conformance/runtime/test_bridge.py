@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from conformance.runtime import strategies
 
+pytestmark = pytest.mark.bundled_only
+
 TOKEN = "x:index:X"
 ADD, DELETE, UPDATE = Kind.ADD, Kind.DELETE, Kind.UPDATE
 REPLACE = {ADD: Kind.ADD_REPLACE, DELETE: Kind.DELETE_REPLACE, UPDATE: Kind.UPDATE_REPLACE}
@@ -68,7 +70,7 @@ def differ(old: Properties, new: Properties) -> Difference:
 # check
 
 
-def test_check_fills_names_and_defaults_at_every_level_and_says_which() -> None:
+def test_check_fills_names_and_defaults_at_every_level_and_lists_them() -> None:
     found = checked({"image": "i", "start": False, "memory": None, "ports": [{"internal": 1}], "check": {"tests": []}})
     assert not found.failures
     assert found.inputs == {

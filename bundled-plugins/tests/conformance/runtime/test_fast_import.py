@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from conformance.harness import ROOT
+
+pytestmark = pytest.mark.bundled_only
 
 
 def _python(code: str) -> str:

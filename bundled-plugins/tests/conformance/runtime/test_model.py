@@ -12,6 +12,8 @@ from pydantic import Field, field_validator
 
 from conformance.runtime import strategies
 
+pytestmark = pytest.mark.bundled_only
+
 TOKEN = "x:index:X"
 
 

@@ -19,6 +19,8 @@ from conformance.harness import CallFailed, Engine, Failure, Provider, Refused, 
 from conformance.runtime import strategies
 from conformance.runtime.toy import CROWD, TOKEN
 
+pytestmark = pytest.mark.bundled_only
+
 URN = Provider.urn(TOKEN, "thing")
 
 
@@ -88,7 +90,7 @@ def test_generated_names_are_stable_and_short_enough(toy: Provider) -> None:
     ("mode", "proposed", "expected"),
     [("PROPOSE", "wanted", "wanted"), ("ENFORCE", "forced", "forced"), ("DISABLE", "", None)],
 )
-def test_the_engines_naming_is_honoured(toy: Provider, mode: str, proposed: str, expected: str | None) -> None:
+def test_the_engines_naming_is_honored(toy: Provider, mode: str, proposed: str, expected: str | None) -> None:
     options = provider_pb2.CheckRequest.AutonamingOptions
     request = provider_pb2.CheckRequest(
         urn=URN,
@@ -124,7 +126,7 @@ def test_top_level_key_of_a_path(path: str, top: str) -> None:
 def test_a_preview_makes_nothing_and_has_no_id(toy: Provider) -> None:
     inputs = {"mode": "fail", "word": Secret("s")}
     assert toy.preview(TOKEN, "thing", inputs) == inputs | {"made": UNKNOWN}
-    assert toy._create(TOKEN, "thing", inputs, 0, preview=True).id == ""
+    assert toy._resource_call("Create", TOKEN, "thing", properties=inputs, preview=True).id == ""
     assert toy.update(TOKEN, "thing", "id", {}, {}, inputs, preview=True) == inputs | {"made": UNKNOWN}
 
 
@@ -175,7 +177,7 @@ def test_an_error_is_the_users_text_and_nothing_else(toy: Provider) -> None:
     assert _message(toy, "fail") == "refused thing"
 
 
-def test_a_bug_is_said_to_be_one(toy: Provider) -> None:
+def test_a_bug_is_reported_as_an_internal_error(toy: Provider) -> None:
     assert _message(toy, "bug") == "internal error in the bundled toy plugin: KeyError: 'in action'"
     with pytest.raises(CallFailed, match="internal error in the bundled toy plugin: KeyError: 'in diff'"):
         toy.diff(TOKEN, "thing", "id", {}, {}, {"mode": "bug"})
@@ -319,7 +321,7 @@ def test_calls_run_at_the_same_time_and_cancel_gets_through(own_toy: Provider) -
         assert {outputs["made"] for _, outputs in made} == {f"n{number}" for number in range(CROWD)}
 
 
-def test_unimplemented_calls_say_so(toy: Provider) -> None:
+def test_unimplemented_calls_answer_unimplemented(toy: Provider) -> None:
     with pytest.raises(CallFailed) as caught:
         toy._call("GetSchema", provider_pb2.GetSchemaRequest())
     assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED

@@ -28,6 +28,8 @@ from pulumi.runtime import rpc
 
 from conformance.runtime import strategies
 
+pytestmark = pytest.mark.bundled_only
+
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 KINDS = [codec._SECRET, codec._ASSET, codec._ARCHIVE, codec._REFERENCE, codec._OUTPUT, "no such kind", ""]
 
