@@ -35,7 +35,7 @@ def test_destroy_removes_the_directory(bench: Bench) -> None:
 def test_a_foreign_file_keeps_the_pool_and_is_reported(bench: Bench) -> None:
     pool = bench.pool()
     (bench.directory / "pool" / "mine").write_text("keep me")
-    with pytest.raises(CallFailed, match=r"error deleting storage pool: .*not empty.*remove what lies there"):
+    with pytest.raises(CallFailed, match=r"error deleting storage pool: .*not empty.*remove the files there"):
         pool.destroy()
     live = bench.connection.storagePoolLookupByUUIDString(pool.id)
     assert live.isActive()
