@@ -19,6 +19,6 @@ def policed_home(pulumi_cli: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     home = Home(tmp_path_factory.mktemp("policed"), pulumi_cli)
     home.add_plugin("language", "python", version("pulumi"), "bundled_plugins.language_host")
     for name in ("command", "docker", "libvirt"):
-        home.add_plugin("resource", name, version(f"pulumi-{name}"), f"plugins.{name}")
+        home.add_plugin("resource", name, version(f"pulumi-{name}"), f"bundled_plugins.{name}")
     yield home
     home.close()
