@@ -145,7 +145,8 @@ class Authenticator:
         return text
 
     def _handshake(self, transport: Transport) -> None:
-        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = self._limit_s
+        # Later than the timer, which reports the limit.
+        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = 2 * self._limit_s
         agreed = threading.Event()
         transport.start_client(event=agreed)
         while not agreed.wait(0.1) and transport.is_active():

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from conformance.harness import ROOT, other_plugins
+from conformance.harness import ROOT, other_plugins, until
 
 RUN_LIMIT_S = 90.0
 
@@ -185,16 +184,6 @@ class Command:
         with self._process.stdout as stream:
             while chunk := os.read(stream.fileno(), 65536):
                 self._printed += chunk
-
-
-def until(condition: Callable[[], bool], limit_s: float, seen: Callable[[], str]) -> None:
-    """Wait until ``condition`` holds; fail after ``limit_s`` with what was ``seen`` last."""
-    start = time.monotonic()
-    while not condition():
-        elapsed = time.monotonic() - start
-        if elapsed > limit_s:
-            raise AssertionError(f"not within {elapsed:.1f}/{limit_s:.0f} s: {seen()}")
-        time.sleep(0.02)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

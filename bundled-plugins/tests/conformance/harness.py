@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -445,6 +446,16 @@ def running(
                 stream.close()
         engine.stop()
         sys.stderr.write(errors.text())
+
+
+def until(condition: Callable[[], bool], limit_s: float, seen: Callable[[], str]) -> None:
+    """Wait until ``condition`` holds; fail after ``limit_s`` with what was ``seen`` last."""
+    start = time.monotonic()
+    while not condition():
+        elapsed = time.monotonic() - start
+        if elapsed > limit_s:
+            raise AssertionError(f"not within {elapsed:.1f}/{limit_s:.0f} s: {seen()}")
+        time.sleep(0.02)
 
 
 class _Drain(threading.Thread):

@@ -20,8 +20,7 @@ from bundled_plugins.language_host.server import LanguageHost
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, language_pb2, language_pb2_grpc
 
-from conformance.engine import until
-from conformance.harness import ROOT, Engine
+from conformance.harness import ROOT, Engine, until
 
 pytestmark = pytest.mark.bundled_only
 

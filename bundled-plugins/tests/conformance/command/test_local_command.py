@@ -14,7 +14,7 @@ import pytest
 from bundled_plugins.runtime.values import Secret
 
 from conformance.command.conftest import LOCAL, messages
-from conformance.harness import CallFailed, Provider, running
+from conformance.harness import CallFailed, Provider, running, until
 
 
 def test_outputs_are_the_inputs_and_both_streams_without_one_newline(plugin: Provider) -> None:
@@ -317,18 +317,12 @@ def _ignoring(provider: Provider, command: str) -> None:
 
 
 def _written(path: Path) -> int:
-    limit = time.monotonic() + 10
-    while not (path.exists() and path.read_text().strip()):
-        assert time.monotonic() < limit, f"{path} was not written"
-        time.sleep(0.02)
+    until(lambda: path.exists() and bool(path.read_text().strip()), 10, lambda: f"{path} was not written")
     return int(path.read_text())
 
 
 def _gone(pid: int) -> None:
-    limit = time.monotonic() + 5
-    while _alive(pid):
-        assert time.monotonic() < limit, f"process {pid} still runs"
-        time.sleep(0.02)
+    until(lambda: not _alive(pid), 5, lambda: f"process {pid} still runs")
 
 
 def _alive(pid: int) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 from bundled_plugins.runtime.values import Secret
 
 from conformance.command.conftest import REMOTE, Host, messages
-from conformance.harness import CallFailed, Provider
+from conformance.harness import CallFailed, Provider, until
 from conformance.sshd import Sshd, private_sshd
 
 pytestmark = pytest.mark.root
@@ -26,25 +24,6 @@ def test_outputs_are_the_inputs_and_both_streams_without_one_newline(plugin: Pro
     assert (resource["stdout"], resource["stderr"]) == ("a\n", "b")
     assert set(resource.outputs) == {"connection", "create", "stdout", "stderr"}
     assert resource.id.startswith("plain")
-
-
-def test_a_second_up_runs_nothing(plugin: Provider, host: Host, tmp_path: Path) -> None:
-    resource = plugin.resource(REMOTE, "twice")
-    inputs = host.command(f"echo x >> {tmp_path}/runs")
-    resource.up(inputs)
-    assert resource.refresh()
-    assert resource.up(inputs) == "same"
-    assert (tmp_path / "runs").read_text() == "x\n"
-
-
-def test_update_and_delete(plugin: Provider, host: Host, tmp_path: Path) -> None:
-    resource = plugin.resource(REMOTE, "lifecycle")
-    log = tmp_path / "log"
-    silent = {"addPreviousOutputInEnv": False, "delete": f"echo delete >> {log}"}
-    resource.up(host.command(f"echo create >> {log}", **silent))
-    assert resource.up(host.command(f"echo create >> {log}", update=f"echo update >> {log}", **silent)) == "update"
-    resource.destroy()
-    assert log.read_text() == "create\nupdate\ndelete\n"
 
 
 def test_a_changed_trigger_replaces_and_a_changed_connection_updates(
@@ -254,7 +233,7 @@ def test_a_connection_that_breaks_under_a_command_is_an_error_and_nothing_runs_t
 
     thread = threading.Thread(target=create)
     thread.start()
-    _until(lambda: "said" in [message.text for message in messages(own_plugin, REMOTE, "broken")])
+    until(lambda: "said" in [m.text for m in messages(own_plugin, REMOTE, "broken")], 10, lambda: "no output")
     own_sshd.stop()
     own_sshd.start()
     thread.join(10)
@@ -289,7 +268,8 @@ def test_cancel_ends_a_running_command_and_a_dial_loop(own_plugin: Provider, hos
     ]
     for thread in threads:
         thread.start()
-    _until(lambda: all(messages(own_plugin, REMOTE, name) for name in ("running", "dialing", "waiting")))
+    names = ("running", "dialing", "waiting")
+    until(lambda: all(messages(own_plugin, REMOTE, name) for name in names), 10, lambda: "not all have begun")
     own_plugin.cancel()
     for thread in threads:
         thread.join(5)
@@ -311,10 +291,3 @@ def test_delete_on_a_host_that_is_gone_fails_after_the_dial_limit(own_plugin: Pr
     without.id, without.inputs, without.outputs = resource.id, dict(resource.inputs), dict(resource.outputs)
     del without.inputs["delete"]
     without.destroy()
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.02)

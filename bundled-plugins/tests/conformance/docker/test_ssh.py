@@ -14,7 +14,7 @@ import pytest
 from bundled_plugins.docker.ssh_transport import MAX_CONNECTIONS, Destination
 
 from conformance.daemons import IMAGE, PrivateDocker
-from conformance.harness import CallFailed, running
+from conformance.harness import CallFailed, running, until
 from conformance.sshd import Sshd, free_port, private_sshd
 
 CONTAINER = "docker:index/container:Container"
@@ -248,7 +248,4 @@ def _ssh_children(port: int) -> list[int]:
 
 
 def _wait_until_gone(pids: list[int], limit_s: float = 10) -> None:
-    deadline = time.monotonic() + limit_s
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        assert time.monotonic() < deadline, f"still there after {limit_s} s: {pids}"
-        time.sleep(0.05)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), limit_s, lambda: f"some of {pids} run")

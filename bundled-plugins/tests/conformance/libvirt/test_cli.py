@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from conformance.engine import Home, Project, until
+from conformance.engine import Home, Project
+from conformance.harness import until
 from conformance.libvirt.conftest import Bench
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]

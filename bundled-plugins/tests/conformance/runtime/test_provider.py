@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,7 +14,7 @@ from bundled_plugins.runtime.values import UNKNOWN, Properties, Secret, encode, 
 from hypothesis import HealthCheck, given, settings
 from pulumi.runtime.proto import plugin_pb2, provider_pb2
 
-from conformance.harness import CallFailed, Engine, Failure, Provider, Refused, running
+from conformance.harness import CallFailed, Engine, Failure, Provider, Refused, running, until
 from conformance.runtime import strategies
 from conformance.runtime.toy import CROWD, TOKEN
 
@@ -304,10 +303,7 @@ def test_cancel_ends_what_waits_and_answers_though_the_plugin_is_broken(own_toy:
 
     thread = threading.Thread(target=create)
     thread.start()
-    limit = time.monotonic() + 10
-    while not own_toy.engine.messages:
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    until(lambda: bool(own_toy.engine.messages), 10, lambda: "no message")
     own_toy.cancel()
     thread.join(5)
     assert not thread.is_alive()
