@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conformance.conftest import pulumi_cli, pulumi_home
-from conformance.engine import ROOT, Home, Project
+from conformance.engine import Home, Project
 
 __all__ = ["pulumi_cli", "pulumi_home"]
 pytestmark = pytest.mark.slow
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 PROGRAM = f"""
 import json
 import sys
-sys.path.insert(0, {str(ROOT)!r})
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 import pulumi
 import pulumi_command as command
 from components.barrier import Barrier

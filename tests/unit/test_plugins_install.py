@@ -146,9 +146,9 @@ def test_launcher_starts_the_module_with_this_interpreter_and_its_arguments(tmp_
     python = tmp_path / directory / "python"
     python.parent.mkdir()
     python.symlink_to(sys.executable)
-    module = plugins.Plugin("resource", "x", "pulumi", "tests.unit.launched")
+    fake = plugins.Plugin("resource", "x", "pulumi", "fake_plugin")
     file = tmp_path / "pulumi-resource-x"
-    file.write_text(plugins.launcher(module, python))
+    file.write_text(plugins.launcher(fake, python, Path(__file__).parent))
     file.chmod(0o755)
     done = subprocess.run([file, "--flag", "127.0.0.1:1"], cwd="/", capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["--flag 127.0.0.1:1"], done.stderr
@@ -157,5 +157,5 @@ def test_launcher_starts_the_module_with_this_interpreter_and_its_arguments(tmp_
 
 @pytest.mark.parametrize("plugin", plugins.PLUGINS, ids=lambda plugin: str(plugin.name))
 def test_every_bundled_module_has_an_entry_point(plugin: plugins.Plugin) -> None:
-    main = Path(overlab.__file__).parents[1] / plugin.module.replace(".", "/") / "__main__.py"
+    main = plugins.BUNDLED_ROOT / plugin.module.replace(".", "/") / "__main__.py"
     assert "def main(" in main.read_text()

@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from conformance.harness import ROOT
+
+pytestmark = pytest.mark.bundled_only
 
 
 def _python(code: str) -> str:
@@ -18,8 +22,8 @@ def _python(code: str) -> str:
 def test_the_stubs_come_without_the_sdk() -> None:
     code = """
 import sys
-from bundled_plugins.runtime import light
-light.start()
+from bundled_plugins.runtime import fast_import
+fast_import.start()
 from bundled_plugins.runtime import provider
 print(len([name for name in sys.modules if name.startswith("pulumi.") and ".proto" not in name]))
 print(provider.provider_pb2.CheckRequest(urn="u").urn)
@@ -30,8 +34,8 @@ print(provider.provider_pb2.CheckRequest(urn="u").urn)
 def test_an_imported_sdk_is_left_alone() -> None:
     code = """
 import pulumi
-from bundled_plugins.runtime import light
-light.start()
+from bundled_plugins.runtime import fast_import
+fast_import.start()
 import pulumi.automation
 print(pulumi.ResourceOptions.__name__)
 """

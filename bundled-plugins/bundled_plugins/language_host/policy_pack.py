@@ -1,4 +1,4 @@
-"""RunPlugin: plugins written in Python that the engine starts through the language host."""
+"""RunPlugin: policy packs written in Python, which the engine starts through the language host."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from io import BufferedReader
-from pathlib import Path
 
 import grpc
 from pulumi.runtime.proto import language_pb2
 
-from bundled_plugins.language_host.interpreter import Interpreter, interpreter_for
+from bundled_plugins.language_host.interpreter import interpreter_for
 from bundled_plugins.language_host.output import Output
 from bundled_plugins.language_host.policy_proxy import PACK_START_TIMEOUT_S, PackError, PolicyProxy
 from bundled_plugins.language_host.process import Child, Children, describe_exit
@@ -20,63 +19,18 @@ from bundled_plugins.language_host.process import Child, Children, describe_exit
 Responses = Iterator[language_pb2.RunPluginResponse]
 
 
-def run_plugin(request: language_pb2.RunPluginRequest, context: grpc.ServicerContext, children: Children) -> Responses:
-    """Run until the plugin ends or the engine drops the stream; the engine reads the port from its first line.
-
-    Raises ``OptionError`` when no interpreter can be had.
-    """
-    interpreter = _interpreter(request.info)
-    environment = {**os.environ, **dict(each.partition("=")[::2] for each in request.env)}
-    if request.kind == "analyzer":
-        pack = PolicyPack(request, interpreter, environment, children)
-        return pack.run(context)
-    return _run_provider(request, interpreter, environment, context, children)
-
-
-def _run_provider(
-    request: language_pb2.RunPluginRequest,
-    interpreter: Interpreter,
-    environment: dict[str, str],
-    context: grpc.ServicerContext,
-    children: Children,
-) -> Responses:
-    directory = request.info.program_directory
-    if Path(directory, "__main__.py").exists():
-        mode = ["script", directory, *request.args]
-    else:
-        mode = ["module", "pulumi.run.plugin", request.name, *request.args]
-    child = Child(interpreter, mode, directory=request.pwd, environment=environment, piped=True)
-    children.add(child)
-    output = Output()
-    output.pump("stdout", child.stdout)
-    output.pump("stderr", child.stderr)
-    output.close_after(child)
-    context.add_callback(output.close)
-    try:
-        yield from _responses(output)
-        if context.is_active():
-            yield language_pb2.RunPluginResponse(exitcode=child.wait())
-    finally:
-        child.stop()
-        children.discard(child)
-
-
 class PolicyPack:
     """One policy pack: the proxy that the engine talks to, and the pack's process once the stack is known."""
 
-    def __init__(
-        self,
-        request: language_pb2.RunPluginRequest,
-        interpreter: Interpreter,
-        environment: dict[str, str],
-        children: Children,
-    ) -> None:
+    def __init__(self, request: language_pb2.RunPluginRequest, children: Children) -> None:
+        """Raises ``OptionError`` when no interpreter can be had."""
         self._directory = request.info.program_directory
         self._pwd = request.pwd
         self._arguments = list(request.args)
+        given = dict(variable.partition("=")[::2] for variable in request.env)
         # pulumi_policy writes its port into a buffer that it never flushes.
-        self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
-        self._interpreter = interpreter
+        self._environment = {**os.environ, **given, "PYTHONUNBUFFERED": "1"}
+        self._interpreter = interpreter_for(request.info)
         self._children = children
         self._output = Output()
         self._lock = threading.Lock()
@@ -93,7 +47,7 @@ class PolicyPack:
             if self._child is not None and context.is_active():
                 yield language_pb2.RunPluginResponse(exitcode=self._child.wait())
         finally:
-            # The pack first: a proxy that waits for its port learns so that none will come.
+            # The pack first: a proxy that waits for its port then knows that none will come.
             self._stop()
             proxy.stop()
 
@@ -111,7 +65,7 @@ class PolicyPack:
             self._child = child = self._launch(stack)
         self._children.add(child)
         port: Future[int] = Future()
-        # stderr first: it tells why a pack never comes to write its port.
+        # stderr first: it holds the reason why a pack never writes its port.
         self._output.pump("stderr", child.stderr)
         threading.Thread(target=self._read_stdout, args=(child.stdout, port), name="pack", daemon=True).start()
         try:
@@ -155,15 +109,6 @@ class PolicyPack:
         if self._child is None or self._child.running:
             return None
         return f"{self._ended()}; what it printed is shown above"
-
-
-def _interpreter(info: language_pb2.ProgramInfo) -> Interpreter:
-    """A plugin without options has its environment in ``venv`` beside its code, if that exists."""
-    usual = Path(info.program_directory) / "venv"
-    executable = usual / "bin" / "python"
-    if not info.options.fields and os.access(executable, os.X_OK):
-        return Interpreter(executable, usual)
-    return interpreter_for(info)
 
 
 def _responses(output: Output) -> Responses:

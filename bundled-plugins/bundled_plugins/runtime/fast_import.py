@@ -1,4 +1,4 @@
-"""A quick start for plugin processes: of the Pulumi SDK they need the protocol's stubs alone.
+"""A fast import for plugin processes: of the Pulumi SDK they need only the protocol's stubs.
 
 ``import pulumi.runtime.proto`` runs the whole SDK (automation API, tracing, ...): half of a plugin's start-up time,
 and several plugins start for every preview and every update.
@@ -19,7 +19,7 @@ _UNUSED = ("invoke",)
 
 
 def start() -> None:
-    """Make later imports of the protocol's stubs cheap. For plugin processes only: the SDK itself is unusable then.
+    """Make later imports of the protocol's stubs fast. For plugin processes only: they cannot use the SDK afterwards.
 
     Does nothing where the SDK is imported already. To be called before anything that imports the stubs.
     """
@@ -27,7 +27,7 @@ def start() -> None:
         return
     found = importlib.util.find_spec(_SKIPPED[0])
     if found is None or not found.submodule_search_locations:
-        return  # the import that follows says it best
+        return  # the import that follows reports it
     top = Path(found.submodule_search_locations[0])
     for name in _SKIPPED:
         package = ModuleType(name)

@@ -1,4 +1,4 @@
-"""Stands for a bundled plugin: says its arguments."""
+"""Stands for a bundled plugin: prints its arguments and ends with status 7."""
 
 from __future__ import annotations
 
