@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import BaseModel, ConfigDict
+
 from overlab.diagnosis import cookbook
 
 
@@ -21,9 +23,10 @@ class Entry:
     """Empty where the failed check itself is the impact."""
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(BaseModel):
     """An entry in the names of a case."""
+
+    model_config = ConfigDict(frozen=True)
 
     id: str
     message: str
@@ -38,8 +41,8 @@ class Diagnosis:
 
 def diagnose(id_: str, **facts: str) -> Diagnosis:
     """The entry with this id, filled in."""
-    entry = ENTRIES[id_]
-    return Diagnosis(id_, *(text.format_map(facts) for text in (entry.message, entry.impact, entry.remedy)))
+    texts = {name: text.format_map(facts) for name, text in vars(ENTRIES[id_]).items()}
+    return Diagnosis(id=id_, **texts)
 
 
 _UP = "overlab refresh, then overlab up"
@@ -55,8 +58,7 @@ ENTRIES = {
         "overlab up, which puts the lab's own host key on the machine",
     ),
     "ssh-permission-denied": Entry(
-        "the machine does not have this lab's key: it was created with another state directory",
-        _UP,
+        "the machine does not have this lab's key: it was created with another state directory", _UP
     ),
     "node-unreachable": Entry(
         "no answer over SSH: the machine is off, still boots, or its sshd hangs",
@@ -184,11 +186,7 @@ ENTRIES = {
         f"overlab exec NODE -- docker network rm {{other}}; then {_UP}",
         "the engines refuse to create it: Pool overlaps with other one on this address space",
     ),
-    "network-subnet-mismatch": Entry(
-        "the subnet is not that of the settings",
-        _UP,
-        _SETTINGS_CHANGED,
-    ),
+    "network-subnet-mismatch": Entry("the subnet is not that of the settings", _UP, _SETTINGS_CHANGED),
     "network-duplicate": Entry(
         "there is more than one network of this name, or one of local scope has replaced it",
         "overlab exec NODE -- docker network ls --no-trunc; remove the one without endpoints by its id: docker network"
@@ -256,15 +254,9 @@ ENTRIES = {
         "it has its address and reaches nobody on this network",
     ),
     "neighbor-mismatch": Entry(
-        "the neighbor entry has another MAC than the store",
-        "{command}",
-        "packets go to an endpoint that was removed",
+        "the neighbor entry has another MAC than the store", "{command}", "packets go to an endpoint that was removed"
     ),
-    "fdb-mismatch": Entry(
-        "the FDB entry has another node than the store",
-        "{command}",
-        "packets go to the wrong node",
-    ),
+    "fdb-mismatch": Entry("the FDB entry has another node than the store", "{command}", "packets go to the wrong node"),
     "peer-entry-incomplete": Entry(
         "the kernel has only one of neighbor and FDB entry for the endpoint",
         "{command}",
@@ -302,9 +294,7 @@ ENTRIES = {
         "left by a container that died; harmless, and a sign that an engine was killed",
     ),
     "workload-missing": Entry(
-        "the engine has no container for a workload of the settings",
-        _UP,
-        f"it was removed, or {_SETTINGS_CHANGED}",
+        "the engine has no container for a workload of the settings", _UP, f"it was removed, or {_SETTINGS_CHANGED}"
     ),
     "workload-not-running": Entry(
         "the workload does not run: it was stopped, or its engine started without the store and gave it up",
@@ -373,10 +363,7 @@ ENTRIES = {
         "the node's firewall or DOCKER-USER drops it, or the node is down",
         "iptables -S DOCKER-USER; nft list ruleset, on {target}'s node",
     ),
-    "anything-else": Entry(
-        "nothing that was seen before",
-        "run the command above where it ran, and compare",
-    ),
+    "anything-else": Entry("nothing that was seen before", "run the command above where it ran, and compare"),
 }
 
 _NAMES = ("ping-name", "dns", "http")

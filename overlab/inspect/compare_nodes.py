@@ -94,7 +94,7 @@ def registrations(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def gossip(snapshot: Snapshot) -> Iterator[Finding]:
-    """Every engine that answers has every other one that answers as a gossip member."""
+    """Every engine that answers has every other one as a gossip member; else it is a gossip partition."""
     reports = snapshot.reports
     engines = [key for key, report in reports.items() if report.engine is not None]
     for key, peer in permutations(engines, 2):

@@ -4,37 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from overlab.diagnosis import catalogue, cookbook
-from overlab.inspect.node_report import Fact
+from overlab.diagnosis import catalogue
 
 
-class Finding(Fact):
+class Finding(catalogue.Diagnosis):
     severity: Literal["down", "wrong", "note"]
     """``down``: something does not run or answer. ``wrong``: two views disagree. ``note``: neither."""
-    id: str
-    """Entry of the catalogue: ``endpoint-stale``."""
     subject: str
     """Node, network, or network/endpoint."""
-    message: str
     evidence: str
-    impact: str
-    remedy: str
-
-    @property
-    def link(self) -> str:
-        """The section of the cookbook; empty where there is none."""
-        return cookbook.link(self.id)
 
 
 def finding(id_: str, subject: str, evidence: str = "", **facts: str) -> Finding:
     """The catalogue's entry about ``subject``, filled in with the facts of the case."""
+    severity = "down" if id_ in catalogue.DOWN else "note" if id_ in catalogue.NOTES else "wrong"
     diagnosis = catalogue.diagnose(id_, **facts)
-    return Finding(
-        severity="down" if id_ in catalogue.DOWN else "note" if id_ in catalogue.NOTES else "wrong",
-        id=id_,
-        subject=subject,
-        message=diagnosis.message,
-        evidence=evidence,
-        impact=diagnosis.impact,
-        remedy=diagnosis.remedy,
-    )
+    return Finding(**diagnosis.model_dump(), severity=severity, subject=subject, evidence=evidence)

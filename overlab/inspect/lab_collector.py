@@ -25,6 +25,8 @@ from overlab.inspect.snapshot import TIMEOUT, ExpectedState, NodeAnswer, Snapsho
 CONNECT_LIMIT_S = 15
 COLLECT_LIMIT_S = 90
 """Of everything that runs on a node, once connected."""
+SSH_FAILED = 255
+"""Exit code of ssh for its own errors."""
 SESSION_LIMIT_S = CONNECT_LIMIT_S + COLLECT_LIMIT_S + 15
 
 
@@ -94,8 +96,9 @@ def _run_collector(
         except subprocess.TimeoutExpired as timeout:
             process.kill()
             return timeout.stdout or b"", f"{TIMEOUT} {SESSION_LIMIT_S} s"
-    lines = errors.decode(errors="replace").strip().splitlines()
-    return output, lines[-1].strip() if lines else f"the session ended with exit code {process.returncode}"
+    message = (errors.decode(errors="replace").strip().splitlines() or ["no message"])[-1].strip()
+    failed = "" if process.returncode == SSH_FAILED else f"node collector ended with exit code {process.returncode}: "
+    return output, failed + message
 
 
 def _read(output: bytes, reason: str) -> tuple[NodeReport | None, str | None]:

@@ -46,7 +46,7 @@ def _domain_states(uri: str, prefix: str) -> dict[str, str] | str:
     """Domain whose name begins with ``prefix`` -> its state; an error's text where libvirt fails."""
     import libvirt
 
-    libvirt.registerErrorHandler(_silent, None)
+    libvirt.registerErrorHandler(_ignore_error, None)
     try:
         connection = libvirt.openReadOnly(uri)
         try:
@@ -58,5 +58,5 @@ def _domain_states(uri: str, prefix: str) -> dict[str, str] | str:
         return str(error)
 
 
-def _silent(_context: Any, _error: Any) -> None:
+def _ignore_error(_context: Any, _error: Any) -> None:
     """libvirt would write to standard error."""

@@ -264,30 +264,18 @@ def _network_namespace(pid: int) -> int | None:
 
 
 def _endpoint(network: str, endpoint: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "network": network,
-        "network_id": endpoint["NetworkID"],
-        "id": endpoint["EndpointID"],
-        "address": endpoint["IPAddress"],
-        "mac": endpoint["MacAddress"],
-        "aliases": endpoint.get("Aliases") or [],
-    }
+    names = {"network_id": "NetworkID", "id": "EndpointID", "address": "IPAddress", "mac": "MacAddress"}
+    aliases = endpoint.get("Aliases") or []
+    return {"network": network, "aliases": aliases, **{name: endpoint[key] for name, key in names.items()}}
 
 
 def _network(listed: dict[str, Any]) -> dict[str, Any]:
     subnet, *_ = listed["IPAM"].get("Config") or [{}]
+    containers = (listed.get("Containers") or {}).values()
     return {
-        "id": listed["Id"],
-        "name": listed["Name"],
-        "driver": listed["Driver"],
-        "scope": listed["Scope"],
-        "internal": listed["Internal"],
-        "subnet": subnet.get("Subnet", ""),
-        "gateway": subnet.get("Gateway", ""),
-        "endpoints": {
-            endpoint["EndpointID"]: {"name": endpoint["Name"], "mac": endpoint["MacAddress"]}
-            for endpoint in (listed.get("Containers") or {}).values()
-        },
+        **{name.lower(): listed[name] for name in ("Id", "Name", "Driver", "Scope", "Internal")},
+        **{name.lower(): subnet.get(name, "") for name in ("Subnet", "Gateway")},
+        "endpoints": {one["EndpointID"]: {"name": one["Name"], "mac": one["MacAddress"]} for one in containers},
     }
 
 

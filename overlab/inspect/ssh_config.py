@@ -33,7 +33,7 @@ def render(settings: Settings, platform: Platform) -> str:
 
 
 def write(settings: Settings, platform: Platform) -> Path:
-    """Write it where it goes with the lab's platform, with the caller's own configuration behind it; its path.
+    """Write it into the run directory of the lab, followed by the caller's own configuration; returns its path.
 
     A file, because ssh closes every other descriptor before it reads its configuration: ``-F <(...)`` cannot work.
     """

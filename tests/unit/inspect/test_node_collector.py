@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from overlab.inspect import node_collector
-from overlab.inspect.node_report import NodeReport, OverlayNamespace, SandboxNamespace
+from overlab.inspect.node_report import Container, EngineNetwork, NodeReport, OverlayNamespace, SandboxNamespace
 from overlab.inspect.snapshot import TIMEOUT
 
 SCRIPT = Path(node_collector.__file__)
@@ -85,6 +85,77 @@ def test_a_sandbox_is_read_and_its_veth_peer_is_found(overlay: Path, node: node_
     assert (eth0.name, eth0.mac, eth0.mtu, str(eth0.addresses[0])) == ("eth0", "02:42:0a:00:00:02", 1450, "10.0.0.2/24")
     assert sandbox.default_route == "10.0.0.1"
     assert eth0.peer in [port["index"] for port in node._overlay_namespace(overlay)["ports"]]
+
+
+ENGINE = {
+    "/containers/json?all=1": [
+        {
+            "Id": "c1",
+            "Names": ["/peer/alias", "/t1"],
+            "Status": "Up 2 minutes",
+            "State": "running",
+            "HostConfig": {"NetworkMode": "ov_net1"},
+            "Ports": [{"PublicPort": 90, "PrivatePort": 80, "Type": "tcp"}, {"PrivatePort": 443, "Type": "tcp"}],
+        }
+    ],
+    "/containers/c1/json": {
+        "State": {"Pid": os.getpid()},
+        "NetworkSettings": {
+            "SandboxID": "s1",
+            "SandboxKey": "/var/run/docker/netns/s1",
+            "Networks": {
+                "ov_net1": {
+                    "NetworkID": "n1",
+                    "EndpointID": "e1",
+                    "IPAddress": "10.0.0.2",
+                    "MacAddress": "02:42:0a:00:00:02",
+                    "Aliases": None,
+                }
+            },
+        },
+    },
+    "/networks": [
+        {"Id": "n1", "Name": "ov_net1", "Driver": "overlay", "Scope": "global", "Internal": True, "IPAM": {}},
+        {"Id": "n2", "Name": "docker_gwbridge", "Driver": "bridge"},
+        {"Id": "n3", "Name": "bridge", "Driver": "bridge"},
+    ],
+    "/networks/n2": {
+        "Id": "n2",
+        "Name": "docker_gwbridge",
+        "Driver": "bridge",
+        "Scope": "local",
+        "Internal": False,
+        "IPAM": {"Config": [{"Subnet": "172.30.1.0/24", "Gateway": "172.30.1.1"}]},
+        "Containers": {"c1": {"EndpointID": "e2", "Name": "gateway_s1", "MacAddress": "02:42:ac:1e:01:02"}},
+    },
+}
+
+
+def test_the_engines_answers_become_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = node_collector.Node("http://127.0.0.1:1", "docker_gwbridge", "/no/such/watchdog", 30)
+    monkeypatch.setattr(node, "_engine", lambda path, _limit_s=0: ENGINE[path])
+    (t1,) = [Container.model_validate(container) for container in node.containers()]
+    assert (t1.name, t1.running, t1.network_mode, t1.sandbox, t1.ports) == (
+        "t1",
+        True,
+        "ov_net1",
+        "s1",
+        ("90->80/tcp",),
+    )
+    assert t1.network_namespace == Path("/proc/self/ns/net").stat().st_ino
+    (endpoint,) = t1.endpoints
+    assert endpoint.model_dump() == {
+        "network": "ov_net1",
+        "network_id": "n1",
+        "id": "e1",
+        "address": "10.0.0.2",
+        "mac": "02:42:0a:00:00:02",
+        "aliases": (),
+    }
+    overlay, bridge = [EngineNetwork.model_validate(network) for network in node.networks()]
+    assert (overlay.name, overlay.internal, overlay.subnet, overlay.endpoints) == ("ov_net1", True, "", {})
+    assert (bridge.subnet, bridge.gateway, bridge.scope) == ("172.30.1.0/24", "172.30.1.1", "local")
+    assert bridge.endpoints["e2"].name == "gateway_s1"
 
 
 def test_missing_parts_are_named_and_the_rest_is_reported(

@@ -177,6 +177,13 @@ def test_a_report_that_times_out_has_the_parts_that_arrived(lab: Lab, monkeypatc
     assert node.report.errors["engine"] == "no answer within 4 s"
 
 
+def test_a_collector_that_fails_is_named_with_its_last_message(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab_collector, "files", lambda _: _Script("raise SystemExit('no journal here')"))
+    node = lab_collector.take_snapshot(lab.settings, lab.platform, ["docker01"]).nodes["docker01"]
+    assert node.report is None
+    assert node.error == "node collector ended with exit code 1: no journal here"
+
+
 class _Script:
     """Where the script for the nodes comes from."""
 
