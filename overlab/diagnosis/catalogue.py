@@ -92,7 +92,7 @@ ENTRIES = {
     # -- engines
     "engine-down": Entry(
         "dockerd does not run, or still waits for the store (61 s if it refuses, 127 s if its machine is off)",
-        "overlab exec {node} -- journalctl -u docker.service -n 50; unless it is activating: systemctl start docker",
+        "overlab exec {node} -- systemctl start docker.service, unless it is activating; see journalctl -u docker",
         "containers may still run (live-restore), but none can be started, and names go stale",
     ),
     "engine-restarted": Entry(

@@ -7,9 +7,11 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from components import checks
 from components.checks.model import EXTERNAL
+from overlab import cli
 from overlab.checks.results import CheckResult
 from overlab.diagnosis import catalogue, causes, cookbook
 from tests.unit import check_run_factory
@@ -154,6 +156,16 @@ def test_every_kind_has_a_cause_of_its_own_for_some_output() -> None:
     kinds = {kind for _, of, _ in catalogue.MATCHES for kind in of}
     assert set(check_run_factory.KINDS) <= kinds
     assert {check.kind for check in checks.matrix(check_run_factory.lab())} <= set(check_run_factory.KINDS)
+
+
+def test_every_command_of_a_remedy_exists() -> None:
+    remedies = " ".join(entry.remedy for entry in catalogue.ENTRIES.values())
+    named = set(re.findall(r"\boverlab ([a-z-]+)", remedies))
+    assert named >= {"up", "exec"}
+    unknown = [name for name in named if CliRunner().invoke(cli.app, [name, "--help"]).exit_code != 0]
+    assert unknown == []
+    verbs = set(re.findall(r"sbin/dockerd-watchdog ([a-z-]+)", remedies))
+    assert verbs == {"repair"}
 
 
 def test_every_cause_of_a_failed_check_has_a_section_of_the_cookbook() -> None:
