@@ -251,15 +251,12 @@ def test_a_record_of_other_hypervisors_is_refused(settings: Settings, tmp_path: 
 def test_each_machine_is_looked_for_where_it_is(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ask(name: str, asked: machines._Asked) -> None:
-        if "hv1" in asked.uri:
-            asked.found |= dict.fromkeys(asked.nodes, machines.RUNNING)
-        else:
-            asked.errors.append("no route to hv2")
+    def domain_states(uri: str, prefix: str) -> dict[str, str] | str:
+        return {f"{prefix}docker01": machines.RUNNING} if "hv1" in uri else "no route to hv2"
 
-    monkeypatch.setattr(machines, "_ask", ask)
+    monkeypatch.setattr(machines, "_domain_states", domain_states)
     platform: Platform = make_platform(tmp_path, settings)
-    assert machines.states(settings, platform) == {"docker01": "running", "docker02": "unseen: no route to hv2"}
+    assert machines.states(settings, platform) == {"docker01": "running", "docker02": "unknown: no route to hv2"}
 
 
 @pytest.mark.parametrize(("devices", "found"), [(["eth0", "br0"], True), (["eth0", "br0-x"], False), ([], None)])

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-import overlab
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.platform import plugins

@@ -1,4 +1,4 @@
-"""The store's view: what libnetwork and discovery keep there, decoded from the keys that a node brought."""
+"""The cluster store's view: what libnetwork and discovery keep there, decoded from the keys that a node reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Interface
 from typing import Any
 
-from overlab.inspect.report import Fact, StoreAnswer
+from overlab.inspect.node_report import Fact, StoreAnswer
 
 _NODES = "docker/nodes/"
 _DATA = "docker/network/v1.0/"
@@ -18,14 +18,15 @@ class StoredEndpoint(Fact):
     """An endpoint as every engine reads it."""
 
     id: str
-    network: str
-    """The network's id."""
     name: str
     address: IPv4Interface | None
     mac: str
-    sandbox: str
-    owner: str
-    """Address of the node that made it."""
+    locator: str
+    """Address of the node whose engine created it."""
+
+    @property
+    def ip(self) -> str:
+        return str(self.address.ip) if self.address else ""
 
 
 class StoredNetwork(Fact):
@@ -50,30 +51,30 @@ class StoreView(Fact):
     leader: str
     peers: tuple[str, ...]
     nodes: tuple[str, ...]
-    """Engines that say they are alive: address and port."""
+    """The registered engines: address and port."""
     networks: tuple[StoredNetwork, ...]
-    """Overlays, by name."""
-    unread: tuple[str, ...]
-    """Keys with values that are not what they should be."""
+    """Overlay networks, by name."""
+    invalid: tuple[str, ...]
+    """Keys whose values are not libnetwork's."""
 
 
 def read(answer: StoreAnswer) -> StoreView:
-    """The view in a store's answer. Raises nothing: what cannot be read is named in ``unread``."""
-    unread: list[str] = []
+    """The view in a store's answer. Raises nothing: a key that cannot be decoded is named in ``invalid``."""
+    invalid: list[str] = []
     nodes = tuple(sorted(key.removeprefix(_NODES) for key in answer.keys if key.startswith(_NODES) and key != _NODES))
-    subnets = {parts[0]: _subnets(value) for parts, value in _values(answer.keys, "overlay/network/", unread)}
-    ends: dict[str, list[StoredEndpoint]] = {}
-    for parts, value in _values(answer.keys, "endpoint/", unread):
-        ends.setdefault(parts[0], []).append(_endpoint(parts[0], value))
+    subnets = {network: _subnets(value) for network, value in _values(answer.keys, "overlay/network/", invalid)}
+    endpoints: dict[str, list[StoredEndpoint]] = {}
+    for network, value in _values(answer.keys, "endpoint/", invalid):
+        endpoints.setdefault(network, []).append(_endpoint(value))
     networks = [
         StoredNetwork(
             id=value["id"],
             name=value["name"],
             internal=bool(value.get("internal")),
             subnets=subnets.get(value["id"]) or dict.fromkeys(_pools(value), 0),
-            endpoints=tuple(sorted(ends.get(value["id"], ()), key=lambda end: end.name)),
+            endpoints=tuple(sorted(endpoints.get(value["id"], ()), key=lambda endpoint: endpoint.name)),
         )
-        for _, value in _values(answer.keys, "network/", unread)
+        for _, value in _values(answer.keys, "network/", invalid)
         if value.get("networkType") == "overlay"
     ]
     return StoreView(
@@ -82,45 +83,41 @@ def read(answer: StoreAnswer) -> StoreView:
         peers=tuple(sorted(answer.peers)),
         nodes=nodes,
         networks=tuple(sorted(networks, key=lambda network: (network.name, network.id))),
-        unread=tuple(unread),
+        invalid=tuple(invalid),
     )
 
 
-def _values(keys: Mapping[str, str], part: str, unread: list[str]) -> Iterator[tuple[list[str], Any]]:
-    """The keys below a part of libnetwork's data, split at their slashes, with their values."""
+def _values(keys: Mapping[str, str], part: str, invalid: list[str]) -> Iterator[tuple[str, Any]]:
+    """The values below a part of libnetwork's data, each with the first word of its key there: the network's id."""
     for key, text in sorted(keys.items()):
         if not key.startswith(_DATA + part) or not text:
             continue
         try:
             value = json.loads(base64.b64decode(text))
         except ValueError:
-            unread.append(key)
-            continue
+            value = None
         if isinstance(value, dict):
-            yield key.removeprefix(_DATA + part).strip("/").split("/"), value
+            yield key.removeprefix(_DATA + part).split("/", 1)[0], value
         else:
-            unread.append(key)
+            invalid.append(key)
 
 
 def _subnets(value: Mapping[str, Any]) -> dict[str, int]:
-    return {str(one["SubnetIP"]): int(one.get("Vni") or 0) for one in value.get("subnets") or ()}
+    return {str(subnet["SubnetIP"]): int(subnet.get("Vni") or 0) for subnet in value.get("subnets") or ()}
 
 
 def _pools(value: Mapping[str, Any]) -> list[str]:
-    """The network's subnets from its address management, for one that no engine has used yet."""
-    infos = json.loads(value.get("ipamV4Info") or "[]")
-    return [str(info["PoolID"]).split("/", 1)[1] for info in infos]
+    """The network's subnets by its IPAM data, for one that no engine has used yet."""
+    return [str(info["PoolID"]).split("/", 1)[1] for info in json.loads(value.get("ipamV4Info") or "[]")]
 
 
-def _endpoint(network: str, value: Mapping[str, Any]) -> StoredEndpoint:
+def _endpoint(value: Mapping[str, Any]) -> StoredEndpoint:
     interface = value.get("ep_iface") or {}
     address = interface.get("addr")
     return StoredEndpoint(
         id=str(value["id"]),
-        network=network,
         name=str(value["name"]),
         address=IPv4Interface(address) if address else None,
         mac=str(interface.get("mac") or ""),
-        sandbox=str(value.get("sandbox") or ""),
-        owner=str(value.get("locator") or ""),
+        locator=str(value.get("locator") or ""),
     )

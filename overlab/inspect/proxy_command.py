@@ -1,6 +1,6 @@
-"""OpenSSH's ``ProxyCommand`` with ``ProxyUseFdpass``: connect from this process's network namespace and hand over.
+"""OpenSSH's ``ProxyCommand`` with ``ProxyUseFdpass``: connect from this network namespace and pass the socket.
 
-``python connect.py HOST PORT``: ssh gets the connected socket through its end of standard output and goes on alone.
+``python proxy_command.py HOST PORT``: ssh receives the connected socket over standard output and continues alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ LIMIT_S = 30.0
 
 
 def main(host: str, port: str) -> str | None:
-    """Connect and pass the socket on; why not, where that fails."""
+    """Connect and pass the socket on; returns the error where that fails."""
     try:
         connection = socket.create_connection((host, int(port)), LIMIT_S)
     except OSError as error:
