@@ -59,7 +59,7 @@ def test_each_has_one_pool_and_one_base(lab: Recorder) -> None:
     assert bases == {"storage-hv1-base": "hypervisor-hv1", "storage-hv2-base": "hypervisor-hv2"}
 
 
-def test_a_bridge_that_is_there_is_used_and_no_network_made(lab: Recorder) -> None:
+def test_an_existing_bridge_is_used_and_no_network_created(lab: Recorder) -> None:
     assert not lab.of(NETWORK)
     for domain in lab.of(DOMAIN):
         (interface,) = domain.inputs["networkInterfaces"]
@@ -101,11 +101,11 @@ def test_names_follow_from_a_hypervisors_name_and_not_from_how_many_there_are(la
 def test_a_lab_whose_hypervisor_has_no_name_keeps_the_plain_names(tmp_path: Path) -> None:
     plain = declare(tmp_path, platform={}, underlay={}, nodes={"docker01": {}, "docker02": None})
     names = {item.name for type_ in (PROVIDER, POOL, NETWORK) for item in plain.of(type_)}
-    assert names == {"hypervisor", "storage", "network"}
+    assert names == {"hypervisor", "storage", "underlay"}
     (network,) = plain.of(NETWORK)
     assert (network.inputs["mode"], network.inputs["addresses"]) == ("none", ["10.99.0.0/24"])
     assert "bridge" not in network.inputs
     assert [item.replacement_trigger[:3] for item in plain.of(VOLUME) if item.replacement_trigger] == [
-        ["", "qemu", "network_id"],
-        ["", "qemu", "network_id"],
+        ["", "qemu", "underlay_id"],
+        ["", "qemu", "underlay_id"],
     ]
