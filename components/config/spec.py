@@ -201,9 +201,9 @@ class WorkloadSpec(Spec):
     """Default: the workload's name."""
     dns: Annotated[tuple[Address, ...], BeforeValidator(as_tuple)] = ()
     """Name servers, instead of the node's."""
-    dns_search: Annotated[tuple[HostName, ...], BeforeValidator(as_tuple)] = ()
+    dns_search: Annotated[tuple[Line, ...], BeforeValidator(as_tuple)] = ()
     """Search domains."""
-    extra_hosts: dict[HostName, Address] = Field(default_factory=dict)
+    extra_hosts: dict[Line, Address] = Field(default_factory=dict)
     """Further lines of /etc/hosts."""
     networks: Annotated[dict[ObjectName, AttachmentSpec], BeforeValidator(_as_mapping), _NamesToo()] = Field(
         default_factory=dict

@@ -167,16 +167,21 @@ def event_loop() -> Iterator[None]:
         loop.close()
 
 
-def run_lab(settings: Settings, platform: Platform, *, preview: bool = False) -> Recorder:
-    """Declare the lab and wait for all of it."""
+def run_program(program: Callable[[], Any], stack: str = "dev", *, preview: bool = False) -> Recorder:
+    """Run a program that declares resources, and wait for all of them and for what it returns."""
     recorder = Recorder()
     with event_loop():
-        mocks.set_mocks(recorder.mocks, project="overlab", stack=settings.stack, preview=preview, monitor=recorder)
+        mocks.set_mocks(recorder.mocks, project="overlab", stack=stack, preview=preview, monitor=recorder)
 
         @pulumi.runtime.test  # type: ignore[untyped-decorator]  # the SDK's is untyped
         def declare() -> pulumi.Output[Any]:
-            return pulumi.Output.from_input(Lab(settings, platform).outputs)
+            return pulumi.Output.from_input(program())
 
         function: Callable[[], None] = declare
         function()
     return recorder
+
+
+def run_lab(settings: Settings, platform: Platform, *, preview: bool = False) -> Recorder:
+    """Declare the lab and wait for all of it."""
+    return run_program(lambda: Lab(settings, platform).outputs, settings.stack, preview=preview)
