@@ -48,10 +48,16 @@ class StoreAgentArgs(_ContainerArgs):
         if len(self.servers) > 1 and self.gossip_key is None:
             yield "gossip_key", "null", "a key where there are several servers", "state the file with the gossip key"
 
+    def config(self) -> dict[str, Any]:
+        """Consul's configuration."""
+        machine = self.engine.machine
+        return agent_config(machine.name, machine.args.address, self.servers, self.gossip_key, self.tokens)
+
     def inputs(self) -> dict[str, Any]:
         """Beside what is stated what policies ask for."""
-        server = self.engine.machine.args.address in self.servers
-        return super().inputs() | {"server": server, "encrypted": len(self.servers) > 1, "acl": self.tokens is not None}
+        config = self.config()
+        derived = {"server": config.get("server", False), "encrypted": "encrypt" in config, "acl": "acl" in config}
+        return super().inputs() | derived | {"client_addresses": config["client_addr"].split()}
 
 
 class StoreAgent(Component):
@@ -107,9 +113,7 @@ class StoreAgent(Component):
 
 
 def _document(args: StoreAgentArgs) -> pulumi.Output[str]:
-    machine = args.engine.machine
-    config = agent_config(machine.name, machine.args.address, args.servers, args.gossip_key, args.tokens)
-    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+    text = json.dumps(args.config(), indent=2, sort_keys=True) + "\n"
     return pulumi.Output.secret(text) if len(args.servers) > 1 else pulumi.Output.from_input(text)
 
 
@@ -119,9 +123,9 @@ def agent_config(
     servers: tuple[IPv4Address, ...],
     gossip_key: Path | None = None,
     tokens: StoreTokens | None = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Consul's configuration on a node. With several servers it holds secrets: the gossip key, and tokens."""
-    config: dict[str, object] = {
+    config: dict[str, Any] = {
         "bind_addr": str(address),
         "client_addr": "127.0.0.1",
         "data_dir": DATA_DIR,
