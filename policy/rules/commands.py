@@ -10,13 +10,13 @@ from .types import DOMAIN, REMOTE
 
 
 def no_host_key(resource: Resource, _: Parameters) -> Iterator[str]:
-    """A connection, or its proxy's, that believes any machine."""
+    """A connection, or its proxy's, that accepts any host key."""
     connection = resource.props.get("connection") or {}
     if not connection.get("hostKey"):
-        yield "connection.hostKey is missing: any machine at that address would be believed"
+        yield "connection.hostKey is missing: any host key is accepted at that address"
     proxy = connection.get("proxy")
     if proxy and not proxy.get("hostKey"):
-        yield "connection.proxy.hostKey is missing: any machine at the proxy's address would be believed"
+        yield "connection.proxy.hostKey is missing: any host key is accepted at the proxy's address"
 
 
 def no_cleanup(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
@@ -46,7 +46,7 @@ RULES = (
     ResourceRule(
         name="command-host-key",
         reason="Without a host key a remote command runs, as root, on whatever answers.",
-        remedy="make the host key with the machine and state it as connection.hostKey",
+        remedy="create the host key with the machine and state it as connection.hostKey",
         types=REMOTE,
         predicate=no_host_key,
     ),

@@ -1,4 +1,4 @@
-"""Containers: what they may do to their node, what they may use of it, and how they come back."""
+"""Containers: what they may do to their node, what they may use of it, and how they restart."""
 
 from __future__ import annotations
 

@@ -85,13 +85,13 @@ def network_before_store(stack: Stack, _: Parameters) -> Iterator[tuple[Resource
 RULES = (
     StackRule(
         name="workload-after-overlay",
-        reason="A workload whose overlay is not there yet does not start, and may never be started again.",
+        reason="A workload whose overlay does not exist yet does not start, and may never be started again.",
         remedy="name the network by its resource's id (networks_advanced name=network.id), or add depends_on",
         predicate=workload_before_network,
     ),
     StackRule(
         name="overlay-after-store",
-        reason="An overlay made before every engine joined the store is seen by some engines, or by one alone.",
+        reason="An overlay that is created before every engine joined the store is seen by some engines, or by one alone.",
         remedy="let the overlay depend on the store's containers and on every engine's joined gate",
         predicate=network_before_store,
     ),

@@ -1,4 +1,4 @@
-"""Names: unique wherever Docker, libvirt or the store tells things apart by them."""
+"""Names: unique wherever Docker, libvirt or the store identifies things by them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _claims(resource: Resource) -> Iterator[tuple[str, str, str]]:
 RULES = (
     StackRule(
         name="names-unique",
-        reason="Docker, libvirt and the store's gossip tell things apart by name; a second one is refused or lost.",
+        reason="Docker, libvirt and the store's gossip identify things by name; a second one is refused or lost.",
         remedy="rename one of the two",
         predicate=duplicate_names,
     ),

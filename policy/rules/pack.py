@@ -1,4 +1,4 @@
-"""From rules to the SDK's policies: the one module that knows how the engine asks and how it is answered."""
+"""From rules to the SDK's policies: the one module that knows the SDK."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class _OfResource(ResourceValidationPolicy):
         self._rule = rule
         self._declared = declared
         self._redacted: dict[str, tuple[list[str], list[UnknownValueError]]] = {}
-        """URN -> what is wrong with the resource, found while secrets could be told apart, and what was unknown."""
+        """URN -> what is wrong with the resource, found while secrets were marked, and what was unknown."""
 
     def has_remediation(self) -> bool:
         return self._rule.redacts_secrets
 
     def remediate(self, args: ResourceValidationArgs) -> None:
-        """Look, where secrets can be told from plain values. Changes nothing."""
+        """Evaluate the rule while secrets are marked. Changes nothing."""
         if self._rule.redacts_secrets and self._concerns(args.resource_type):
             props = unknown_checking_proxy(_without_secrets(serialize_properties(args.props)))
             resource = Resource(args.resource_type, args.name, args.urn, props)

@@ -49,14 +49,14 @@ class Resource:
     """URNs; known to stack rules only, like ``parent`` and ``property_dependencies``."""
     property_dependencies: Mapping[str, Sequence[str]] = field(default_factory=dict)
     unknown: list[UnknownValueError] = field(default_factory=list, compare=False)
-    """What a predicate could not see; it is judged again, before anything is made, when it is known."""
+    """What a predicate could not see; it is evaluated again, before anything is created, when it is known."""
 
     def deferring_unknowns(self) -> DeferringUnknowns:
-        """A block in which an unknown value is noted and ends the block, so that the rest is judged all the same."""
+        """A block in which an unknown value is noted and ends the block, so that the rest is evaluated all the same."""
         return DeferringUnknowns(self.unknown)
 
     def each(self, key: str) -> Iterator[Any]:
-        """The items of a list property; unknown ones are postponed.
+        """The items of a list property; unknown ones are deferred.
 
         For what no item may be. For what one must be, read the list itself: an unknown one has no items here.
         """
@@ -124,14 +124,14 @@ class ResourceRule:
     reason: str
     remedy: str
     types: Sequence[str]
-    """Type tokens that it looks at; none: all."""
+    """Type tokens that it applies to; none: all."""
     predicate: Callable[[Resource, Parameters], Iterator[str]]
     level: EnforcementLevel = EnforcementLevel.MANDATORY
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name -> JSON schema with a default."""
     redacts_secrets: bool = False
     """The predicate gets the properties with secret values left out. Such a rule has the level REMEDIATE, since the
-    SDK tells secrets from other values only to remediations; a violation is mandatory at that level."""
+    SDK marks secrets for remediations only; a violation is mandatory at that level."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ _PROVIDER = "pulumi:providers:"
 
 
 def plaintext_secret(resource: Resource, _: Parameters) -> Iterator[str]:
-    """Secrets by the name of their property or variable, or by their look, anywhere in the properties.
+    """Secrets by the name of their property or variable, or by their form, anywhere in the properties.
 
     The message says where, never what.
     """
@@ -58,7 +58,7 @@ def plaintext_secret(resource: Resource, _: Parameters) -> Iterator[str]:
 
 
 def _walk(value: Any, resource: Resource, path: str) -> Iterator[str]:
-    """Of what is unknown only that is postponed which would be a secret by its name: the rest is asked about again."""
+    """Of what is unknown only that is deferred which would be a secret by its name: the rest is evaluated again."""
     if isinstance(value, str):
         yield from (f"{path} holds {what} in plain text" for what, look in _IN_TEXT if look.search(value))
         if resource.type.startswith(_PROVIDER):

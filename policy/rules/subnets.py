@@ -84,7 +84,7 @@ def overlapping(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
 RULES = (
     ResourceRule(
         name="overlay-subnet-stated",
-        reason="Without a subnet an overlay gets the next /24 of the engines' pool, 10.0.0.0/8, whatever is there.",
+        reason="Without a subnet an overlay gets the next /24 of the engines' pool, 10.0.0.0/8, whatever uses it.",
         remedy="state one, outside the lab network and the engines' local pools: subnet: 10.0.5.0/24",
         types=(NETWORK,),
         predicate=no_subnet,

@@ -35,13 +35,13 @@ def secret(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a rule said."""
+    """What a rule reported."""
 
     problems: list[str]
     names: list[str] = field(default_factory=list)
     """Of the resources; stack rules only."""
     unknown: bool = False
-    """It said that it could not see everything."""
+    """Something that it asks for was not known."""
 
     @property
     def text(self) -> str:
@@ -91,7 +91,7 @@ def evaluate(rule: str, type_: str = CONTAINER, *, config: Mapping[str, Any] | N
 
 
 def evaluate_one(rule: str, declared: Declared, config: Mapping[str, Any] | None = None) -> Evaluation:
-    """What a resource rule says; one that hides secrets is asked twice, like by the engine."""
+    """What a resource rule says; one that redacts secrets is asked twice, as by the engine."""
     policy = _policy(policies(ALL), rule)
     assert isinstance(policy, ResourceValidationPolicy)
     if policy.has_remediation():
@@ -102,11 +102,11 @@ def evaluate_one(rule: str, declared: Declared, config: Mapping[str, Any] | None
 def evaluate_stack(rule: str, *declared: Declared, config: Mapping[str, Any] | None = None) -> Evaluation:
     """What a stack rule says, after the resource rules have seen each resource's inputs."""
     pack = policies(ALL)
-    eye = _policy(pack, "image-pinned")
-    assert isinstance(eye, ResourceValidationPolicy)
+    any_rule = _policy(pack, "image-pinned")
+    assert isinstance(any_rule, ResourceValidationPolicy)
     for one in declared:
         with suppress(UnknownValueError):
-            eye.validate(arguments(one, None), lambda message, urn: None)
+            any_rule.validate(arguments(one, None), lambda message, urn: None)
     policy = _policy(pack, rule)
     assert isinstance(policy, StackValidationPolicy)
     return _evaluation(policy, StackValidationArgs(linked(declared), config))

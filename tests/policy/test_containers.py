@@ -1,4 +1,4 @@
-"""What containers may do to their node, use of it, and how they come back."""
+"""What containers may do to their node, use of it, and how they restart."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_narrow_capabilities(props: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["SYS_ADMIN", "CAP_SYS_ADMIN", "sys_module", "ALL", "DAC_READ_SEARCH"])
-def test_capability_that_leads_out(name: str) -> None:
+def test_capability_that_gives_the_node(name: str) -> None:
     assert evaluate("container-capabilities", capabilities={"adds": ["NET_RAW", name]}).problems == [
         f"the capability {name} is added"
     ]
@@ -89,14 +89,14 @@ def test_memory() -> None:
         {"mustRun": False},
     ],
 )
-def test_restart_that_ends_or_waits(props: dict[str, Any]) -> None:
+def test_good_restart_policy(props: dict[str, Any]) -> None:
     assert evaluate("container-restart", **props) == PASSED
 
 
 @pytest.mark.parametrize(
     "props", [{}, {"restart": "no"}, {"restart": "no", "mustRun": True}, {"restart": "on-failure", "maxRetryCount": 0}]
 )
-def test_restart_that_does_neither(props: dict[str, Any]) -> None:
+def test_bad_restart_policy(props: dict[str, Any]) -> None:
     assert len(evaluate("container-restart", **props).problems) == 1
 
 

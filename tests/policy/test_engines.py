@@ -130,21 +130,21 @@ def test_shared_store(engines: list[Declared]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("odd", "problem"),
+    ("other", "problem"),
     [
-        (engine("odd", store=None), "cluster-store is missing"),
-        (engine("odd", advertise=None), "cluster-advertise is missing"),
-        (engine("odd", "consul://10.99.0.12:8500"), "cluster-store is 'consul://10.99.0.12:8500'"),
-        (engine("odd", "etcd://10.99.0.11:8500"), "cluster-store is 'etcd://"),
-        (engine("odd", STORE + "/prefix"), "cluster-store is '"),
-        (engine("odd", advertise="eth0:2376"), "cluster-advertise is 'eth0:2376'"),
-        (engine("odd", advertise="lab0:2375"), "cluster-advertise is 'lab0:2375'"),
-        (engine("odd", advertise="10.99.0.13:2376"), "cluster-advertise is '(own address):2376'"),
+        (engine("other", store=None), "cluster-store is missing"),
+        (engine("other", advertise=None), "cluster-advertise is missing"),
+        (engine("other", "consul://10.99.0.12:8500"), "cluster-store is 'consul://10.99.0.12:8500'"),
+        (engine("other", "etcd://10.99.0.11:8500"), "cluster-store is 'etcd://"),
+        (engine("other", STORE + "/prefix"), "cluster-store is '"),
+        (engine("other", advertise="eth0:2376"), "cluster-advertise is 'eth0:2376'"),
+        (engine("other", advertise="lab0:2375"), "cluster-advertise is 'lab0:2375'"),
+        (engine("other", advertise="10.99.0.13:2376"), "cluster-advertise is '(own address):2376'"),
     ],
 )
-def test_one_engine_apart(odd: Declared, problem: str) -> None:
-    result = evaluate_stack(SHARED, engine("10.99.0.11"), odd, engine("10.99.0.12"))
-    assert result.names == ["odd-engine"]
+def test_one_different_engine(other: Declared, problem: str) -> None:
+    result = evaluate_stack(SHARED, engine("10.99.0.11"), other, engine("10.99.0.12"))
+    assert result.names == ["other-engine"]
     assert problem in result.text
 
 
@@ -172,7 +172,7 @@ def test_engine_that_is_used_without_a_store() -> None:
     assert evaluate_stack(SHARED, *configured, provider("10.99.0.12"), overlay).names == ["docker-10.99.0.12"]
 
 
-def test_unknown_input_hides_no_odd_engine() -> None:
+def test_unknown_input_hides_no_different_engine() -> None:
     unknown = engine("u", UNKNOWN)
     assert evaluate_stack(SHARED, engine("10.99.0.11"), unknown).unknown
     result = evaluate_stack(SHARED, unknown, engine("only", advertise=None))

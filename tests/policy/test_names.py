@@ -1,4 +1,4 @@
-"""Names are unique where things are told apart by them."""
+"""Names are unique where things are identified by them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_unique(stack: list[Declared]) -> None:
         pair(types.UNDERLAY),
     ],
 )
-def test_taken(stack: list[Declared]) -> None:
+def test_duplicate_names(stack: list[Declared]) -> None:
     result = evaluate_stack(RULE, *stack)
     assert set(result.names) == {"r1"}
     assert "by r0" in result.text

@@ -116,7 +116,7 @@ _ranges = st.builds(
 
 
 @given(st.lists(_ranges, max_size=12))
-def test_every_range_that_meets_another_is_found(ranges: list[Range]) -> None:
+def test_every_overlap_is_found(ranges: list[Range]) -> None:
     """Against all pairs: of those that are not local, exactly those that overlap something are in a found pair."""
     pairs = [(a, b) for a, b in combinations(ranges, 2) if not (a.local and b.local) and a.network.overlaps(b.network)]
     found = list(overlaps(ranges))

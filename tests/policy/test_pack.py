@@ -41,9 +41,9 @@ def test_rules_have_names_of_their_own_and_say_why_and_what_to_do() -> None:
 
 def test_policies_carry_what_the_rules_say() -> None:
     for rule, policy in zip(ALL, policies(ALL), strict=True):
-        hides = isinstance(rule, ResourceRule) and rule.redacts_secrets
+        redacts = isinstance(rule, ResourceRule) and rule.redacts_secrets
         assert policy.name == rule.name
-        assert policy.enforcement_level is (EnforcementLevel.REMEDIATE if hides else rule.level)
+        assert policy.enforcement_level is (EnforcementLevel.REMEDIATE if redacts else rule.level)
         schema = policy.config_schema or PolicyConfigSchema({})
         assert set(schema.properties) == set(rule.parameters)
 

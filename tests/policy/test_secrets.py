@@ -40,7 +40,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("type_", "props"), CASES)
-def test_in_clear_is_refused_and_not_repeated(type_: str, props: dict[str, Any]) -> None:
+def test_plain_text_is_refused_and_not_repeated(type_: str, props: dict[str, Any]) -> None:
     result = evaluate(RULE, type_, **props)
     assert len(result.problems) == 1
     for part in ("hunter", PEM, GOSSIP, TOKEN, "user:pass"):
@@ -66,7 +66,7 @@ def test_marked_as_secret_it_passes(type_: str, props: dict[str, Any]) -> None:
         {},
     ],
 )
-def test_what_only_looks_near(props: dict[str, Any]) -> None:
+def test_what_only_resembles_a_secret_passes(props: dict[str, Any]) -> None:
     assert evaluate(RULE, types.CONTAINER, **props) == PASSED
 
 
@@ -76,7 +76,7 @@ def test_unknown_is_no_pass_where_a_secret_belongs() -> None:
     assert evaluate(RULE, types.COMMAND, create=UNKNOWN, triggers=[UNKNOWN], cloudinit=UNKNOWN) == PASSED
 
 
-def test_every_type_is_looked_at() -> None:
+def test_it_applies_to_every_type() -> None:
     assert evaluate(RULE, "some:other/kind:Thing", password="p").problems
 
 

@@ -33,14 +33,14 @@ def previews(
     pool.shutdown(cancel_futures=True)
 
 
-def test_every_rule_has_its_poison() -> None:
+def test_every_rule_has_a_violating_program() -> None:
     levels = {rule.name: rule.level for rule in ALL}
     assert set(VIOLATIONS) == {name for name, level in levels.items() if level is EnforcementLevel.MANDATORY}
     assert set(ADVISED) | USUAL_ADVICE == levels.keys() - set(VIOLATIONS)
 
 
 @pytest.mark.parametrize("case", [CLEAN])
-def test_the_lab_that_the_poisons_are_put_into_is_clean(previews: Previews, case: str) -> None:
+def test_the_unchanged_lab_is_clean(previews: Previews, case: str) -> None:
     result = previews[case].result(LIMIT_S)
 
     result.passed()
@@ -49,7 +49,7 @@ def test_the_lab_that_the_poisons_are_put_into_is_clean(previews: Previews, case
 
 
 @pytest.mark.parametrize("case", sorted(VIOLATIONS))
-def test_the_poisoned_program_fails_by_the_rule_alone(previews: Previews, case: str) -> None:
+def test_the_violating_program_fails_by_that_rule_alone(previews: Previews, case: str) -> None:
     result = previews[case].result(LIMIT_S)
 
     result.failed()

@@ -28,7 +28,7 @@ VIOLATIONS: Mapping[str, Changes] = {
     "domain-static-address": {"machine": {"address": None}},
     "workload-after-overlay": {"workload": {"networks_advanced": [{"name": "ov_net1"}]}},
     "overlay-after-store": {"overlay needs": ["store"]},
-    "names-unique": {"more": {"twin": "workload"}, "twin": {"name": "workload"}},
+    "names-unique": {"more": {"second": "workload"}, "second": {"name": "workload"}},
 }
 
 ADVISED: Mapping[str, Changes] = {"store-gossip-key": {"agent": {"encrypted": False}}}
