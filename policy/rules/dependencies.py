@@ -91,7 +91,7 @@ RULES = (
     ),
     StackRule(
         name="overlay-after-store",
-        reason="An overlay that is created before every engine joined the store is seen by some engines, or by one alone.",
+        reason="An overlay that is created before every engine joined the store is seen by some of them only.",
         remedy="let the overlay depend on the store's containers and on every engine's joined gate",
         predicate=network_before_store,
     ),

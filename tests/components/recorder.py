@@ -47,11 +47,12 @@ class Declared:
     deleted_with: str
     replace_with: list[str]
     delete_before_replace: bool
+    replace_on_changes: list[str]
     replacement_trigger: Any
 
 
 class Answers(mocks.Mocks):
-    """Answers every registration with its inputs and what the program reads back."""
+    """Answers every registration with its inputs and the outputs that the program reads."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         outputs = dict(args.inputs)
@@ -96,6 +97,7 @@ class Recorder(mocks.MockMonitor):
             replace_with=list(request.replace_with),
             replacement_trigger=MessageToDict(request.replacement_trigger),
             delete_before_replace=request.deleteBeforeReplace,
+            replace_on_changes=list(request.replaceOnChanges),
         )
         return response
 

@@ -48,7 +48,7 @@ def by_provider(lab: Recorder, type_: str) -> dict[str, set[str]]:
     return found
 
 
-def test_a_provider_for_each_that_nodes_are_on(lab: Recorder) -> None:
+def test_a_provider_for_each_hypervisor_with_nodes(lab: Recorder) -> None:
     uris = {item.name: item.inputs["uri"] for item in lab.of(PROVIDER)}
     assert uris == {"hypervisor-hv1": URIS["hv1"], "hypervisor-hv2": URIS["hv2"]}
 
@@ -72,16 +72,16 @@ def test_all_of_a_machine_is_on_its_own_hypervisor(lab: Recorder) -> None:
         "hypervisor-hv1": {"docker01-domain", "docker03-domain"},
         "hypervisor-hv2": {"docker02-domain"},
     }
-    for node, place in (("docker01", "hv1"), ("docker02", "hv2"), ("docker03", "hv1")):
+    for node, hypervisor in (("docker01", "hv1"), ("docker02", "hv2"), ("docker03", "hv1")):
         own = [item for item in lab.declared.values() if item.name.startswith(f"{node}-")]
         disk, seed, domain = (next(i for i in own if i.name == f"{node}-{part}") for part in ("disk", "seed", "domain"))
-        assert {item.provider.rsplit("::", 1)[1] for item in (disk, seed, domain)} == {f"hypervisor-{place}"}
-        assert disk.inputs["baseVolumeId"] == f"storage-{place}-base_id"
+        assert {item.provider.rsplit("::", 1)[1] for item in (disk, seed, domain)} == {f"hypervisor-{hypervisor}"}
+        assert disk.inputs["baseVolumeId"] == f"storage-{hypervisor}-base_id"
         assert domain.inputs["type"] == "kvm"
         # A provider of another URI replaces nothing by itself.
         mac = domain.inputs["networkInterfaces"][0]["mac"].lower()
-        assert disk.replacement_trigger == [place, "kvm", "br0", mac, 1, 1024]
-        assert seed.replacement_trigger == [place]
+        assert disk.replacement_trigger == [hypervisor, "kvm", "br0", mac, 1, 1024]
+        assert seed.replacement_trigger == [hypervisor]
 
 
 def test_names_follow_from_a_hypervisors_name_and_not_from_how_many_there_are(lab: Recorder, tmp_path: Path) -> None:

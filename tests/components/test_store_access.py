@@ -19,14 +19,14 @@ from overlab.platform import identity
 from tests.components import consul
 from tests.components.consul import Agents
 
-SERVER, OTHER, AGENT, STRANGER = (f"127.0.0.{n}" for n in (1, 2, 4, 5))
+SERVER, OTHER, AGENT, UNTRUSTED = (f"127.0.0.{n}" for n in (1, 2, 4, 5))
 UNKNOWN = "X-Consul-Token: 11111111-2222-3333-4444-555555555555"
 ANONYMOUS = "X-Consul-Token: anonymous"
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Three servers and an agent, one a node of the lab; and a stranger with the gossip key and no token."""
+    """Three servers and an agent, one a node of the lab; and one with the gossip key and no token."""
 
     agents: Agents
     tokens: StoreTokens
@@ -77,7 +77,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with consul.network(directory) as agents:
         configs = _configs(keys, acl=True)
         acl = {key: value for key, value in configs["docker04"]["acl"].items() if key != "tokens"}
-        configs["docker05"] = configs["docker04"] | {"node_name": "stranger", "acl": acl}
+        configs["docker05"] = configs["docker04"] | {"node_name": "untrusted", "acl": acl}
         for key, config in configs.items():
             agents.start(key, config | {"bind_addr": f"127.0.0.{key[-1]}"})
         found = Cluster(agents, keys.store_tokens)
@@ -114,7 +114,7 @@ def test_a_second_time_changes_nothing(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("node", [SERVER, AGENT])
-def test_a_node_does_what_engines_gates_and_checks_do(cluster: Cluster, node: str) -> None:
+def test_a_node_may_do_what_engines_gates_and_checks_do(cluster: Cluster, node: str) -> None:
     ask = cluster.agents.call
     assert ask(node, f"/v1/kv/docker/nodes/{node}:2376", body="x") == (200, "true")
     assert ask(node, "/v1/kv/docker/?keys")[0] == 200
@@ -133,7 +133,7 @@ def test_a_node_does_what_engines_gates_and_checks_do(cluster: Cluster, node: st
 
 
 @pytest.mark.parametrize("node", [SERVER, AGENT])
-def test_a_node_does_nothing_else(cluster: Cluster, node: str) -> None:
+def test_a_node_may_do_nothing_else(cluster: Cluster, node: str) -> None:
     ask = cluster.agents.call
     assert ask(node, "/v1/kv/other", body="x")[0] == 403
     assert ask(node, "/v1/kv/other")[0] == 403
@@ -150,11 +150,11 @@ def test_an_unknown_token_and_none_are_refused(cluster: Cluster, node: str, toke
     assert cluster.agents.call(node, "/v1/kv/docker/x", "-H", token, body="x")[0] == 403
 
 
-def test_a_stranger_in_the_gossip_reads_and_writes_nothing(cluster: Cluster) -> None:
+def test_an_agent_without_tokens_reads_and_writes_nothing(cluster: Cluster) -> None:
     ask = cluster.agents.call
-    cluster.agents.until(STRANGER, "/v1/kv/docker/nodes/x", 403, body="x")
-    assert ask(STRANGER, "/v1/session/create", body="{}")[0] == 403
-    assert ask(STRANGER, "/v1/kv/docker/?keys") == (404, "")
+    cluster.agents.until(UNTRUSTED, "/v1/kv/docker/nodes/x", 403, body="x")
+    assert ask(UNTRUSTED, "/v1/session/create", body="{}")[0] == 403
+    assert ask(UNTRUSTED, "/v1/kv/docker/?keys") == (404, "")
     assert ask(SERVER, "/v1/kv/docker/nodes/x")[0] == 404
 
 
