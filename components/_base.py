@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import pulumi
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -61,14 +61,18 @@ class Args(Spec):
         return {name: plain(getattr(self, name)) for name in public}
 
 
-class Component(pulumi.ComponentResource):
+A = TypeVar("A", bound=Args)
+
+
+class Component(pulumi.ComponentResource, Generic[A]):
     """A component that registers its public inputs; its type token is written in the class and a public name."""
 
     TOKEN: ClassVar[str]
 
-    def __init__(self, name: str, args: Args, opts: pulumi.ResourceOptions | None) -> None:
+    def __init__(self, name: str, args: A, opts: pulumi.ResourceOptions | None) -> None:
         super().__init__(self.TOKEN, name, args.inputs(), opts)
         self.name = name
+        self.args = args
 
     def child_options(self, **options: Any) -> pulumi.ResourceOptions:
         """Options of a child resource: this component is its parent, and what is stated.

@@ -26,7 +26,7 @@ class BarrierArgs(Args):
     facts: dict[str, Any] | pulumi.Output[dict[str, Any]] = Field(default_factory=dict)
 
 
-class Barrier(Component):
+class Barrier(Component[BarrierArgs]):
     """Reached when everything in ``after`` is. It does nothing on any machine."""
 
     TOKEN = "overlab:index:Barrier"

@@ -44,7 +44,7 @@ class ConnectivityArgs(Args):
         return {"checks": [check.id for check in self.matrix]}
 
 
-class Connectivity(Component):
+class Connectivity(Component[ConnectivityArgs]):
     """Runs every check when the workloads are up, and again whenever one of them, or an expectation, changed."""
 
     TOKEN = "overlab:index:Connectivity"
@@ -53,7 +53,6 @@ class Connectivity(Component):
 
     def __init__(self, name: str, args: ConnectivityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
-        self._args = args
         self._engines = {engine.node: engine for engine in args.engines}
         self._up = self._declare_up()
         published = self._declare_ports()
@@ -68,9 +67,9 @@ class Connectivity(Component):
         self.register_outputs({"report": self.report})
 
     def _declare_up(self) -> Barrier:
-        workloads = self._args.workloads
+        workloads = self.args.workloads
         barrier = BarrierArgs(
-            command_provider=self._args.command_provider,
+            command_provider=self.args.command_provider,
             identities=tuple(workload.container.id for workload in workloads.values()),
             facts={name: workload.addresses for name, workload in workloads.items()},
         )
@@ -78,7 +77,7 @@ class Connectivity(Component):
 
     def _declare_ports(self) -> Barrier:
         publishing: dict[str, list[str]] = {}
-        for name, workload in self._args.workloads.items():
+        for name, workload in self.args.workloads.items():
             if workload.args.ports or workload.args.publish_all:
                 publishing.setdefault(workload.args.engine.node, []).append(name)
         listed = [
@@ -92,7 +91,7 @@ class Connectivity(Component):
             for node, names in publishing.items()
         ]
         ports = pulumi.Output.all(*(ports.stdout for ports in listed)).apply(parse_ports)
-        barrier = BarrierArgs(command_provider=self._args.command_provider, facts=ports)
+        barrier = BarrierArgs(command_provider=self.args.command_provider, facts=ports)
         return Barrier("ports-known", barrier, self.child_options())
 
     def _declare_node(
@@ -100,7 +99,7 @@ class Connectivity(Component):
     ) -> pulumi.Output[str]:
         ran = self._engines[node].host.run(
             f"{node}-checks",
-            facts.apply(partial(self._args.node_script, node, found)),
+            facts.apply(partial(self.args.node_script, node, found)),
             self.child_options(),
             triggers=[self._up.id],
             limit_s=MARGIN_S + sum(check.timeout_s for check in found if check.node == node),
@@ -113,21 +112,21 @@ class Connectivity(Component):
             # Short, since errors show all of it.
             create=f'exec python3 -c "$CHECKS" # {EXTERNAL}-checks',
             environment={"CHECKS": EXTERNAL_SCRIPT.read_text("utf-8")},
-            stdin=facts.apply(lambda known: json.dumps(self._args.external_checks(found, known), sort_keys=True)),
+            stdin=facts.apply(lambda known: json.dumps(self.args.external_checks(found, known), sort_keys=True)),
             triggers=[self._up.id],
             logging=command.local.Logging.STDERR,
             add_previous_output_in_env=False,
-            opts=self.child_options(provider=self._args.command_provider),
+            opts=self.child_options(provider=self.args.command_provider),
         )
         return ran.stdout
 
     def _by_node(self) -> dict[str, list[checks.Check]]:
         """The checks that run on each node, and beside them those for which it has to listen."""
         found: dict[str, list[checks.Check]] = {}
-        for check in self._args.matrix:
+        for check in self.args.matrix:
             found.setdefault(check.node, []).append(check)
-        for check in self._args.matrix:
-            listening = self._args.workloads[check.target].args.engine.node if check.kind == "tcp" else check.node
+        for check in self.args.matrix:
+            listening = self.args.workloads[check.target].args.engine.node if check.kind == "tcp" else check.node
             if listening != check.node and listening in found:
                 found[listening].append(check)
         return found

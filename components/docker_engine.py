@@ -68,7 +68,7 @@ class DockerEngineArgs(Args, EngineSpec):
         return super().inputs() | derived | {"cluster_advertise": ADVERTISE}
 
 
-class DockerEngine(Component):
+class DockerEngine(Component[DockerEngineArgs]):
     """An engine of the wanted version with the lab's daemon.json, and the provider for what runs on it."""
 
     TOKEN = "overlab:index:DockerEngine"
@@ -76,7 +76,6 @@ class DockerEngine(Component):
 
     def __init__(self, name: str, args: DockerEngineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
-        self.args = args
         self.machine = args.machine
         self.node = args.machine.name
         self.host = args.machine.host

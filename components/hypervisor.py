@@ -25,7 +25,7 @@ class StorageArgs(Args):
     """Of the image's content: another one means another base volume."""
 
 
-class Storage(Component):
+class Storage(Component[StorageArgs]):
     """A pool of the lab's own with the base image in it, from which the machines' disks are cloned."""
 
     TOKEN = "overlab:index:Storage"

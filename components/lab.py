@@ -26,7 +26,7 @@ from components.underlay import Underlay, UnderlayArgs
 from components.workload import Attachment, NodeImages, NodeImagesArgs, Workload, WorkloadArgs
 
 
-class Lab(Component):
+class Lab(Component[Args]):
     """Underlay and storage, machines, engines, the store, networks, workloads, and the checks that they work."""
 
     TOKEN = "overlab:index:Lab"

@@ -37,7 +37,7 @@ class MachineArgs(Args, MachineSpec):
     host_key: HostKey
 
 
-class Machine(Component):
+class Machine(Component[MachineArgs]):
     """A domain with its disk and first-boot data, and the gate that waits for its SSH.
 
     Whatever can only be had by another machine replaces its disk, and with the disk the domain and all that is inside.
@@ -48,7 +48,6 @@ class Machine(Component):
 
     def __init__(self, name: str, args: MachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
-        self.args = args
         self._mac = addressing.mac(args.address)
         seed = self._first_boot()
         disk = self._declare_disk(seed)

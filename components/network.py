@@ -47,14 +47,13 @@ class NetworkArgs(Args):
                 yield name, str(value), "only with a subnet", "state the subnet too, or leave this out"
 
 
-class Network(Component):
+class Network(Component[NetworkArgs]):
     """One network, named after the component."""
 
     TOKEN = "overlab:index:Network"
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(f"network-{name}", args, opts)
-        self.args = args
         self.network_name = name
         labels = args.store_machine.labels if args.store_machine else {}
         machine = args.store_machine or args.engine.machine
@@ -103,7 +102,7 @@ class NetworksArgs(Args):
     """Node -> network -> the workloads that belong there."""
 
 
-class Networks(Component):
+class Networks(Component[NetworksArgs]):
     """The networks in the order in which engines can create them, and per engine the gate that it sees them and has
     room for its workloads."""
 
@@ -111,7 +110,6 @@ class Networks(Component):
 
     def __init__(self, name: str, args: NetworksArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
-        self._args = args
         declared = self._declare_networks()
         self.networks = {name: declared[name] for name in args.networks}
         self.facts = {name: network.facts for name, network in self.networks.items()}
@@ -131,27 +129,27 @@ class Networks(Component):
         The first overlay of a store creates its table of VXLAN ids: of engines that do so at once, all but one fail.
         One without a subnet takes the next of the engines' pool, even if another overlay is about to state it.
         """
-        ordered = sorted(self._args.networks, key=lambda name: self._args.networks[name].subnet is None)
-        stated = [name for name in ordered[1:] if self._args.networks[name].subnet]
-        pooled = [name for name in ordered[1:] if not self._args.networks[name].subnet]
-        declared = self._declare(ordered[:1], self._args.joined)
+        ordered = sorted(self.args.networks, key=lambda name: self.args.networks[name].subnet is None)
+        stated = [name for name in ordered[1:] if self.args.networks[name].subnet]
+        pooled = [name for name in ordered[1:] if not self.args.networks[name].subnet]
+        declared = self._declare(ordered[:1], self.args.joined)
         declared |= self._declare(stated, self._barrier("first-network-created", declared))
         return declared | self._declare(pooled, self._barrier("explicit-subnets-created", declared))
 
     def _declare(self, names: list[str], after: pulumi.Resource) -> dict[str, Network]:
-        networks = {name: self._args.networks[name] for name in names}
+        networks = {name: self.args.networks[name] for name in names}
         return {
             name: Network(name, args.model_copy(update={"after": (*args.after, after)}), self.child_options())
             for name, args in networks.items()
         }
 
     def _barrier(self, name: str, declared: dict[str, Network]) -> pulumi.Resource:
-        after = (self._args.joined, *(network.network for network in declared.values()))
-        barrier = BarrierArgs(command_provider=self._args.command_provider, after=after)
+        after = (self.args.joined, *(network.network for network in declared.values()))
+        barrier = BarrierArgs(command_provider=self.args.command_provider, after=after)
         return Barrier(name, barrier, self.child_options()).reached
 
     def _declare_gate(self, engine: DockerEngine) -> pulumi.Resource:
-        local = self._args.local_workloads.get(engine.node, {})
+        local = self.args.local_workloads.get(engine.node, {})
         return engine.host.run(
             f"{engine.node}-sees-networks",
             self.created.facts.apply(partial(_gate_script, local)),

@@ -16,7 +16,7 @@ from pydantic import Field
 from components._base import Args, Component, Public
 from components.barrier import Barrier, BarrierArgs
 from components.config import conventions
-from components.config.fields import Address, ImageName
+from components.config.fields import ImageName
 from components.config.platform import StoreTokens
 from components.docker_engine import DockerEngine
 from components.node import scripts
@@ -27,9 +27,11 @@ CONFIG_FILE = "/consul/config/lab.json"
 STOP_GRACE_S = 10
 
 
-class _ContainerArgs(Args):
-    """What every container of the store has, and the files of its secrets."""
+class StoreArgs(Args):
+    """A store on the engines of ``servers``, and all engines that use it."""
 
+    engines: tuple[DockerEngine, ...]
+    servers: Public[Annotated[tuple[DockerEngine, ...], Field(min_length=1)]]
     image: Public[ImageName] = conventions.CONSUL_IMAGE
     memory_mib: Public[Annotated[int, Field(ge=64, le=65536)]] = 128
     gossip_key: Path | None = None
@@ -37,21 +39,30 @@ class _ContainerArgs(Args):
     tokens: StoreTokens | None = None
     """With several servers: access lists, denied by default."""
 
-
-class StoreAgentArgs(_ContainerArgs):
-    """One agent; a server where the address of its engine is among ``servers``."""
-
-    engine: Public[DockerEngine]
-    servers: Public[Annotated[tuple[Address, ...], Field(min_length=1)]]
+    @property
+    def cluster(self) -> bool:
+        """Several servers, and an agent on every engine; else the single-server mode."""
+        return len(self.servers) > 1
 
     def problems(self) -> Iterator[tuple[str, str, str, str]]:
-        if len(self.servers) > 1 and self.gossip_key is None:
+        if self.cluster and self.gossip_key is None:
             yield "gossip_key", "null", "a key where there are several servers", "state the file with the gossip key"
+        if not self.cluster and self.tokens is not None:
+            yield "tokens", "stated", "access lists need several servers", "leave tokens out, or state 3 or 5 servers"
+
+
+class StoreAgentArgs(Args):
+    """An agent of a store; a server where its engine is among the store's servers."""
+
+    engine: Public[DockerEngine]
+    store: Public[StoreArgs]
 
     def config(self) -> dict[str, Any]:
-        """Consul's configuration."""
-        machine = self.engine.machine
-        return agent_config(machine.name, machine.args.address, self.servers, self.gossip_key, self.tokens)
+        """Consul's configuration. Holds secrets."""
+        machine, store = self.engine.machine, self.store
+        servers = tuple(server.machine.args.address for server in store.servers)
+        gossip_key = store.gossip_key if store.cluster else None
+        return agent_config(machine.name, machine.args.address, servers, gossip_key, store.tokens)
 
     def inputs(self) -> dict[str, Any]:
         """Beside what is stated what policies ask for."""
@@ -60,7 +71,7 @@ class StoreAgentArgs(_ContainerArgs):
         return super().inputs() | derived | {"client_addresses": config["client_addr"].split()}
 
 
-class StoreAgent(Component):
+class StoreAgent(Component[StoreAgentArgs]):
     """One Consul agent on a machine's engine, in the machine's own network, its data in a volume.
 
     A single server listens on the underlay and on loopback; an agent of a cluster on loopback alone. The engine that
@@ -75,7 +86,7 @@ class StoreAgent(Component):
         labels = engine.machine.labels
         image = docker.RemoteImage(
             f"{engine.node}-store-image",
-            name=args.image,
+            name=args.store.image,
             keep_locally=True,
             triggers=labels,
             opts=self.child_options(**engine.placement),
@@ -90,13 +101,13 @@ class StoreAgent(Component):
             f"{engine.node}-consul",
             name="consul",
             hostname="consul",
-            image=args.image,
+            image=args.store.image,
             command=["agent", f"-config-file={CONFIG_FILE}"],
             network_mode="host",
             labels=[docker.ContainerLabelArgs(label=key, value=value) for key, value in labels.items()],
             restart="always",
-            memory=args.memory_mib,
-            memory_swap=args.memory_mib,
+            memory=args.store.memory_mib,
+            memory_swap=args.store.memory_mib,
             destroy_grace_seconds=STOP_GRACE_S,
             volumes=[docker.ContainerVolumeArgs(volume_name=volume.name, container_path=DATA_DIR)],
             # A file and not arguments: the gossip key must not stand in a process list, nor the tokens.
@@ -114,7 +125,7 @@ class StoreAgent(Component):
 
 def _document(args: StoreAgentArgs) -> pulumi.Output[str]:
     text = json.dumps(args.config(), indent=2, sort_keys=True) + "\n"
-    return pulumi.Output.secret(text) if len(args.servers) > 1 else pulumi.Output.from_input(text)
+    return pulumi.Output.secret(text) if args.store.cluster else pulumi.Output.from_input(text)
 
 
 def agent_config(
@@ -145,18 +156,7 @@ def agent_config(
     return config | {"encrypt": gossip_key.read_text("utf-8").strip(), "retry_join": [str(one) for one in servers]}
 
 
-class StoreArgs(_ContainerArgs):
-    """A store on the engines of ``servers``, and its clients."""
-
-    engines: tuple[DockerEngine, ...]
-    servers: Public[Annotated[tuple[DockerEngine, ...], Field(min_length=1)]]
-
-    def problems(self) -> Iterator[tuple[str, str, str, str]]:
-        if len(self.servers) == 1 and self.tokens is not None:
-            yield "tokens", "given", "access lists need several servers", "leave tokens out, or state 3 or 5 servers"
-
-
-class Store(Component):
+class Store(Component[StoreArgs]):
     """One server (the single-server mode), or a cluster of servers with an agent on every node."""
 
     TOKEN = "overlab:index:Store"
@@ -165,31 +165,22 @@ class Store(Component):
     def __init__(self, name: str, args: StoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
         first = args.servers[0]
-        cluster = len(args.servers) > 1
-        self.machine = None if cluster else first.machine
+        self.machine = None if args.cluster else first.machine
         """The machine with which a single server goes, and everything that it stores."""
-        agents = [self._declare_agent(engine, args) for engine in (args.engines if cluster else args.servers)]
+        agents = [
+            StoreAgent(f"store-{engine.node}", StoreAgentArgs(engine=engine, store=args), self.child_options())
+            for engine in (args.engines if args.cluster else args.servers)
+        ]
         self.ids = tuple(agent.container.id for agent in agents)
         self.ready: list[pulumi.Resource] = [agent.container for agent in agents]
         """What is written to the store comes after all of it."""
         if args.tokens is not None:
             access = StoreAccessArgs(engine=first, tokens=args.tokens, agents=self.ids)
             self.ready.append(StoreAccess("store-access", access, self.child_options()).configured)
-        self.address = f"{'127.0.0.1' if cluster else first.machine.args.address}:{conventions.CONSUL_HTTP_PORT}"
+        self.address = f"{'127.0.0.1' if args.cluster else first.machine.args.address}:{conventions.CONSUL_HTTP_PORT}"
         """HOST:PORT of its HTTP API, as every node finds it."""
         self.url = pulumi.Output.all(*self.ids).apply(lambda _: f"http://{self.address}")
         self.register_outputs({"url": self.url})
-
-    def _declare_agent(self, engine: DockerEngine, args: StoreArgs) -> StoreAgent:
-        agent = StoreAgentArgs(
-            engine=engine,
-            servers=tuple(server.machine.args.address for server in args.servers),
-            image=args.image,
-            memory_mib=args.memory_mib,
-            gossip_key=args.gossip_key if len(args.servers) > 1 else None,
-            tokens=args.tokens,
-        )
-        return StoreAgent(f"store-{engine.node}", agent, self.child_options())
 
 
 class MembershipArgs(Args):
@@ -201,7 +192,7 @@ class MembershipArgs(Args):
     heartbeat_s: Public[Annotated[int, Field(ge=1)]] = conventions.HEARTBEAT_S
 
 
-class Membership(Component):
+class Membership(Component[MembershipArgs]):
     """The gate behind the store: a leader, every engine listed, and every other engine a serf member."""
 
     TOKEN = "overlab:index:Membership"

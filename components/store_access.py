@@ -60,7 +60,7 @@ class StoreAccessArgs(Args):
     """Ids of the agents' containers: it comes after them, and again after new ones."""
 
 
-class StoreAccess(Component):
+class StoreAccess(Component[StoreAccessArgs]):
     """The policies and tokens in the store, written from its first server as soon as there is a leader."""
 
     TOKEN = "overlab:index:StoreAccess"

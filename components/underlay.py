@@ -29,14 +29,13 @@ class UnderlayArgs(Args):
     """An existing bridge of the hypervisor, instead of a libvirt network."""
 
 
-class Underlay(Component):
+class Underlay(Component[UnderlayArgs]):
     """A libvirt network without DHCP, since addresses are static; or an existing bridge."""
 
     TOKEN = "overlab:index:Underlay"
 
     def __init__(self, name: str, args: UnderlayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
-        self.args = args
         # No libvirt network for an existing bridge: running machines show the bridge as theirs and not the network, and
         # the provider would replace them for that at every update.
         self.network = None if args.bridge else self._declare(name)

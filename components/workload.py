@@ -26,7 +26,7 @@ class NodeImagesArgs(Args):
     images: Public[tuple[ImageName, ...]] = ()
 
 
-class NodeImages(Component):
+class NodeImages(Component[NodeImagesArgs]):
     """The images that one node's workloads need, each pulled once."""
 
     TOKEN = "overlab:index:NodeImages"
@@ -90,7 +90,7 @@ class WorkloadArgs(Args):
                 yield name, "stated", rule, "state it for that workload, or leave shares_network_of out"
 
 
-class Workload(Component):
+class Workload(Component[WorkloadArgs]):
     """A container, created when what it comes after is: its image, and the proof that its node sees its networks."""
 
     TOKEN = "overlab:index:Workload"
@@ -99,7 +99,6 @@ class Workload(Component):
 
     def __init__(self, name: str, args: WorkloadArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(f"workload-{name}", args, opts)
-        self.args = args
         engine, shared = args.engine, args.shares_network_of
         labels: dict[str, pulumi.Input[str]] = {**args.labels, **engine.machine.labels}
         self.container: docker.Container = docker.Container(

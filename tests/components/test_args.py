@@ -16,7 +16,7 @@ from components.config.spec import MachineSpec, PortSpec
 from components.docker_engine import DockerEngineArgs
 from components.lab import Lab
 from components.network import NetworkArgs
-from components.store import StoreAgentArgs, StoreArgs
+from components.store import StoreArgs
 from components.workload import Workload, WorkloadArgs
 from tests.components.recorder import Declared, Recorder, make_platform, run_lab, run_program
 
@@ -99,7 +99,7 @@ def test_rules_of_workloads(lab: Lab) -> None:
     assert found.keys() == {f"WorkloadArgs.{name}" for name in ("ports", *own)}
 
 
-def test_rules_of_engines_and_stores(lab: Lab, tmp_path: Path) -> None:
+def test_rules_of_engines_and_stores(lab: Lab) -> None:
     engine = lab.engines["docker01"]
     store = "consul://10.99.0.11:8500"
     assert refused(DockerEngineArgs, machine=engine.machine, cluster_store=store, api="tls").keys() == {
@@ -108,9 +108,9 @@ def test_rules_of_engines_and_stores(lab: Lab, tmp_path: Path) -> None:
     assert refused(DockerEngineArgs, machine=engine.machine, cluster_store="etcd://a,b").keys() == {
         "DockerEngineArgs.cluster_store"
     }
-    servers = tuple(IPv4Address(f"10.99.0.{n}") for n in (11, 12, 13))
-    assert refused(StoreAgentArgs, engine=engine, servers=servers).keys() == {"StoreAgentArgs.gossip_key"}
-    assert refused(StoreArgs, engines=(engine,), servers=()).keys() == {"StoreArgs.servers"}
+    engines = tuple(lab.engines.values())
+    assert refused(StoreArgs, engines=engines, servers=engines).keys() == {"StoreArgs.gossip_key"}
+    assert refused(StoreArgs, engines=engines, servers=()).keys() == {"StoreArgs.servers"}
 
 
 def run(directory: Path, **changes: Any) -> Recorder:
@@ -138,7 +138,7 @@ def on(node: str = "docker01", **stated: Any) -> dict[str, Any]:
         ({"machine": {"memory_mib": 2048}}, "Machine docker01", "memory_mib"),
         ({"engine": {"live_restore": False}}, "DockerEngine docker02-engine", "live_restore"),
         ({"underlay": {"mtu": 1400}}, "Underlay underlay", "mtu"),
-        ({"store": {"memory_mib": 256}}, "StoreAgent store-docker01", "memory_mib"),
+        ({"store": {"memory_mib": 256}}, "Store store", "memory_mib"),
         ({"networks": {"ov": {"created_on": "docker02", "subnet": "10.0.0.0/24"}}}, "Network network-ov", "engine"),
         (on("docker02"), "Workload workload-t1", "engine"),
         (on(networks={"ov": {"aliases": ["a"]}}), "Workload workload-t1", "networks"),
