@@ -79,6 +79,8 @@ class Settings:
     """Workload -> node."""
     checks: dict[str, CheckSpec]
     platform: PlatformSpec
+    secret_environment: bool = False
+    """Whether the stack's configuration has secret values: then every value of ``environment`` is one."""
 
     @property
     def gateway(self) -> IPv4Address:

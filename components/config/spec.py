@@ -126,10 +126,16 @@ class NetworkSpec(Spec):
 
     created_on: HostName
     """The node whose engine declares it; every node then sees it."""
+    driver: Literal["overlay"] = "overlay"
+    """The network driver."""
     subnet: Cidr | None = None
     """Default: what the engines' own overlay pool (10.0.0.0/8 in /24) has next."""
+    ip_range: Cidr | None = None
+    """The part of the (stated) subnet from which workloads get addresses. Default: all of it."""
     gateway: Address | None = None
     """A host address of the (stated) subnet. Default: its first."""
+    aux_addresses: dict[HostName, Address] = Field(default_factory=dict)
+    """Addresses of the (stated) subnet that no workload gets, by host name."""
     internal: bool = False
     """No way out: its workloads get no interface on the node's bridge and no default route."""
     mtu: Annotated[int, Field(ge=1280, le=9000)] | None = None
@@ -187,6 +193,18 @@ class WorkloadSpec(Spec):
     """The image that it runs from."""
     command: Annotated[tuple[Argument, ...], BeforeValidator(as_tuple)] | None = None
     """Default: the image's own; a busybox sleeps."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Environment variables."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels of the container."""
+    hostname: HostName | None = None
+    """Default: the workload's name."""
+    dns: Annotated[tuple[Address, ...], BeforeValidator(as_tuple)] = ()
+    """Name servers, instead of the node's."""
+    dns_search: Annotated[tuple[Line, ...], BeforeValidator(as_tuple)] = ()
+    """Search domains."""
+    extra_hosts: dict[Line, Address] = Field(default_factory=dict)
+    """Further lines of /etc/hosts."""
     networks: Annotated[dict[ObjectName, AttachmentSpec], BeforeValidator(_as_mapping), _NamesToo()] = Field(
         default_factory=dict
     )
