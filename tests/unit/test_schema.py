@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 
-from overlab import schema
+from overlab.config import schema
 from tests.unit import lab_configs
 from tests.unit.lab_configs import Raw, replaced
 from tests.unit.test_config_properties import LAB, refusal

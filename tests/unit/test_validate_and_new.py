@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from components.config import settings as lab_settings
-from overlab import cli, new, validate
+from overlab import cli
+from overlab.config import new, validate
 
 PROJECT = Path(__file__).parents[2]
 
