@@ -91,10 +91,10 @@ class Draft:
         for index, part in enumerate(path):
             if isinstance(value, Mapping):
                 value = value.get(part)
-            elif isinstance(value, list) and isinstance(part, int):
-                value = value[part] if part < len(value) else None
             elif isinstance(value, list):
-                return path, part if part in value else _entry(value, part)
+                if isinstance(part, str):
+                    return path, part if part in value else _entry(value, part)
+                value = value[part] if part < len(value) else None
             elif value is not None:
                 return path[:index], value
         return path, value
