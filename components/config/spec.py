@@ -151,8 +151,9 @@ class StoreSpec(Spec):
             rule = "only for a single server"
             yield Violation(("node",), self.node, rule, "leave it out: the first nodes run the servers")
         if self.acl and self.servers == 1:
-            rule = "only with 3 or 5 servers: an engine sends no token, so every node needs an agent that adds it"
-            yield Violation(("acl",), True, rule, "set store.servers to 3, or leave it out")
+            reason = "the engines cannot send a token, so each needs an agent of its own that has one"
+            remedy = "set store.servers to 3, or leave it out"
+            yield Violation(("acl",), True, f"only with 3 or 5 servers: {reason}", remedy)
 
 
 class NetworkSpec(Spec):

@@ -41,7 +41,7 @@ _SECRET = "write {secure: ...} as a value of environment: pulumi config set --se
 _ONE = "leave it out: a workload is one container on one node"
 _NO_BUILD = "push the image to a registry that the nodes reach, and name it in image"
 _IPV4 = "not offered: overlay networks with a cluster store have IPv4 only"
-_MAC = "not offered: libnetwork derives the MAC from the address on an overlay network"
+_MAC = "not offered: on an overlay network libnetwork derives the MAC from the IPv4 address"
 _ALIASES = "leave it out: workloads of a network find each other by name and by networks.NAME.aliases"
 _ORDER = "not offered: workloads start in any order, and a check is retried until its timeout_s"
 
@@ -97,7 +97,7 @@ COMPOSE: dict[type[Spec], dict[str, str]] = {
     AttachmentSpec: {
         "mac_address": _MAC,
         "driver_opts": "not offered: the overlay driver has none for an endpoint",
-        **_each("priority gw_priority", "leave it out: Docker 20.10 takes the gateway of the first network by name"),
+        **_each("priority gw_priority", "leave it out: the default route is always that of docker_gwbridge"),
         **_each("ipv6_address link_local_ips", _IPV4),
     },
     PortSpec: {
