@@ -9,7 +9,17 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from components.config.fields import Address, Argument, DomainName, Pattern, Port, ShortForm, as_tuple
+from components.config.fields import (
+    CONTAINER_NAME,
+    Address,
+    Argument,
+    DomainName,
+    Pattern,
+    Port,
+    ShortForm,
+    anchored,
+    as_tuple,
+)
 from components.config.section import refusal
 
 SECRET = "[secret]"
@@ -17,7 +27,7 @@ SECRET = "[secret]"
 
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
-_PORT = re.compile(r"((?P<published>[0-9]{1,5}):)?(?P<target>[0-9]{1,5})(/(?P<protocol>tcp|udp))?")
+_PORT = r"((?P<published>[0-9]{1,5}):)?(?P<target>[0-9]{1,5})(/(?P<protocol>tcp|udp))?"
 
 
 def port(value: Any) -> Any:
@@ -26,7 +36,7 @@ def port(value: Any) -> Any:
         return {"target": value}
     if not isinstance(value, str):
         return value
-    if found := _PORT.fullmatch(value):
+    if found := re.fullmatch(_PORT, value):
         return {
             key: part if key == "protocol" else int(part) for key, part in found.groupdict().items() if part is not None
         }
@@ -73,14 +83,12 @@ def pairs(separators: str, *, lone: str | None = None) -> Callable[[Any], Any]:
 
 
 def attachments(value: Any) -> Any:
-    """``[a, b]`` means ``{a: {}, b: {}}``; so does ``{a: , b: }``."""
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        if len(set(value)) < len(value):
-            raise refusal("each network once", "remove the repetition")
-        return {name: {} for name in value}
-    if isinstance(value, dict):
-        return {name: {} if settings is None else settings for name, settings in value.items()}
-    return value
+    """``[a, b]`` as ``{a: {}, b: {}}``."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        return value
+    if len(set(value)) < len(value):
+        raise refusal("each network once", "remove the repetition")
+    return {name: {} for name in value}
 
 
 def _one_or_list(value: Any) -> Any:
@@ -112,52 +120,39 @@ def _host_address(value: Any) -> Any:
     return value
 
 
+_NETWORK_MODE = "container:NAME, where NAME is a workload of this lab"
+_VARIABLE_NAME = "a variable's name: letters, digits, '_', '.', '-', not starting with a digit"
+_LABEL = "letters, digits, '_', '.', '/', '-', not in the lab's own namespace (overlab.)"
+_ENCRYPTED = {
+    "type": "object",
+    "properties": {"secure": _TEXT},
+    "required": ["secure"],
+    "additionalProperties": False,
+}
+
+PORT_FORMS = ShortForm(port, (_TEXT | anchored(re.sub("[?]P<[a-z]+>", "", _PORT)), {"type": "integer"}))
+ATTACHMENT_FORMS = ShortForm(lambda value: {} if value is None else value, ({"type": "null"},))
+NAMES = ShortForm(attachments, (_TEXTS | {"uniqueItems": True},))
+
 Command = Annotated[tuple[Argument, ...], ShortForm(command, (_TEXT,))]
 Published = Annotated[
     Port,
     ShortForm(
-        lambda value: int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}", value) else value,
-        ({"type": "string", "pattern": "^[0-9]{1,5}$"},),
+        lambda value: int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,5}", value) else value,
+        (_TEXT | anchored("[0-9]{1,5}"),),
     ),
 ]
-PORT_FORMS = ShortForm(
-    port, ({"type": "string", "pattern": f"^{re.sub(r'[?]P<[a-z]+>', '', _PORT.pattern)}$"}, {"type": "integer"})
-)
 NetworkMode = Annotated[
     str,
-    Pattern(
-        re.compile(r"container:[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?"),
-        "container:NAME, where NAME is a workload of this lab",
-        "write container:NAME, or leave it out and name networks",
-    ),
+    Pattern(f"container:{CONTAINER_NAME}", _NETWORK_MODE, "write container:NAME, or leave it out and name networks"),
     BeforeValidator(_network_mode),
 ]
-_VariableName = Annotated[
-    str,
-    Pattern(
-        re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}"),
-        "a variable's name: letters, digits, '_', '.', '-', not starting with a digit",
-    ),
-]
-_VariableValue = Annotated[
-    Argument,
-    ShortForm(
-        _variable,
-        ({"type": "object", "properties": {"secure": _TEXT}, "required": ["secure"], "additionalProperties": False},),
-    ),
-]
-Environment = Annotated[dict[_VariableName, _VariableValue], ShortForm(pairs("="), (_TEXTS,))]
-_Label = Annotated[
-    str,
-    Pattern(
-        re.compile(r"(?!overlab\.)[a-zA-Z0-9][a-zA-Z0-9_./-]{0,254}"),
-        "letters, digits, '_', '.', '/', '-', not in the lab's own namespace (overlab.)",
-        "choose another name",
-    ),
-]
+_VariableName = Annotated[str, Pattern(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}", _VARIABLE_NAME)]
+_Variable = Annotated[Argument, ShortForm(_variable, (_ENCRYPTED,))]
+Environment = Annotated[dict[_VariableName, _Variable], ShortForm(pairs("="), (_TEXTS,))]
+_Label = Annotated[str, Pattern(r"(?!overlab\.)[a-zA-Z0-9][a-zA-Z0-9_./-]{0,254}", _LABEL, "choose another name")]
 Labels = Annotated[dict[_Label, Argument], ShortForm(pairs("=", lone=""), (_TEXTS,))]
 DnsServers = Annotated[tuple[Address, ...], ShortForm(_one_or_list, (_TEXT,))]
 DnsSearch = Annotated[tuple[DomainName, ...], ShortForm(_one_or_list, (_TEXT,))]
-ExtraHosts = Annotated[
-    dict[DomainName, Annotated[Address, BeforeValidator(_host_address)]], ShortForm(pairs(":="), (_TEXTS,))
-]
+_Host = Annotated[Address, BeforeValidator(_host_address)]
+ExtraHosts = Annotated[dict[DomainName, _Host], ShortForm(pairs(":="), (_TEXTS,))]

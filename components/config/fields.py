@@ -22,11 +22,13 @@ from pydantic_core import CoreSchema, core_schema
 
 from components.config.section import refusal
 
-OBJECT_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
-HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_DNS_LABEL = "[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
-_CIDR = re.compile(r"([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}")
-_ADDRESS = re.compile(r"([0-9]{1,3}\.){3}[0-9]{1,3}")
+OBJECT_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}"
+HOSTNAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+CONTAINER_NAME = r"[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?"
+"""Serf names members after containers, so it is a host name where '_' is '-'."""
+_DNS_LABEL = r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
+_ADDRESS = r"([0-9]{1,3}\.){3}[0-9]{1,3}"
+_CIDR = rf"{_ADDRESS}/[0-9]{{1,2}}"
 _UNUSABLE = {
     IPv4Network("0.0.0.0/8"): "no host addresses",
     IPv4Network("127.0.0.0/8"): "loopback",
@@ -39,16 +41,13 @@ def _cidr(value: Any) -> Any:
     if isinstance(value, IPv4Network):
         return value
     try:
-        network = IPv4Network(value, strict=False) if isinstance(value, str) and _CIDR.fullmatch(value) else None
+        network = IPv4Network(value, strict=False) if isinstance(value, str) and re.fullmatch(_CIDR, value) else None
     except ValueError:
         network = None
-    if network is None:
-        rule = "an IPv4 network in CIDR form, such as 10.99.0.0/24"
-        raise refusal(rule, "write the network's own address and prefix length")
-    if str(network.network_address) != value.split("/")[0]:
-        rule = f"a network address without host bits (here: {network})"
-        raise refusal(rule, "write the network's own address and prefix length")
-    return network
+    if network is not None and str(network.network_address) == value.split("/")[0]:
+        return network
+    rule = f"a network address without host bits (here: {network})" if network else "an IPv4 network in CIDR form"
+    raise refusal(f"{rule}, such as 10.99.0.0/24", "write the network's own address and prefix length")
 
 
 def _usable(network: IPv4Network) -> IPv4Network:
@@ -78,7 +77,7 @@ def as_tuple(value: Any) -> Any:
 class Pattern:
     """Text that matches a pattern as a whole."""
 
-    pattern: re.Pattern[str]
+    pattern: str
     rule: str
     remedy: str = "change it to that form"
 
@@ -89,7 +88,7 @@ class Pattern:
         return handler(schema) | anchored(self.pattern)
 
     def _check(self, value: Any) -> Any:
-        if isinstance(value, str) and not self.pattern.fullmatch(value):
+        if isinstance(value, str) and not re.fullmatch(self.pattern, value):
             raise refusal(self.rule, self.remedy)
         return value
 
@@ -108,9 +107,9 @@ class ShortForm:
         return {"anyOf": [*self.schemas, handler(schema)]}
 
 
-def anchored(pattern: re.Pattern[str]) -> JsonSchemaValue:
+def anchored(pattern: str) -> JsonSchemaValue:
     """A pattern of the whole text: in JSON Schema one may match anywhere."""
-    return {"pattern": f"^({pattern.pattern})$"}
+    return {"pattern": f"^({pattern})$"}
 
 
 Cidr = Annotated[
@@ -130,58 +129,27 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Mtu = Annotated[int, Field(ge=1280, le=9000)]
 
 
-def _text(pattern: str, rule: str, remedy: str = "change it to that form") -> Pattern:
-    return Pattern(re.compile(pattern), rule, remedy)
-
-
-LabName = Annotated[
-    str,
-    _text(
-        r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?",
-        "lower-case letters, digits and inner hyphens, at most 20 characters (default: the stack's name)",
-        "set a short name",
-    ),
-]
-HostName = Annotated[
-    str,
-    Pattern(
-        HOSTNAME,
-        "a host name: lower-case letters, digits and inner hyphens, 1 to 63 characters",
-        "choose another name, such as docker01",
-    ),
-]
+_SHORT_NAME = "lower-case letters, digits and inner hyphens, at most 20 characters (default: the stack's name)"
+_HOST = "a host name: lower-case letters, digits and inner hyphens, 1 to 63 characters"
+_OBJECT = "letters, digits, '_', '.', '-', starting with a letter or digit, at most 63 characters"
+_CONTAINER = "a container's name: letters, digits, inner '_' and '-', at most 63 characters"
 
 
 def _dns_name(longest: int) -> Pattern:
     rule = f"a DNS name: labels of letters, digits, '_' and inner hyphens, with dots, at most {longest} characters"
-    return _text(rf"(?=.{{1,{longest}}}$){_DNS_LABEL}(\.{_DNS_LABEL})*", rule)
+    return Pattern(rf"(?=.{{1,{longest}}}$){_DNS_LABEL}(\.{_DNS_LABEL})*", rule)
 
 
+LabName = Annotated[str, Pattern(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", _SHORT_NAME, "set a short name")]
+HostName = Annotated[str, Pattern(HOSTNAME, _HOST, "choose another name, such as docker01")]
+ObjectName = Annotated[str, Pattern(OBJECT_NAME, _OBJECT, "choose another name")]
+WorkloadName = Annotated[str, Pattern(CONTAINER_NAME, _CONTAINER, "choose another name")]
 DomainName = Annotated[str, _dns_name(253)]
 UtsName = Annotated[str, _dns_name(63)]
-ObjectName = Annotated[
-    str,
-    Pattern(
-        OBJECT_NAME,
-        "letters, digits, '_', '.', '-', starting with a letter or digit, at most 63 characters",
-        "choose another name",
-    ),
-]
-WorkloadName = Annotated[
-    str,
-    # Serf names members after it, so it must be a host name once '_' is replaced by '-'.
-    _text(
-        r"[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?",
-        "a container's name: letters, digits, inner '_' and '-', at most 63 characters",
-        "choose another name",
-    ),
-]
-Argument = Annotated[str, _text(r"[^\x00]{0,65536}", "text without NUL characters")]
-ImageName = Annotated[str, _text(r"[a-z0-9][a-zA-Z0-9._/:@-]{0,254}", "an image reference, such as busybox:1.35")]
-Line = Annotated[str, _text(r"[^\x00-\x1f\x7f]{1,1024}", "one line of text, at most 1024 characters")]
-Url = Annotated[str, _text(r"https?://[A-Za-z0-9.:\[\]/_-]{1,250}", "a URL, such as http://10.99.0.1:5000")]
-Bridge = Annotated[
-    str, _text(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}", "a Linux interface name of at most 15 characters, such as br0")
-]
-Directory = Annotated[str, _text(r"/[^\x00-\x1f\x7f]{0,1000}", "an absolute path, such as /var/lib/libvirt/images")]
-LibvirtUri = Annotated[str, _text(r"[a-z][a-z0-9+]*://[!-~]{1,500}", "a libvirt URI, such as qemu:///system")]
+Argument = Annotated[str, Pattern(r"[^\x00]{0,65536}", "text without NUL characters")]
+ImageName = Annotated[str, Pattern(r"[a-z0-9][a-zA-Z0-9._/:@-]{0,254}", "an image reference, such as busybox:1.35")]
+Line = Annotated[str, Pattern(r"[^\x00-\x1f\x7f]{1,1024}", "one line of text, at most 1024 characters")]
+Url = Annotated[str, Pattern(r"https?://[A-Za-z0-9.:\[\]/_-]{1,250}", "a URL, such as http://10.99.0.1:5000")]
+Bridge = Annotated[str, Pattern(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}", "an interface name of at most 15 characters")]
+Directory = Annotated[str, Pattern(r"/[^\x00-\x1f\x7f]{0,1000}", "an absolute path, such as /var/lib/libvirt/images")]
+LibvirtUri = Annotated[str, Pattern(r"[a-z][a-z0-9+]*://[!-~]{1,500}", "a libvirt URI, such as qemu:///system")]

@@ -31,9 +31,9 @@ def store_nodes(lab: Draft) -> tuple[str, ...]:
     """The nodes that run a server, in the order of their names."""
     if lab.store is None:
         return ()
-    if lab.store.servers > 1:
-        return tuple(lab.nodes)[: lab.store.servers]
-    return (lab.store.node,) if lab.store.node else tuple(lab.nodes)[:1]
+    if lab.store.node and lab.store.servers == 1:
+        return (lab.store.node,)
+    return tuple(lab.names("nodes") or ())[: lab.store.servers]
 
 
 def node_of(lab: Draft, workload: WorkloadSpec) -> str | None:

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from components.config import addressing, compose, draft, rules, stack_file
 from components.config.platform import RECORD_ENV, Platform
-from components.config.problems import Problem, SettingsError
+from components.config.problems import Problem as Problem
+from components.config.problems import SettingsError as SettingsError
 from components.config.spec import (
     CheckSpec,
     EngineSpec,
-    LabSpec,
     MachineSpec,
     NetworkSpec,
     PlatformSpec,
@@ -27,25 +27,8 @@ from components.config.spec import (
     UnderlaySpec,
     WorkloadSpec,
 )
-from components.config.stack_file import KEY, PROJECT, name_problems, stacks
-
-__all__ = [
-    "KEY",
-    "PROJECT",
-    "LabSpec",
-    "Node",
-    "Problem",
-    "Settings",
-    "SettingsError",
-    "from_stack_file",
-    "load",
-    "name_problems",
-    "parse",
-    "read_platform",
-    "read_stack_file",
-    "require_hypervisors",
-    "stacks",
-]
+from components.config.stack_file import KEY
+from components.config.stack_file import PROJECT as PROJECT
 
 
 @dataclass(frozen=True)
@@ -168,7 +151,7 @@ def from_stack_file(project_dir: Path, stack: str) -> Settings:
 
 
 def read_platform() -> Platform:
-    """The platform record that the environment names. Raises SettingsError where there is none."""
+    """The platform record that the environment names. Raises SettingsError where it cannot be read."""
     path = os.environ.get(RECORD_ENV, "")
     remedy = "run 'overlab up', or eval \"$(overlab env)\" before plain pulumi commands"
     try:

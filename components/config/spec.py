@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import BeforeValidator, Field
 
 from components.config import addressing, compose, conventions
 from components.config.fields import (
@@ -103,9 +100,7 @@ class PoolSpec(Spec):
 class EngineSpec(Spec):
     """dockerd on every node."""
 
-    version: Annotated[str, Pattern(re.compile(r"20\.10(\.[0-9]{1,3})?"), "20.10 or 20.10.N")] = (
-        conventions.ENGINE_VERSION
-    )
+    version: Annotated[str, Pattern(r"20\.10(\.[0-9]{1,3})?", "20.10 or 20.10.N")] = conventions.ENGINE_VERSION
     """Wanted version, or its leading part."""
     install: Literal["preinstalled", "packages", "apt"] = "preinstalled"
     """Part of the image (``preinstalled``), packages copied to the node, or an apt repository."""
@@ -214,17 +209,6 @@ class NetworkSpec(Spec):
                 yield Violation(("aux_addresses", name), address, rule, "remove one of the two")
 
 
-class _ListOfNames:
-    """Describes the short form of :func:`compose.attachments` to editors."""
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        mapping = handler(schema)
-        [(pattern, settings)] = mapping["patternProperties"].items()
-        names = {"type": "array", "items": {"type": "string", "pattern": pattern}, "uniqueItems": True}
-        or_nothing = {"anyOf": [settings, {"type": "null"}]}
-        return {"anyOf": [names, mapping | {"patternProperties": {pattern: or_nothing}}]}
-
-
 class AttachmentSpec(Spec):
     """How a workload is connected to one network."""
 
@@ -232,6 +216,9 @@ class AttachmentSpec(Spec):
     """A fixed address of the network's (stated) subnet. Default: the next free one."""
     aliases: Annotated[tuple[HostName, ...], BeforeValidator(as_tuple)] = ()
     """Further names by which the network's other workloads find it."""
+
+
+Attachment = Annotated[AttachmentSpec, compose.ATTACHMENT_FORMS]
 
 
 class PortSpec(Spec):
@@ -250,6 +237,9 @@ class PortSpec(Spec):
             yield Violation(("published",), self.published, "a port that the lab itself does not use", remedy)
 
 
+PublishedPort = Annotated[PortSpec, compose.PORT_FORMS]
+
+
 class WorkloadSpec(Spec):
     """One test container: on networks of its own, or in the network stack of another workload."""
 
@@ -265,9 +255,7 @@ class WorkloadSpec(Spec):
     """Container labels: a mapping, or a list of ``NAME=VALUE``. ``overlab.`` is the lab's own namespace."""
     hostname: UtsName | None = None
     """Default: the workload's name."""
-    networks: Annotated[dict[ObjectName, AttachmentSpec], BeforeValidator(compose.attachments), _ListOfNames()] = Field(
-        default_factory=dict
-    )
+    networks: Annotated[dict[ObjectName, Attachment], compose.NAMES] = Field(default_factory=dict)
     """Names of networks, or a mapping of names to how it is connected to each."""
     network_mode: compose.NetworkMode | None = None
     """``container:NAME``: use the network stack (addresses, interfaces, loopback) of the workload NAME."""
@@ -277,7 +265,7 @@ class WorkloadSpec(Spec):
     """Search domains: one, or a list. Default: the node's."""
     extra_hosts: compose.ExtraHosts = Field(default_factory=dict)
     """Lines for ``/etc/hosts``: a list of ``"NAME:ADDRESS"``, or a mapping."""
-    ports: Annotated[tuple[Annotated[PortSpec, compose.PORT_FORMS], ...], BeforeValidator(as_tuple)] = ()
+    ports: Annotated[tuple[PublishedPort, ...], BeforeValidator(as_tuple)] = ()
     """Ports published on its node: ``"90:80"`` (published:target), ``"80"``, or mappings."""
     publish_all: bool = False
     """Publish every port that the image exposes, each on a port that the engine picks."""

@@ -23,7 +23,7 @@ _FILE = "(file)"
 
 @dataclass(frozen=True)
 class StackFile:
-    """What stands under ``overlab:lab``, as far as it could be read; the project's default where it is not set."""
+    """The value of ``overlab:lab``, as far as it could be read; the project's default where it is not set."""
 
     lab: object = None
     problems: list[Problem] = field(default_factory=list)
@@ -79,7 +79,7 @@ def name_problems(stack: str) -> list[Problem]:
 
 
 def default(project_dir: Path) -> object:
-    """What ``Pulumi.yaml`` states for stacks that set nothing; None where it states none."""
+    """The lab in ``Pulumi.yaml`` for stacks that set none; None without one."""
     path = project_dir / "Pulumi.yaml"
     content = _load(path)[0] if path.exists() else None
     for key in ("config", FULL_KEY, "default"):

@@ -133,12 +133,12 @@ def test_a_bridge_beside_a_mode(mode: str) -> None:
         ),
     ],
 )
-def test_what_cannot_be_read_is_told_once(change: dict[str, Any], path: str) -> None:
+def test_what_cannot_be_read_is_reported_once(change: dict[str, Any], path: str) -> None:
     """A node on a hypervisor that could not be read is on one that is known."""
     assert only(lab(**change)).path == path
 
 
-def test_everything_is_told_at_once() -> None:
+def test_everything_is_reported_at_once() -> None:
     raw = lab(
         underlay={"mode": "nat"},
         platform={"uri": HV1, "hypervisors": {"hv1": {"uri": HV1}, "hv2": {"uri": HV1}}},

@@ -1,4 +1,4 @@
-"""Settings: what is refused is refused at once, whole, with path, value, rule and remedy."""
+"""Settings are valid, or refused with every problem at once: path, value, rule and remedy."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_refused(path: str, value: Any, where: str, rule: str, remedy: str) -> N
     assert remedy in found[where][2]
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_every_problem_is_reported_at_once() -> None:
     raw = lab()
     for path, value in [("netwrk", {}), ("store", {"kind": "x"}), ("machine", {"vcpu": "1", "memory_mib": 1})]:
         put(raw, path, value)

@@ -1,4 +1,4 @@
-"""``overlab validate`` and ``overlab new``: judged without a platform, made valid, with comments kept."""
+"""``overlab validate`` and ``overlab new``: no platform is needed, results are valid, comments are kept."""
 
 from __future__ import annotations
 
