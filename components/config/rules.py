@@ -9,7 +9,7 @@ from itertools import islice
 
 from components.config import addressing
 from components.config.draft import Draft
-from components.config.spec import CheckSpec, NodeSpec, WorkloadSpec
+from components.config.spec import NodeSpec, WorkloadSpec
 
 MAXIMUM_NODES = 250
 ENGINE_HEADROOM_MIB = 320
@@ -64,10 +64,10 @@ def _known(lab: Draft, collection: str, path: Path, name: str) -> None:
     names = lab.names(collection)
     if names is not None and name not in names:
         rule = f"the name of a {collection.removesuffix('s')} of this lab"
-        lab.add_problem(path, rule, f"one of: {format_choices(names)}")
+        lab.add_problem(path, rule, f"one of: {_choices(names)}")
 
 
-def format_choices(names: Collection[str]) -> str:
+def _choices(names: Collection[str]) -> str:
     """Names for a message: at most a dozen."""
     some = ", ".join(map(str, islice(names, 12))) or "(none)"
     return some + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
@@ -212,7 +212,7 @@ def _names_on_networks(lab: Draft) -> None:
         for name, attachment in workload.networks.items():
             for index, alias in enumerate(attachment.aliases):
                 path = ("workloads", key, "networks", name, "aliases", index)
-                own = f"{'.'.join(map(str, path))}"
+                own = ".".join(map(str, path))
                 if (owner := owners.setdefault((name, alias), own)) != own:
                     rule = f"one owner a name on a network, across nodes; {owner} has it already"
                     lab.add_problem(path, rule, "choose another alias")
@@ -247,16 +247,12 @@ def _shared_stacks(lab: Draft) -> None:
 
 def _check_targets(lab: Draft) -> None:
     for key, check_ in lab.checks.items():
-        if target := lab.workloads.get(check_.target):
-            _check_target(lab, ("checks", key, "target"), check_, target)
-
-
-def _check_target(lab: Draft, path: Path, check_: CheckSpec, target: WorkloadSpec) -> None:
-    if check_.network not in target.networks:
-        lab.add_problem(path, f"a workload on network {check_.network}", "name another workload or network")
-    if check_.kind == "http" and target.http_port is None:
-        rule = f"a workload with a web server: one that states http_port; {check_.target} does not"
-        lab.add_problem(path, rule, f"state workloads.{check_.target}.http_port")
+        path, target = ("checks", key, "target"), lab.workloads.get(check_.target)
+        if target and check_.network not in target.networks:
+            lab.add_problem(path, f"a workload on network {check_.network}", "name another workload or network")
+        if target and check_.kind == "http" and target.http_port is None:
+            rule = f"a workload with a web server: one that states http_port; {check_.target} does not"
+            lab.add_problem(path, rule, f"state workloads.{check_.target}.http_port")
 
 
 # -- placement
@@ -266,7 +262,7 @@ def _hypervisors(lab: Draft) -> None:
     names = lab.names("platform", "hypervisors")
     if names is None:
         return
-    remedy = f"one of: {format_choices(names)}" if names else "name it in platform.hypervisors, with its uri"
+    remedy = f"one of: {_choices(names)}" if names else "name it in platform.hypervisors, with its uri"
     for key, node in lab.nodes.items():
         path = ("nodes", key, "hypervisor")
         if node.hypervisor is None and len(names) > 1:
@@ -282,7 +278,7 @@ def _bridge(lab: Draft) -> None:
     used = {hypervisor_of(lab, node) for node in lab.nodes.values()}
     several = [name for name in names if name in used]
     if len(several) > 1 and lab.underlay.bridge is None:
-        rule = f"required where machines are on several hypervisors ({format_choices(several)}): it connects them"
+        rule = f"required where machines are on several hypervisors ({_choices(several)}): it connects them"
         lab.add_problem(("underlay", "bridge"), rule, "name an existing bridge of each of them, such as br0")
     if lab.platform and lab.underlay.bridge is not None:
         platform = lab.platform

@@ -22,11 +22,7 @@ RENAMED: dict[type[Spec], dict[str, str]] = {
     LabSpec: {"network": "underlay", "overlays": "networks", "ground": "platform"},
     EngineSpec: {"local_pools": "address_pools"},
     NetworkSpec: {"made_from": "created_on"},
-    WorkloadSpec: {
-        "overlays": "networks",
-        "share_with": "network_mode: container:NAME",
-        "serves": "http_port",
-    },
+    WorkloadSpec: {"overlays": "networks", "share_with": "network_mode: container:NAME", "serves": "http_port"},
     AttachmentSpec: {"address": "ipv4_address"},
     PortSpec: {"container": "target", "node": "published"},
     CheckSpec: {"overlay": "network", "within_s": "timeout_s"},
