@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
@@ -11,8 +11,8 @@ import pulumi
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from components.config.partial import Spec
 from components.config.problems import Problem, format_value, join_path
+from components.config.section import Spec
 
 T = TypeVar("T")
 _PUBLIC = "public"
@@ -23,10 +23,11 @@ Public = Annotated[T, _PUBLIC]
 class ArgsError(pulumi.RunError):
     """The inputs of a component are refused; it was not declared."""
 
-    def __init__(self, args: str, problems: Iterable[Problem]) -> None:
+    def __init__(self, args: type[BaseModel], problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         count = f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''}"
-        super().__init__("\n".join([f"{args}: {count}; nothing was declared.", *(f"  {p}" for p in self.problems)]))
+        lines = [f"{args.__name__}: {count}; nothing was declared.", *(f"  {problem}" for problem in self.problems)]
+        super().__init__("\n".join(lines))
 
 
 class Args(Spec):
@@ -39,18 +40,11 @@ class Args(Spec):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     def __init__(self, **values: Any) -> None:
-        name = type(self).__name__
         try:
             super().__init__(**values)
         except ValidationError as error:
-            found = error.errors(include_url=False)
-            raise ArgsError(name, [_problem(name, item, type(self)) for item in found]) from None
-        if problems := [Problem(f"{name}.{path}", *rest) for path, *rest in self.problems()]:
-            raise ArgsError(name, problems)
-
-    def problems(self) -> Iterator[tuple[str, str, str, str]]:
-        """What is wrong across fields: path, value, rule, remedy."""
-        return iter(())
+            problems = [_problem(type(self), item) for item in error.errors(include_url=False)]
+            raise ArgsError(type(self), problems) from None
 
     def inputs(self) -> dict[str, Any]:
         """What the component registers."""
@@ -98,11 +92,11 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, IPv4Address | IPv4Network | PurePath) else value
 
 
-def _problem(name: str, error: ErrorDetails, args: type[Args]) -> Problem:
-    rule, remedy = error["msg"], "pass a value that the rule allows"
+def _problem(args: type[Args], error: ErrorDetails) -> Problem:
+    rule, remedy = error["msg"], error.get("ctx", {}).get("remedy", "pass a value that the rule allows")
     if error["type"] == "missing":
         rule, remedy = "required", f"pass {error['loc'][-1]}="
     elif error["type"] == "extra_forbidden":
         rule, remedy = "unknown input", f"known inputs: {', '.join(sorted(args.model_fields))}"
     value = "" if error["type"] == "missing" else format_value(plain(error["input"]))
-    return Problem(join_path(name, *error["loc"]), value, rule, remedy)
+    return Problem(join_path(args.__name__, *error["loc"]), value, rule, remedy)

@@ -17,6 +17,7 @@ from components._base import Args, Component, Public
 from components.config import conventions
 from components.config.fields import Address, Pattern, Port, Url
 from components.config.platform import Packages
+from components.config.section import Violation
 from components.config.spec import EngineSpec
 from components.machine import Machine
 from components.node import firewall, scripts, watchdog
@@ -57,9 +58,11 @@ class DockerEngineArgs(Args, EngineSpec):
     store_ports: Public[tuple[tuple[Literal["tcp", "udp"], Port], ...]] = ()
     """Ports on which peers reach the store here."""
 
-    def problems(self) -> Iterator[tuple[str, str, str, str]]:
+    def violations(self) -> Iterator[Violation]:
+        yield from super().violations()
         if self.api == "tls" and self.tls is None:
-            yield "tls", "null", "certificates where api is tls", "state the files; 'overlab up' makes those of a lab"
+            remedy = "state the files; 'overlab up' makes those of a lab"
+            yield Violation(("tls",), None, "certificates where api is tls", remedy)
 
     def inputs(self) -> dict[str, Any]:
         """Beside what is stated what follows from it, and policies ask for."""

@@ -15,6 +15,7 @@ from components._base import Args, Component, Public
 from components.barrier import Barrier, BarrierArgs
 from components.config import conventions
 from components.config.fields import Address, Cidr, HostName, ObjectName
+from components.config.section import Violation
 from components.docker_engine import DockerEngine
 from components.machine import Machine
 from components.node import scripts
@@ -40,11 +41,11 @@ class NetworkArgs(Args):
     """With a single store server the machine with which the network goes; a cluster keeps it."""
     after: tuple[pulumi.Resource, ...] = ()
 
-    def problems(self) -> Iterator[tuple[str, str, str, str]]:
+    def violations(self) -> Iterator[Violation]:
         stated = {"ip_range": self.ip_range, "gateway": self.gateway, "aux_addresses": self.aux_addresses}
         for name, value in stated.items():
             if value and self.subnet is None:
-                yield name, str(value), "only with a subnet", "state the subnet too, or leave this out"
+                yield Violation((name,), value, "only with a subnet", "state the subnet too, or leave this out")
 
 
 class Network(Component[NetworkArgs]):

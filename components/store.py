@@ -18,6 +18,7 @@ from components.barrier import Barrier, BarrierArgs
 from components.config import conventions
 from components.config.fields import ImageName
 from components.config.platform import StoreTokens
+from components.config.section import Violation
 from components.docker_engine import DockerEngine
 from components.node import scripts
 from components.store_access import StoreAccess, StoreAccessArgs, acl_config
@@ -44,11 +45,12 @@ class StoreArgs(Args):
         """Several servers, and an agent on every engine; else the single-server mode."""
         return len(self.servers) > 1
 
-    def problems(self) -> Iterator[tuple[str, str, str, str]]:
+    def violations(self) -> Iterator[Violation]:
         if self.cluster and self.gossip_key is None:
-            yield "gossip_key", "null", "a key where there are several servers", "state the file with the gossip key"
+            yield Violation(("gossip_key",), None, "a key where there are several servers", "state the file with it")
         if not self.cluster and self.tokens is not None:
-            yield "tokens", "stated", "access lists need several servers", "leave tokens out, or state 3 or 5 servers"
+            remedy = "leave tokens out, or state 3 or 5 servers"
+            yield Violation(("tokens",), "(stated)", "access lists need several servers", remedy)
 
 
 class StoreAgentArgs(Args):

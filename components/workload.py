@@ -12,6 +12,7 @@ from pydantic import Field
 from components._base import Args, Component, Public
 from components.config import conventions
 from components.config.fields import Address, Argument, HostName, ImageName, Port
+from components.config.section import Violation
 from components.config.spec import PortSpec
 from components.docker_engine import DockerEngine
 from components.network import Network
@@ -78,16 +79,16 @@ class WorkloadArgs(Args):
     memory_mib: Public[Annotated[int, Field(ge=6, le=65536)]] = 64
     after: tuple[pulumi.Resource, ...] = ()
 
-    def problems(self) -> Iterator[tuple[str, str, str, str]]:
+    def violations(self) -> Iterator[Violation]:
         keys = [(port.target, port.protocol) for port in self.ports]
         for target, protocol in {key for key in keys if keys.count(key) > 1}:
             rule = "a container port on one node port: with two the official provider replaces it at every update"
-            yield "ports", f"{target}/{protocol}", rule, "publish it once"
+            yield Violation(("ports",), f"{target}/{protocol}", rule, "publish it once")
         own = ("hostname", "dns", "dns_search", "extra_hosts", "networks", "ports", "publish_all")
         for name in own if self.shares_network_of is not None else ():
             if getattr(self, name):
                 rule = "not beside shares_network_of, whose container has it"
-                yield name, "stated", rule, "state it for that workload, or leave shares_network_of out"
+                yield Violation((name,), getattr(self, name), rule, "leave it out, or state it for that workload")
 
 
 class Workload(Component[WorkloadArgs]):

@@ -20,10 +20,10 @@ from components.config.platform import Platform
 from components.config.settings import Settings, SettingsError
 from overlab import doctor as examination
 from overlab import event_log, lab_handle, phases, remote
-from overlab import new as new_stack
-from overlab import schema as editor_schema
-from overlab import validate as validation
 from overlab.checks import command as check_command
+from overlab.config import new as new_stack
+from overlab.config import schema as editor_schema
+from overlab.config import validate as validation
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from conformance.conftest import pulumi_cli, pulumi_home
-from conformance.engine import ROOT, Home, Project
+from conformance.engine import Home, Project
 from conformance.sshd import Sshd, private_sshd
 
+ROOT = Path(__file__).parents[2]
 __all__ = ["pulumi_cli", "pulumi_home"]
 pytestmark = pytest.mark.slow
 

@@ -66,8 +66,26 @@ def test_what_a_page_says_is_refused_is_refused_in_these_words(part: dict[str, A
     assert len(caught.value.problems) == sum(line.startswith("lab.") for line in shown)
 
 
+def test_a_stack_file_beside_a_compose_file_declares_the_same() -> None:
+    """Every service is the workload of its name: the nodes apart, with the same values of the same keys."""
+    [(compose, (words, text))] = [part.values for part in parts("yaml compose")]
+    stack = yaml.safe_load(text)
+    assert words == "yaml"
+    for name, service in compose["services"].items():
+        if "network_mode" in service:
+            service["network_mode"] = service["network_mode"].replace("service:", "container:")
+        service |= {
+            key: stack["workloads"][name][key] for key in ("node", "http_port") if key in stack["workloads"][name]
+        }
+    for name, network in compose["networks"].items():
+        [addresses] = network.pop("ipam", {}).get("config", [{}])
+        network |= addresses | {"created_on": stack["networks"][name]["created_on"]}
+    assert {"workloads": compose["services"], "networks": compose["networks"]} == stack
+
+
 def test_no_page_is_left_out() -> None:
-    assert {words for page in HOWTO for words, _ in blocks(page)} <= {"yaml", "yaml refused", "text"}
+    kinds = {"yaml", "yaml refused", "yaml compose", "text"}
+    assert {words for page in HOWTO for words, _ in blocks(page)} <= kinds
     index = (DOCS / "howto" / "README.md").read_text("utf-8")
     assert [page.name for page in HOWTO if page.name != "README.md" and f"({page.name})" not in index] == []
 

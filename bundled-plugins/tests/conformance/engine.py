@@ -66,7 +66,7 @@ class Home:
             return
         launcher.write_text(
             f"#!/bin/sh\n'''exec' '{sys.executable}' \"$0\" \"$@\"\n' '''\n"
-            f"import sys\nsys.path[0] = {str(ROOT / 'bundled-plugins')!r}\n"
+            f"import sys\nsys.path[0] = {str(ROOT)!r}\n"
             f"from {module}.__main__ import main\nsys.exit(main())\n"
         )
         launcher.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The JSON Schema of a stack file, for editors: made from the settings' own description, so that it cannot drift."""
+"""The JSON Schema of a stack file, for editors: derived from the settings' models, so that it cannot drift."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.config.settings import KEY, PROJECT, LabSpec
+from components.config.spec import LabSpec
+from components.config.stack_file import FULL_KEY, KEY, PROJECT
 from overlab.platform.manifest import checkout
 
 FILE = Path("schema") / "lab.schema.json"
 
 
 def document() -> dict[str, Any]:
-    """The schema of ``Pulumi.<stack>.yaml``. Rules across fields are beyond it: these ``overlab validate`` knows."""
+    """The schema of ``Pulumi.<stack>.yaml``. Rules between fields are beyond it: ``overlab validate`` checks them."""
     lab = _for_editors(LabSpec.model_json_schema(mode="validation"))
     parts = lab.pop("$defs")
-    keys = {f"{PROJECT}:{KEY}": {"$ref": "#/$defs/LabSpec"}}
+    keys = {FULL_KEY: {"$ref": "#/$defs/LabSpec"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Stack file of {PROJECT}",
-        "description": "What a person writes in Pulumi.<stack>.yaml. Made by `overlab schema`; do not edit.",
+        "description": "The content of Pulumi.<stack>.yaml. Written by `overlab schema`; do not edit.",
         "type": "object",
         "properties": {
             "config": {
@@ -35,12 +36,12 @@ def document() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The schema as it stands in the file."""
+    """The content of the schema file."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
 def is_current() -> bool:
-    """Whether the checkout's schema file says what the settings say."""
+    """Whether the checkout's schema file is up to date."""
     path = checkout() / FILE
     return path.exists() and path.read_text("utf-8") == text()
 
@@ -54,7 +55,7 @@ def write() -> Path:
 
 
 def _for_editors(node: Any, *, names: bool = False) -> Any:
-    """Without titles, which only repeat the names; closed where names have a form. ``names``: the keys are people's."""
+    """Without titles, which repeat the names, and closed to other names. ``names``: the keys of ``node`` are names."""
     if isinstance(node, list):
         return [_for_editors(item) for item in node]
     if not isinstance(node, dict):

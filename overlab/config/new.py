@@ -1,4 +1,4 @@
-"""A new stack's file, from another one's: its comments kept, its lab able to run beside every other one."""
+"""A new stack's file, copied from another one: its comments are kept, and its lab can run at the same time."""
 
 from __future__ import annotations
 
@@ -13,39 +13,38 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from components.config import settings as lab_settings
-from components.config.settings import KEY, PROJECT, Settings, SettingsError
+from components.config import stack_file
+from components.config.settings import Settings, SettingsError, from_stack_file
 from overlab.core.errors import OverlabError
 from overlab.platform.manifest import checkout
 
-_OF_ITS_OWN = ("encryptionsalt", "secretsprovider", "encryptedkey")
+_STACKS_OWN = ("encryptionsalt", "secretsprovider", "encryptedkey")
 """What Pulumi keeps in a stack's file for that stack alone."""
 
 
 def create(stack: str, source: str, changes: Sequence[str] = ()) -> Path:
-    """Write ``Pulumi.<stack>.yaml``; its path. ``changes`` are ``path=value`` below ``overlab:lab``, values in YAML.
+    """Write ``Pulumi.<stack>.yaml`` and return its path. ``changes`` are ``path=value`` below ``overlab:lab``, in YAML.
 
-    The lab network becomes one that no other stack has, and stated node addresses move along. Nothing is written
-    where the result would not be valid (SettingsError) or where the file exists (OverlabError).
+    The underlay becomes one that no other stack has; stated node addresses keep their offset in it. Nothing is written
+    where the result would be invalid (SettingsError) or where the file exists (OverlabError).
     """
-    misnamed = lab_settings.name_problems(stack)
-    if misnamed:
-        raise SettingsError(stack, misnamed)
-    target = checkout() / f"Pulumi.{stack}.yaml"
+    if problems := stack_file.name_problems(stack):
+        raise SettingsError(stack, problems)
+    target = stack_file.path_of(checkout(), stack)
     if target.exists():
         raise OverlabError(f"{target.name} exists already", f"overlab validate --stack {stack}, or choose another name")
-    given = lab_settings.from_stack_file(checkout(), source)
-    content = _load(checkout() / f"Pulumi.{source}.yaml")
+    given = from_stack_file(checkout(), source)
+    content = _yaml().load(stack_file.path_of(checkout(), source).read_text("utf-8"))
     lab = _lab(content, source)
     others = list(_valid_stacks())
     lab.pop("name", None)
-    _move(lab, given.underlay.cidr, _stated_network(changes) or _free_network(given, others))
+    _move(lab, given.underlay.cidr, _stated_underlay(changes) or _free_network(given, others))
     for change in changes:
         _change(lab, change)
     text = _text(content)
-    made = _judge(stack, text)
-    if made.name in {other.name for other in others}:
-        raise OverlabError(f"another stack's lab is named {made.name} already", "--set name=another-name")
+    name = _settings(stack, text).name
+    if name in {other.name for other in others}:
+        raise OverlabError(f"another stack's lab is named {name} already", "--set name=another-name")
     with target.open("x", encoding="utf-8") as file:
         file.write(text)
     return target
@@ -54,14 +53,10 @@ def create(stack: str, source: str, changes: Sequence[str] = ()) -> Path:
 def _yaml() -> YAML:
     yaml = YAML()
     yaml.preserve_quotes = True
-    yaml.width = 4096  # lines stay as they are
+    yaml.width = 4096  # no line is wrapped
     yaml.brace_single_entry_mapping_in_flow_sequence = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml
-
-
-def _load(path: Path) -> Any:
-    return _yaml().load(path.read_text("utf-8"))
 
 
 def _text(content: Any) -> str:
@@ -71,50 +66,52 @@ def _text(content: Any) -> str:
 
 
 def _lab(content: Any, source: str) -> MutableMapping[str, Any]:
-    for key in _OF_ITS_OWN:
+    for key in _STACKS_OWN:
         content.pop(key, None)
     if "secure:" in _text(content):
         remedy = "remove them from a copy of it, and set them for the new stack: pulumi config set --secret"
         raise OverlabError(f"Pulumi.{source}.yaml holds secrets, which another stack cannot read", remedy)
     config = content.get("config") or {}
-    lab = config.get(f"{PROJECT}:{KEY}", config.get(KEY))
+    lab = config.get(stack_file.FULL_KEY, config.get(stack_file.KEY))
     if not isinstance(lab, MutableMapping):
         raise OverlabError(f"Pulumi.{source}.yaml has no lab of its own to copy", "choose another stack with --from")
     return lab
 
 
-# -- the network
+def _settings(stack: str, text: str) -> Settings:
+    with tempfile.TemporaryDirectory(prefix="overlab-new-") as directory:
+        stack_file.path_of(Path(directory), stack).write_text(text, "utf-8")
+        return from_stack_file(Path(directory), stack)
 
 
-def _stated_network(changes: Sequence[str]) -> IPv4Network | None:
+# -- the underlay
+
+
+def _stated_underlay(changes: Sequence[str]) -> IPv4Network | None:
     for change in changes:
         path, _, value = change.partition("=")
         if path == "underlay.cidr":
-            try:
+            with suppress(ValueError):  # reported when the result is validated
                 return IPv4Network(value.strip("'\" "))
-            except ValueError:
-                return None  # what is wrong with it is told when the whole is judged
     return None
 
 
 def _free_network(given: Settings, others: Sequence[Settings]) -> IPv4Network:
-    """One of the same size that no stack's lab and no network of the new lab has."""
+    """One of the same size that no stack's underlay and no network of the new lab has."""
     taken = [pool.base for pool in given.engine.address_pools]
-    taken += [overlay.subnet for overlay in given.networks.values() if overlay.subnet is not None]
+    taken += [network.subnet for network in given.networks.values() if network.subnet is not None]
     taken += [other.underlay.cidr for other in others]
-    for network in _candidates(given.underlay.cidr.prefixlen):
+    prefix = given.underlay.cidr.prefixlen
+    for network in _candidates(prefix):
         if not any(network.overlaps(other) for other in taken):
             return network
-    raise OverlabError(
-        f"no private /{given.underlay.cidr.prefixlen} is free", "say which: --set underlay.cidr=A.B.C.D/N"
-    )
+    raise OverlabError(f"no private /{prefix} is free", "choose one: --set underlay.cidr=A.B.C.D/N")
 
 
 def _valid_stacks() -> Iterator[Settings]:
-    """What a broken stack would use nobody can say."""
-    for stack in lab_settings.stacks(checkout()):
+    for stack in stack_file.stacks(checkout()):
         with suppress(SettingsError):
-            yield lab_settings.from_stack_file(checkout(), stack)
+            yield from_stack_file(checkout(), stack)
 
 
 def _candidates(prefix: int) -> Iterator[IPv4Network]:
@@ -134,7 +131,7 @@ def _move(lab: MutableMapping[str, Any], old: IPv4Network, new: IPv4Network) -> 
     for node in lab["nodes"].values():
         if isinstance(node, MutableMapping) and node.get("address"):
             offset = int(IPv4Address(node["address"])) - int(old.network_address)
-            # Where the new network is too small the address stays, and is refused with all the rest.
+            # In a smaller network the address may not fit: it stays, and is refused when the result is validated.
             node["address"] = str(new[offset]) if offset < new.num_addresses else node["address"]
 
 
@@ -145,24 +142,16 @@ def _change(lab: MutableMapping[str, Any], change: str) -> None:
     path, equals, value = change.partition("=")
     keys = path.split(".")
     if not equals or not all(keys):
-        remedy = "write --set path=value, such as --set machine.memory_mib=2048"
-        raise OverlabError(f"--set {change!r} is no change", remedy)
+        raise OverlabError(f"--set {change!r} is no change", "write path=value, such as machine.memory_mib=2048")
     try:
         parsed = _yaml().load(value)
     except YAMLError as error:
         raise OverlabError(f"the value in --set {change!r} is no YAML: {error}", "put it in quotes") from None
-    place = lab
+    section = lab
     for key in keys[:-1]:
-        if place.get(key) is None:
-            place[key] = {}
-        inner = place[key]
-        if not isinstance(inner, MutableMapping):
-            raise OverlabError(f"--set {path}: {key} is no mapping", "set that as a whole")
-        place = inner
-    place[keys[-1]] = parsed
-
-
-def _judge(stack: str, text: str) -> Settings:
-    with tempfile.TemporaryDirectory(prefix="overlab-new-") as directory:
-        (Path(directory) / f"Pulumi.{stack}.yaml").write_text(text, "utf-8")
-        return lab_settings.from_stack_file(Path(directory), stack)
+        if section.get(key) is None:
+            section[key] = {}
+        section = section[key]
+        if not isinstance(section, MutableMapping):
+            raise OverlabError(f"--set {path}: {key} is no mapping", "set it as a whole")
+    section[keys[-1]] = parsed
