@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -13,17 +12,14 @@ import pulumi_command as command
 from components import checks
 from components._base import Component
 from components.barrier import Barrier
-from components.checks.model import EXTERNAL
+from components.checks import EXTERNAL
+from components.checks.kinds import KINDS
 from components.config.settings import Settings
 from components.docker_engine import DockerEngine
 from components.network import Networks
-from components.node import scripts
 from components.workload import Workload
 
-MARGIN_S = 300
-"""For a slow machine to run what a check's own limit does not count."""
 PORTS_LIMIT_S = 120
-EXTERNAL_SCRIPT = scripts.TEMPLATES / "external_checks.py"
 
 
 class Connectivity(Component):
@@ -47,17 +43,18 @@ class Connectivity(Component):
         self._engines = engines
         self._ssh = ssh
         self._matrix = checks.matrix(settings)
+        self._lab = checks.CheckedLab.of(settings)
         self._up = self._declare_up(workloads)
         published = self._declare_ports()
         self.ports = published.facts
         known = pulumi.Output.all(addresses=self._up.facts, ports=published.facts, networks=networks.made.facts)
         facts = known.apply(lambda values: checks.Facts(**values))
-        by_node = _by_node(self._matrix, settings)
+        by_node = _by_node(self._matrix, self._lab)
         outputs = {
             node: self._declare_external(found, facts) if node == EXTERNAL else self._declare_node(node, found, facts)
             for node, found in by_node.items()
         }
-        self.report = pulumi.Output.all(**outputs).apply(_report)
+        self.report = pulumi.Output.all(**outputs).apply(partial(_report, self._matrix))
         self.register_outputs({"report": self.report})
 
     def _declare_up(self, workloads: dict[str, Workload]) -> Barrier:
@@ -73,14 +70,14 @@ class Connectivity(Component):
         listed = [
             self._engines[node].host.run(
                 f"{node}-ports",
-                scripts.render("ports", workloads=names),
+                checks.facts_script(names),
                 self.child(),
                 triggers=[self._up.id],
                 limit_s=PORTS_LIMIT_S,
             )
             for node, names in publishing.items()
         ]
-        ports = pulumi.Output.all(*(ports.stdout for ports in listed)).apply(parse_ports)
+        ports = pulumi.Output.all(*(ports.stdout for ports in listed)).apply(_ports)
         return Barrier("ports-known", self._ssh, facts=ports, opts=self.child())
 
     def _declare_node(
@@ -88,10 +85,10 @@ class Connectivity(Component):
     ) -> pulumi.Output[str]:
         ran = self._engines[node].host.run(
             f"{node}-checks",
-            facts.apply(partial(checks.node_script, node, found, self._settings)),
+            facts.apply(partial(checks.node_script, node, found, self._lab)),
             self.child(),
             triggers=[self._up.id],
-            limit_s=MARGIN_S + sum(check.timeout_s for check in found if check.node == node),
+            limit_s=checks.limit_s([check for check in found if check.node == node]),
         )
         return ran.stdout
 
@@ -99,8 +96,8 @@ class Connectivity(Component):
         ran = command.local.Command(
             f"{EXTERNAL}-checks",
             interpreter=["python3", "-c"],
-            create=EXTERNAL_SCRIPT.read_text("utf-8"),
-            stdin=facts.apply(partial(_external_input, found, self._settings)),
+            create=checks.PROGRAM,
+            stdin=facts.apply(partial(checks.external_plan, found, self._lab)),
             triggers=[self._up.id],
             logging=command.local.Logging.STDERR,
             add_previous_output_in_env=False,
@@ -109,35 +106,26 @@ class Connectivity(Component):
         return ran.stdout
 
 
-def _by_node(matrix: tuple[checks.Check, ...], settings: Settings) -> dict[str, list[checks.Check]]:
+def _by_node(matrix: tuple[checks.Check, ...], lab: checks.CheckedLab) -> dict[str, list[checks.Check]]:
     """The checks that run on each node, and beside them those for which it has to listen."""
     found: dict[str, list[checks.Check]] = {}
     for check in matrix:
         found.setdefault(check.node, []).append(check)
     for check in matrix:
-        listening = settings.placement[check.target] if check.kind == "tcp" else check.node
+        listening = lab.workloads[check.target].node if KINDS[check.kind].needs_listener else check.node
         if listening != check.node and listening in found:
             found[listening].append(check)
     return found
 
 
-def parse_ports(outputs: list[str]) -> dict[str, dict[str, int]]:
-    """Workload -> container port -> node port, from what ``ports.sh`` printed on each node."""
-    ports: dict[str, dict[str, int]] = {}
-    for line in "\n".join(outputs).splitlines():
-        if len(words := line.split()) == 3:
-            workload, container_port, node_port = words
-            ports.setdefault(workload, {})[container_port] = int(node_port)
-    return ports
+def _ports(outputs: list[str]) -> dict[str, dict[str, int]]:
+    """Workload -> container port -> node port."""
+    found = checks.parse_facts("\n".join(outputs).split("\n"))
+    return {workload: dict(ports) for workload, ports in found.ports.items()}
 
 
-def _external_input(matrix: list[checks.Check], settings: Settings, facts: checks.Facts) -> str:
-    return json.dumps(checks.external_checks(matrix, settings, facts), sort_keys=True)
-
-
-def _report(outputs: dict[str, str]) -> list[dict[str, Any]]:
-    return [
-        asdict(result) | {"passed": result.passed}
-        for node, output in outputs.items()
-        for result in checks.parse(node, output)
-    ]
+def _report(matrix: tuple[checks.Check, ...], outputs: dict[str, str]) -> list[dict[str, Any]]:
+    """In the order of the matrix, which is not that in which checks ended."""
+    found = {result.id: result for node, output in outputs.items() for result in checks.parse(node, output)}
+    results = [found[check.id] for check in matrix if check.id in found]
+    return [asdict(result) | {"passed": result.passed} for result in results]

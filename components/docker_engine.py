@@ -76,12 +76,12 @@ def _values(node: Node, settings: Settings, platform: Platform) -> dict[str, Any
         "limit_s": conventions.ENGINE_LIMIT_S // 2,
         "files": _files(node, settings, platform),
         "key_path": f"{CONFIG_DIR}/key.pem" if settings.engine.api == "tls" else "",
-        "advertise": advertised(node),
-        "store": store_url(settings),
+        "advertise": advertised(node.address),
+        "store": store_url(settings.store_addresses),
         "nic": conventions.NIC,
         "firewall": settings.engine.firewall,
         "firewall_unit": firewall.UNIT,
-        "guard_unit": watchdog.PATH_UNIT,
+        "watchdog_unit": watchdog.PATH_UNIT,
     }
 
 
@@ -91,20 +91,29 @@ def _files(node: Node, settings: Settings, platform: Platform) -> list[dict[str,
         _file(f"{CONFIG_DIR}/daemon.json", "engine", daemon),
         _file("/etc/systemd/system/docker.service.d/overlab.conf", "engine", drop_in(node, settings)),
     ]
-    guard = watchdog.script(store_address(settings), str(node.address))
+    script = watchdog.script(store_address(settings.store_addresses), node.address)
     files += [
-        _file(watchdog.SCRIPT, "guard", guard, mode="0755"),
-        _file(f"/etc/systemd/system/{watchdog.SERVICE}", "guard", watchdog.service()),
-        _file(f"/etc/systemd/system/{watchdog.PATH_UNIT}", "guard", watchdog.path_unit()),
+        _file(watchdog.SCRIPT, "watchdog", script, mode="0755"),
+        _file(f"/etc/systemd/system/{watchdog.SERVICE}", "watchdog", watchdog.service()),
+        _file(f"/etc/systemd/system/{watchdog.PATH_UNIT}", "watchdog", watchdog.path_unit()),
     ]
     if settings.engine.firewall:
-        files.append(_file(firewall.RULES_FILE, "firewall", firewall.rules(node, settings)))
+        files.append(_file(firewall.RULES_FILE, "firewall", _firewall_rules(node, settings)))
         files.append(_file(f"/etc/systemd/system/{firewall.UNIT}", "firewall", firewall.unit()))
     if settings.engine.api == "tls":
         tls = _tls(platform)
         files.append(_file(f"{CONFIG_DIR}/ca.pem", "engine", tls.ca.read_text("utf-8")))
         files.append(_file(f"{CONFIG_DIR}/cert.pem", "engine", tls.server_certs[node.key].read_text("utf-8")))
     return files
+
+
+def _firewall_rules(node: Node, settings: Settings) -> str:
+    return firewall.rules(
+        settings.underlay.cidr,
+        [peer.address for peer in settings.nodes.values() if peer.key != node.key],
+        engine_api=settings.engine.api == "tls",
+        store_ports=firewall.store_ports(settings.store.servers, serves=node.key in settings.store_nodes),
+    )
 
 
 def _tls(platform: Platform) -> Tls:
@@ -127,7 +136,7 @@ def daemon_json(settings: Settings, platform: Platform) -> dict[str, Any]:
     """The same on every node: the advertised address is stated by interface name."""
     engine = settings.engine
     config: dict[str, Any] = {
-        "cluster-store": store_url(settings),
+        "cluster-store": store_url(settings.store_addresses),
         "cluster-advertise": f"{conventions.NIC}:{conventions.ENGINE_PORT}",
         "cluster-store-opts": {
             "discovery.heartbeat": str(engine.heartbeat_s),
@@ -149,11 +158,11 @@ def drop_in(node: Node, settings: Settings) -> str:
     """Listeners are flags, since the unit's own ``-H fd://`` forbids ``hosts`` in daemon.json."""
     listeners = ["-H", "fd://"]
     if settings.engine.api == "tls":
-        listeners += ["-H", f"tcp://{advertised(node)}"]
+        listeners += ["-H", f"tcp://{advertised(node.address)}"]
     return "\n".join(
         [
             "[Service]",
-            f"ExecStartPre=-{watchdog.SCRIPT} renumber",
+            f"ExecStartPre=-{watchdog.SCRIPT} rename-veths",
             "ExecStart=",
             f"ExecStart=/usr/bin/env dockerd {' '.join(listeners)}",
             # Without the store an engine may need two minutes to start.

@@ -42,7 +42,8 @@ class Machine(Component):
         super().__init__(node.key, opts)
         self.node = node
         self._place = place
-        seed = first_boot(node, settings, platform)
+        gateway = None if settings.isolated(platform) else settings.gateway
+        seed = first_boot(node, settings.underlay, gateway, platform.identity)
         disk = self._declare_disk(seed)
         iso = self._declare_seed(seed)
         self.domain = self._declare_domain(settings, disk, iso)
@@ -54,7 +55,7 @@ class Machine(Component):
     def _declare_disk(self, seed: FirstBoot) -> libvirt.Volume:
         return libvirt.Volume(
             f"{self.node.key}-disk",
-            name=f"{self.node.key}-{seed.content}.qcow2",
+            name=f"{self.node.key}-{seed.content_hash}.qcow2",
             pool=self._place.storage.pool_name,
             base_volume_id=self._place.storage.base_id,
             size=self.node.machine.disk_gib * GIB,
@@ -64,7 +65,7 @@ class Machine(Component):
     def _declare_seed(self, seed: FirstBoot) -> libvirt.CloudInitDisk:
         return libvirt.CloudInitDisk(
             f"{self.node.key}-seed",
-            name=f"{self.node.key}-{seed.content}.iso",
+            name=f"{self.node.key}-{seed.content_hash}.iso",
             pool=self._place.storage.pool_name,
             user_data=pulumi.Output.secret(seed.user_data),
             meta_data=seed.meta_data,

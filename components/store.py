@@ -173,10 +173,10 @@ class Membership(Component):
     def _values(self, index: int, engine: DockerEngine, engines: dict[str, DockerEngine]) -> dict[str, object]:
         heartbeat_s = self._settings.engine.heartbeat_s
         return {
-            "consul": f"http://{store_address(self._settings)}",
-            "own": advertised(engine.machine.node),
+            "consul": f"http://{store_address(self._settings.store_addresses)}",
+            "own": advertised(engine.machine.node.address),
             # Once, for both: a gate's text grows with the lab, so that all of them grow with its square.
-            "nodes": [f"{key}/{advertised(other.machine.node)}" for key, other in engines.items()],
+            "nodes": [f"{key}/{advertised(other.machine.node.address)}" for key, other in engines.items()],
             "limit_s": join_limit_s(heartbeat_s),
             "grace_s": grace_s(index, heartbeat_s),
             "heartbeat_s": heartbeat_s,

@@ -83,7 +83,7 @@ def wanted(settings: Settings, platform: Platform) -> dict[str, Any]:
     tokens = _tokens(platform)
     secrets = {"lab-agents": _read(tokens.agents), "lab-engines": _read(tokens.engines)}
     return {
-        "url": f"http://{store_address(settings)}",
+        "url": f"http://{store_address(settings.store_addresses)}",
         "limit_s": conventions.STORE_LIMIT_S,
         "management": _read(tokens.management),
         "policies": POLICIES,

@@ -95,6 +95,11 @@ class Settings:
         """Names of the hypervisors that nodes are placed on; that of an unnamed one is empty."""
         return tuple(dict.fromkeys(node.hypervisor for node in self.nodes.values()))
 
+    @property
+    def store_addresses(self) -> tuple[IPv4Address, ...]:
+        """Of the nodes with a store server."""
+        return tuple(self.nodes[key].address for key in self.store_nodes)
+
     def underlay_mtu(self, overlay: str) -> int:
         """Bytes that an overlay's outer packets may have."""
         return self.networks[overlay].mtu or self.underlay.mtu

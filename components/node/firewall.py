@@ -2,69 +2,47 @@
 
 from __future__ import annotations
 
-from components.config import conventions
-from components.config.settings import Node, Settings
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network
 
-CHAIN = "OVERLAB"
-PEERS = "OVERLAB-PEERS"
+from components.config import conventions
+from components.node import scripts
+
 RULES_FILE = "/etc/overlab/firewall.rules"
 UNIT = "overlab-firewall.service"
+Ports = list[tuple[str, int]]
+"""Protocol and port."""
+PEER_PORTS: Ports = [
+    ("tcp", conventions.SERF_PORT),
+    ("udp", conventions.SERF_PORT),
+    ("udp", conventions.VXLAN_PORT),
+]
 
 
-def rules(node: Node, settings: Settings) -> str:
+def rules(lab: IPv4Network, peers: Iterable[IPv4Address], *, engine_api: bool, store_ports: Ports) -> str:
     """The chain as ``iptables-restore --noflush`` reads it.
 
     Anyone in the lab network reaches SSH (and the engine's TLS listener, where there is one); peers also gossip, VXLAN
     and the store. Published ports never pass here: the engine forwards them.
     """
-    lab = settings.underlay.cidr
-    lines = [
-        "*filter",
-        f":{CHAIN} - [0:0]",
-        f":{PEERS} - [0:0]",
-        f"-A {CHAIN} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
-        f"-A {CHAIN} -p icmp -j ACCEPT",
-        f"-A {CHAIN} -s {lab} -p tcp --dport {conventions.SSH_PORT} -j ACCEPT",
-    ]
-    if settings.engine.api == "tls":
-        lines.append(f"-A {CHAIN} -s {lab} -p tcp --dport {conventions.ENGINE_PORT} -j ACCEPT")
-    peers = [peer for peer in settings.nodes.values() if peer.key != node.key]
-    lines += [f"-A {CHAIN} -s {peer.address} -j {PEERS}" for peer in peers]
-    lines += [f"-A {PEERS} -p {protocol} --dport {port} -j ACCEPT" for protocol, port in _peer_ports(node, settings)]
-    return "\n".join([*lines, f"-A {CHAIN} -j REJECT", "COMMIT", ""])
+    api = [conventions.ENGINE_PORT] if engine_api else []
+    return scripts.render_text(
+        "overlab-firewall.rules",
+        lab=lab,
+        ports=[conventions.SSH_PORT, *api],
+        peers=list(peers),
+        peer_ports=[*PEER_PORTS, *store_ports],
+    )
 
 
-def _peer_ports(node: Node, settings: Settings) -> list[tuple[str, int]]:
-    ports = [
-        ("tcp", conventions.SERF_PORT),
-        ("udp", conventions.SERF_PORT),
-        ("udp", conventions.VXLAN_PORT),
-    ]
-    if settings.store.servers > 1:
+def store_ports(servers: int, *, serves: bool) -> Ports:
+    """What a node opens to its peers for the store: in a cluster each has an agent, else one node ``serves`` alone."""
+    if servers > 1:
         gossip = conventions.CONSUL_GOSSIP_PORT
-        return [*ports, ("tcp", conventions.CONSUL_RPC_PORT), ("tcp", gossip), ("udp", gossip)]
-    return [*ports, ("tcp", conventions.CONSUL_HTTP_PORT)] if node.key in settings.store_nodes else ports
+        return [("tcp", conventions.CONSUL_RPC_PORT), ("tcp", gossip), ("udp", gossip)]
+    return [("tcp", conventions.CONSUL_HTTP_PORT)] if serves else []
 
 
 def unit() -> str:
     """The systemd unit that loads the chain at boot, before the engine."""
-    jump = f"INPUT -i {conventions.NIC} -j {CHAIN}"
-    return "\n".join(
-        [
-            "[Unit]",
-            "Description=What may come in from the lab network",
-            "Before=docker.service",
-            "",
-            "[Service]",
-            "Type=oneshot",
-            "RemainAfterExit=yes",
-            f"ExecStart=/usr/bin/env iptables-restore --noflush {RULES_FILE}",
-            f"ExecStart=/bin/sh -c 'iptables -C {jump} 2>/dev/null || iptables -I {jump}'",
-            f"ExecStop=/bin/sh -c 'iptables -D {jump} 2>/dev/null || true'",
-            f"ExecReload=/usr/bin/env iptables-restore --noflush {RULES_FILE}",
-            "",
-            "[Install]",
-            "WantedBy=multi-user.target",
-            "",
-        ]
-    )
+    return scripts.render_text(UNIT, interface=conventions.NIC, rules_file=RULES_FILE)

@@ -1,13 +1,15 @@
-"""What a machine is told at its first boot: cloud-init's NoCloud data, pure."""
+"""A machine's first-boot configuration: cloud-init's NoCloud data. Pure."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from components.config import conventions
-from components.config.platform import Platform
-from components.config.settings import Node, Settings
+from components.config.platform import Identity
+from components.config.settings import Node
+from components.config.spec import UnderlaySpec
 from components.node.scripts import digest
 
 
@@ -20,28 +22,31 @@ class FirstBoot:
     network_config: str
 
     @property
-    def content(self) -> str:
+    def content_hash(self) -> str:
         """Changes with any of the documents."""
         return digest(self.user_data, self.meta_data, self.network_config)
 
 
-def first_boot(node: Node, settings: Settings, platform: Platform) -> FirstBoot:
-    """Host name, pinned SSH host key, root's authorized key, and the static address on the pinned interface name."""
-    user_data = "#cloud-config\n" + json.dumps(_user_data(node, settings, platform), sort_keys=True)
+def first_boot(node: Node, underlay: UnderlaySpec, gateway: IPv4Address | None, identity: Identity) -> FirstBoot:
+    """Host name, pinned SSH host key, root's authorized key, and the static address on the pinned interface name.
+
+    ``gateway`` is None where the underlay is isolated.
+    """
+    user_data = "#cloud-config\n" + json.dumps(_user_data(node, underlay, identity), sort_keys=True)
     meta_data = {"instance-id": f"{node.key}-{digest(user_data)}", "local-hostname": node.key}
     return FirstBoot(
         user_data,
         json.dumps(meta_data, sort_keys=True),
-        json.dumps(_network(node, settings, platform), sort_keys=True),
+        json.dumps(_network(node, underlay, gateway), sort_keys=True),
     )
 
 
-def _user_data(node: Node, settings: Settings, platform: Platform) -> dict[str, object]:
-    key = platform.identity.host_keys[node.key]
-    authorized = platform.identity.client_public_key.read_text("utf-8").strip()
+def _user_data(node: Node, underlay: UnderlaySpec, identity: Identity) -> dict[str, object]:
+    key = identity.host_keys[node.key]
+    authorized = identity.client_public_key.read_text("utf-8").strip()
     return {
         "hostname": node.key,
-        "fqdn": f"{node.key}.{settings.underlay.domain}",
+        "fqdn": f"{node.key}.{underlay.domain}",
         "manage_etc_hosts": True,
         "disable_root": False,
         "ssh_pwauth": False,
@@ -56,13 +61,13 @@ def _user_data(node: Node, settings: Settings, platform: Platform) -> dict[str, 
     }
 
 
-def _network(node: Node, settings: Settings, platform: Platform) -> dict[str, object]:
+def _network(node: Node, underlay: UnderlaySpec, gateway: IPv4Address | None) -> dict[str, object]:
     interface: dict[str, object] = {
         "match": {"macaddress": node.mac},
         "set-name": conventions.NIC,
-        "addresses": [f"{node.address}/{settings.underlay.cidr.prefixlen}"],
-        "mtu": settings.underlay.mtu,
+        "addresses": [f"{node.address}/{underlay.cidr.prefixlen}"],
+        "mtu": underlay.mtu,
     }
-    if not settings.isolated(platform):
-        interface |= {"gateway4": str(settings.gateway), "nameservers": {"addresses": [str(settings.gateway)]}}
+    if gateway is not None:
+        interface |= {"gateway4": str(gateway), "nameservers": {"addresses": [str(gateway)]}}
     return {"version": 2, "ethernets": {conventions.NIC: interface}}

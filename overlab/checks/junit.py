@@ -15,16 +15,16 @@ def render(run: CheckRun) -> str:
     """A ``testsuites`` document. A check that failed is a failure; one that was not run is an error."""
     sums = _sums(run.results)
     root = ET.Element("testsuites", {"name": f"overlab {run.lab}", "time": f"{run.seconds:.1f}", **sums})
-    for kind in dict.fromkeys(verdict.kind for verdict in run.results):
-        members = tuple(verdict for verdict in run.results if verdict.kind == kind)
+    for kind in dict.fromkeys(result.kind for result in run.results):
+        members = tuple(result for result in run.results if result.kind == kind)
         time = sum(one.seconds for one in members)
         stamp = run.begun.replace(tzinfo=None).isoformat()
         about = {"name": kind, "hostname": run.lab, "timestamp": stamp, "time": str(time), "skipped": "0"}
         suite = ET.SubElement(root, "testsuite", about | _sums(members))
         properties = ET.SubElement(suite, "properties")
         ET.SubElement(properties, "property", name="sessions", value=str(run.sessions))
-        for verdict in members:
-            _case(suite, verdict)
+        for result in members:
+            _case(suite, result)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
 
@@ -34,28 +34,28 @@ def document(run: CheckRun) -> bytes:
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + render(run).encode()
 
 
-def _case(suite: ET.Element, verdict: CheckResult) -> None:
+def _case(suite: ET.Element, result: CheckResult) -> None:
     case = ET.SubElement(
         suite,
         "testcase",
-        classname=clean(f"overlab.{verdict.node}.{verdict.kind}"),
-        name=clean(verdict.title if verdict.title else verdict.id),
-        time=str(verdict.seconds),
+        classname=clean(f"overlab.{result.node}.{result.kind}"),
+        name=clean(result.title if result.title else result.id),
+        time=str(result.seconds),
     )
-    if verdict.status == "passed":
+    if result.status == "passed":
         return
-    cause = causes.find(verdict)
-    said = lines_of(verdict.output)
-    message = f"expected {verdict.expect}, got {verdict.got}" if verdict.got else verdict.output
+    cause = causes.find(result)
+    message = f"expected {result.expect}, got {result.got}" if result.got else result.output
     problem = ET.SubElement(
-        case, "failure" if verdict.status == "failed" else "error", type=verdict.kind, message=clean(message)
+        case, "failure" if result.status == "failed" else "error", type=result.kind, message=clean(message)
     )
-    told = [f"check:  {verdict.id}", f"where:  {verdict.where}", f"ran:    {verdict.command}", "output:", *said]
-    if again := reproduce_command(verdict):
-        told.append(f"again:  {again}")
+    lines = [f"check:  {result.id}", f"where:  {result.node}", f"ran:    {result.command}"]
+    lines += ["output:", *lines_of(result.output)]
+    if reproduce := reproduce_command(result):
+        lines.append(f"repeat: {reproduce}")
     if cause is not None:
-        told += [f"likely: {cause.likely}", f"remedy: {cause.remedy}", f"more:   {cause.link}"]
-    problem.text = clean("\n".join(told))
+        lines += [f"likely: {cause.likely}", f"remedy: {cause.remedy}", f"more:   {cause.link}"]
+    problem.text = clean("\n".join(lines))
 
 
 def _sums(results: tuple[CheckResult, ...]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What became of a check, and of a whole run; kept in the lab's state for whoever draws the lab later."""
+"""The result of a check, and of a whole run; kept in the lab's state for whoever draws the lab later."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from components import checks
-from components.checks.model import EXTERNAL
-from components.checks.script import INSIDE
+from components.checks import EXTERNAL
 from overlab.core.process import write_private
 
-_CUT_OFF = "No such exec instance"
 Status = Literal["passed", "failed", "not run"]
 
 
 class CheckResult(BaseModel):
-    """A check and what became of it."""
+    """A check and its result."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,53 +30,43 @@ class CheckResult(BaseModel):
     source: str = ""
     target: str = ""
     network: str = ""
+    query_name: str = ""
+    from_network: str = ""
     expect: str
     got: str = ""
-    """``pass`` or ``fail``; empty where nothing was found out."""
+    """``pass`` or ``fail``; empty where it could not be tried."""
     status: Status
     seconds: int = 0
     command: str = ""
-    """As a person can repeat it where it ran."""
+    """What was run, as a person can type it there."""
     output: str = ""
-    """What it said; where it did not run, the reason."""
+    """What that printed; where it did not run, the reason."""
 
     @classmethod
-    def of(cls, check: checks.Check, result: checks.Result) -> CheckResult:
-        """The verdict on a check that ran."""
-        command = f"docker exec {check.source} {result.command}" if check.kind in INSIDE else result.command
-        return cls(
-            **_about(check),
-            got=result.got,
-            status="passed" if result.passed else "failed",
-            seconds=result.seconds,
-            command=command,
-            output=result.output,
-        )
+    def of(cls, check: checks.Check, found: checks.Result) -> CheckResult:
+        """Of a check that ran, or could not be tried there."""
+        seen = {"got": found.got, "seconds": found.seconds, "command": found.command, "output": found.output}
+        return cls(**_about(check), **seen, status="passed" if found.passed else "failed")
 
     @classmethod
     def broken(cls, check: checks.Check, reason: str) -> CheckResult:
-        """The check could not be tried, and that is the lab's fault: its workload does not run, say."""
-        return cls(**_about(check), status="failed", command=f"docker exec {check.source} sh", output=reason)
+        """The check could not be stated, and that is the lab's fault: a workload has no address, say."""
+        return cls(**_about(check), status="failed", output=reason)
 
     @classmethod
-    def missing(cls, check: checks.Check, reason: str) -> CheckResult:
+    def not_run(cls, check: checks.Check, reason: str) -> CheckResult:
         """Nothing is known: whoever should have run it was not reached."""
         return cls(**_about(check), status="not run", output=reason)
 
     @property
-    def interrupted(self) -> bool:
-        """Whether it was under way in its workload when the engine forgot about that: it was restarted."""
-        return self.status == "failed" and not self.got and _CUT_OFF in self.output
-
-    @property
     def where(self) -> str:
-        return "the platform" if self.node == EXTERNAL else self.node
+        """``on docker01``, ``from outside``."""
+        return "from outside" if self.node == EXTERNAL else f"on {self.node}"
 
     @property
     def workloads(self) -> tuple[str, ...]:
-        """The workloads that it is about; a name that is looked up counts as its owner."""
-        target = self.target.split("/", 1)[0]
-        return tuple(name for name in (self.source, target) if name)
+        """The workloads that it is about."""
+        return tuple(name for name in (self.source, self.target) if name)
 
 
 class CheckRun(BaseModel):
@@ -92,27 +80,27 @@ class CheckRun(BaseModel):
     """Wall time."""
     sessions: int
     """Remote sessions that were opened; one a node."""
-    life: str
-    """Of which life of the lab: the ids of its overlays. Another one's verdicts say nothing about this one."""
+    generation: str
+    """The ids of the lab's networks. The results of another generation say nothing about this one."""
     results: tuple[CheckResult, ...]
     notes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     addresses: dict[str, dict[str, str]] = {}
-    """Workload -> overlay -> address, as the nodes told; an ``up`` that failed leaves them nowhere else."""
+    """Workload -> network -> address, as the nodes reported; an ``up`` that failed leaves them nowhere else."""
     ports: dict[str, dict[str, int]] = {}
     networks: dict[str, dict[str, str]] = {}
 
     @property
     def failed(self) -> list[CheckResult]:
-        return [verdict for verdict in self.results if verdict.status == "failed"]
+        return [result for result in self.results if result.status == "failed"]
 
     @property
     def not_run(self) -> list[CheckResult]:
-        return [verdict for verdict in self.results if verdict.status == "not run"]
+        return [result for result in self.results if result.status == "not run"]
 
     @property
     def passed(self) -> list[CheckResult]:
-        return [verdict for verdict in self.results if verdict.status == "passed"]
+        return [result for result in self.results if result.status == "passed"]
 
     @property
     def exit_code(self) -> int:
@@ -128,38 +116,24 @@ class CheckRun(BaseModel):
         sessions = f"{self.sessions} session{'' if self.sessions == 1 else 's'}"
         return f"lab {self.lab}: {', '.join(counts)} of {len(self.results)} checks in {self.seconds:.1f} s, {sessions}"
 
-    def followed_by(self, later: CheckRun, note: str) -> CheckRun:
-        """This run with the verdicts of a later one on some of its checks."""
-        new = {verdict.id: verdict for verdict in later.results}
-        return self.model_copy(
-            update={
-                "seconds": round(self.seconds + later.seconds, 1),
-                "sessions": self.sessions + later.sessions,
-                "results": tuple(new.get(verdict.id, verdict) for verdict in self.results),
-                "notes": (*self.notes, note, *(one for one in later.notes if one not in self.notes)),
-                "addresses": self.addresses | later.addresses,
-                "ports": self.ports | later.ports,
-            }
-        )
-
     def over(self, earlier: CheckRun | None) -> CheckRun:
-        """This run with the earlier one's verdicts where this one has none, if both are of one life of the lab."""
-        if earlier is None or earlier.life != self.life or not self.only:
+        """This run with the earlier one's results where this one has none, if both are of one generation."""
+        if earlier is None or earlier.generation != self.generation or not self.only:
             return self
-        new = {verdict.id: verdict for verdict in self.results}
-        known = {verdict.id for verdict in earlier.results}
-        results = [new.get(verdict.id, verdict) for verdict in earlier.results]
-        results += [verdict for verdict in self.results if verdict.id not in known]
-        learnt = {
+        new = {result.id: result for result in self.results}
+        known = {result.id for result in earlier.results}
+        results = [new.get(result.id, result) for result in earlier.results]
+        results += [result for result in self.results if result.id not in known]
+        discovered = {
             "addresses": earlier.addresses | self.addresses,
             "ports": earlier.ports | self.ports,
             "networks": earlier.networks | self.networks,
         }
-        return earlier.model_copy(update={"begun": self.begun, "results": tuple(results), **learnt})
+        return earlier.model_copy(update={"begun": self.begun, "results": tuple(results), **discovered})
 
 
-def life_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
-    """The lab's life, from its overlays' ids."""
+def generation_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
+    """From the ids of a lab's networks."""
     return ",".join(sorted(str(network.get("id", "")) for network in networks.values()))
 
 
@@ -189,7 +163,7 @@ def save(run: CheckRun, path: Path) -> CheckRun:
 
 
 def from_up(found: Iterable[dict[str, Any]], matrix: Iterable[checks.Check]) -> list[CheckResult]:
-    """Verdicts from the stack's output ``checks``: what the last ``up`` that ran them found."""
+    """Results from the stack's output ``checks``: what the last ``up`` that ran them found."""
     results = {}
     for one in found:
         with contextlib.suppress(TypeError):  # from another version
@@ -199,13 +173,5 @@ def from_up(found: Iterable[dict[str, Any]], matrix: Iterable[checks.Check]) -> 
 
 
 def _about(check: checks.Check) -> dict[str, Any]:
-    return {
-        "id": check.id,
-        "kind": check.kind,
-        "title": check.title,
-        "node": check.node,
-        "source": check.source,
-        "target": check.target,
-        "overlay": check.network,
-        "expect": check.expect,
-    }
+    known = ("id", "kind", "title", "node", "source", "target", "network", "query_name", "from_network", "expect")
+    return {name: getattr(check, name) for name in known}

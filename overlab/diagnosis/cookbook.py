@@ -33,7 +33,7 @@ class Entry:
 
 _NAMES = ("ping-name", "dns", "http")
 _PACKETS = ("ping-ip", "ping-name", "tcp", "http", "mtu")
-_PUBLISHED = ("http-node", "http-external")
+_PUBLISHED = ("http-published", "http-external")
 
 
 def _e(kinds: Iterable[str], said: str, anchor: str, likely: str, remedy: str) -> Entry:
@@ -119,7 +119,7 @@ ENTRIES = (
         r"dial tcp \S+:8500: connect: network is unreachable",
         "engine-in-a-dead-namespace",
         "the engine dials from the namespace of an overlay that went",
-        "overlab exec {node} -- /usr/local/sbin/dockerd-watchdog heal",
+        "overlab exec {node} -- /usr/local/sbin/dockerd-watchdog repair",
     ),
     # -- the store
     _e(
@@ -173,7 +173,7 @@ ENTRIES = (
     ),
     _e(
         ("network",),
-        r"not found|^$",
+        r"not found|no such network|^$",
         "network-not-found",
         "the overlay was removed or made anew, or the engine does not see the store",
         "overlab exec {node} -- docker network ls; then overlab refresh, then overlab up",
@@ -191,7 +191,7 @@ ENTRIES = (
         r"bad address|can't (find|resolve)|nxdomain|server can't find|no answer",
         "name-not-known",
         "the engine's watch on the store ended, or the store is away: names are no longer learnt, addresses work on",
-        "overlab exec {node} -- /usr/local/sbin/dockerd-watchdog heal; if it finds nothing: systemctl restart docker",
+        "overlab exec {node} -- /usr/local/sbin/dockerd-watchdog repair; if it finds nothing: systemctl restart docker",
     ),
     _e(
         ("dns",),
@@ -230,14 +230,14 @@ ENTRIES = (
         "overlab exec {node} -- docker network inspect {overlay}; an MTU is fixed when the overlay is made",
     ),
     _e(
-        ("bridge",),
+        ("gateway-bridge",),
         r"",
         "no-gateway-bridge",
         "docker_gwbridge could not take the workload: its pool collides with an overlay's subnet, or it was removed",
         "overlab exec {node} -- ip route; then overlab exec {node} -- docker network inspect docker_gwbridge",
     ),
     _e(
-        ("internal",),
+        ("no-egress",),
         r"",
         "internal-overlay-leaks",
         "the workload has a way out: it is on another network too, or the overlay was made without --internal",

@@ -59,11 +59,11 @@ def wanted(settings: Settings) -> Wanted:
     """What the settings say of that which can be seen."""
     return Wanted(
         stack=settings.stack,
-        store=docker_names.store_url(settings),
+        store=docker_names.store_url(settings.store_addresses),
         servers=settings.store.servers,
         store_nodes=settings.store_nodes,
         nodes={key: str(node.address) for key, node in settings.nodes.items()},
-        advertise={key: docker_names.advertised(node) for key, node in settings.nodes.items()},
+        advertise={key: docker_names.advertised(node.address) for key, node in settings.nodes.items()},
         overlays={name: str(spec.subnet) if spec.subnet else None for name, spec in settings.networks.items()},
         workloads=dict(settings.placement),
     )
@@ -78,7 +78,7 @@ def _ask(settings: Settings, platform: Platform, key: str, running: list[subproc
 def _report(
     settings: Settings, platform: Platform, key: str, running: list[subprocess.Popen[bytes]]
 ) -> tuple[NodeReport | None, str | None]:
-    store = f"http://{docker_names.store_address(settings)}"
+    store = f"http://{docker_names.store_address(settings.store_addresses)}"
     script = ["python3", "-", store, conventions.GWBRIDGE, watchdog.SCRIPT, str(LOOK_LIMIT_S)]
     cmd = remote.command(settings, platform, key, script, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
     source = (files("overlab.inspect") / "node_collector.py").read_bytes()

@@ -288,5 +288,5 @@ def guards(look: Snapshot) -> Iterator[Finding]:
                 subject=key,
                 says=guard.says or "the guard says that the engine is not sound",
                 means="the engine may have a thread in a dead namespace: containers do not start, names stay unknown",
-                remedy=f"overlab exec {key} -- dockerd-watchdog heal",
+                remedy=f"overlab exec {key} -- dockerd-watchdog repair",
             )

@@ -194,7 +194,7 @@ class Node:
     def guard(self) -> dict[str, Any]:
         """Whether the guard watches, and whether an overlay's namespace went since the engine started."""
         unit = self._run("systemctl", "is-active", "overlab-dockerd-watchdog.path", ok=(0, 3, 4)).strip()
-        cmd = [self.guard_script, "look"]
+        cmd = [self.guard_script, "check"]
         done = subprocess.run(cmd, capture_output=True, text=True, timeout=self._left(), check=False)
         return {"watching": unit == "active", "sound": done.returncode == 0, "says": done.stderr.strip()}
 

@@ -266,8 +266,8 @@ def test_a_stopped_server_is_survived_and_comes_back(lab: RealLab) -> None:
 
 def test_a_container_removed_by_hand_is_put_back_alone(lab: RealLab) -> None:
     lab.on("docker03", "docker rm -f t3")
-    healthy = "dockerd-watchdog look 2>/dev/null && docker info >/dev/null 2>&1"
-    lab.on("docker03", f"for n in $(seq 120); do {healthy} && break; sleep 1; done; dockerd-watchdog look")
+    healthy = "dockerd-watchdog check 2>/dev/null && docker info >/dev/null 2>&1"
+    lab.on("docker03", f"for n in $(seq 120); do {healthy} && break; sleep 1; done; dockerd-watchdog check")
     done, _ = lab.operations("refresh", "--yes", "--skip-preview")
     done.ok()
     done, changes = lab.operations("up", "--yes", "--skip-preview")

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import checks
-from components.checks.model import EXTERNAL
+from components.checks import EXTERNAL
+from components.checks.kinds import KINDS
 from overlab.checks.results import CheckResult
 from overlab.diagnosis import causes, cookbook
 from tests.unit import check_run_factory
@@ -52,9 +53,17 @@ def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -
         ("http", "HTTP/1.1 500 Internal Server Error|Server: nginx", "web-server-silent"),
         ("http", "", "web-server-silent"),
         ("shared", "has 172.19.0.55|Segmentation fault (core dumped)", "tool-crashed"),
-        ("http-node", "curl: (7) Failed to connect to 10.99.0.11 port 90: Connection refused", "port-not-published"),
-        ("http-node", "curl: (28) Connection timed out after 10001 milliseconds", "port-filtered"),
-        ("http-node", "curl: (7) Failed to connect to 10.99.0.12 port 0: Connection refused", "port-not-published"),
+        (
+            "http-published",
+            "curl: (7) Failed to connect to 10.99.0.1 port 90: Connection refused",
+            "port-not-published",
+        ),
+        ("http-published", "curl: (28) Connection timed out after 10001 milliseconds", "port-filtered"),
+        (
+            "http-published",
+            "curl: (7) Failed to connect to 10.99.0.1 port 0: Connection refused",
+            "port-not-published",
+        ),
         ("http-external", "<urlopen error [Errno 111] Connection refused>", "port-not-published"),
         ("http-external", "<urlopen error timed out>", "port-filtered"),
         ("http-external", "HTTP Error 502: Bad Gateway", "web-server-silent"),
@@ -66,8 +75,8 @@ def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -
         ("interface", "no interface has 10.0.0.2/24; found:|1: lo", "address-changed"),
         ("interface", "eth0 has 10.0.0.2/24, mtu 1500", "mtu-differs"),
         ("interface", "t1 does not run on docker01", "workload-exited"),
-        ("bridge", "the default route is on 'nothing', expected eth1", "no-gateway-bridge"),
-        ("internal", "default via 172.18.0.1 dev eth1", "internal-overlay-leaks"),
+        ("gateway-bridge", "the default route is on 'nothing', expected eth1", "no-gateway-bridge"),
+        ("no-egress", "default via 172.18.0.1 dev eth1", "internal-overlay-leaks"),
         ("isolation", "1 packets received, 0% packet loss", "overlays-reach-each-other"),
         ("shared", "no interface has 172.19.0.55; found: 1: lo", "shared-stack-left-behind"),
         ("shared", "has 172.19.0.55|wget: can't connect to remote host: Connection refused", "web-server-silent"),
@@ -97,9 +106,9 @@ def test_what_was_said_leads_to_the_cause(kind: str, output: str, anchor: str) -
         ("docker03 was not reached: ssh: connect to host 10.99.0.13 port 22: No route to host", "node-not-reached"),
         ("docker03 was not reached: Host key verification failed.", "host-key-changed"),
         ("docker03 was not reached: root@10.99.0.13: Permission denied (publickey).", "ssh-permission-denied"),
-        ("the node's script did not end in time; its last words: none", "node-too-slow"),
-        ("the connection broke: Connection reset by peer", "node-not-reached"),
-        ("the node's script ended with exit code 2 before this check; its last words: none", "anything-else"),
+        ("the node's script did not end in time; its last output: none", "node-too-slow"),
+        ("the connection broke; last output: Connection reset by peer", "node-not-reached"),
+        ("the node's script ended with exit code 2 before this check; its last output: none", "anything-else"),
     ],
 )
 @pytest.mark.parametrize("kind", ["kv", "ping-ip"])
@@ -138,7 +147,7 @@ def test_cause_and_remedy_are_in_the_checks_own_names() -> None:
 
 
 @given(
-    st.sampled_from([*check_run_factory.KINDS, "unheard-of"]),
+    st.sampled_from([*KINDS, "unheard-of"]),
     st.text(),
     st.sampled_from(["failed", "not run"]),
     st.sampled_from(["", "fail"]),
@@ -152,5 +161,5 @@ def test_every_failure_has_a_cause_without_a_place_left_open(kind: str, output: 
 
 def test_every_kind_has_a_cause_of_its_own_for_some_output() -> None:
     kinds = {kind for entry in cookbook.ENTRIES for kind in entry.kinds}
-    assert set(check_run_factory.KINDS) <= kinds
-    assert {check.kind for check in checks.matrix(check_run_factory.lab())} <= set(check_run_factory.KINDS)
+    assert set(KINDS) <= kinds
+    assert {check.kind for check in checks.matrix(check_run_factory.lab())} <= set(KINDS)

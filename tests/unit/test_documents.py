@@ -17,7 +17,7 @@ from components.config.platform import Platform
 from components.config.settings import Settings, parse
 from components.docker_engine import daemon_json, drop_in
 from components.node import firewall, watchdog
-from components.node.first_boot import first_boot
+from components.node.first_boot import FirstBoot, first_boot
 from components.store import agent_config
 from tests.components.recorder import make_platform
 
@@ -36,9 +36,14 @@ def platform(tmp_path: Path) -> Platform:
     return make_platform(tmp_path, lab())
 
 
+def booted(settings: Settings, node: str, platform: Platform) -> FirstBoot:
+    gateway = None if settings.isolated(platform) else settings.gateway
+    return first_boot(settings.nodes[node], settings.underlay, gateway, platform.identity)
+
+
 def test_first_boot_data_is_yaml_that_pins_name_key_and_address(platform: Platform) -> None:
     settings = lab()
-    seed = first_boot(settings.nodes["docker02"], settings, platform)
+    seed = booted(settings, "docker02", platform)
     assert seed.user_data.startswith("#cloud-config\n")
     user = yaml.safe_load(seed.user_data)
     assert user["hostname"] == "docker02"
@@ -51,16 +56,15 @@ def test_first_boot_data_is_yaml_that_pins_name_key_and_address(platform: Platfo
 
 
 def test_a_node_more_changes_no_other_nodes_first_boot(platform: Platform) -> None:
-    before = first_boot(lab().nodes["docker01"], lab(), platform)
+    before = booted(lab(), "docker01", platform)
     fewer = lab(nodes={"docker01": {}})
-    assert first_boot(fewer.nodes["docker01"], fewer, platform) == before
+    assert booted(fewer, "docker01", platform) == before
 
 
-def test_an_isolated_network_has_no_way_out_and_another_one_has(platform: Platform) -> None:
-    node = lab().nodes["docker01"]
+def test_an_isolated_network_has_no_default_route_and_another_one_has(platform: Platform) -> None:
     system_platform = platform.model_copy(update={"kind": "system"})
-    assert "gateway4" not in first_boot(node, lab(), platform).network_config
-    assert '"gateway4": "10.99.0.1"' in first_boot(node, lab(), system_platform).network_config
+    assert "gateway4" not in booted(lab(), "docker01", platform).network_config
+    assert '"gateway4": "10.99.0.1"' in booted(lab(), "docker01", system_platform).network_config
 
 
 def test_daemon_json_names_the_interface_and_one_store(platform: Platform) -> None:
@@ -75,13 +79,13 @@ def test_daemon_json_names_the_interface_and_one_store(platform: Platform) -> No
 
 
 def test_in_cluster_mode_each_engine_asks_its_own_agent() -> None:
-    assert store_url(lab(store={"servers": 3})) == "consul://127.0.0.1:8500"
+    assert store_url(lab(store={"servers": 3}).store_addresses) == "consul://127.0.0.1:8500"
 
 
 def test_the_engine_api_listens_with_client_certificates_or_not_at_all(platform: Platform) -> None:
     node = lab().nodes["docker01"]
     assert "tcp://" not in drop_in(node, lab())
-    assert drop_in(node, lab()).index("ExecStartPre=-/usr/local/sbin/dockerd-watchdog renumber") > 0
+    assert drop_in(node, lab()).index("ExecStartPre=-/usr/local/sbin/dockerd-watchdog rename-veths") > 0
     safe = lab(engine={"api": "tls"})
     assert "-H tcp://10.99.0.11:2376" in drop_in(node, safe)
     assert daemon_json(safe, platform)["tlsverify"] is True
@@ -94,10 +98,20 @@ def test_units_are_units(text: str) -> None:
     assert "Unit" in parser
 
 
+def rules(settings: Settings, node: str) -> list[str]:
+    text = firewall.rules(
+        settings.underlay.cidr,
+        [peer.address for peer in settings.nodes.values() if peer.key != node],
+        engine_api=settings.engine.api == "tls",
+        store_ports=firewall.store_ports(settings.store.servers, serves=node in settings.store_nodes),
+    )
+    return text.splitlines()
+
+
 def accepted(settings: Settings, node: str) -> dict[str, set[str]]:
     """Chain -> accepted "protocol/port"."""
     found: dict[str, set[str]] = {}
-    for line in firewall.rules(settings.nodes[node], settings).splitlines():
+    for line in rules(settings, node):
         words = shlex.split(line)
         if "--dport" in words:
             port = f"{words[words.index('-p') + 1]}/{words[words.index('--dport') + 1]}"
@@ -115,7 +129,7 @@ def test_the_firewall_lets_peers_in_for_gossip_vxlan_and_the_store_only() -> Non
 
 
 def test_the_firewall_knows_every_peer_and_refuses_the_rest() -> None:
-    lines = firewall.rules(lab().nodes["docker02"], lab()).splitlines()
+    lines = rules(lab(), "docker02")
     assert [line.split()[3] for line in lines if line.endswith("-j OVERLAB-PEERS")] == [
         "10.99.0.11",
         "10.99.0.13",
