@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,7 @@ from components.checks.kinds import KINDS
 from components.config.settings import Settings
 from components.docker_engine import DockerEngine
 from components.network import Networks
+from components.node import scripts
 from components.workload import Workload
 
 PORTS_LIMIT_S = 120
@@ -49,6 +49,8 @@ class Connectivity(Component):
         self.ports = published.facts
         known = pulumi.Output.all(addresses=self._up.facts, ports=published.facts, networks=networks.made.facts)
         facts = known.apply(lambda values: checks.Facts(**values))
+        # Of all: a check may need that another node, with its listener, takes part.
+        self._everything = facts.apply(lambda known: scripts.digest(repr((self._matrix, known))))
         by_node = _by_node(self._matrix, self._lab)
         outputs = {
             node: self._declare_external(found, facts) if node == EXTERNAL else self._declare_node(node, found, facts)
@@ -87,7 +89,7 @@ class Connectivity(Component):
             f"{node}-checks",
             facts.apply(partial(checks.node_script, node, found, self._lab)),
             self.child(),
-            triggers=[self._up.id],
+            triggers=[self._up.id, self._everything],
             limit_s=checks.limit_s([check for check in found if check.node == node]),
         )
         return ran.stdout
@@ -95,9 +97,8 @@ class Connectivity(Component):
     def _declare_external(self, found: list[checks.Check], facts: pulumi.Output[checks.Facts]) -> pulumi.Output[str]:
         ran = command.local.Command(
             f"{EXTERNAL}-checks",
-            interpreter=["python3", "-c"],
-            create=checks.PROGRAM,
-            stdin=facts.apply(partial(checks.external_plan, found, self._lab)),
+            create="exec sh -s",
+            stdin=facts.apply(partial(checks.node_script, EXTERNAL, found, self._lab)),
             triggers=[self._up.id],
             logging=command.local.Logging.STDERR,
             add_previous_output_in_env=False,
@@ -126,6 +127,5 @@ def _ports(outputs: list[str]) -> dict[str, dict[str, int]]:
 
 def _report(matrix: tuple[checks.Check, ...], outputs: dict[str, str]) -> list[dict[str, Any]]:
     """In the order of the matrix, which is not that in which checks ended."""
-    found = {result.id: result for node, output in outputs.items() for result in checks.parse(node, output)}
-    results = [found[check.id] for check in matrix if check.id in found]
-    return [asdict(result) | {"passed": result.passed} for result in results]
+    found = checks.parse(matrix, "\n".join(outputs.values()))
+    return [found[check.id].model_dump(mode="json") for check in matrix if check.id in found]

@@ -3,17 +3,16 @@
 from components.checks.facts import Facts, facts_script, parse_facts
 from components.checks.lab import CheckedLab
 from components.checks.matrix import matrix
-from components.checks.model import EXTERNAL, Check, Result, parse, reopened_workloads
-from components.checks.script import PROGRAM, external_plan, limit_s, missing_fact, node_script
+from components.checks.model import EXTERNAL, Check, CheckResult, parse, reopened_workloads, result
+from components.checks.script import PROGRAM, limit_s, missing_fact, node_script
 
 __all__ = [
     "EXTERNAL",
     "PROGRAM",
     "Check",
+    "CheckResult",
     "CheckedLab",
     "Facts",
-    "Result",
-    "external_plan",
     "facts_script",
     "limit_s",
     "matrix",
@@ -22,4 +21,5 @@ __all__ = [
     "parse",
     "parse_facts",
     "reopened_workloads",
+    "result",
 ]

@@ -105,7 +105,7 @@ def _interface(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
     inet = rf" +inet {re.escape(address)} "
     wanted = rf"^\d+: {device or '[^ :@]+'}(@\S+)?: .* mtu {mtu} .*\n( .*\n)*{inet}"
     return Probe(
-        "$netns ip addr show",
+        "$netns ip -4 addr show",
         (
             (f"^{inet}", f"no interface has {address}"),
             (wanted, f"the interface with {address} is not {device or 'one'} with MTU {mtu}"),

@@ -26,7 +26,7 @@ def _check(kind: str, node: str, source: str = "", **about: Any) -> Check:
     """The id is the kind, and then everything that the check is about."""
     words = [about.get("from_network"), about.get("network"), source or (node if node != EXTERNAL else "")]
     words.append(about.get("query_name") or about.get("target"))
-    return Check(":".join([kind, *(word for word in words if word)]), kind, node, source, **about)
+    return Check(id=":".join([kind, *(word for word in words if word)]), kind=kind, node=node, source=source, **about)
 
 
 class _Matrix:
@@ -47,9 +47,7 @@ class _Matrix:
         yield from self._isolation()
         for name, one in self._settings.checks.items():
             node = self._settings.placement[one.source]
-            yield Check(
-                name, one.kind, node, one.source, one.target, one.network, expect=one.expect, timeout_s=one.timeout_s
-            )
+            yield Check(id=name, node=node, **one.model_dump())
 
     def _inside(self, kind: str, source: str, **about: Any) -> Check:
         """On the source's node."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, computed_field
 
 from components.config import conventions
 
 EXTERNAL = "outside"
 """The "node" of a check that runs from outside: on the hypervisor's end of the lab network."""
+Status = Literal["passed", "failed", "not run"]
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(BaseModel):
     """One expectation: where it runs, from whom to whom."""
+
+    model_config = ConfigDict(frozen=True)
 
     id: str
     kind: str
@@ -34,6 +38,7 @@ class Check:
     expect: Literal["pass", "fail"] = "pass"
     timeout_s: int = conventions.CHECK_LIMIT_S
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def title(self) -> str:
         """For people: ``t1 -> t2 ping-ip on ov_net1``."""
@@ -41,42 +46,54 @@ class Check:
         where = f" from {self.from_network} to {self.network}" if self.from_network else f" on {self.network}"
         return f"{path} {self.kind}{where if self.network else ''}"
 
-
-@dataclass(frozen=True)
-class Result:
-    """What a check found."""
-
-    id: str
-    kind: str
-    title: str
-    node: str
-    expect: str
-    got: str
-    """``pass`` or ``fail``; empty where it could not be tried, and ``output`` has the reason."""
-    seconds: int
-    command: str
-    output: str
+    @property
+    def where(self) -> str:
+        """``on docker01``, ``from outside``."""
+        return "from outside" if self.node == EXTERNAL else f"on {self.node}"
 
     @property
-    def passed(self) -> bool:
-        return self.expect == self.got
+    def workloads(self) -> tuple[str, ...]:
+        """The workloads that it is about."""
+        return tuple(name for name in (self.source, self.target) if name)
 
 
-def parse(node: str, output: str) -> tuple[Result, ...]:
-    """The results in what the checks' program printed; other lines are passed over."""
-    results = []
-    for line in output.split("\n"):
-        try:
-            results.append(Result(node=node, **json.loads(line)))
-        except (ValueError, TypeError):
-            continue
-    return tuple(results)
+class CheckResult(Check):
+    """A check and its result."""
+
+    status: Status
+    got: Literal["pass", "fail", ""] = ""
+    """Empty where it could not be tried."""
+    seconds: int = 0
+    command: str = ""
+    """What was run, as a person can type it there."""
+    output: str = ""
+    """What that printed; where it did not run, the reason."""
+
+
+def result(check: Check, status: Status | None = None, **found: Any) -> CheckResult:
+    """Without a status it has passed if ``got`` is what was expected."""
+    status = status or ("passed" if found["got"] == check.expect else "failed")
+    return CheckResult(**dict(check), status=status, **found)
+
+
+def parse(checks: Iterable[Check], output: str) -> dict[str, CheckResult]:
+    """The results that the checks' program printed for these, by id; other lines are passed over."""
+    known = {check.id: check for check in checks}
+    found = {}
+    for record in _records(output):
+        with contextlib.suppress(LookupError, ValueError):
+            seen = {name: record[name] for name in ("got", "seconds", "command", "output")}
+            found[record["id"]] = result(known[record["id"]], **seen)
+    return found
 
 
 def reopened_workloads(output: str) -> list[str]:
-    """Workloads in which checks went on in a second session, after a restart of the engine, by the same output."""
-    found = []
+    """Workloads whose checks went on after a restart of the engine, by the same output."""
+    return [record["reopened"] for record in _records(output) if "reopened" in record]
+
+
+def _records(output: str) -> Iterable[dict[str, Any]]:
     for line in output.split("\n"):
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            found.append(str(json.loads(line)["reopened"]))
-    return found
+        with contextlib.suppress(ValueError):
+            if isinstance(record := json.loads(line), dict):
+                yield record

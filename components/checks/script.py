@@ -23,29 +23,30 @@ ATTEMPT_S = 5
 
 
 def node_script(node: str, checks: Iterable[Check], lab: CheckedLab, facts: Facts) -> str:
-    """The script that runs a node's checks: records on stdout; exit code 1 and what failed on stderr if one did.
+    """The script that runs a node's checks, or with EXTERNAL those from outside.
+
+    Records go to stdout; exit code 1 and what failed on stderr if one did.
 
     Of the checks that run elsewhere only those count by which bulk comes to a workload of this node.
     Raises :class:`MissingFact`.
     """
     every = list(checks)
+    own = [check for check in every if check.node == node]
     asked = Counter(check.target for check in every if KINDS[check.kind].needs_listener)
-    plan = _plan([check for check in every if check.node == node], lab, facts) | {
+    plan = {
         "where": f"on {node}",
         "watchdog": watchdog.SCRIPT,
+        "retry_s": _retry_s(own),
         "listeners": {
             target: bulk.listener(facts.bulk_port, receivers)
             for target, receivers in asked.items()
             if lab.workloads[target].node == node
         },
+        "checks": [_task(check, lab, facts) for check in own],
     }
+    if node == EXTERNAL:
+        plan |= {"where": "from outside", "watchdog": ""}
     return f"printf %s {shlex.quote(json.dumps(plan))} |\n\tpython3 -I -c {shlex.quote(PROGRAM)}\n"
-
-
-def external_plan(checks: Iterable[Check], lab: CheckedLab, facts: Facts) -> str:
-    """The input of :data:`PROGRAM` for the checks that run from outside. Raises :class:`MissingFact`."""
-    plan = _plan([check for check in checks if check.node == EXTERNAL], lab, facts)
-    return json.dumps(plan | {"where": "from outside", "watchdog": "", "listeners": {}})
 
 
 def limit_s(checks: Sequence[Check]) -> int:
@@ -65,10 +66,6 @@ def missing_fact(check: Check, lab: CheckedLab, facts: Facts) -> str:
 def _retry_s(checks: Sequence[Check]) -> int:
     """How long a session tries again, beside the time for one attempt at each: what has not come by then does not."""
     return 2 * max((check.timeout_s for check in checks), default=0) + ATTEMPT_S * len(checks)
-
-
-def _plan(checks: Sequence[Check], lab: CheckedLab, facts: Facts) -> dict[str, Any]:
-    return {"retry_s": _retry_s(checks), "checks": [_task(check, lab, facts) for check in checks]}
 
 
 def _task(check: Check, lab: CheckedLab, facts: Facts) -> dict[str, Any]:

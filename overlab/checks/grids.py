@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from components.checks.kinds import KINDS
-from overlab.checks.results import CheckResult, Status
+from components.checks.model import CheckResult, Status
 from overlab.checks.text import MARK
 
 _PATH = "from \\ to"

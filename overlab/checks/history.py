@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components import checks
-from overlab.checks.results import CheckResult, CheckRun, from_up, generation_of, load
+from components.checks.model import CheckResult
+from overlab.checks.results import CheckRun, from_up, generation_of, load
 from overlab.outputs import Outputs
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from components.checks.model import CheckResult
 from overlab.checks.reproduce import reproduce_command
-from overlab.checks.results import CheckResult, CheckRun
+from overlab.checks.results import CheckRun
 from overlab.checks.text import lines_of
 from overlab.diagnosis import causes
 from overlab.report.xmltext import clean

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from components.checks.kinds import KINDS
-from overlab.checks.results import CheckResult
+from components.checks.model import CheckResult
 
 
 def reproduce_command(result: CheckResult) -> str:

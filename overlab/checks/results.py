@@ -1,4 +1,4 @@
-"""The result of a check, and of a whole run; kept in the lab's state for whoever draws the lab later."""
+"""The results of a run; kept in the lab's state for whoever draws the lab later."""
 
 from __future__ import annotations
 
@@ -6,67 +6,13 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from components import checks
-from components.checks import EXTERNAL
+from components.checks import CheckResult
 from overlab.core.process import write_private
-
-Status = Literal["passed", "failed", "not run"]
-
-
-class CheckResult(BaseModel):
-    """A check and its result."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    kind: str
-    title: str
-    node: str
-    """Where it ran."""
-    source: str = ""
-    target: str = ""
-    network: str = ""
-    query_name: str = ""
-    from_network: str = ""
-    expect: str
-    got: str = ""
-    """``pass`` or ``fail``; empty where it could not be tried."""
-    status: Status
-    seconds: int = 0
-    command: str = ""
-    """What was run, as a person can type it there."""
-    output: str = ""
-    """What that printed; where it did not run, the reason."""
-
-    @classmethod
-    def of(cls, check: checks.Check, found: checks.Result) -> CheckResult:
-        """Of a check that ran, or could not be tried there."""
-        seen = {"got": found.got, "seconds": found.seconds, "command": found.command, "output": found.output}
-        return cls(**_about(check), **seen, status="passed" if found.passed else "failed")
-
-    @classmethod
-    def broken(cls, check: checks.Check, reason: str) -> CheckResult:
-        """The check could not be stated, and that is the lab's fault: a workload has no address, say."""
-        return cls(**_about(check), status="failed", output=reason)
-
-    @classmethod
-    def not_run(cls, check: checks.Check, reason: str) -> CheckResult:
-        """Nothing is known: whoever should have run it was not reached."""
-        return cls(**_about(check), status="not run", output=reason)
-
-    @property
-    def where(self) -> str:
-        """``on docker01``, ``from outside``."""
-        return "from outside" if self.node == EXTERNAL else f"on {self.node}"
-
-    @property
-    def workloads(self) -> tuple[str, ...]:
-        """The workloads that it is about."""
-        return tuple(name for name in (self.source, self.target) if name)
 
 
 class CheckRun(BaseModel):
@@ -166,12 +112,6 @@ def from_up(found: Iterable[dict[str, Any]], matrix: Iterable[checks.Check]) -> 
     """Results from the stack's output ``checks``: what the last ``up`` that ran them found."""
     results = {}
     for one in found:
-        with contextlib.suppress(TypeError):  # from another version
-            result = checks.Result(**{key: value for key, value in one.items() if key != "passed"})
-            results[result.id] = result
-    return [CheckResult.of(check, results[check.id]) for check in matrix if check.id in results]
-
-
-def _about(check: checks.Check) -> dict[str, Any]:
-    known = ("id", "kind", "title", "node", "source", "target", "network", "query_name", "from_network", "expect")
-    return {name: getattr(check, name) for name in known}
+        with contextlib.suppress(ValueError):  # from another version
+            results[str(one.get("id"))] = CheckResult.model_validate(one)
+    return [results[check.id] for check in matrix if check.id in results]

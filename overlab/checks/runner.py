@@ -1,21 +1,21 @@
-"""Runs the matrix of a lab: one session a node, all at once, and one from outside."""
+"""Runs the matrix of a lab: one session a node, and one from outside, all at once."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from components import checks
-from components.checks import EXTERNAL
+from components.checks import EXTERNAL, CheckResult
 from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab import remote
 from overlab.checks import discovery
-from overlab.checks.results import CheckResult, CheckRun, generation_of, now
-from overlab.checks.session import SSH_FAILED, ExternalSession, ProcessResult, Session, node_command
+from overlab.checks.results import CheckRun, generation_of, now
+from overlab.checks.session import SSH_FAILED, ProcessResult, Session, session_command
 from overlab.core.paths import LabPaths
 from overlab.outputs import Outputs
 from overlab.platform.private_libvirtd import PrivateLibvirtd
@@ -50,36 +50,28 @@ def run(
 ) -> CheckRun:
     """Run these checks now. A node that is not reached leaves its checks ``not run``; nothing is raised for that."""
     begun, clock = now(), time.monotonic()
-    sessions = {node: _session(node, settings, transport) for node in _nodes(settings, matrix)}
-    outside = ExternalSession(transport.to_outside)
-    # One thread more, for the checks from outside.
-    with ThreadPoolExecutor(len(sessions) + 1, thread_name_prefix="overlab-checks") as threads:
+    sessions = _sessions(settings, matrix, transport)
+    with ThreadPoolExecutor(max(1, len(sessions)), thread_name_prefix="overlab-checks") as threads:
         try:
-            progress(f"{len(sessions)} nodes to report their addresses and ports")
-            list(threads.map(Session.open, sessions.values()))
-            facts, notes = discovery.facts(settings, outputs, (one.facts for one in sessions.values()))
-            progress(f"{len(matrix)} checks on {len(sessions)} nodes")
-            unreached = [session for session in sessions.values() if session.problem]
-            part = _Part(settings, matrix, facts, {session.node for session in unreached})
-            external = threads.submit(part.run_external, outside)
-            parts = [*threads.map(part.run_on, sessions.values()), external.result()]
+            progress("the nodes' addresses and ports")
+            list(threads.map(Session.open, sessions))
+            facts, notes = discovery.facts(settings, outputs, (one.facts for one in sessions))
+            progress(f"{len(matrix)} checks in {len(sessions)} sessions")
+            part = _Part(settings, matrix, facts, {one.node for one in sessions if one.problem})
+            parts = list(threads.map(part.run_on, sessions))
         finally:
-            for session in sessions.values():
+            for session in sessions:
                 session.close()
-            outside.close()
     found = {result.id: result for results, _ in parts for result in results}
+    notes = [*(one.unreached for one in sessions if one.problem), *notes, *(note for _, more in parts for note in more)]
     return CheckRun(
         lab=settings.name,
         begun=begun,
         seconds=round(time.monotonic() - clock, 1),
-        sessions=len(sessions) - len(unreached),
+        sessions=sum(1 for one in sessions if one.node != EXTERNAL and not one.problem),
         generation=generation_of(facts.networks),
         results=tuple(found[check.id] for check in matrix),
-        notes=(
-            *(f"{session.node} was not reached: {session.problem}" for session in unreached),
-            *notes,
-            *(note for _, more in parts for note in more),
-        ),
+        notes=tuple(notes),
         only=tuple(only),
         addresses={name: dict(one) for name, one in facts.addresses.items()},
         ports={name: dict(one) for name, one in facts.ports.items()},
@@ -87,20 +79,17 @@ def run(
     )
 
 
-def _nodes(settings: Settings, matrix: Sequence[checks.Check]) -> list[str]:
-    """Those with checks of their own, with a listener for another one's, or whose ports or addresses are asked."""
+def _sessions(settings: Settings, matrix: Sequence[checks.Check], transport: Transport) -> list[Session]:
+    """On nodes with checks of their own, with a listener for another one's, or whose ports or addresses are asked."""
     nodes = {check.node for check in matrix}
-    workloads = {name for check in matrix for name in (check.source, check.target)}
-    nodes |= {node for name, node in settings.placement.items() if name in workloads}
-    return [node for node in settings.nodes if node in nodes]
-
-
-def _session(node: str, settings: Settings, transport: Transport) -> Session:
-    return Session(node, transport.to_node(node, node_command(discovery.script(node, settings))))
-
-
-Outcome = tuple[list[CheckResult], list[str]]
-"""Results, and notes."""
+    nodes |= {settings.placement[name] for check in matrix for name in check.workloads}
+    sessions = [
+        Session(node, transport.to_node(node, session_command(discovery.script(node, settings))))
+        for node in settings.nodes
+        if node in nodes
+    ]
+    outside = Session(EXTERNAL, [*transport.to_outside, *session_command("")])
+    return [*sessions, outside] if EXTERNAL in nodes else sessions
 
 
 class _Part:
@@ -115,41 +104,26 @@ class _Part:
         self._missing = {check.id: checks.missing_fact(check, self._lab, self._facts) for check in matrix}
         self._ready = [check for check in matrix if not self._missing[check.id] and check.node not in unreached]
 
-    def run_on(self, session: Session) -> Outcome:
-        own = [check for check in self._matrix if check.node == session.node]
+    def run_on(self, session: Session) -> tuple[list[CheckResult], list[str]]:
+        """Results, and notes."""
+        node = session.node
+        own = [check for check in self._matrix if check.node == node]
         if session.problem:
-            reason = f"{session.node} was not reached: {session.problem}"
-            return [CheckResult.not_run(check, reason) for check in own], []
-        script = checks.node_script(session.node, self._ready, self._lab, self._facts)
-        return self._outcome(session.node, own, session.run(script, checks.limit_s(own)))
-
-    def run_external(self, session: ExternalSession) -> Outcome:
-        own = [check for check in self._matrix if check.node == EXTERNAL]
-        if not own:
-            return [], []
-        try:
-            plan = checks.external_plan(self._ready, self._lab, self._facts)
-            return self._outcome(EXTERNAL, own, session.run(plan, checks.limit_s(own)))
-        except OSError as error:
-            reason = f"the lab's network cannot be entered: {error}"
-            return [CheckResult.not_run(check, reason) for check in own], []
-
-    def _outcome(self, node: str, own: Sequence[checks.Check], ended: ProcessResult) -> Outcome:
-        failed = [CheckResult.broken(check, self._missing[check.id]) for check in own if self._missing[check.id]]
-        results = evaluate(node, [check for check in own if not self._missing[check.id]], ended)
+            return [checks.result(check, "not run", output=session.unreached) for check in own], []
+        script = checks.node_script(node, self._ready, self._lab, self._facts)
+        ended = session.run(script, checks.limit_s(own))
         again = checks.reopened_workloads(ended.stdout)
         notes = [f"the engine of {node} was restarted meanwhile: a check in {name} was run again" for name in again]
-        return [*failed, *results], notes
+        return evaluate(own, ended, self._missing), notes
 
 
-def evaluate(node: str, own: Sequence[checks.Check], ended: ProcessResult) -> list[CheckResult]:
-    """A result for each of a node's checks, from how its script ended."""
-    reported = {result.id: result for result in checks.parse(node, ended.stdout)}
-    reason = _why(ended)
-    return [
-        CheckResult.of(check, reported[check.id]) if check.id in reported else CheckResult.not_run(check, reason)
-        for check in own
-    ]
+def evaluate(own: Sequence[checks.Check], ended: ProcessResult, missing: Mapping[str, str]) -> list[CheckResult]:
+    """A result for each of a node's checks, from how its script ended; those with a ``missing`` fact were not in it."""
+    found, why = checks.parse(own, ended.stdout), _why(ended)
+    for check in own:
+        if reason := missing.get(check.id):
+            found[check.id] = checks.result(check, "failed", output=reason)
+    return [found.get(check.id) or checks.result(check, "not run", output=why) for check in own]
 
 
 def _why(ended: ProcessResult) -> str:

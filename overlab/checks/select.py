@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from components import checks
@@ -30,7 +29,7 @@ def limited(matrix: Iterable[checks.Check], timeout_s: int | None) -> tuple[chec
     """The checks, each with this limit where its own is longer."""
     if timeout_s is None:
         return tuple(matrix)
-    return tuple(replace(check, timeout_s=min(check.timeout_s, timeout_s)) for check in matrix)
+    return tuple(check.model_copy(update={"timeout_s": min(check.timeout_s, timeout_s)}) for check in matrix)
 
 
 def _matches(check: checks.Check, word: str) -> bool:

@@ -1,16 +1,16 @@
-"""One session on a node: it prints its facts, then runs the script that it is sent. And the one from outside."""
+"""A session on a node: it prints its facts, then runs the script that it is sent."""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
 from components import checks
+from components.checks import EXTERNAL
 
 OPEN_LIMIT_S = 120
 SSH_FAILED = 255
@@ -18,11 +18,6 @@ _FACTS_END = '{"facts": "end"}'
 _SCRIPT_END = "# overlab-script-end"
 _LAST_OUTPUT_LIMIT_S = 10
 _END_LIMIT_S = 5
-
-
-def node_command(facts_script: str) -> list[str]:
-    """What a session runs on a node. A script that was cut off on its way to it is not run."""
-    return ["sh", "-c", f"{facts_script}{_RUN_SCRIPT}", "overlab-test"]
 
 
 _RUN_SCRIPT = f"""\
@@ -33,6 +28,11 @@ cat >"$script"
 [ "$(tail -n 1 "$script")" = '{_SCRIPT_END}' ] || exit 0
 sh "$script"
 """
+
+
+def session_command(facts_script: str) -> list[str]:
+    """What a session runs. A script that was cut off on its way there is not run."""
+    return ["sh", "-c", f"{facts_script}{_RUN_SCRIPT}", "overlab-test"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ProcessResult:
 
 @dataclass
 class Session:
-    """A command that runs :func:`node_command` on a node (over ssh, or wherever it leads). One thread at a time."""
+    """A command that runs :func:`session_command` somewhere, over ssh for one. One thread at a time."""
 
     node: str
     command: Sequence[str]
@@ -54,6 +54,12 @@ class Session:
     problem: str = ""
     """Why the node was not reached; empty where it was."""
     _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def unreached(self) -> str:
+        """``problem`` in a sentence."""
+        where = "the lab's network cannot be entered" if self.node == EXTERNAL else f"{self.node} was not reached"
+        return f"{where}: {self.problem}" if self.problem else ""
 
     def open(self, limit_s: float = OPEN_LIMIT_S) -> None:
         """Connect, and read the node's facts. What goes wrong is in ``problem``."""
@@ -92,24 +98,6 @@ class Session:
 
     def close(self) -> None:
         """End the connection if it is still there; whoever waits for it goes on. Any thread may."""
-        if self._process is not None:
-            _end(self._process)
-
-
-@dataclass
-class ExternalSession:
-    """On the hypervisor's end of the lab network, which ``prefix`` enters."""
-
-    prefix: Sequence[str]
-    _process: subprocess.Popen[bytes] | None = None
-
-    def run(self, plan: str, limit_s: float) -> ProcessResult:
-        """Run the checks from outside. Raises :class:`OSError` where the network cannot be entered."""
-        self._process = _start([*self.prefix, sys.executable, "-I", "-c", checks.PROGRAM])
-        return _finish(self._process, plan.encode(), limit_s)
-
-    def close(self) -> None:
-        """End what still runs there. Any thread may."""
         if self._process is not None:
             _end(self._process)
 

@@ -9,8 +9,9 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from components.checks.model import CheckResult, Status
 from overlab.checks.reproduce import reproduce_command
-from overlab.checks.results import CheckResult, CheckRun, Status
+from overlab.checks.results import CheckRun
 from overlab.diagnosis import causes
 
 STYLE: dict[Status, str] = {"passed": "green", "failed": "bold red", "not run": "yellow"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from overlab.checks.results import CheckResult
+from components.checks.model import CheckResult
 from overlab.diagnosis.cookbook import ENTRIES, Cause, Entry
 
 

@@ -9,7 +9,7 @@ from components import checks
 from components.checks.kinds import KINDS, command
 from components.config.settings import Settings, parse
 from overlab.checks import discovery
-from overlab.checks.results import CheckResult, CheckRun, generation_of
+from overlab.checks.results import CheckRun, generation_of
 from overlab.outputs import Outputs
 
 BEGUN = datetime(2026, 5, 1, 12, 30, 0, tzinfo=UTC)
@@ -101,13 +101,12 @@ def run(
     results = []
     for check in checks.matrix(settings):
         if check.node == unreached:
-            results.append(CheckResult.not_run(check, NODE))
+            results.append(checks.result(check, "not run", output=NODE))
             continue
         got = "fail" if (check.expect == "pass") == (check.id in bad) else "pass"
         output = bad.get(check.id, "1 packets transmitted, 1 packets received, 0% packet loss")
         seconds = 90 if check.id in bad else len(check.id) % 4
-        about = (check.id, check.kind, check.title, check.node, check.expect)
-        results.append(CheckResult.of(check, checks.Result(*about, got, seconds, commands[check.id], output)))
+        results.append(checks.result(check, got=got, seconds=seconds, command=commands[check.id], output=output))
     return CheckRun(
         lab=settings.name,
         begun=BEGUN,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from components import checks
 from components.checks import EXTERNAL
 from components.checks.kinds import KINDS
-from overlab.checks.results import CheckResult
+from components.checks.model import CheckResult
 from overlab.diagnosis import causes, cookbook
 from tests.unit import check_run_factory
 

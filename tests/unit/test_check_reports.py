@@ -17,10 +17,11 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from components import checks
+from components.checks.model import CheckResult
 from overlab.checks import command, history, junit, results, text
 from overlab.checks.command import CheckOptions
 from overlab.checks.reproduce import reproduce_command
-from overlab.checks.results import CheckResult, CheckRun
+from overlab.checks.results import CheckRun
 from overlab.core.errors import OverlabError
 from overlab.outputs import Outputs
 from tests.unit import check_run_factory
@@ -134,7 +135,7 @@ def test_junit_failures_have_the_command_and_the_remedy() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters()), st.text(st.characters()))
 def test_junit_is_xml_whatever_the_output(output: str, title: str) -> None:
-    one = BAD.failed[0].model_copy(update={"output": output, "title": title, "command": output})
+    one = BAD.failed[0].model_copy(update={"output": output, "source": title, "command": output})
     run = BAD.model_copy(update={"results": (one, AWAY.not_run[0].model_copy(update={"output": output}))})
     root = ET.fromstring(junit.document(run))
     assert len(list(root.iter("testcase"))) == 2
@@ -183,8 +184,7 @@ def test_a_whole_run_replaces_everything(tmp_path: Path) -> None:
 
 
 def up_found() -> list[dict[str, object]]:
-    known = ("id", "kind", "title", "node", "expect", "got", "seconds", "command", "output")
-    return [{key: getattr(one, key) for key in known} | {"passed": True} for one in GOOD.results]
+    return [one.model_dump(mode="json") for one in GOOD.results]
 
 
 def test_without_a_test_the_last_up_speaks(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_results_name_what_they_are_about(find: Callable[[CheckResult], tuple[st
         ("ping-ip:ov_net1:t1:t2", "docker exec t1 ping -c 1 -W 2 10.0.0.3"),
         ("http:ov_net2:t3:web1", "docker exec t3 sh -c 'printf "),
         ("mtu:ov_net1:t1:t2", "-n ping -n -M do -c 1 -W 2 -s 1422 10.0.0.3"),
-        ("interface:ov_net1:t1", "sh -c 'nsenter -t $(docker inspect -f {{.State.Pid}} t1) -n ip addr show'"),
+        ("interface:ov_net1:t1", "sh -c 'nsenter -t $(docker inspect -f {{.State.Pid}} t1) -n ip -4 addr show'"),
         ("kv:docker01", "curl -fsS -m 10 'http://10.99.0.11:8500/v1/kv/docker/?keys'"),
         ("network:ov_net1:docker01", "docker network inspect -f '{{.Name}} {{.Scope}} {{.Driver}}' aaaa"),
     ],

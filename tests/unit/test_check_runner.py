@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from overlab.checks import discovery, runner
 from overlab.checks.results import CheckRun
 from overlab.checks.runner import Transport
 from overlab.checks.select import limited, select
-from overlab.checks.session import ProcessResult, Session, node_command
+from overlab.checks.session import ProcessResult, Session, session_command
 from overlab.core.errors import OverlabError
 from overlab.outputs import Outputs
 from tests.unit import check_run_factory
@@ -255,7 +254,7 @@ def test_a_node_that_is_silent_is_given_up(nodes: Nodes) -> None:
 
 
 def test_a_script_that_hangs_is_ended_and_its_output_is_kept() -> None:
-    session = Session("docker01", node_command(""))
+    session = Session("docker01", session_command(""))
     session.open(limit_s=20)
     ended = session.run("echo before; exec sleep 60", 1)
     assert (ended.code, ended.stdout) == (None, "before\n")
@@ -263,23 +262,23 @@ def test_a_script_that_hangs_is_ended_and_its_output_is_kept() -> None:
 
 def test_a_script_that_was_cut_off_on_its_way_is_not_run(tmp_path: Path) -> None:
     text = f"touch {tmp_path}/harm\n"
-    done = subprocess.run(node_command(""), input=text, capture_output=True, text=True, check=True)
+    done = subprocess.run(session_command(""), input=text, capture_output=True, text=True, check=True)
     assert done.stdout == '{"facts": "end"}\n'
     assert not (tmp_path / "harm").exists()
 
 
 def test_a_script_leaves_no_file_behind(tmp_path: Path) -> None:
-    command = ["env", f"TMPDIR={tmp_path}", *node_command("")]
+    command = ["env", f"TMPDIR={tmp_path}", *session_command("")]
     subprocess.run(command, input=b"x", capture_output=True, check=True)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_checks_without_a_record_are_not_run_with_the_last_output() -> None:
     own = [check for check in checks.matrix(LAB) if check.node == "docker01"][:2]
-    [first, second] = runner.evaluate("docker01", own, ProcessResult(137, "", "Killed\n"))
+    [first, second] = runner.evaluate(own, ProcessResult(137, "", "Killed\n"), {})
     assert (first.status, second.status) == ("not run", "not run")
     assert first.output == "the node's script ended with exit code 137 before this check; its last output: Killed"
-    [cut, _] = runner.evaluate("docker01", own, ProcessResult(None, "", ""))
+    [cut, _] = runner.evaluate(own, ProcessResult(None, "", ""), {})
     assert "did not end in time" in cut.output
 
 
@@ -334,7 +333,7 @@ def test_with_no_facts_at_all_nothing_that_needs_one_is_stated() -> None:
 
 def test_what_a_node_is_asked_passes_shellcheck(tmp_path: Path) -> None:
     file = tmp_path / "on_node.sh"
-    file.write_text(f"#!/bin/sh\n{node_command(discovery.script('docker01', LAB))[2]}")
+    file.write_text(f"#!/bin/sh\n{session_command(discovery.script('docker01', LAB))[2]}")
     try:
         done = subprocess.run(["shellcheck", str(file)], capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -377,7 +376,7 @@ def test_a_word_that_matches_nothing_lists_the_kinds() -> None:
 
 def test_a_limit_only_ever_shortens() -> None:
     matrix = checks.matrix(LAB)
-    slow = (replace(matrix[0], timeout_s=5), replace(matrix[1], timeout_s=50))
+    slow = tuple(matrix[0].model_copy(update={"timeout_s": limit}) for limit in (5, 50))
     assert [check.timeout_s for check in limited(slow, 10)] == [5, 10]
     assert limited(slow, None) == slow
 

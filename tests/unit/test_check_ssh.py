@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from ipaddress import IPv4Address
 
+from components import checks
+from components.checks.lab import CheckedWorkload
+from components.checks.model import CheckResult
 from overlab.checks import runner
-from overlab.checks.results import CheckResult
-from overlab.checks.session import ExternalSession, Session, node_command
+from overlab.checks.session import Session, session_command
 from overlab.diagnosis import causes
 from tests.unit import check_run_factory, ssh_lab
 from tests.unit.ssh_lab import Lab
@@ -16,7 +18,7 @@ lab = ssh_lab.lab
 
 
 def session(lab: Lab, node: str) -> Session:
-    return Session(node, runner.transport(lab.settings, lab.platform).to_node(node, node_command("")))
+    return Session(node, runner.transport(lab.settings, lab.platform).to_node(node, session_command("")))
 
 
 def test_a_script_runs_with_its_exit_code_and_streams(lab: Lab) -> None:
@@ -47,12 +49,15 @@ def test_somebody_in_the_middle_is_not_talked_to(lab: Lab) -> None:
 
 def test_checks_from_outside_are_in_the_labs_namespace(lab: Lab) -> None:
     # Only there has anyone this address: the connection is refused, not lost.
-    about = {"id": "x", "kind": "http-external", "title": "t", "expect": "fail", "command": "GET"}
-    task = {"record": about, "timeout_s": 1, "place": "outside", "workload": "", "wants": []}
-    plan = {"where": "from outside", "retry_s": 2, "watchdog": "", "listeners": {}}
-    plan["checks"] = [task | {"run": "http://10.96.0.11:1/"}]
+    address = IPv4Address("10.96.0.11")
+    web = CheckedWorkload("docker01", (), 1)
+    checked = checks.CheckedLab(nodes={"docker01": address}, store="", workloads={"web": web}, mtu={})
+    check = checks.Check(id="x", kind="http-external", node=checks.EXTERNAL, target="web", expect="fail", timeout_s=1)
+    facts = checks.Facts(ports={"web": {"1/tcp": 1}})
     prefix = runner.transport(lab.settings, lab.platform).to_outside
-    ended = ExternalSession(prefix).run(json.dumps(plan), 60)
+    one = Session(checks.EXTERNAL, [*prefix, *session_command("")])
+    one.open()
+    ended = one.run(checks.node_script(checks.EXTERNAL, [check], checked, facts), 60)
     assert "Connection refused" in ended.stdout
     assert ended.code == 0
 

@@ -32,7 +32,7 @@ COMMAND_LIMIT_S = 60
 ENGINE_LIMIT_S = 120
 PAUSE_S = 1
 FAILING_TRIES = 3
-OUTPUT_LIMIT = 600
+OUTPUT_LIMIT = 1000
 
 Run = Callable[["dict[str, Any]"], "tuple[int, bytes]"]
 """Tries a check: exit code and output. Raises CannotTry."""
