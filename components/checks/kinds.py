@@ -10,13 +10,47 @@ from typing import Literal
 
 from components.checks import bulk
 from components.checks.facts import Facts
-from components.checks.lab import CheckedLab
+from components.checks.lab import CheckedLab, CheckedWorkload
 from components.checks.model import Check
 from components.config import conventions
 
 PACKET_HEADERS = 28
 """Bytes of IP and ICMP in a ping."""
 _STATUS_200 = (r"^HTTP/1\.\d 200", "the status is not 200")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A check in its lab. Whatever needs a fact that nobody knows raises :class:`MissingFact`."""
+
+    check: Check
+    lab: CheckedLab
+    facts: Facts
+
+    @property
+    def source(self) -> CheckedWorkload:
+        return self.lab.workloads[self.check.source]
+
+    @property
+    def target(self) -> CheckedWorkload:
+        return self.lab.workloads[self.check.target]
+
+    @property
+    def target_address(self) -> str:
+        return self.facts.address(self.check.target, self.check.network)
+
+    @property
+    def mtu(self) -> int:
+        return self.lab.mtu[self.check.network]
+
+    @property
+    def published_url(self) -> str:
+        port = self.facts.ports.get(self.check.target, {}).get(f"{self.target.http_port}/tcp", 0)
+        return f"http://{self.lab.nodes[self.target.node]}:{port}/"
+
+    def device(self, name: str) -> str:
+        """What an interface of the source is called; empty where the engine joins several networks, in no order."""
+        return name if len(self.source.networks) == 1 else ""
 
 
 @dataclass(frozen=True)
@@ -37,7 +71,7 @@ class Kind:
     """In the source with a busybox, on the node with its tools, or from the hypervisor's end of the lab network."""
     group: Literal["pairs", "isolation", "nodes", "workloads"]
     """The grid that shows it."""
-    probe: Callable[[Check, CheckedLab, Facts], Probe]
+    probe: Callable[[Subject], Probe]
     """Raises :class:`MissingFact`."""
     column: str = ""
     """Heading of its column, with ``{network}``, in a grid of nodes or workloads; else the kind itself."""
@@ -61,144 +95,108 @@ def command(check: Check, probe: Probe) -> str:
     return f"docker exec {check.source} {probe.command if plain else f'sh -c {shlex.quote(probe.command)}'}"
 
 
+def _ping(target: str, patience_s: int = 2) -> Probe:
+    return Probe(f"ping -c 1 -W {patience_s} {target}")
+
+
 def _get(host: str, port: int | None) -> str:
     """By nc, since the wget of a statically linked busybox may crash."""
     return rf"printf 'GET / HTTP/1.0\r\nHost: {host}\r\n\r\n' | nc -w 10 {host} {port}"
 
 
-def _ping(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
-    # What must not answer is not waited for as long.
-    patience = 1 if check.kind == "isolation" else 2
-    return Probe(f"ping -c 1 -W {patience} {facts.address(check.target, check.network)}")
-
-
-def _ping_name(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
-    return Probe(f"ping -c 1 -W 2 {check.target}")
-
-
-def _dns(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
+def _dns(subject: Subject) -> Probe:
     """The overlay's own resolver answers with exactly this address."""
-    address = facts.address(check.target, check.network)
+    address = subject.target_address
     wanted = (rf"^Address.*[ :]{re.escape(address)}$", f"the address is not {address}")
-    return Probe(f"nslookup {check.query_name} 127.0.0.11", (wanted,))
+    return Probe(f"nslookup {subject.check.query_name} 127.0.0.11", (wanted,))
 
 
-def _http(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
-    return Probe(_get(check.target, lab.workloads[check.target].http_port), (_STATUS_200,))
-
-
-def _tcp(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
-    return Probe(bulk.receiver(facts.address(check.target, check.network), facts.bulk_port))
-
-
-def _mtu(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
+def _mtu(subject: Subject) -> Probe:
     """The largest packet passes unfragmented, and one more byte does not."""
-    address, size = facts.address(check.target, check.network), lab.mtu[check.network] - PACKET_HEADERS
+    address, size = subject.target_address, subject.mtu - PACKET_HEADERS
     ping = "$netns ping -n -M do -c 1 -W 2 -s"
     too_large = f"! {ping} {size + 1} {address} || {{ echo one byte more passed too; false; }}"
     return Probe(f"{ping} {size} {address} && {{ {too_large}; }}")
 
 
-def _interface(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
-    address = f"{facts.address(check.source, check.network)}/{facts.prefix_length(check.network)}"
-    mtu, device = lab.mtu[check.network], _device(check, lab, "eth0")
+def _interface(subject: Subject) -> Probe:
+    source, network, device = subject.check.source, subject.check.network, subject.device("eth0")
+    address = f"{subject.facts.address(source, network)}/{subject.facts.prefix_length(network)}"
     inet = rf" +inet {re.escape(address)} "
-    wanted = rf"^\d+: {device or '[^ :@]+'}(@\S+)?: .* mtu {mtu} .*\n( .*\n)*{inet}"
-    return Probe(
-        "$netns ip -4 addr show",
-        (
-            (f"^{inet}", f"no interface has {address}"),
-            (wanted, f"the interface with {address} is not {device or 'one'} with MTU {mtu}"),
-        ),
-    )
+    wanted = rf"^\d+: {device or '[^ :@]+'}(@\S+)?: .* mtu {subject.mtu} .*\n( .*\n)*{inet}"
+    other = f"the interface with {address} is not {device or 'one'} with MTU {subject.mtu}"
+    return Probe("$netns ip -4 addr show", ((f"^{inet}", f"no interface has {address}"), (wanted, other)))
 
 
-def _device(check: Check, lab: CheckedLab, name: str) -> str:
-    """What an interface is called; empty where the engine joins several overlays, in no fixed order."""
-    return name if len(lab.workloads[check.source].networks) == 1 else ""
-
-
-def _gateway_bridge(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
+def _gateway_bridge(subject: Subject) -> Probe:
     """The default route leaves by a veth whose peer is a port of the bridge."""
-    bridge, device = conventions.GWBRIDGE, _device(check, lab, "eth1")
+    bridge, device = conventions.GWBRIDGE, subject.device("eth1")
     named = device or r"\S+"
     route = rf"^default [^\n]*\bdev ({named})\b"
+    port = rf"(?s){route}.*^\d+: \1@if(\d+):.*^\2: [^\n]* master {bridge} "
     return Probe(
         f"$netns ip route show default; $netns ip -o link show; ip -o link show master {bridge}",
         (
             (route, f"the default route is not on {device or 'any interface'}"),
-            (
-                rf"(?s){route}.*^\d+: \1@if(\d+):.*^\2: [^\n]* master {bridge} ",
-                f"the default route's interface has no peer that is a port of {bridge}",
-            ),
+            (port, f"the default route's interface has no peer that is a port of {bridge}"),
         ),
     )
 
 
-def _no_egress(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
-    return Probe("$netns ip route show && ! $netns ip route show default | grep .")
-
-
-def _shared(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
+def _shared(subject: Subject) -> Probe:
     """The target's addresses are the source's too, and the web server of either answers on its loopback."""
-    port = lab.workloads[check.target].http_port or lab.workloads[check.source].http_port
-    addresses = lab.workloads[check.target].networks
-    wanted = [
-        (f" {re.escape(address)}/", f"no interface has {address}")
-        for address in (facts.address(check.target, network) for network in addresses)
-    ]
+    port = subject.target.http_port or subject.source.http_port
+    addresses = [subject.facts.address(subject.check.target, network) for network in subject.target.networks]
+    wanted = [(f" {re.escape(address)}/", f"no interface has {address}") for address in addresses]
     fetch = f"{_get('127.0.0.1', port)}; " if port else ""
     return Probe(f"{fetch}ip -o -4 addr show", (*wanted, *([_STATUS_200] if port else [])))
 
 
-def _published_url(check: Check, lab: CheckedLab, facts: Facts) -> str:
-    target = lab.workloads[check.target]
-    port = facts.ports.get(check.target, {}).get(f"{target.http_port}/tcp", 0)
-    return f"http://{lab.nodes[target.node]}:{port}/"
+def _network(subject: Subject) -> Probe:
+    name = subject.check.network
+    words = f"docker network inspect -f '{{{{.Name}}}} {{{{.Scope}}}} {{{{.Driver}}}}' {subject.facts.network_id(name)}"
+    return Probe(words, ((rf"^{re.escape(name)} global ", f"{name} is not the global network with this id"),))
 
 
-def _http_published(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
-    return Probe(f"curl -fsS -m 10 {_published_url(check, lab, facts)}")
-
-
-def _http_external(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
-    return Probe(_published_url(check, lab, facts))
-
-
-def _network(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
-    wanted = (rf"^{re.escape(check.network)} global ", f"{check.network} is not the global network with this id")
-    return Probe(
-        f"docker network inspect -f '{{{{.Name}}}} {{{{.Scope}}}} {{{{.Driver}}}}' {facts.network_id(check.network)}",
-        (wanted,),
-    )
-
-
-def _kv(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
-    keys = [f"docker/nodes/{lab.advertised(node)}" for node in lab.nodes]
-    keys += [f"docker/network/v1.0/network/{facts.network_id(network)}/" for network in lab.mtu]
+def _kv(subject: Subject) -> Probe:
+    keys = [f"docker/nodes/{subject.lab.advertised(node)}" for node in subject.lab.nodes]
+    keys += [f"docker/network/v1.0/network/{subject.facts.network_id(network)}/" for network in subject.lab.mtu]
     wanted = tuple((f'"{re.escape(key)}"', f"the store has no key {key}") for key in keys)
-    return Probe(f"curl -fsS -m 10 'http://{lab.store}/v1/kv/docker/?keys'", wanted)
+    return Probe(f"curl -fsS -m 10 'http://{subject.lab.store}/v1/kv/docker/?keys'", wanted)
 
 
-def _engine(check: Check, lab: CheckedLab, facts: Facts) -> Probe:
-    expected = f"consul://{lab.store} {lab.advertised(check.node)}"
+def _engine(subject: Subject) -> Probe:
+    expected = f"consul://{subject.lab.store} {subject.lab.advertised(subject.check.node)}"
     wanted = (f"^{re.escape(expected)}$", f"not the expected {expected}")
     return Probe("docker info -f '{{.ClusterStore}} {{.ClusterAdvertise}}'", (wanted,))
 
 
 KINDS: dict[str, Kind] = {
-    "ping-ip": Kind("workload", "pairs", _ping),
-    "ping-name": Kind("workload", "pairs", _ping_name),
+    "ping-ip": Kind("workload", "pairs", lambda s: _ping(s.target_address)),
+    "ping-name": Kind("workload", "pairs", lambda s: _ping(s.check.target)),
     "dns": Kind("workload", "pairs", _dns),
-    "http": Kind("workload", "pairs", _http),
-    "http-published": Kind("node", "workloads", _http_published, "port, from a node"),
-    "http-external": Kind("outside", "workloads", _http_external, "port, from outside"),
-    "tcp": Kind("workload", "pairs", _tcp, needs_listener=True),
+    "http": Kind("workload", "pairs", lambda s: Probe(_get(s.check.target, s.target.http_port), (_STATUS_200,))),
+    "http-published": Kind(
+        "node", "workloads", lambda s: Probe(f"curl -fsS -m 10 {s.published_url}"), "port, from a node"
+    ),
+    "http-external": Kind("outside", "workloads", lambda s: Probe(s.published_url), "port, from outside"),
+    "tcp": Kind(
+        "workload",
+        "pairs",
+        lambda s: Probe(bulk.receiver(s.target_address, s.facts.bulk_port)),
+        needs_listener=True,
+    ),
     "mtu": Kind("node", "pairs", _mtu),
     "interface": Kind("node", "workloads", _interface),
     "gateway-bridge": Kind("node", "workloads", _gateway_bridge, "egress"),
-    "no-egress": Kind("node", "workloads", _no_egress, "no egress"),
-    "isolation": Kind("workload", "isolation", _ping),
+    "no-egress": Kind(
+        "node",
+        "workloads",
+        lambda _: Probe("$netns ip route show && ! $netns ip route show default | grep ."),
+        "no egress",
+    ),
+    # What must not answer is not waited for as long.
+    "isolation": Kind("workload", "isolation", lambda s: _ping(s.target_address, 1)),
     "shared": Kind("workload", "workloads", _shared),
     "network": Kind("node", "nodes", _network, "sees {network}"),
     "kv": Kind("node", "nodes", _kv, "store's keys"),

@@ -1,4 +1,4 @@
-"""What a lab's settings say of what is checked, as plain data."""
+"""What checks need of a lab's settings, as plain data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from components.config.settings import Settings
 
 @dataclass(frozen=True)
 class CheckedWorkload:
-    """What checks need to know of a workload."""
+    """A workload as checks need it."""
 
     node: str
     networks: tuple[str, ...]
@@ -22,7 +22,7 @@ class CheckedWorkload:
 
 @dataclass(frozen=True)
 class CheckedLab:
-    """What checks need to know of a lab before it runs."""
+    """A lab as checks need it, before it runs."""
 
     nodes: Mapping[str, IPv4Address]
     store: str

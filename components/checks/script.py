@@ -10,7 +10,7 @@ from typing import Any
 
 from components.checks import bulk
 from components.checks.facts import Facts, MissingFact
-from components.checks.kinds import KINDS, command
+from components.checks.kinds import KINDS, Subject, command
 from components.checks.lab import CheckedLab
 from components.checks.model import EXTERNAL, Check
 from components.node import scripts, watchdog
@@ -57,7 +57,7 @@ def limit_s(checks: Sequence[Check]) -> int:
 def missing_fact(check: Check, lab: CheckedLab, facts: Facts) -> str:
     """Why a check cannot even be stated; empty where everything that it needs is known."""
     try:
-        KINDS[check.kind].probe(check, lab, facts)
+        KINDS[check.kind].probe(Subject(check, lab, facts))
     except MissingFact as missing:
         return str(missing)
     return ""
@@ -70,7 +70,7 @@ def _retry_s(checks: Sequence[Check]) -> int:
 
 def _task(check: Check, lab: CheckedLab, facts: Facts) -> dict[str, Any]:
     kind = KINDS[check.kind]
-    probe = kind.probe(check, lab, facts)
+    probe = kind.probe(Subject(check, lab, facts))
     return {
         "record": {
             "id": check.id,

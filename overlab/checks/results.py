@@ -27,7 +27,7 @@ class CheckRun(BaseModel):
     sessions: int
     """Remote sessions that were opened; one a node."""
     generation: str
-    """The ids of the lab's networks. The results of another generation say nothing about this one."""
+    """The ids of the lab's networks. The results of another generation do not apply to this one."""
     results: tuple[CheckResult, ...]
     notes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()

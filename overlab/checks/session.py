@@ -31,13 +31,13 @@ sh "$script"
 
 
 def session_command(facts_script: str) -> list[str]:
-    """What a session runs. A script that was cut off on its way there is not run."""
+    """What a session runs. A script that arrives incomplete is not run."""
     return ["sh", "-c", f"{facts_script}{_RUN_SCRIPT}", "overlab-test"]
 
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """How a script ended. ``code`` is None where it was cut off at its limit."""
+    """How a script ended. ``code`` is None where it was stopped at its limit."""
 
     code: int | None
     stdout: str
@@ -109,7 +109,7 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def _line(stream: IO[bytes]) -> bytes:
-    """The next line; empty at the end, also one that another thread made."""
+    """The next line; empty at the end, also where another thread closed the stream."""
     try:
         return stream.readline()
     except ValueError:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from components import checks
-from components.checks.kinds import KINDS, command
+from components.checks.kinds import KINDS, Subject, command
 from components.config.settings import Settings, parse
 from overlab.checks import discovery
 from overlab.checks.results import CheckRun, generation_of
@@ -124,7 +124,7 @@ def _commands(settings: Settings) -> dict[str, str]:
     facts, _ = discovery.facts(settings, outputs(settings), [])
     lab = checks.CheckedLab.of(settings)
     matrix = checks.matrix(settings)
-    return {check.id: command(check, KINDS[check.kind].probe(check, lab, facts)) for check in matrix}
+    return {check.id: command(check, KINDS[check.kind].probe(Subject(check, lab, facts))) for check in matrix}
 
 
 FAILURES = {

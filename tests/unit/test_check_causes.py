@@ -1,4 +1,4 @@
-"""Every failure has a first likely cause: keyed by what was checked and what was said."""
+"""Every failure has a first likely cause: keyed by kind of check and output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from overlab.diagnosis import causes, cookbook
 from tests.unit import check_run_factory
 
 
-def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -> CheckResult:
+def failure(kind: str, output: str, status: str = "failed", got: str = "fail") -> CheckResult:
     return CheckResult.model_validate(
         {
             "id": "x",
@@ -95,7 +95,7 @@ def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -
     ],
 )
 def test_what_was_said_leads_to_the_cause(kind: str, output: str, anchor: str) -> None:
-    cause = causes.find(verdict(kind, output))
+    cause = causes.find(failure(kind, output))
     assert cause is not None
     assert cause.anchor == anchor
 
@@ -113,7 +113,7 @@ def test_what_was_said_leads_to_the_cause(kind: str, output: str, anchor: str) -
 )
 @pytest.mark.parametrize("kind", ["kv", "ping-ip"])
 def test_a_check_that_was_not_run_points_at_the_node(kind: str, output: str, anchor: str) -> None:
-    cause = causes.find(verdict(kind, output, "not run", got=""))
+    cause = causes.find(failure(kind, output, "not run", got=""))
     assert cause is not None
     assert cause.anchor == anchor
 
@@ -130,17 +130,17 @@ def test_a_check_that_was_not_run_points_at_the_node(kind: str, output: str, anc
     ],
 )
 def test_a_check_that_could_not_be_tried_says_nothing_of_its_kind(kind: str, output: str, anchor: str) -> None:
-    cause = causes.find(verdict(kind, output, got=""))
+    cause = causes.find(failure(kind, output, got=""))
     assert cause is not None
     assert cause.anchor == anchor
 
 
 def test_a_check_that_passed_has_no_cause() -> None:
-    assert causes.find(verdict("ping-ip", "100% packet loss", "passed")) is None
+    assert causes.find(failure("ping-ip", "100% packet loss", "passed")) is None
 
 
 def test_cause_and_remedy_are_in_the_checks_own_names() -> None:
-    cause = causes.find(verdict("ping-ip", "Network is unreachable"))
+    cause = causes.find(failure("ping-ip", "Network is unreachable"))
     assert cause is not None
     assert cause.likely == "t1 has no interface on ov_net1"
     assert "overlab exec docker01 -- docker network connect ov_net1 t1" in cause.remedy
@@ -153,7 +153,7 @@ def test_cause_and_remedy_are_in_the_checks_own_names() -> None:
     st.sampled_from(["", "fail"]),
 )
 def test_every_failure_has_a_cause_without_a_place_left_open(kind: str, output: str, status: str, got: str) -> None:
-    cause = causes.find(verdict(kind, output, status, got))
+    cause = causes.find(failure(kind, output, status, got))
     assert cause is not None
     assert not re.search(r"[{}]", cause.likely + cause.remedy)
     assert cause.link.startswith("docs/cookbook.md#")

@@ -15,7 +15,7 @@ import pytest
 
 from components import checks
 from components.checks import bulk
-from components.checks.kinds import KINDS, Probe
+from components.checks.kinds import KINDS, Probe, Subject
 from components.config.settings import parse
 from tests.unit import check_run_factory
 
@@ -26,7 +26,7 @@ case $1 in
 exec)
     [ -e "$LAB/up.$3" ] || { echo "Error response from daemon: Container 1a2b is not running" >&2; exit 1; }
     if rm "$LAB/restart.$3" 2>/dev/null; then echo "Error: No such exec instance: 67f2" >&2; exit 1; fi
-    exec sh -s ;;
+    exec $BUSYBOX sh -s ;;
 inspect) cat "$LAB/pid" ;;
 esac
 """
@@ -39,6 +39,7 @@ class Node:
         (directory / "docker").chmod(0o755)
         (directory / "up.t1").touch()
         self.environment = {"PATH": f"{directory}:{os.environ['PATH']}", "LAB": str(directory)}
+        self.environment["BUSYBOX"] = shutil.which("busybox") or ""
 
     def run(self, *planned: dict[str, Any], retry_s: float = 60) -> subprocess.CompletedProcess[bytes]:
         plan = {"where": "on docker01", "retry_s": retry_s, "watchdog": "", "listeners": {}, "checks": planned}
@@ -192,7 +193,7 @@ def seen(node: Node, kind: str, change: str = "true") -> SimpleNamespace:
     settings = parse(LAB, "x")
     facts = checks.Facts({"t1": {"ov_net1": "10.0.0.2"}}, {}, {"ov_net1": {"id": "f", "subnet": "10.0.0.0/24"}})
     about = checks.Check(id="x", kind=kind, node="docker01", source="t1", target="t1", network="ov_net1")
-    probe = KINDS[kind].probe(about, checks.CheckedLab.of(settings), facts)
+    probe = KINDS[kind].probe(Subject(about, checks.CheckedLab.of(settings), facts))
     plan = {"where": "", "retry_s": 0, "watchdog": "", "listeners": {}}
     plan["checks"] = [check(probe.command, wants=probe.wants)]
     (node.directory / "plan").write_text(json.dumps(plan))
@@ -306,4 +307,4 @@ def test_a_listener_ends_when_every_receiver_has_everything(toolbox: dict[str, s
 def test_a_probe_without_facts_is_shown_as_it_is_run() -> None:
     lab = checks.CheckedLab.of(check_run_factory.lab())
     ping = next(one for one in checks.matrix(check_run_factory.lab()) if one.kind == "ping-name")
-    assert KINDS["ping-name"].probe(ping, lab, checks.Facts()) == Probe(f"ping -c 1 -W 2 {ping.target}")
+    assert KINDS["ping-name"].probe(Subject(ping, lab, checks.Facts())) == Probe(f"ping -c 1 -W 2 {ping.target}")

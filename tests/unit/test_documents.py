@@ -1,4 +1,4 @@
-"""What nodes are told: first-boot data, daemon.json, systemd units, firewall, Consul's configuration."""
+"""The files of a node: first-boot data, daemon.json, systemd units, firewall, Consul's configuration."""
 
 from __future__ import annotations
 

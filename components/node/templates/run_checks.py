@@ -28,7 +28,7 @@ from typing import Any
 
 AT_ONCE = 8
 """Workloads whose checks run at the same time, beside the node's own."""
-COMMAND_LIMIT_S = 60
+COMMAND_LIMIT_S = 120
 ENGINE_LIMIT_S = 120
 PAUSE_S = 1
 FAILING_TRIES = 3
@@ -48,13 +48,9 @@ def docker(*words: str) -> tuple[int, str]:
     return done.returncode, done.stdout.decode(errors="replace").strip()
 
 
-def engine_answers() -> bool:
-    return docker("version", "-f", "{{.Server.Version}}")[0] == 0
-
-
 def wait_for_engine() -> None:
     end = time.monotonic() + ENGINE_LIMIT_S
-    while not engine_answers() and time.monotonic() < end:
+    while docker("version", "-f", "{{.Server.Version}}")[0] != 0 and time.monotonic() < end:
         time.sleep(PAUSE_S)
 
 
@@ -93,7 +89,7 @@ class Workload:
         return found
 
     def _ask(self, command: str) -> tuple[int, bytes] | None:
-        """None where the shell ended, and in ``_ended`` what it said."""
+        """None where the shell ended, and in ``_ended`` what it wrote."""
         if self._process is None:
             pipe = subprocess.PIPE
             self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=pipe)
@@ -153,7 +149,7 @@ class Node:
         if known is None or not Path(f"/proc/{known}/ns").exists():
             question = ("inspect", "-f", "{{.State.Pid}}", workload)
             code, known = docker(*question)
-            if code and not engine_answers():
+            if code:
                 wait_for_engine()
                 code, known = docker(*question)
             if code or known == "0":
@@ -236,7 +232,7 @@ def in_workload(name: str, checks: list[dict[str, Any]], report: Report) -> None
 def main() -> int:
     plan = json.load(sys.stdin)
     if plan["watchdog"]:
-        # Whatever made or removed containers is done now, so the engine may be restarted if it must.
+        # Whatever created or removed containers is done now, so the engine may be restarted if it must.
         if os.access(plan["watchdog"], os.X_OK):
             subprocess.run([plan["watchdog"], "repair"], stdout=sys.stderr, check=False)
         wait_for_engine()
