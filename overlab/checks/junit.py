@@ -5,14 +5,12 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from components.checks.model import CheckResult
-from overlab.checks.reproduce import reproduce_command
 from overlab.checks.results import CheckRun
-from overlab.checks.text import lines_of
-from overlab.diagnosis import causes
+from overlab.checks.text import rows
 from overlab.report.xmltext import clean
 
 
-def render(run: CheckRun) -> str:
+def document(run: CheckRun) -> bytes:
     """A ``testsuites`` document. A check that failed is a failure; one that was not run is an error."""
     sums = _sums(run.results)
     root = ET.Element("testsuites", {"name": f"overlab {run.lab}", "time": f"{run.seconds:.1f}", **sums})
@@ -27,36 +25,19 @@ def render(run: CheckRun) -> str:
         for result in members:
             _case(suite, result)
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
-
-
-def document(run: CheckRun) -> bytes:
-    """:func:`render` as the bytes of a file."""
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + render(run).encode()
+    text: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def _case(suite: ET.Element, result: CheckResult) -> None:
-    case = ET.SubElement(
-        suite,
-        "testcase",
-        classname=clean(f"overlab.{result.node}.{result.kind}"),
-        name=clean(result.title if result.title else result.id),
-        time=str(result.seconds),
-    )
+    about = {"classname": f"overlab.{result.node}.{result.kind}", "name": result.title, "time": str(result.seconds)}
+    case = ET.SubElement(suite, "testcase", {name: clean(value) for name, value in about.items()})
     if result.status == "passed":
         return
-    cause = causes.find(result)
     message = f"expected {result.expect}, got {result.got}" if result.got else result.output
-    problem = ET.SubElement(
-        case, "failure" if result.status == "failed" else "error", type=result.kind, message=clean(message)
-    )
-    lines = [f"check:  {result.id}", f"where:  {result.node}", f"ran:    {result.command}"]
-    lines += ["output:", *lines_of(result.output)]
-    if reproduce := reproduce_command(result):
-        lines.append(f"repeat: {reproduce}")
-    if cause is not None:
-        lines += [f"likely: {cause.likely}", f"remedy: {cause.remedy}", f"more:   {cause.link}"]
-    problem.text = clean("\n".join(lines))
+    kind = "failure" if result.status == "failed" else "error"
+    problem = ET.SubElement(case, kind, type=result.kind, message=clean(message))
+    problem.text = clean("\n".join(f"{name + ':':8}{value}" for name, value in [("check", result.id), *rows(result)]))
 
 
 def _sums(results: tuple[CheckResult, ...]) -> dict[str, str]:

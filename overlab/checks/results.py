@@ -66,16 +66,13 @@ class CheckRun(BaseModel):
         """This run with the earlier one's results where this one has none, if both are of one generation."""
         if earlier is None or earlier.generation != self.generation or not self.only:
             return self
-        new = {result.id: result for result in self.results}
-        known = {result.id for result in earlier.results}
-        results = [new.get(result.id, result) for result in earlier.results]
-        results += [result for result in self.results if result.id not in known]
+        results = {result.id: result for result in (*earlier.results, *self.results)}
         discovered = {
             "addresses": earlier.addresses | self.addresses,
             "ports": earlier.ports | self.ports,
             "networks": earlier.networks | self.networks,
         }
-        return earlier.model_copy(update={"begun": self.begun, "results": tuple(results), **discovered})
+        return earlier.model_copy(update={"begun": self.begun, "results": tuple(results.values()), **discovered})
 
 
 def generation_of(networks: Mapping[str, Mapping[str, Any]]) -> str:

@@ -60,27 +60,29 @@ def line(result: CheckResult) -> str:
 
 
 def details(result: CheckResult) -> Text:
-    """Everything about a check that did not pass: what was run, where, its output, the likely cause and the remedy."""
-    cause = causes.find(result)
+    """Everything about a check that did not pass."""
     text = Text()
     text.append(f"{result.status.upper()}  {result.title}", style=STYLE[result.status])
-    text.append(f"  ({result.id})\n", style="dim")
-    rows = [("ran", result.command or "nothing"), ("where", result.node)]
-    if result.got:
-        rows.append(("result", f"expected {result.expect}, got {result.got} after {result.seconds} s"))
-    rows.append(("output", "\n".join(lines_of(result.output)) or "(nothing)"))
-    if reproduce := reproduce_command(result):
-        rows.append(("repeat", reproduce))
-    if cause is not None:
-        rows += [("likely", cause.likely), ("remedy", cause.remedy), ("more", cause.link)]
-    for name, value in rows:
-        first, *rest = value.split("\n")
-        text.append(f"  {name:8}", style="dim")
-        text.append(f"{first}\n")
-        for other in rest:
-            text.append(f"  {'':8}{other}\n")
-    text.right_crop(1)
+    text.append(f"  ({result.id})", style="dim")
+    for name, value in rows(result):
+        for number, part in enumerate(value.split("\n")):
+            text.append(f"\n  {'' if number else name:8}", style="dim")
+            text.append(part)
     return text
+
+
+def rows(result: CheckResult) -> list[tuple[str, str]]:
+    """What was run, where, its output, how to run it again, the likely cause and the remedy; each with a short name."""
+    cause = causes.find(result)
+    found = [("ran", result.command or "nothing"), ("where", result.node)]
+    if result.got:
+        found.append(("result", f"expected {result.expect}, got {result.got} after {result.seconds} s"))
+    found.append(("output", "\n".join(lines_of(result.output)) or "(nothing)"))
+    if reproduce := reproduce_command(result):
+        found.append(("repeat", reproduce))
+    if cause is not None:
+        found += [("likely", cause.likely), ("remedy", cause.remedy), ("more", cause.link)]
+    return found
 
 
 def lines_of(output: str) -> list[str]:
