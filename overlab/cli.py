@@ -258,7 +258,7 @@ def run_checks(
     every: Annotated[float, typer.Option("--every", metavar="S", min=1, help="Seconds between, with --watch.")] = 30,
 ) -> None:
     """Run the lab's checks now. Exit code 0: all passed; 1: one failed; 2: not everything could be run."""
-    wanted = check_command.Wanted(only or (), as_json, junit, html, within)
+    wanted = check_command.CheckOptions(only or (), as_json, junit, html, within)
     console = Console(highlight=False)
     name = _chosen(context, stack)
     try:

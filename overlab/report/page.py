@@ -10,11 +10,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from components.checks.model import CheckResult
 from components.config.settings import Settings
 from overlab import phases
 from overlab.checks.grids import grids
 from overlab.checks.history import LastResults
-from overlab.checks.results import CheckResult, CheckRun
+from overlab.checks.results import CheckRun
 from overlab.outputs import Outputs
 from overlab.phases import Span
 from overlab.report import pages, picture, svg
