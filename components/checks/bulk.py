@@ -32,6 +32,8 @@ def listener(port: int, receivers: int) -> str:
     """
     return (
         f"while nc -w 2 127.0.0.1 {port + 1} </dev/null >/dev/null 2>&1; do :; done\n"
+        # Its sender ends a moment later, and keeps the port until then.
+        f"while nc -w 2 127.0.0.1 {port} </dev/null >/dev/null 2>&1; do :; done\n"
         f"nc -ll -p {port} -e awk {shlex.quote(PROGRAM)} 2>/dev/null & sender=$!\n"
         f"n=0; while [ $n -lt {receivers} ] && timeout {LIMIT_S} nc -l -p {port + 1} </dev/null >/dev/null 2>&1; "
         "do n=$((n + 1)); done\n"

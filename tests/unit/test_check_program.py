@@ -283,8 +283,13 @@ def test_a_listener_ends_when_every_receiver_has_everything(toolbox: dict[str, s
         return subprocess.Popen(["sh", "-c", bulk.listener(port, receivers)], env=toolbox, start_new_session=True)
 
     def receive() -> str:
-        command = ["sh", "-c", f"sleep 0.5; {bulk.receiver('127.0.0.1', port)}"]
-        done = subprocess.run(command, env=toolbox, capture_output=True, text=True, check=False, timeout=30)
+        command = ["sh", "-c", bulk.receiver("127.0.0.1", port)]
+        end = time.monotonic() + 20
+        while True:
+            done = subprocess.run(command, env=toolbox, capture_output=True, text=True, check=False, timeout=30)
+            # Between two receivers nc is started again, and for a moment nobody listens.
+            if "refused" not in done.stderr or time.monotonic() > end:
+                break
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
