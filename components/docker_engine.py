@@ -62,7 +62,7 @@ class DockerEngine(Component):
             pulumi.FileAsset(packages.bundle),
             BUNDLE,
             self.child(depends_on=[self.machine.reachable]),
-            triggers=[packages.content],
+            triggers=[packages.content_hash],
             limit_s=conventions.ENGINE_LIMIT_S,
         )
 

@@ -40,7 +40,7 @@ class Storage(Component):
         )
         self.base = libvirt.Volume(
             f"{name}-base",
-            name=f"base-{image.content}.qcow2",
+            name=f"base-{image.content_hash}.qcow2",
             pool=self.pool.name,
             source=image.source,
             opts=self.child(provider=provider),

@@ -9,7 +9,7 @@ from typing import Any
 
 from components import checks
 from components.config.settings import Settings
-from overlab.outputs import Outputs
+from overlab.stack.outputs import Outputs
 
 END = "overlab-facts-end"
 """The line after which a node has told everything."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components import checks
 from overlab.checks.results import CheckResult, CheckRun, from_up, life_of, load
-from overlab.outputs import Outputs
+from overlab.stack.outputs import Outputs
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,6 @@ def _about(check: checks.Check) -> dict[str, Any]:
         "node": check.node,
         "source": check.source,
         "target": check.target,
-        "overlay": check.network,
+        "network": check.network,
         "expect": check.expect,
     }

@@ -19,8 +19,8 @@ from overlab.checks import discovery
 from overlab.checks.results import CheckResult, CheckRun, life_of, now
 from overlab.checks.session import ON_NODE, SSH_FAILED, ExternalSession, ProcessResult, Session
 from overlab.core.paths import LabPaths
-from overlab.outputs import Outputs
 from overlab.platform.private_libvirtd import PrivateLibvirtd
+from overlab.stack.outputs import Outputs
 
 MARGIN_S = 300
 """For a slow machine to run what a check's own limit does not count."""

@@ -7,7 +7,7 @@ Layout, below :func:`overlab.core.paths.cache_root`::
     KIND/.KEY.lock, .KEY.owner   one builder at a time, and who it is
     KIND/.tmp-KEY-XXXX/       a build under way
 
-An entry is visible only when whole: it is built beside its place, flushed to disk and renamed. An entry that
+An entry is visible only when whole: it is built beside its entry_dir, flushed to disk and renamed. An entry that
 does not match its manifest any more is removed and built again.
 """
 
@@ -40,7 +40,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class EntryState:
-    """One cache entry as found by :func:`survey`."""
+    """One cache entry as found by :func:`inspect_entries`."""
 
     kind: str
     key: str
@@ -67,8 +67,8 @@ def log_file(kind: str) -> Path:
 
 def has(kind: str, key_parts: Mapping[str, object]) -> bool:
     """Whether the entry exists and passes the fast check. Takes no lock and builds nothing."""
-    place = cache_root() / kind / key_of(kind, key_parts)
-    return place.is_dir() and _problem(place) is None
+    entry_dir = cache_root() / kind / key_of(kind, key_parts)
+    return entry_dir.is_dir() and _problem(entry_dir) is None
 
 
 def entry(
@@ -87,69 +87,69 @@ def entry(
     trusting sizes and times. The caller must not write into the result.
     """
     key = key_of(kind, key_parts)
-    shelf = cache_root() / kind
-    place = shelf / key
-    if not full_check and place.is_dir() and _problem(place, read=False) is None:
-        return place / _CONTENT
-    shelf.mkdir(parents=True, exist_ok=True)
-    with _only_builder(shelf, key, progress):
-        if place.exists() or place.is_symlink():
-            progress.waiting_for(f"verifying {place}")
-            problem = _problem(place, full=full_check, repair_times=True)
+    kind_dir = cache_root() / kind
+    entry_dir = kind_dir / key
+    if not full_check and entry_dir.is_dir() and _problem(entry_dir, read=False) is None:
+        return entry_dir / _CONTENT
+    kind_dir.mkdir(parents=True, exist_ok=True)
+    with _only_builder(kind_dir, key, progress):
+        if entry_dir.exists() or entry_dir.is_symlink():
+            progress.waiting_for(f"verifying {entry_dir}")
+            problem = _problem(entry_dir, full=full_check, repair_times=True)
             if problem is None:
-                return place / _CONTENT
-            progress.note(f"cache entry {place} is broken ({problem}); building it again")
-            _remove(place)
-        _build(shelf, key, place, build, space_mib)
-    return place / _CONTENT
+                return entry_dir / _CONTENT
+            progress.note(f"cache entry {entry_dir} is broken ({problem}); building it again")
+            _remove(entry_dir)
+        _build(kind_dir, key, entry_dir, build, space_mib)
+    return entry_dir / _CONTENT
 
 
-def survey(*, full: bool = False) -> list[EntryState]:
+def inspect_entries(*, full: bool = False) -> list[EntryState]:
     """Every entry with its size and what is wrong with it; ``full`` reads every byte."""
     root = cache_root()
     states = []
     for manifest in sorted(root.glob(f"*/*/{_MANIFEST}")):
-        place = manifest.parent
-        if place.name.startswith("."):
+        entry_dir = manifest.parent
+        if entry_dir.name.startswith("."):
             continue
-        size = sum(path.lstat().st_size for path in _walk(place))
-        states.append(EntryState(place.parent.name, place.name, size, _problem(place, full=full)))
+        size = sum(path.lstat().st_size for path in _walk(entry_dir))
+        states.append(EntryState(entry_dir.parent.name, entry_dir.name, size, _problem(entry_dir, full=full)))
     return states
 
 
 # -- building --------------------------------------------------------------------------------------
 
 
-def _build(shelf: Path, key: str, place: Path, build: Callable[[Path], None], space_mib: int) -> None:
-    _require_space(shelf, space_mib)
-    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{key}-", dir=shelf))
+def _build(kind_dir: Path, key: str, entry_dir: Path, build: Callable[[Path], None], space_mib: int) -> None:
+    _require_space(kind_dir, space_mib)
+    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{key}-", dir=kind_dir))
     try:
         content = temporary / _CONTENT
         content.mkdir()
         build(content)
         _write_manifest(temporary)
         temporary.chmod(0o755)
-        temporary.rename(place)
-        _sync(shelf)
+        temporary.rename(entry_dir)
+        _sync(kind_dir)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise _no_space(shelf, space_mib) from error
+            raise _no_space(kind_dir, space_mib) from error
         raise
     finally:
         if temporary.exists():
             _remove(temporary)
 
 
-def _require_space(shelf: Path, space_mib: int) -> None:
-    if shutil.disk_usage(shelf).free < space_mib << 20:
-        raise _no_space(shelf, space_mib)
+def _require_space(kind_dir: Path, space_mib: int) -> None:
+    if shutil.disk_usage(kind_dir).free < space_mib << 20:
+        raise _no_space(kind_dir, space_mib)
 
 
-def _no_space(shelf: Path, space_mib: int) -> OverlabError:
-    free = shutil.disk_usage(shelf).free >> 20
+def _no_space(kind_dir: Path, space_mib: int) -> OverlabError:
+    free = shutil.disk_usage(kind_dir).free >> 20
     needed = f", {space_mib} MiB are needed" if space_mib else ""
     return OverlabError(
-        f"no space left to build {shelf.name}: {free} MiB free in {shelf}{needed}",
+        f"no space left to build {kind_dir.name}: {free} MiB free in {kind_dir}{needed}",
         "free some space, or point OVERLAB_CACHE at a directory on another file system",
     )
 
@@ -198,16 +198,16 @@ def _sync(path: Path) -> None:
 # -- checking --------------------------------------------------------------------------------------
 
 
-def _problem(place: Path, *, read: bool = True, full: bool = False, repair_times: bool = False) -> str | None:
+def _problem(entry_dir: Path, *, read: bool = True, full: bool = False, repair_times: bool = False) -> str | None:
     """What is wrong with an entry, or None.
 
     Files whose size and time match are trusted unless ``full``; others are read, or a problem unless ``read``.
     ``repair_times`` (the lock is held) records the new times of files whose content is right, so that the next check
     is fast again.
     """
-    content = place / _CONTENT
+    content = entry_dir / _CONTENT
     try:
-        recorded = json.loads((place / _MANIFEST).read_text())["files"]
+        recorded = json.loads((entry_dir / _MANIFEST).read_text())["files"]
         found = {str(path.relative_to(content)): path for path in _walk(content)}
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"unreadable: {error}"
@@ -231,7 +231,7 @@ def _problem(place: Path, *, read: bool = True, full: bool = False, repair_times
             touched = True
             recorded[name] = have
     if touched and repair_times:
-        _write_json(place / _MANIFEST, {"files": recorded})
+        _write_json(entry_dir / _MANIFEST, {"files": recorded})
     return None
 
 
@@ -248,18 +248,18 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _only_builder(shelf: Path, key: str, progress: Progress) -> Iterator[None]:
-    lock = FileLock(shelf / f".{key}.lock")
-    owner = shelf / f".{key}.owner"
+def _only_builder(kind_dir: Path, key: str, progress: Progress) -> Iterator[None]:
+    lock = FileLock(kind_dir / f".{key}.lock")
+    owner = kind_dir / f".{key}.owner"
     while True:
         try:
             lock.acquire(timeout=0.5)
             break
         except Timeout:
-            progress.waiting_for(f"{shelf.name} is being built by {_read(owner)}")
+            progress.waiting_for(f"{kind_dir.name} is being built by {_read(owner)}")
     try:
         owner.write_text(f"process {os.getpid()} ({' '.join(sys.argv)[:80]}) since {time.strftime('%H:%M:%S')}")
-        _remove_abandoned(shelf, key)
+        _remove_abandoned(kind_dir, key)
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -267,14 +267,14 @@ def _only_builder(shelf: Path, key: str, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _remove_abandoned(shelf: Path, own_key: str) -> None:
+def _remove_abandoned(kind_dir: Path, own_key: str) -> None:
     """Remove builds of dead builders: theirs is every temporary directory whose key's lock can be had."""
-    for temporary in shelf.glob(".tmp-*"):
+    for temporary in kind_dir.glob(".tmp-*"):
         key = temporary.name.split("-")[1]
         if key == own_key:
             _remove(temporary)
             continue
-        lock = FileLock(shelf / f".{key}.lock", timeout=0)
+        lock = FileLock(kind_dir / f".{key}.lock", timeout=0)
         with contextlib.suppress(Timeout), lock:
             _remove(temporary)
 

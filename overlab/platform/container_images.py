@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overlab.core.errors import OverlabError
-from overlab.core.progress import Progress, output, run
+from overlab.core.progress import Progress
+from overlab.core.tools import output, run
 from overlab.platform import cache, mirror, oci
 from overlab.platform.registry import writable
 from overlab.platform.rootfs import IN_NAMESPACES_OF_ITS_OWN
@@ -49,7 +50,7 @@ def names() -> list[str]:
 def _key_parts() -> dict[str, object]:
     files = sorted(path for path in FILES.rglob("*") if path.is_file())
     return {
-        "edition": REVISION,
+        "revision": REVISION,
         "recipes": [(recipe.names, recipe.suite, recipe.packages, repr(recipe.run)) for recipe in RECIPES],
         "files": {str(path.relative_to(FILES)): cache.file_digest(path) for path in files},
         "code": [cache.file_digest(Path(module)) for module in (__file__, oci.__file__)],

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from components.config.platform import Packages
-from overlab.core.progress import Progress, run
+from overlab.core.progress import Progress
+from overlab.core.tools import run
 from overlab.platform import cache, rootfs
 
 _FILE = "engine.tar"
@@ -30,7 +31,7 @@ def ensure(progress: Progress) -> Packages:
 
     parts = {"rootfs": rootfs.key_parts(), "code": cache.file_digest(Path(__file__))}
     file = cache.entry("engine-debs", parts, build, progress, space_mib=700) / _FILE
-    return Packages(bundle=str(file), content=cache.file_digest(file)[:16], engine=source.engine_version)
+    return Packages(bundle=str(file), content_hash=cache.file_digest(file)[:16])
 
 
 def repack(deb: Path, scratch: Path, progress: Progress | None = None) -> Path:

@@ -31,13 +31,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Found:
+class HypervisorInfo:
     """A hypervisor that answers."""
 
     uri: str
     pool_path: str
     acceleration: Acceleration
-    rung: str
+    source: str
 
 
 def kind_of(settings: Settings) -> Kind:
@@ -47,7 +47,7 @@ def kind_of(settings: Settings) -> Kind:
     return settings.platform.kind
 
 
-def ensure(settings: Settings, paths: LabPaths, progress: Progress) -> dict[str, Found]:
+def ensure(settings: Settings, paths: LabPaths, progress: Progress) -> dict[str, HypervisorInfo]:
     """Start or adopt the bundled one, or reach the native ones, by name (that of an unnamed one is empty).
 
     Raises :class:`OverlabError` that names every one that does not answer.
@@ -55,14 +55,14 @@ def ensure(settings: Settings, paths: LabPaths, progress: Progress) -> dict[str,
     if kind_of(settings) == "bundled":
         libvirt = PrivateLibvirtd(paths)
         libvirt.ensure(progress)
-        rung = "bundled: a private libvirtd in the lab's network namespace"
-        return {"": Found(libvirt.uri, str(paths.pool), acceleration.probe(), rung)}
-    rung = "system, named by the settings" if settings.platform.uri or settings.hypervisors != ("",) else _OWN
+        source = "bundled: a private libvirtd in the lab's network namespace"
+        return {"": HypervisorInfo(libvirt.uri, str(paths.pool), acceleration.probe(), source)}
+    source = "system, named by the settings" if settings.platform.uri or settings.hypervisors != ("",) else _OWN
     found, errors = {}, []
     for name in settings.hypervisors:
         uri, pools = address(settings, name)
         try:
-            found[name] = Found(uri, f"{pools}/overlab-{paths.lab}", look(uri), f"{rung} ({uri})")
+            found[name] = HypervisorInfo(uri, f"{pools}/overlab-{paths.lab}", look(uri), f"{source} ({uri})")
         except OverlabError as error:
             errors.append(error)
     if errors:
@@ -86,8 +86,8 @@ def given_image(source: str) -> Image:
             raise OverlabError(
                 f"overlab:lab platform.image {source} is not a file", "correct the path, or remove the key"
             )
-        return Image(source=str(path.resolve()), content=cache.file_digest(path)[:16])
-    return Image(source=source, content=hashlib.sha256(source.encode()).hexdigest()[:16])
+        return Image(source=str(path.resolve()), content_hash=cache.file_digest(path)[:16])
+    return Image(source=source, content_hash=hashlib.sha256(source.encode()).hexdigest()[:16])
 
 
 def is_here(settings: Settings, name: str) -> bool:

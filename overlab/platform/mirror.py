@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overlab.core.errors import OverlabError
-from overlab.core.progress import output
+from overlab.core.tools import output
 
 _FORMAT = "$(SITE)\t$(RELEASE)\t$(ORIGIN)\t$(LABEL)"
 _RELEASES = "buster bullseye bookworm trixie forky sid oldoldstable oldstable stable testing unstable".split()

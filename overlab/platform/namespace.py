@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from overlab.core.errors import OverlabError
 from overlab.core.process import ProcessRecord, command_line, end, write_private
-from overlab.core.progress import output
+from overlab.core.tools import output
 from overlab.core.wait import NotYet, until
 
 _DIRECTORY = Path("/run/netns")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from overlab.core.errors import OverlabError
 from overlab.core.process import ProcessRecord, end, spawn, write_private
-from overlab.core.progress import Progress, tail
+from overlab.core.progress import Progress
+from overlab.core.tools import tail
 from overlab.core.wait import NotYet, until
 from overlab.platform.namespace import Namespace
 

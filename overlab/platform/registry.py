@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from components.config.conventions import REGISTRY_PORT
 from overlab.core.errors import OverlabError
 from overlab.core.process import ProcessRecord, end, spawn, write_private
-from overlab.core.progress import tail
+from overlab.core.tools import tail
 from overlab.core.wait import NotYet, until
 from overlab.platform.namespace import Namespace
 

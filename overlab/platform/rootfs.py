@@ -6,8 +6,8 @@ One run of mmdebstrap makes both from the same package lists::
     engine/*.deb   docker.io and all that it needs beyond the plain system, as apt resolved it
     versions.txt   package, version: the plain system's and the engine's
 
-The entry is keyed by what is asked for (packages, options, ``EDITION``), not by the day's state of the archive: a
-lab that came up yesterday comes up today, also without a network. Raise ``EDITION`` to take in newer packages.
+The entry is keyed by what is asked for (packages, options, ``REVISION``), not by the day's state of the archive: a
+lab that came up yesterday comes up today, also without a network. Raise ``REVISION`` to take in newer packages.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from overlab.core.errors import OverlabError
-from overlab.core.progress import Progress, run
+from overlab.core.progress import Progress
+from overlab.core.tools import run
 from overlab.platform import cache, mirror
 
 REVISION = 1
@@ -130,16 +130,11 @@ class Rootfs:
     def engine_debs(self) -> list[Path]:
         return sorted((self.directory / "engine").glob("*.deb"))
 
-    @property
-    def engine_version(self) -> str:
-        """Upstream version of dockerd, such as ``20.10.5``."""
-        return engine_version(self.engine_debs)
-
 
 def key_parts() -> dict[str, object]:
     """All that decides the content, for this entry's key and those of entries made from it."""
     return {
-        "edition": REVISION,
+        "revision": REVISION,
         "suite": SUITE,
         "packages": PACKAGES,
         "engine": ENGINE_PACKAGES,
@@ -155,15 +150,6 @@ def ensure(progress: Progress) -> Rootfs:
             _bootstrap(directory, progress)
 
     return Rootfs(cache.entry("rootfs", key_parts(), build, progress, space_mib=3000))
-
-
-def engine_version(debs: list[Path]) -> str:
-    """Upstream version of the docker.io package among these files."""
-    for deb in debs:
-        name, _, rest = deb.name.partition("_")
-        if name == "docker.io":
-            return rest.partition("_")[0].partition("+")[0].partition("-")[0]
-    raise OverlabError(f"no docker.io package among {[deb.name for deb in debs]}")
 
 
 def _bootstrap(directory: Path, progress: Progress) -> None:

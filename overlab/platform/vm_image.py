@@ -10,7 +10,8 @@ from pathlib import Path
 
 from components.config.platform import Image
 from overlab.core.errors import ToolError
-from overlab.core.progress import Progress, run
+from overlab.core.progress import Progress
+from overlab.core.tools import run
 from overlab.platform import cache, container_images, disk, oci, rootfs
 from overlab.platform.rootfs import Rootfs
 
@@ -49,7 +50,7 @@ def ensure(progress: Progress) -> Image:
             _finish(root, directory, progress)
 
     directory = cache.entry("image", _key_parts() | {"storage": storage.parent.name}, build, progress, space_mib=4000)
-    return _image(directory, source.engine_version)
+    return _image(directory)
 
 
 def ensure_plain(progress: Progress) -> Image:
@@ -61,7 +62,7 @@ def ensure_plain(progress: Progress) -> Image:
             _configure(root, [], progress)
             _finish(root, directory, progress)
 
-    return _image(cache.entry("plain-image", _key_parts(), build, progress, space_mib=4000), None)
+    return _image(cache.entry("plain-image", _key_parts(), build, progress, space_mib=4000))
 
 
 def _key_parts() -> dict[str, object]:
@@ -69,9 +70,8 @@ def _key_parts() -> dict[str, object]:
     return {"rootfs": rootfs.key_parts(), "guest": _guest_digests(), "code": code}
 
 
-def _image(directory: Path, engine: str | None) -> Image:
-    content = (directory / "sha256").read_text()[:16]
-    return Image(source=str(directory / _FILE), content=content, engine=engine)
+def _image(directory: Path) -> Image:
+    return Image(source=str(directory / _FILE), content_hash=(directory / "sha256").read_text()[:16])
 
 
 # -- steps -----------------------------------------------------------------------------------------

@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
 from markupsafe import Markup
 
-from components.config.settings import Settings
-from overlab import phases
 from overlab.checks.grids import grids
-from overlab.checks.history import LastResults
 from overlab.checks.results import CheckResult, CheckRun
-from overlab.outputs import Outputs
-from overlab.phases import Span
 from overlab.report import pages, picture, svg
+from overlab.report.data import ReportData
+from overlab.stack import phases
+from overlab.stack.outputs import Outputs
+from overlab.stack.phases import Span
 
 _SHORT_ID = 12
 _WIDE = 1800
 """Pixels from which a picture is scrolled and not made smaller."""
-
-
-@dataclass(frozen=True)
-class ReportData:
-    """Everything that a report is made from."""
-
-    settings: Settings
-    outputs: Outputs = field(default_factory=Outputs)
-    known: LastResults = field(default_factory=LastResults)
-    spans: list[Span] = field(default_factory=list)
-    """The last update's resources."""
-    pulumi: str = ""
-    """Version of the CLI."""
-    rungs: Mapping[str, str] = field(default_factory=dict)
-    """How each part of the platform was come by."""
 
 
 def render(report_data: ReportData) -> str:
@@ -153,4 +136,4 @@ def _versions(report_data: ReportData) -> list[tuple[str, str]]:
         ("Pulumi CLI", report_data.pulumi or "not prepared"),
         ("images", ", ".join(images)),
     ]
-    return found + [(name, rung) for name, rung in report_data.rungs.items() if name != "pulumi"]
+    return found + [(name, source) for name, source in report_data.sources.items() if name != "pulumi"]

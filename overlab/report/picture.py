@@ -9,7 +9,7 @@ from typing import Literal
 
 from components.config.settings import Settings
 from overlab.checks.results import CheckResult
-from overlab.outputs import Outputs
+from overlab.stack.outputs import Outputs
 
 Status = Literal["passed", "failed", "not run", "unknown"]
 

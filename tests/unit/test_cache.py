@@ -31,11 +31,11 @@ class Builder:
     def __init__(self) -> None:
         self.builds = 0
 
-    def __call__(self, place: Path) -> None:
+    def __call__(self, entry_dir: Path) -> None:
         self.builds += 1
-        (place / "sub").mkdir()
-        (place / "sub" / "data").write_bytes(b"x" * 1000)
-        (place / "link").symlink_to("sub/data")
+        (entry_dir / "sub").mkdir()
+        (entry_dir / "sub" / "data").write_bytes(b"x" * 1000)
+        (entry_dir / "link").symlink_to("sub/data")
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_damaged_entry_is_built_again(build: Builder, damage: Callable[[Path], N
     assert entry(build) == content
     assert build.builds == 2
     assert (content / "sub" / "data").read_bytes() == b"x" * 1000
-    assert [state.problem for state in cache.survey(full=True)] == [None]
+    assert [state.problem for state in cache.inspect_entries(full=True)] == [None]
 
 
 def test_silent_corruption_is_found_by_the_full_check_only(build: Builder) -> None:
@@ -124,8 +124,8 @@ def test_silent_corruption_is_found_by_the_full_check_only(build: Builder) -> No
     times = (data.stat().st_atime_ns, data.stat().st_mtime_ns)
     data.write_bytes(b"y" * 1000)
     os.utime(data, ns=times)
-    assert cache.survey()[0].problem is None
-    assert cache.survey(full=True)[0].problem == "sub/data was changed"
+    assert cache.inspect_entries()[0].problem is None
+    assert cache.inspect_entries(full=True)[0].problem == "sub/data was changed"
     entry(build, full_check=True)
     assert build.builds == 2
     assert data.read_bytes() == b"x" * 1000
@@ -141,8 +141,8 @@ def test_touched_but_equal_file_is_kept_and_trusted_again(build: Builder, monkey
 
 
 def test_failed_build_leaves_nothing_and_passes_on(root: Path) -> None:
-    def fail(place: Path) -> None:
-        (place / "half").touch()
+    def fail(entry_dir: Path) -> None:
+        (entry_dir / "half").touch()
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError, match="no"):
@@ -157,7 +157,7 @@ def test_too_little_space_is_refused_before_building(build: Builder) -> None:
 
 
 def test_full_disk_while_building_is_a_sentence() -> None:
-    def fill(place: Path) -> None:
+    def fill(entry_dir: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OverlabError, match="no space left to build thing"):
@@ -167,12 +167,12 @@ def test_full_disk_while_building_is_a_sentence() -> None:
 # -- several processes -----------------------------------------------------------------------------
 
 
-def _slow_build(place: Path) -> None:
-    (place / "pid").write_text(str(os.getpid()))
+def _slow_build(entry_dir: Path) -> None:
+    (entry_dir / "pid").write_text(str(os.getpid()))
     with Path(os.environ["BUILDS"]).open("a") as file:
         file.write(f"{os.getpid()}\n")
     time.sleep(float(os.environ["BUILD_S"]))
-    (place / "done").touch()
+    (entry_dir / "done").touch()
 
 
 def _use(result: str) -> None:

@@ -20,7 +20,7 @@ from overlab.checks.runner import Transport
 from overlab.checks.select import select, within
 from overlab.checks.session import ON_NODE, ProcessResult, Session
 from overlab.core.errors import OverlabError
-from overlab.outputs import Outputs
+from overlab.stack.outputs import Outputs
 from tests.unit import check_run_factory
 
 _DOCKER = """\

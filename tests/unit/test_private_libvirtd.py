@@ -15,7 +15,8 @@ import pytest
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import ProcessRecord, end, spawn
-from overlab.core.progress import Progress, output
+from overlab.core.progress import Progress
+from overlab.core.tools import output
 from overlab.platform import hypervisors
 from overlab.platform.namespace import Namespace
 from overlab.platform.private_libvirtd import PrivateLibvirtd

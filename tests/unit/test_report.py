@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from components.config.settings import parse
 from overlab.checks.grids import grids
 from overlab.checks.history import LastResults
-from overlab.outputs import Outputs
-from overlab.phases import Span
 from overlab.report import page as report_page
-from overlab.report.page import ReportData
+from overlab.report.data import ReportData
+from overlab.stack.outputs import Outputs
+from overlab.stack.phases import Span
 from tests.unit import browser, check_run_factory
 from tests.unit.lab_configs import HOSTILE_TEXTS, labs
 

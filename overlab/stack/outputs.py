@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from overlab.core.errors import OverlabError
 
 if TYPE_CHECKING:
-    from overlab.stack import Stack
+    from overlab.stack.stack import Stack
 
 _LIMIT_S = 120
 

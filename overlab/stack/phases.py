@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from overlab import event_log
+from overlab.stack import event_log
 
 _SLOWEST = 8
 _UNCHANGED = ("same", "read", "refresh")
