@@ -12,7 +12,6 @@ from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.core.tools import output, run
 from overlab.platform import cache, mirror, oci
-from overlab.platform.registry import writable
 from overlab.platform.rootfs import IN_NAMESPACES_OF_ITS_OWN
 
 REVISION = 1
@@ -62,20 +61,14 @@ def _build(directory: Path, log: Path, progress: Progress) -> None:
     scratch = directory / ".scratch"
     scratch.mkdir()
     unpacked = {suite: _unpack(suite, scratch, log, progress) for suite in sorted({one.suite for one in RECIPES})}
-    with writable(directory, log) as registry:
-        for number, recipe in enumerate(RECIPES):
-            tree = scratch / f"tree-{number}"
-            tree.mkdir()
-            recipe.fill(unpacked[recipe.suite], tree)
-            image = oci.build(tree, scratch / f"layer-{number}.tar", recipe.run)
-            for name in recipe.names:
-                progress.waiting_for(f"pushing {name}")
-                repository, _, tag = name.partition(":")
-                oci.push(image, repository, tag, registry)
+    for number, recipe in enumerate(RECIPES):
+        tree = scratch / f"tree-{number}"
+        tree.mkdir()
+        recipe.fill(unpacked[recipe.suite], tree)
+        image = oci.build(tree, scratch / f"layer-{number}.tar", recipe.run)
+        for name in recipe.names:
+            oci.store(image, name, directory)
     shutil.rmtree(scratch)
-    # uploads leave empty directories; a read-only registry does not need them
-    for uploads in list(directory.rglob("_uploads")):
-        shutil.rmtree(uploads)
 
 
 def _unpack(suite: str, scratch: Path, log: Path, progress: Progress) -> Path:
