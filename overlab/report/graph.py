@@ -1,16 +1,15 @@
-"""The lab's graph as text that other tools draw: Mermaid and Graphviz DOT. Names are quoted labels, never ids."""
+"""The lab's graph as Mermaid or Graphviz DOT, or drawn as SVG by Graphviz. Names are quoted labels, never ids."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal
 
-from overlab.report import svg
+from overlab.core.tools import output
 from overlab.report.picture import Node, Picture, Published, Workload
 from overlab.report.xmltext import clean
 
 Format = Literal["mermaid", "dot", "svg"]
-FORMATS: tuple[Format, ...] = ("mermaid", "dot", "svg")
 
 _COLOURS = {"passed": "#2e7d32", "failed": "#c62828", "not run": "#b26a00", "unknown": "#607d8b"}
 _FILLS = {"passed": "#e8f5e9", "failed": "#ffebee", "not run": "#fff8e1", "unknown": "#eceff1"}
@@ -18,7 +17,7 @@ _FILLS = {"passed": "#e8f5e9", "failed": "#ffebee", "not run": "#fff8e1", "unkno
 
 def render(picture: Picture, form: Format) -> str:
     """The picture in a format, complete and ready for a file."""
-    forms: dict[Format, Callable[[Picture], str]] = {"mermaid": mermaid, "dot": dot, "svg": svg.document}
+    forms: dict[Format, Callable[[Picture], str]] = {"mermaid": mermaid, "dot": dot, "svg": svg}
     return forms[form](picture)
 
 
@@ -120,6 +119,11 @@ def _d(*parts: str) -> str:
     """A quoted DOT string of several lines; empty lines are left out. A backslash is one, and begins no escape."""
     shown = [clean(part).replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") for part in parts if part]
     return '"' + "\\n".join(shown) + '"'
+
+
+def svg(picture: Picture) -> str:
+    """The DOT graph as Graphviz draws it. Raises :class:`ToolError` where it is not installed."""
+    return output(["dot", "-Tsvg"], stdin=dot(picture))
 
 
 # -- what both need --------------------------------------------------------------------------------

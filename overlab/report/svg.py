@@ -1,6 +1,6 @@
-"""The lab's picture as SVG: nodes are columns, overlays are lanes across them, workloads sit where they meet.
+"""The report's picture as SVG: nodes are columns, networks are lanes across them, workloads are in the cells.
 
-The same picture always gives the same bytes. Colours follow the reader's light or dark scheme.
+The same picture always gives the same bytes. Colors follow the reader's light or dark scheme.
 """
 
 from __future__ import annotations
@@ -47,11 +47,6 @@ font-family:system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif}
 .lab .notrun{fill:var(--notrun)}.lab .unknown{fill:var(--unknown)}
 .lab text.passed,.lab text.failed,.lab text.notrun{font-weight:700}
 """
-
-
-def document(picture: Picture) -> str:
-    """A whole SVG file."""
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + inline(picture)
 
 
 def inline(picture: Picture) -> str:
