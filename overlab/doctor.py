@@ -47,7 +47,7 @@ def healthy(reports: list[PartReport]) -> bool:
 
 
 def expiries(settings: Settings | SettingsError) -> list[Validity]:
-    """How long each of the lab's certificates is valid; empty without a TLS port, or where there are none yet."""
+    """Validity of each of the lab's certificates; empty without a TLS port, or before they exist."""
     if isinstance(settings, SettingsError) or settings.engine.api != "tls":
         return []
     platform = prepare.read_record(LabPaths(settings.name))
@@ -107,7 +107,7 @@ def _hypervisors(settings: Settings) -> list[PartReport]:
     for name in settings.platform.hypervisors or [""]:
         part, (uri, _) = f"hypervisor {name}".strip(), hypervisors.address(settings, name)
         try:
-            found = hypervisors.look(uri)
+            found = hypervisors.connect(uri)
             reports.append(PartReport(part, "ok", f"{uri} answers; {found.domain_type}: {found.reason}"))
             reports += _bridge(part, uri, settings.underlay.bridge)
         except OverlabError as error:
@@ -155,7 +155,7 @@ def _lab(settings: Settings) -> list[PartReport]:
 
 
 def _first_to_expire(known: list[Validity]) -> list[tuple[str, Validity, int]]:
-    """Name of the row, the certificate that it shows, and how many it stands for: the servers' have one together."""
+    """(row, the certificate that it shows, how many it represents): all servers share one row."""
     rows: dict[str, list[Validity]] = {}
     for one in known:
         rows.setdefault(one.whose.split()[0], []).append(one)
@@ -182,7 +182,7 @@ def _cache() -> list[PartReport]:
 
 
 def _optional(report: PartReport) -> PartReport:
-    """Without it a lab still comes up."""
+    """A missing optional part is only a warning."""
     if report.status != "missing":
         return report
     return PartReport(report.part, "warning", report.found, report.remedy)

@@ -96,7 +96,7 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     if shutil.which(words[0], path=None if env is None else env.get("PATH")) is None:
         raise ToolError(f"`{words[0]}` is not installed", "run: overlab doctor")
-    # a tool whose overlab was killed ends too, or it would work on beside the next one
+    # killed with this process: else it would still run beside the next command's tools
     bound = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
     process = subprocess.Popen(
         [*bound, *words],

@@ -1,4 +1,4 @@
-"""Bounded waits: nothing in the platform waits without a limit, and a wait that fails says what it saw."""
+"""Bounded waits: nothing in the platform waits without a limit, and a failed wait names its last observation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class NotYet(Exception):
-    """Raised by a probe whose condition does not hold yet; its text says what was seen instead."""
+    """Raised by a probe whose condition does not hold yet; its text is what was observed instead."""
 
 
 def until(
@@ -29,8 +29,8 @@ def until(
 ) -> T:
     """The probe's value, as soon as it does not raise :class:`NotYet`.
 
-    Any other exception of the probe passes on at once. After ``limit_s`` a :class:`WaitError` says what was
-    waited for, elapsed and limit, and what was seen last.
+    Any other exception of the probe passes on at once. After ``limit_s`` a :class:`WaitError` says names what was
+    waited for.
     """
     begun = time.monotonic()
 

@@ -2,13 +2,13 @@
 
 Layout, below :func:`overlab.core.paths.cache_root`::
 
-    KIND/KEY/content/...      what the builder made
+    KIND/KEY/content/...      the builder's output
     KIND/KEY/manifest.json    every file with size, mtime and SHA-256, written when the build was complete
-    KIND/.KEY.lock, .KEY.owner   one builder at a time, and who it is
-    KIND/.tmp-KEY-XXXX/       a build under way
+    KIND/.KEY.lock, .KEY.owner   one builder at a time, and its process
+    KIND/.tmp-KEY-XXXX/       a build in progress
 
-An entry is visible only when whole: it is built beside its entry_dir, flushed to disk and renamed. An entry that
-does not match its manifest any more is removed and built again.
+An entry is visible only when complete: it is built in a temporary directory, flushed to disk and renamed. An entry
+that no longer matches its manifest is removed and rebuilt.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ def entry(
     space_mib: int = 0,
     full_check: bool = False,
 ) -> Path:
-    """Directory with the entry's content, built by ``build(empty directory)`` if it is not there whole.
+    """Directory with the entry's content, built by ``build(empty directory)`` if it does not exist or is damaged.
 
-    ``key_parts`` are all inputs that decide the content. Only one process builds an entry; others wait and show for
-    whom. ``space_mib`` is refused up front when the file system has less. ``full_check`` reads every byte instead of
+    ``key_parts`` are all inputs that decide the content. Only one process builds an entry; others wait and show
+    it. Fails at once when the file system has less than ``space_mib``. ``full_check`` reads every byte instead of
     trusting sizes and times. The caller must not write into the result.
     """
     key = key_of(kind, key_parts)
@@ -98,7 +98,7 @@ def entry(
             problem = _problem(entry_dir, full=full_check, repair_times=True)
             if problem is None:
                 return entry_dir / _CONTENT
-            progress.note(f"cache entry {entry_dir} is broken ({problem}); building it again")
+            progress.note(f"cache entry {entry_dir} is damaged ({problem}); rebuilding it")
             _remove(entry_dir)
         _build(kind_dir, key, entry_dir, build, space_mib)
     return entry_dir / _CONTENT
@@ -155,7 +155,7 @@ def _no_space(kind_dir: Path, space_mib: int) -> OverlabError:
 
 
 def _write_manifest(temporary: Path) -> None:
-    """Record and flush everything: after a power cut the renamed entry is whole or does not match its manifest."""
+    """Record and flush everything: even after a power failure an entry is complete or does not match its manifest."""
     content = temporary / _CONTENT
     files = {}
     for path in _walk(content):
@@ -202,8 +202,8 @@ def _problem(entry_dir: Path, *, read: bool = True, full: bool = False, repair_t
     """What is wrong with an entry, or None.
 
     Files whose size and time match are trusted unless ``full``; others are read, or a problem unless ``read``.
-    ``repair_times`` (the lock is held) records the new times of files whose content is right, so that the next check
-    is fast again.
+    ``repair_times`` (the lock is held) records the new times of files whose content is unchanged, so that the next
+    check is fast again.
     """
     content = entry_dir / _CONTENT
     try:
@@ -268,7 +268,7 @@ def _only_builder(kind_dir: Path, key: str, progress: Progress) -> Iterator[None
 
 
 def _remove_abandoned(kind_dir: Path, own_key: str) -> None:
-    """Remove builds of dead builders: theirs is every temporary directory whose key's lock can be had."""
+    """Remove builds whose builder has ended: temporary directories whose key's lock is free."""
     for temporary in kind_dir.glob(".tmp-*"):
         key = temporary.name.split("-")[1]
         if key == own_key:
@@ -285,7 +285,7 @@ def _remove(path: Path) -> None:
     else:
         shutil.rmtree(path, ignore_errors=True)
     if path.exists():
-        raise OverlabError(f"cannot remove {path}", f"remove it by hand: rm -rf {path}")
+        raise OverlabError(f"cannot remove {path}", f"rm -rf {path}")
 
 
 def _read(path: Path) -> str:

@@ -12,7 +12,7 @@ from importlib.resources import files
 class DebianPackage:
     name: str
     use: str
-    """``up`` for every lab, ``bundled`` for one made here, ``test`` for the tests, ``check`` for the linters."""
+    """``up`` for every lab, ``bundled`` for the bundled platform, ``test`` for the tests, ``check`` for the linters."""
     reason: str
 
 

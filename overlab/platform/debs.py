@@ -1,4 +1,4 @@
-"""The engine's packages, to be carried to nodes whose image has no engine."""
+"""The engine's packages, for nodes whose image has no engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ensure(progress: Progress) -> Packages:
     """One tar with the ``.deb`` files of docker.io and all that it needs on top of the plain image.
 
     The set is what apt resolved against the plain image's own package list; installing it needs no network. The files
-    are compressed anew with gzip: a node without KVM unpacks that in a fifth of the time that Debian's xz takes.
+    are recompressed with gzip: a node without KVM unpacks that in a fifth of the time that Debian's xz takes.
     """
     source = rootfs.ensure(progress)
 

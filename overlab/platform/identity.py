@@ -1,8 +1,7 @@
-"""Keys and certificates of one lab, made once with the lab and extended when nodes are added.
+"""Keys and certificates of one lab, created with the lab and extended when nodes are added.
 
-Everything is below one 0700 directory, every file 0600 but the public halves' content is of course public. Existing
-keys are never replaced, but by :func:`rotate` for those of TLS; known_hosts and server certificates follow a node's
-address.
+Everything is below one 0700 directory, every file 0600. Existing keys are never replaced, except by :func:`rotate` for
+TLS; known_hosts and server certificates follow a node's address.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _TLS = "tls"
 
 
 def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Identity:
-    """Make what is missing. ``nodes`` maps a node's key to its address."""
+    """Create what is missing. ``nodes`` maps a node's key to its address."""
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     client = directory / "client"
@@ -59,12 +58,12 @@ def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Identity:
 
 
 def rotate(directory: Path, lab: str, nodes: Mapping[str, str], *, authority: bool) -> Tls:
-    """New keys and certificates for TLS, all at once; with ``authority`` of a new authority too."""
+    """New keys and certificates for TLS, all at once; with ``authority`` of a new authority."""
     return certificates.rotate(directory / _TLS, lab, nodes, authority=authority)
 
 
 def rotation_complete(directory: Path) -> bool:
-    """False where a rotation was interrupted; :func:`ensure` ends it."""
+    """False where a rotation was interrupted; :func:`ensure` completes it."""
     return certificates.rotation_complete(directory / _TLS)
 
 
@@ -93,7 +92,7 @@ def _ensure(path: Path, make: Callable[[], bytes]) -> Path:
 
 
 def _ssh_key(private: Path, comment: str) -> str:
-    """The public line of an ed25519 key, which is made if missing. A missing public half is made from the private."""
+    """The public line of an ed25519 key, created if missing; a missing public half is derived from the private one."""
     public = _public(private)
     if not private.exists():
         key = Ed25519PrivateKey.generate()

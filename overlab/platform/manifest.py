@@ -36,7 +36,7 @@ class PlatformManifest(BaseModel):
     """Where each part of the platform came from, for display."""
     bundled_plugins: bool
     images: Path | None
-    """Content of the lab's own registry; None where there is none."""
+    """Storage of the lab's own registry; None where there is none."""
 
     @classmethod
     def load(cls, paths: LabPaths) -> PlatformManifest | None:

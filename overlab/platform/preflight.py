@@ -1,4 +1,4 @@
-"""What must hold before the platform can be prepared, each with the fix: read by `up`, which stops, and by `doctor`."""
+"""Prerequisites of the platform, each with the fix; `up` stops where one is missing, `doctor` lists them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CACHE_MIB = 4096
 
 @dataclass(frozen=True)
 class PartReport:
-    """One prerequisite or part of the platform, as found."""
+    """The state of one prerequisite or part of the platform."""
 
     part: str
     status: Status
@@ -43,7 +43,7 @@ def require(settings: Settings, kind: Kind) -> None:
 
 
 def reports(settings: Settings, kind: Kind) -> list[PartReport]:
-    """Everything that is needed on this machine, in the order in which one would mend it."""
+    """Everything that is needed on this machine, in the order in which to fix it."""
     return [
         rights(kind),
         packages(uses(settings, kind)),

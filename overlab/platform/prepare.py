@@ -134,7 +134,7 @@ def teardown(lab: str, progress: Progress) -> None:
 
 
 def read_record(paths: LabPaths) -> Platform | None:
-    """The platform record; None when there is none or it is from another version."""
+    """The platform record; None when there is none or it has another format."""
     try:
         return Platform.model_validate_json(paths.record.read_bytes())
     except (OSError, ValueError):
@@ -328,7 +328,7 @@ def _lock_file(paths: LabPaths) -> Path:
 
 
 class _Parallel(contextlib.AbstractContextManager["_Parallel"]):
-    """Steps in threads. The first failure, or an interrupt, ends the tools of all others."""
+    """Steps in threads. The first failure, or an interrupt, stops the tools of all others."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -34,7 +34,7 @@ _PROBE = (
 class Registry:
     """Serves the storage directory ``images`` on port 5000 of every address in the lab's namespace.
 
-    The storage is never written, so labs share it. All methods may be called again after a crash at any point.
+    The storage is read-only, so labs share it. All methods may be repeated after a crash at any point.
     """
 
     paths: LabPaths
@@ -45,7 +45,7 @@ class Registry:
         return self.paths.logs / "registry.log"
 
     def ensure(self) -> None:
-        """Adopt the running registry or start one; returns when it answers. The namespace must be there.
+        """Adopt the running registry or start one; returns when it answers. The namespace must exist.
 
         One that serves another directory is replaced. Raises :class:`OverlabError` when it does not start.
         """
@@ -129,7 +129,7 @@ def _spawn(command: list[str], log: Path) -> ProcessRecord:
 def _require_alive(process: ProcessRecord, log: Path) -> None:
     if not process.alive():
         raise OverlabError(
-            f"docker-registry ended at start; its last lines:\n{tail(log, lines=5)}",
+            f"docker-registry exited at start; its last lines:\n{tail(log, lines=5)}",
             f"read {log}; `overlab doctor` lists what is missing",
         )
 

@@ -1,13 +1,13 @@
 """Debian root file system of the machines, and the packages that an engine needs on top of it.
 
-One run of mmdebstrap makes both from the same package lists::
+One run of mmdebstrap builds both from the same package lists::
 
     rootfs.tar     the plain system: kernel, cloud-init, sshd; no engine
     engine/*.deb   docker.io and all that it needs beyond the plain system, as apt resolved it
     versions.txt   package, version: the plain system's and the engine's
 
-The entry is keyed by what is asked for (packages, options, ``REVISION``), not by the day's state of the archive: a
-lab that came up yesterday comes up today, also without a network. Raise ``REVISION`` to take in newer packages.
+The entry is keyed by packages, options and ``REVISION``, not by the archive's current state, so that an existing entry
+stays usable without a network. Increment ``REVISION`` to pick up newer packages.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ IN_NAMESPACES_OF_ITS_OWN = (
     "--kill-child",
     "--mount-proc",
 )
-"""Prefix of a build's command: its mounts and processes end with it, and it with this process, however that ends."""
+"""Prefix of a build's command: its mounts and processes are removed with it, and it is killed with this process."""
 
 _MODULES = "/lib/modules/*/kernel"
 DPKG_FILTERS = (
@@ -77,7 +77,7 @@ DPKG_FILTERS = (
             "/usr/share/i18n/*",
             "/usr/share/lintian/*",
             "/usr/share/bug/*",
-            # hardware that no virtual machine has: udev would look at it at each boot
+            # hardware that no virtual machine has: udev would probe it at each boot
             *(
                 f"{_MODULES}/{subtree}/*"
                 for subtree in (
@@ -118,7 +118,7 @@ _LIST_VERSIONS = "chroot \"$1\" dpkg-query -W -f '${{Package}} ${{Version}}\\n' 
 
 @dataclass(frozen=True)
 class Rootfs:
-    """What :func:`ensure` made."""
+    """What :func:`ensure` built."""
 
     directory: Path
 
@@ -132,7 +132,7 @@ class Rootfs:
 
 
 def key_parts() -> dict[str, object]:
-    """All that decides the content, for this entry's key and those of entries made from it."""
+    """Everything that decides the content, for this entry's key and those of entries built from it."""
     return {
         "revision": REVISION,
         "suite": SUITE,
@@ -143,7 +143,7 @@ def key_parts() -> dict[str, object]:
 
 
 def ensure(progress: Progress) -> Rootfs:
-    """The root file system and the engine's packages, from the cache or made now (a minute; needs a mirror)."""
+    """The root file system and the engine's packages, from the cache or built now (a minute; needs a mirror)."""
 
     def build(directory: Path) -> None:
         with progress.step("root file system from Debian packages"):
@@ -160,7 +160,7 @@ def _bootstrap(directory: Path, progress: Progress) -> None:
         _DOWNLOAD_ENGINE.format(packages=" ".join(ENGINE_PACKAGES), target=engine),
         _LIST_VERSIONS.format(target=directory / "versions.txt"),
     ]
-    # inside the entry under construction: what a killed build leaves is removed by the next one
+    # inside the entry under construction: the remains of a killed build are removed by the next one
     scratch = directory / ".scratch"
     scratch.mkdir()
     try:
@@ -182,7 +182,7 @@ def _bootstrap(directory: Path, progress: Progress) -> None:
             ],
             log=cache.log_file("rootfs"),
             progress=progress,
-            # the initramfs is made for the image, once
+            # the initramfs is built later, once for the image
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "LC_ALL": "C", "INITRD": "No"},
             limit_s=1800,
         )

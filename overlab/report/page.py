@@ -1,4 +1,4 @@
-"""One page about a lab: picture, addresses, checks, timings, versions. It stands alone."""
+"""One self-contained page about a lab: picture, addresses, checks, timings, versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from overlab.stack.phases import Span
 
 _SHORT_ID = 12
 _WIDE = 1800
-"""Pixels from which a picture is scrolled and not made smaller."""
+"""Width in pixels from which a picture is scrolled instead of scaled."""
 
 
 def render(report_data: ReportData) -> str:
@@ -37,7 +37,7 @@ def render(report_data: ReportData) -> str:
         tested=_tested(run, results),
         notes=list(run.notes) if run else [],
         nodes=[_node(node, report_data.outputs) for node in drawn.nodes],
-        networks=[_overlay(overlay, report_data.outputs) for overlay in drawn.networks],
+        networks=[_network(network, report_data.outputs) for network in drawn.networks],
         workloads=[row for workload in drawn.workloads for row in _rows(workload, drawn)],
         results=results,
         grids=grids(results),
@@ -87,29 +87,29 @@ def _node(node: picture.Node, outputs: Outputs) -> dict[str, str]:
     }
 
 
-def _overlay(overlay: picture.Overlay, outputs: Outputs) -> dict[str, Any]:
+def _network(network: picture.Network, outputs: Outputs) -> dict[str, Any]:
     return {
-        "name": overlay.name,
-        "subnet": overlay.subnet,
-        "created_on": overlay.created_on,
-        "internal": overlay.internal,
-        "id": str(outputs.networks.get(overlay.name, {}).get("id", ""))[:_SHORT_ID],
+        "name": network.name,
+        "subnet": network.subnet,
+        "created_on": network.created_on,
+        "internal": network.internal,
+        "id": str(outputs.networks.get(network.name, {}).get("id", ""))[:_SHORT_ID],
     }
 
 
 def _rows(workload: picture.Workload, drawn: picture.Picture) -> list[dict[str, str]]:
-    """One row for each overlay that a workload is on; the first one has what it publishes."""
+    """One row for each network that a workload is on; the first one has what it publishes."""
     common = {"name": workload.name, "node": workload.node, "image": workload.image}
     address = next(node.address for node in drawn.nodes if node.key == workload.node)
     published = ", ".join(f"{address}:{port.node_port or '?'} → {port.inside}" for port in workload.ports)
     if workload.shares_network_of:
         return [
             common
-            | {"overlay": "", "address": f"as {workload.shares_network_of}", "aliases": "", "published": published}
+            | {"network": "", "address": f"as {workload.shares_network_of}", "aliases": "", "published": published}
         ]
     return [
         common
-        | {"overlay": one.network, "address": one.address, "aliases": ", ".join(one.aliases)}
+        | {"network": one.network, "address": one.address, "aliases": ", ".join(one.aliases)}
         | {"published": published if number == 0 else ""}
         for number, one in enumerate(workload.attachments)
     ]

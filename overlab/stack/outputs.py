@@ -18,7 +18,7 @@ _LIMIT_S = 120
 
 @dataclass(frozen=True)
 class Outputs:
-    """Plain data; every part is empty where no ``up`` has ended yet."""
+    """Plain data; every part is empty until an ``up`` has ended."""
 
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Node -> ``address``, ``docker_host``, ``engine``."""
@@ -40,7 +40,7 @@ class Outputs:
         ports: Mapping[str, Mapping[str, int]],
         networks: Mapping[str, Mapping[str, str]],
     ) -> Outputs:
-        """With what was seen since, or never recorded because the ``up`` failed."""
+        """With what was observed since, or never recorded because the ``up`` failed."""
         workloads = {name: self.workloads.get(name, {}) | {"addresses": dict(one)} for name, one in addresses.items()}
         known = {name: self.networks.get(name, {}) | dict(one) for name, one in networks.items()}
         seen = {name: dict(one) for name, one in ports.items()}
@@ -57,7 +57,7 @@ class Outputs:
 
 
 def read(opened: Stack) -> Outputs:
-    """The outputs of a stack that exists. Raises :class:`OverlabError` where the CLI refuses."""
+    """The outputs of a stack that exists. Raises :class:`OverlabError` where the CLI fails."""
     command = [str(opened.paths.bin / "pulumi"), "stack", "output", "--json", "--stack", opened.name]
     try:
         done = subprocess.run(
@@ -80,7 +80,7 @@ def read(opened: Stack) -> Outputs:
 
 
 def parse(text: str) -> Outputs:
-    """Outputs from what ``pulumi stack output --json`` printed; unknown ones are passed over."""
+    """Outputs from what ``pulumi stack output --json`` printed; unknown ones are ignored."""
     try:
         found = json.loads(text)
     except ValueError as error:

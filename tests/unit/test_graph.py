@@ -18,7 +18,7 @@ from components.config.fields import HOSTNAME, OBJECT_NAME
 from components.config.settings import parse
 from overlab.core.errors import ToolError
 from overlab.report import graph, picture, svg
-from overlab.report.picture import Attachment, Node, Overlay, Picture, Published, State, Workload
+from overlab.report.picture import Attachment, Network, Node, Picture, Published, State, Workload
 from overlab.report.xmltext import clean
 from overlab.stack.outputs import Outputs
 from tests.unit import check_run_factory
@@ -53,7 +53,7 @@ def test_svg_without_graphviz_says_so(seed: Picture, monkeypatch: pytest.MonkeyP
         graph.render(seed, "svg")
 
 
-def test_parts_are_coloured_by_the_checks_about_them(seed: Picture) -> None:
+def test_parts_are_colored_by_the_checks_about_them(seed: Picture) -> None:
     states = {node.key: node.state.status for node in seed.nodes}
     states |= {overlay.name: overlay.state.status for overlay in seed.networks}
     states |= {workload.name: workload.state.status for workload in seed.workloads}
@@ -100,7 +100,7 @@ def pictures(draw: st.DrawFn, names: st.SearchStrategy[str], texts: st.SearchStr
     hosts = draw(st.lists(_hosts, min_size=1, max_size=3, unique=True))
     nodes = [Node(key, f"10.99.0.{n}", draw(texts), draw(st.booleans()), draw(_states)) for n, key in enumerate(hosts)]
     found = draw(st.lists(names, max_size=3, unique=True))
-    networks = [Overlay(name, draw(texts), hosts[0], draw(st.booleans()), draw(_states)) for name in found]
+    networks = [Network(name, draw(texts), hosts[0], draw(st.booleans()), draw(_states)) for name in found]
     workloads: list[Workload] = []
     for name in draw(st.lists(names, max_size=4, unique=True)):
         on = [Attachment(overlay.name, draw(texts), (draw(names),), draw(_states)) for overlay in networks]

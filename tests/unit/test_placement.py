@@ -213,7 +213,7 @@ def test_one_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(libvirt, "open", late)
     with pytest.raises(OverlabError, match=r"hv1/system does not answer: nothing within 0\.1 s"):
-        hypervisors.look(HV1)
+        hypervisors.connect(HV1)
 
 
 def test_the_doctor_looks_at_each(

@@ -148,7 +148,7 @@ def test_a_failing_start_says_what_the_registry_said(registry: Registry, paths: 
         ["ip", "netns", "exec", paths.namespace, "busybox", "nc", "-l", "-p", "5000"], paths.logs / "listener.log"
     )
     try:
-        with pytest.raises(OverlabError, match=r"(?s)docker-registry ended at start.*address already in use"):
+        with pytest.raises(OverlabError, match=r"(?s)docker-registry exited at start.*address already in use"):
             registry.ensure()
     finally:
         end([taken], grace_s=0)
