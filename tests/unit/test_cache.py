@@ -244,7 +244,7 @@ def test_abandoned_build_of_another_key_is_removed_but_a_running_one_is_not(
 
 
 def test_waiting_shows_for_whom(tmp_path: Path, builds: Path, build: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BUILD_S", "3")
+    monkeypatch.setenv("BUILD_S", "1.5")
     running = _start(tmp_path / "running")
     _wait_for(builds)
     seen: list[str] = []

@@ -18,7 +18,8 @@ from overlab.cli import application, inspect, lifecycle
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import write_private
-from overlab.platform import prepare
+from overlab.core.progress import Progress
+from overlab.platform import cache, prepare
 from overlab.stack import event_log, phases
 from overlab.stack import stack as stack_module
 from overlab.stack.stack import Stack
@@ -45,6 +46,7 @@ config:
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
     directory = tmp_path / "project"
     directory.mkdir()
     for stack in ("dev", "ci"):
@@ -222,8 +224,7 @@ def test_up_tells_of_certificates_that_expire(monkeypatch: pytest.MonkeyPatch) -
     assert "certificate: client: expires soon; overlab rotate\n" in overlab("up").stderr
 
 
-def test_doctor_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
+def test_doctor_as_json() -> None:
     done = overlab("doctor", "--json")
     report: dict[str, Any] = json.loads(done.stdout)
     statuses = {finding["status"] for finding in report["parts"]}
@@ -241,11 +242,7 @@ def test_doctor_fails_on_bad_settings_and_shows_them() -> None:
     assert "lab.machine.memory_mib" in done.stdout
 
 
-def test_doctor_names_broken_cache_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from overlab.core.progress import Progress
-    from overlab.platform import cache
-
-    monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
+def test_doctor_names_broken_cache_entries() -> None:
     content = cache.entry("thing", {}, lambda place: (place / "x").touch(), Progress(quiet=True))
     (content / "x").unlink()
     settings = application.load_settings("dev")

@@ -231,6 +231,7 @@ def test_secrets_of_another_lab_are_refused_and_kept(stack: Stack) -> None:
     assert stack.file.read_text() == _FILE + _SECRET + _SALT
 
 
+@pytest.mark.slow
 @needs_cli
 def test_no_operation_of_the_real_cli_touches_the_stack_file(stack: Stack, project: Path) -> None:
     """Neither creating the stack, nor an operation by `overlab`, nor plain `pulumi` in the lab's environment."""
