@@ -172,12 +172,12 @@ def _certificate(part: str, one: Validity, count: int) -> PartReport:
 def _cache() -> list[PartReport]:
     reports = []
     for entry in cache.inspect_entries(full=True):
-        part = f"cache: {entry.kind}"
-        size = f"{entry.key[:12]}, {entry.size >> 20} MiB"
+        part = f"cache: {entry.directory.parent.name}"
+        size = f"{entry.directory.name[:12]}, {entry.size >> 20} MiB"
         if entry.problem is None:
             reports.append(PartReport(part, "ok", size))
         else:
-            reports.append(PartReport(part, "warning", f"{size}: {entry.problem}", "none needed: it is rebuilt on use"))
+            reports.append(PartReport(part, "warning", f"{size}: {entry.problem}", f"rm -rf {entry.directory}"))
     return reports
 
 

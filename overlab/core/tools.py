@@ -58,12 +58,19 @@ def run(
 
 
 def output(
-    cmd: Sequence[str | Path], *, env: Mapping[str, str] | None = None, stdin: str = "", limit_s: float = 60
+    cmd: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+    limit_s: float = 60,
 ) -> str:
     """Standard output of a short tool. Raises :class:`ToolError` as :func:`run` does."""
     words = [str(word) for word in cmd]
     try:
-        done = subprocess.run(words, env=env, input=stdin, capture_output=True, text=True, timeout=limit_s, check=False)
+        done = subprocess.run(
+            words, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=limit_s, check=False
+        )
     except FileNotFoundError as error:
         raise ToolError(f"`{words[0]}` is not installed", "run: overlab doctor") from error
     except subprocess.TimeoutExpired as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock, Timeout
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from overlab.core.errors import WaitError
@@ -51,6 +54,22 @@ def until(
         raise WaitError(
             f"waited {time.monotonic() - begun:.1f} of {limit_s:g} s for {what}; seen last: {seen}", remedy
         ) from seen
+
+
+@contextmanager
+def locked(lock_file: Path, waiting_for: Callable[[], str], progress: Progress) -> Iterator[None]:
+    """Hold a lock between processes; while another holds it, ``progress`` shows what is waited for."""
+    lock = FileLock(lock_file)
+    while True:
+        try:
+            lock.acquire(timeout=0.5)
+            break
+        except Timeout:
+            progress.waiting_for(waiting_for())
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _seen(state: RetryCallState) -> str:

@@ -31,19 +31,20 @@ from filelock import FileLock, Timeout
 
 from overlab.core.errors import OverlabError
 from overlab.core.paths import cache_root
+from overlab.core.process import write_private
 from overlab.core.progress import Progress
+from overlab.core.wait import locked
 
 _MANIFEST = "manifest.json"
 _CONTENT = "content"
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class EntryState:
     """One cache entry as found by :func:`inspect_entries`."""
 
-    kind: str
-    key: str
+    directory: Path
+    """``KIND/KEY`` below the cache's root."""
     size: int
     problem: str | None
 
@@ -65,10 +66,10 @@ def log_file(kind: str) -> Path:
     return cache_root() / "log" / f"{kind}.log"
 
 
-def has(kind: str, key_parts: Mapping[str, object]) -> bool:
-    """Whether the entry exists and passes the fast check. Takes no lock and builds nothing."""
+def find(kind: str, key_parts: Mapping[str, object]) -> Path | None:
+    """Content of an existing entry that passes the fast check. Takes no lock and builds nothing."""
     entry_dir = cache_root() / kind / key_of(kind, key_parts)
-    return entry_dir.is_dir() and _problem(entry_dir) is None
+    return entry_dir / _CONTENT if entry_dir.is_dir() and _problem(entry_dir) is None else None
 
 
 def entry(
@@ -78,24 +79,23 @@ def entry(
     progress: Progress,
     *,
     space_mib: int = 0,
-    full_check: bool = False,
 ) -> Path:
     """Directory with the entry's content, built by ``build(empty directory)`` if it does not exist or is damaged.
 
     ``key_parts`` are all inputs that decide the content. Only one process builds an entry; others wait and show
-    it. Fails at once when the file system has less than ``space_mib``. ``full_check`` reads every byte instead of
-    trusting sizes and times. The caller must not write into the result.
+    it. Fails at once when the file system has less than ``space_mib``. The caller must not
+    write into the result.
     """
     key = key_of(kind, key_parts)
     kind_dir = cache_root() / kind
     entry_dir = kind_dir / key
-    if not full_check and entry_dir.is_dir() and _problem(entry_dir, read=False) is None:
+    if entry_dir.is_dir() and _problem(entry_dir, read=False) is None:
         return entry_dir / _CONTENT
     kind_dir.mkdir(parents=True, exist_ok=True)
     with _only_builder(kind_dir, key, progress):
         if entry_dir.exists() or entry_dir.is_symlink():
             progress.waiting_for(f"verifying {entry_dir}")
-            problem = _problem(entry_dir, full=full_check, repair_times=True)
+            problem = _problem(entry_dir, repair_times=True)
             if problem is None:
                 return entry_dir / _CONTENT
             progress.note(f"cache entry {entry_dir} is damaged ({problem}); rebuilding it")
@@ -113,7 +113,7 @@ def inspect_entries(*, full: bool = False) -> list[EntryState]:
         if entry_dir.name.startswith("."):
             continue
         size = sum(path.lstat().st_size for path in _walk(entry_dir))
-        states.append(EntryState(entry_dir.parent.name, entry_dir.name, size, _problem(entry_dir, full=full)))
+        states.append(EntryState(entry_dir, size, _problem(entry_dir, full=full)))
     return states
 
 
@@ -164,18 +164,13 @@ def _write_manifest(temporary: Path) -> None:
             _sync(path)
     for directory, _, _ in os.walk(content):
         _sync(Path(directory))
-    manifest = temporary / _MANIFEST
-    _write_json(manifest, {"files": files})
+    _save_manifest(temporary, files)
     _sync(temporary)
 
 
-def _write_json(path: Path, value: object) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with temporary.open("w") as file:
-        json.dump(value, file, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def _save_manifest(entry_dir: Path, files: Mapping[str, object]) -> None:
+    text = json.dumps({"files": files}, sort_keys=True)
+    write_private(entry_dir / _MANIFEST, text.encode(), mode=0o644)
 
 
 def _describe(path: Path) -> dict[str, object]:
@@ -231,7 +226,7 @@ def _problem(entry_dir: Path, *, read: bool = True, full: bool = False, repair_t
             touched = True
             recorded[name] = have
     if touched and repair_times:
-        _write_json(entry_dir / _MANIFEST, {"files": recorded})
+        _save_manifest(entry_dir, recorded)
     return None
 
 
@@ -249,22 +244,18 @@ def _walk(root: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _only_builder(kind_dir: Path, key: str, progress: Progress) -> Iterator[None]:
-    lock = FileLock(kind_dir / f".{key}.lock")
     owner = kind_dir / f".{key}.owner"
-    while True:
-        try:
-            lock.acquire(timeout=0.5)
-            break
-        except Timeout:
-            progress.waiting_for(f"{kind_dir.name} is being built by {_read(owner)}")
-    try:
+
+    def builder() -> str:
+        return f"{kind_dir.name} is being built by {owner.read_text() if owner.exists() else 'another process'}"
+
+    with locked(kind_dir / f".{key}.lock", builder, progress):
         owner.write_text(f"process {os.getpid()} ({' '.join(sys.argv)[:80]}) since {time.strftime('%H:%M:%S')}")
-        _remove_abandoned(kind_dir, key)
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            owner.unlink()
-        lock.release()
+        try:
+            _remove_abandoned(kind_dir, key)
+            yield
+        finally:
+            owner.unlink(missing_ok=True)
 
 
 def _remove_abandoned(kind_dir: Path, own_key: str) -> None:
@@ -286,10 +277,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     if path.exists():
         raise OverlabError(f"cannot remove {path}", f"rm -rf {path}")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return "another process"

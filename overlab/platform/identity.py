@@ -21,11 +21,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from components.config.platform import HostKey, Identity, StoreTokens, Tls
+from components.config.platform import HostKey, Identity, StoreTokens
 from overlab.core.process import write_private
 from overlab.platform import certificates
-
-_TLS = "tls"
 
 
 def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Identity:
@@ -47,44 +45,36 @@ def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Identity:
         client_public_key=_public(client),
         known_hosts=directory / "known_hosts",
         host_keys=host_keys,
-        tls=certificates.ensure(directory / _TLS, lab, nodes),
-        gossip_key=_ensure_gossip_key(directory / "gossip"),
+        tls=certificates.ensure(tls_directory(directory), lab, nodes),
+        gossip_key=_ensure(directory / "gossip", lambda: base64.b64encode(secrets.token_bytes(32)).decode()),
+        # Consul's tokens are UUIDs
         store_tokens=StoreTokens(
-            management=_ensure_token(directory / "store" / "management"),
-            agents=_ensure_token(directory / "store" / "agents"),
-            engines=_ensure_token(directory / "store" / "engines"),
+            **{
+                name: _ensure(directory / "store" / name, lambda: str(uuid.uuid4()))
+                for name in StoreTokens.model_fields
+            }
         ),
     )
 
 
-def rotate(directory: Path, lab: str, nodes: Mapping[str, str], *, authority: bool) -> Tls:
-    """New keys and certificates for TLS, all at once; with ``authority`` of a new authority."""
-    return certificates.rotate(directory / _TLS, lab, nodes, authority=authority)
-
-
-def rotation_complete(directory: Path) -> bool:
-    """False where a rotation was interrupted; :func:`ensure` completes it."""
-    return certificates.rotation_complete(directory / _TLS)
-
-
-def _ensure_gossip_key(path: Path) -> Path:
-    """A random key for the store's gossip; an existing one is kept, or the servers would lose each other."""
-    return _ensure(path, lambda: base64.b64encode(secrets.token_bytes(32)))
-
-
-def _ensure_token(path: Path) -> Path:
-    """A random token for the store, of the form that Consul asks for; an existing one is kept."""
-    return _ensure(path, lambda: str(uuid.uuid4()).encode())
+def tls_directory(directory: Path) -> Path:
+    """Where the certificates of an identity are; see :mod:`overlab.platform.certificates`."""
+    return directory / "tls"
 
 
 def ensure_passphrase(path: Path) -> None:
     """A random passphrase for the stack's secrets; an existing one is kept, or the secrets would be lost."""
-    _ensure(path, lambda: secrets.token_urlsafe(32).encode())
+    _ensure(path, lambda: secrets.token_urlsafe(32))
 
 
-def _ensure(path: Path, make: Callable[[], bytes]) -> Path:
+def _uuid() -> str:
+    return str(uuid.uuid4())  # the form of Consul's tokens
+
+
+def _ensure(path: Path, make: Callable[[], str]) -> Path:
+    """A secret in a file; an existing one is kept, or what was set up with it would be locked out."""
     if not path.exists():
-        write_private(path, make())
+        write_private(path, make().encode())
     return path
 
 

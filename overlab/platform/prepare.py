@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-
-from filelock import FileLock, Timeout
 
 from components.config.conventions import REGISTRY_PORT
 from components.config.platform import Hypervisor, Image, Packages, Platform, Tls
@@ -19,7 +17,9 @@ from overlab.core.paths import LabPaths, run_root
 from overlab.core.process import write_private
 from overlab.core.progress import Progress
 from overlab.core.tools import stop_running
+from overlab.core.wait import locked
 from overlab.platform import (
+    certificates,
     container_images,
     debs,
     hypervisors,
@@ -84,7 +84,8 @@ def rotate(settings: Settings, progress: Progress, *, authority: bool) -> Tls:
         raise OverlabError(f"the platform of lab {settings.name} is not prepared", "overlab up")
     with _only_one(paths, progress):
         _refuse_other_checkout(paths)
-        return identity.rotate(paths.identity, settings.name, _addresses(settings), authority=authority)
+        tls = identity.tls_directory(paths.identity)
+        return certificates.rotate(tls, settings.name, _addresses(settings), authority=authority)
 
 
 def restart_daemons(lab: str, progress: Progress) -> Platform | None:
@@ -257,7 +258,7 @@ def _is_current(manifest: PlatformManifest, settings: Settings, paths: LabPaths)
         manifest.inputs == inputs_digest(settings, _tools(settings, manifest.cli))
         and manifest.files == fingerprints(manifest.files)
         and not plugins.problems(paths, manifest.cli)
-        and identity.rotation_complete(paths.identity)
+        and certificates.rotation_complete(identity.tls_directory(paths.identity))
     )
 
 
@@ -306,21 +307,11 @@ def _refuse_other_checkout(paths: LabPaths) -> None:
             )
 
 
-@contextlib.contextmanager
-def _only_one(paths: LabPaths, progress: Progress) -> Iterator[None]:
+def _only_one(paths: LabPaths, progress: Progress) -> contextlib.AbstractContextManager[None]:
     """One command at a time prepares or removes a lab's platform; another waits and shows it."""
     run_root().mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = FileLock(_lock_file(paths))
-    while True:
-        try:
-            lock.acquire(timeout=0.5)
-            break
-        except Timeout:
-            progress.waiting_for(f"another command that prepares or removes the platform of lab {paths.lab}")
-    try:
-        yield
-    finally:
-        lock.release()
+    other = f"another command that prepares or removes the platform of lab {paths.lab}"
+    return locked(_lock_file(paths), lambda: other, progress)
 
 
 def _lock_file(paths: LabPaths) -> Path:

@@ -18,94 +18,19 @@ from pathlib import Path
 
 from overlab.core.progress import Progress
 from overlab.core.tools import run
-from overlab.platform import cache, mirror
+from overlab.platform import cache, debian, mirror
 
 REVISION = 1
 SUITE = "bullseye"
 """The last Debian whose docker.io (20.10.5) has the consul backend."""
 
-PACKAGES = (
-    "systemd-sysv",
-    # the power button
-    "acpid",
-    "udev",
-    "dbus",
-    "kmod",
-    "procps",
-    # not the cloud kernel: it has no IDE, so the cloud-init CD-ROM stays invisible
-    "linux-image-amd64",
-    # /init of the small initramfs
-    "busybox-static",
-    "cloud-init",
-    "ifupdown",
-    "iproute2",
-    # full-size packets that must not be cut up: a busybox cannot send them
-    "iputils-ping",
-    # for a machine that is given no network-config
-    "isc-dhcp-client",
-    # a machine knows its own name without a line in /etc/hosts
-    "libnss-myhostname",
-    "iptables",
-    "openssh-server",
-    "ca-certificates",
-    "curl",
-)
-ENGINE_PACKAGES = ("docker.io",)
+_PACKAGE_LIST = Path(__file__).with_name("rootfs-packages.txt")
+_DPKG_CONFIG = Path(__file__).with_name("rootfs-dpkg.cfg")
 
-IN_NAMESPACES_OF_ITS_OWN = (
-    "setpriv",
-    "--pdeathsig=KILL",
-    "unshare",
-    "--mount",
-    "--propagation=private",
-    "--pid",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
+IN_NAMESPACES_OF_ITS_OWN = tuple(
+    "setpriv --pdeathsig=KILL unshare --mount --propagation=private --pid --fork --kill-child --mount-proc".split()
 )
 """Prefix of a build's command: its mounts and processes are removed with it, and it is killed with this process."""
-
-_MODULES = "/lib/modules/*/kernel"
-DPKG_FILTERS = (
-    *(
-        f"path-exclude={path}"
-        for path in (
-            "/usr/share/man/*",
-            "/usr/share/info/*",
-            "/usr/share/locale/*",
-            "/usr/share/doc/*",
-            "/usr/share/i18n/*",
-            "/usr/share/lintian/*",
-            "/usr/share/bug/*",
-            # hardware that no virtual machine has: udev would probe it at each boot
-            *(
-                f"{_MODULES}/{subtree}/*"
-                for subtree in (
-                    "sound",
-                    "net/bluetooth",
-                    "net/mac80211",
-                    "net/wireless",
-                    "net/can",
-                    "drivers/net/ethernet",
-                    "drivers/net/wireless",
-                    "drivers/net/can",
-                    "drivers/net/usb",
-                    "drivers/net/phy",
-                    *(
-                        f"drivers/{name}"
-                        for name in (
-                            "bluetooth comedi edac extcon gpu hid hwmon i2c iio infiniband input isdn leds media mfd"
-                            " misc mmc mtd mux ntb nvdimm pcmcia parport platform power pwm rtc soundwire spi ssb"
-                            " staging target thermal thunderbolt usb uwb video w1 watchdog"
-                        ).split()
-                    ),
-                )
-            ),
-        )
-    ),
-    "path-include=/usr/share/doc/*/copyright",
-    f"path-include={_MODULES}/drivers/net/ethernet/intel/e1000/*",
-)
 
 # Packages that the plain system has are not downloaded again, so what lands in the archive directory is the difference.
 _DOWNLOAD_ENGINE = (
@@ -136,9 +61,9 @@ def key_parts() -> dict[str, object]:
     return {
         "revision": REVISION,
         "suite": SUITE,
-        "packages": PACKAGES,
-        "engine": ENGINE_PACKAGES,
-        "filters": DPKG_FILTERS,
+        "packages": _packages("plain"),
+        "engine": _packages("engine"),
+        "dpkg": cache.file_digest(_DPKG_CONFIG),
     }
 
 
@@ -152,12 +77,16 @@ def ensure(progress: Progress) -> Rootfs:
     return Rootfs(cache.entry("rootfs", key_parts(), build, progress, space_mib=3000))
 
 
+def _packages(use: str) -> list[str]:
+    return [package.name for package in debian.needed([use], _PACKAGE_LIST)]
+
+
 def _bootstrap(directory: Path, progress: Progress) -> None:
     engine = directory / "engine"
     engine.mkdir()
     apt_options = ['APT::Install-Recommends "false"', "Acquire::Languages none", 'APT::Sandbox::User "root"']
     hooks = [
-        _DOWNLOAD_ENGINE.format(packages=" ".join(ENGINE_PACKAGES), target=engine),
+        _DOWNLOAD_ENGINE.format(packages=" ".join(_packages("engine")), target=engine),
         _LIST_VERSIONS.format(target=directory / "versions.txt"),
     ]
     # inside the entry under construction: the remains of a killed build are removed by the next one
@@ -172,9 +101,9 @@ def _bootstrap(directory: Path, progress: Progress) -> None:
                 "--variant=minbase",
                 "--skip=output/dev",
                 f"--keyring={mirror.archive_keyring()}",
-                f"--include={','.join(PACKAGES)}",
+                f"--include={','.join(_packages('plain'))}",
                 *(f"--aptopt={option}" for option in [*apt_options, *mirror.transport_options()]),
-                *(f"--dpkgopt={line}" for line in DPKG_FILTERS),
+                f"--dpkgopt={_DPKG_CONFIG}",
                 *(f"--customize-hook={hook}" for hook in hooks),
                 SUITE,
                 directory / "rootfs.tar",

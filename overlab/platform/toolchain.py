@@ -73,9 +73,8 @@ def find(named: str | None = None) -> PulumiCli | None:
     on_path = _on_path()
     if on_path is not None and _parse(on_path.version) >= _parse(VERSION):
         return on_path
-    if cache.has("pulumi-cli", _key()):
-        return _built(cache.entry("pulumi-cli", _key(), _never, Progress(quiet=True)))
-    return None
+    content = cache.find("pulumi-cli", _key())
+    return _built(content) if content is not None else None
 
 
 def candidate(named: str | None = None) -> str:
@@ -164,10 +163,6 @@ def go() -> Path:
     if _parse(said) < _GO_AT_LEAST:
         raise OverlabError(f"no Pulumi CLI was found and {path} is Go {said}, too old to build one", remedy)
     return Path(path)
-
-
-def _never(_: Path) -> None:
-    raise OverlabError("the cached CLI vanished", "run the command again")
 
 
 def _version(path: Path) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from overlab.core.errors import OverlabError
+from overlab.core.tools import output
 
 if TYPE_CHECKING:
     from overlab.stack.stack import Stack
@@ -56,27 +56,10 @@ class Outputs:
         return {name: dict(known.get("addresses") or {}) for name, known in self.workloads.items()}
 
 
-def read(opened: Stack) -> Outputs:
+def read(stack: Stack) -> Outputs:
     """The outputs of a stack that exists. Raises :class:`OverlabError` where the CLI fails."""
-    command = [str(opened.paths.bin / "pulumi"), "stack", "output", "--json", "--stack", opened.name]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=opened.file.parent,
-            env=opened.environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise OverlabError(f"`pulumi stack output` did not end within {_LIMIT_S} s", "try again") from error
-    except OSError as error:
-        raise OverlabError(f"`{command[0]}` cannot be run: {error}", "overlab up") from error
-    if done.returncode != 0:
-        raise OverlabError(f"`pulumi stack output` ended with exit code {done.returncode}: {done.stderr.strip()}")
-    return parse(done.stdout)
+    command = [str(stack.paths.bin / "pulumi"), "stack", "output", "--json", "--stack", stack.name]
+    return parse(output(command, cwd=stack.file.parent, env=stack.environment(), limit_s=_LIMIT_S))
 
 
 def parse(text: str) -> Outputs:

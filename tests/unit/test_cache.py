@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -43,14 +44,14 @@ def build() -> Builder:
     return Builder()
 
 
-def entry(build: Callable[[Path], None], *, full_check: bool = False, **parts: object) -> Path:
-    return cache.entry("thing", parts, build, Progress(quiet=True), full_check=full_check)
+def entry(build: Callable[[Path], None], **parts: object) -> Path:
+    return cache.entry("thing", parts, build, Progress(quiet=True))
 
 
 def test_built_once_and_found_again(build: Builder) -> None:
     assert entry(build, a=1, b=2) == entry(build, b=2, a=1)
     assert build.builds == 1
-    assert cache.has("thing", {"a": 1, "b": 2})
+    assert cache.find("thing", {"a": 1, "b": 2})
 
 
 @pytest.mark.parametrize("other", [{"a": 2}, {"a": "1"}, {"a": 1, "b": None}, {}])
@@ -111,7 +112,7 @@ def _remove_content(content: Path) -> None:
 def test_damaged_entry_is_built_again(build: Builder, damage: Callable[[Path], None]) -> None:
     content = entry(build)
     damage(content)
-    assert not cache.has("thing", {})
+    assert not cache.find("thing", {})
     assert entry(build) == content
     assert build.builds == 2
     assert (content / "sub" / "data").read_bytes() == b"x" * 1000
@@ -125,8 +126,10 @@ def test_silent_corruption_is_found_by_the_full_check_only(build: Builder) -> No
     data.write_bytes(b"y" * 1000)
     os.utime(data, ns=times)
     assert cache.inspect_entries()[0].problem is None
-    assert cache.inspect_entries(full=True)[0].problem == "sub/data was changed"
-    entry(build, full_check=True)
+    [found] = cache.inspect_entries(full=True)
+    assert found.problem == "sub/data was changed"
+    shutil.rmtree(found.directory)  # as `doctor` says
+    entry(build)
     assert build.builds == 2
     assert data.read_bytes() == b"x" * 1000
 
@@ -137,7 +140,7 @@ def test_touched_but_equal_file_is_kept_and_trusted_again(build: Builder, monkey
     entry(build)
     assert build.builds == 1
     monkeypatch.setattr(cache, "file_digest", lambda path: pytest.fail(f"{path} was read again"))
-    assert cache.has("thing", {})
+    assert cache.find("thing", {})
 
 
 def test_failed_build_leaves_nothing_and_passes_on(root: Path) -> None:
@@ -220,7 +223,7 @@ def test_killed_builder_leaves_no_entry_and_the_next_one_builds(
     os.kill(killed.pid, signal.SIGKILL)
     killed.join(30)
     assert len(list((root / "thing").glob(".tmp-*"))) == 1
-    assert not cache.has("thing", {})
+    assert not cache.find("thing", {})
     monkeypatch.setenv("BUILD_S", "0")
     _use(str(tmp_path / "next"))
     assert list((root / "thing").glob(".tmp-*")) == []
