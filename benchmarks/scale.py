@@ -76,7 +76,7 @@ def measure(nodes: int, servers: int) -> Figures:
         platform = make_platform(Path(directory), settings)
         program_s, recorder = _timed(lambda: run_lab(settings, platform))
     declared = recorder.declared.values()
-    scripts = [item.inputs.get("create", "") for item in declared if item.type.startswith("command:")]
+    scripts = [item.inputs.get("stdin", "") for item in declared if item.type.startswith("command:remote:")]
     return Figures(
         nodes=nodes,
         servers=servers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -11,10 +12,9 @@ import pulumi
 import pulumi_command as command
 
 from components import checks
-from components._base import Component
-from components.barrier import Barrier
-from components.checks.model import EXTERNAL
-from components.config.settings import Settings
+from components._base import Args, Component
+from components.barrier import Barrier, BarrierArgs
+from components.checks.model import EXTERNAL, Check
 from components.docker_engine import DockerEngine
 from components.network import Networks
 from components.node import scripts
@@ -26,70 +26,81 @@ PORTS_LIMIT_S = 120
 EXTERNAL_SCRIPT = scripts.TEMPLATES / "external_checks.py"
 
 
-class Connectivity(Component):
+class ConnectivityArgs(Args):
+    """Checks of running workloads."""
+
+    matrix: tuple[Check, ...]
+    node_script: Callable[[str, list[Check], checks.Facts], str]
+    """The script of a node for checks that concern it."""
+    external_checks: Callable[[list[Check], checks.Facts], list[dict[str, Any]]]
+    """What ``external_checks.py`` reads."""
+    engines: tuple[DockerEngine, ...]
+    networks: Networks
+    workloads: dict[str, Workload]
+    command_provider: command.Provider
+
+    def inputs(self) -> dict[str, Any]:
+        """The ids of the checks."""
+        return {"checks": [check.id for check in self.matrix]}
+
+
+class Connectivity(Component[ConnectivityArgs]):
     """Runs every check when the workloads are up, and again whenever one of them, or an expectation, changed."""
 
     TOKEN = "overlab:index:Connectivity"
     report: pulumi.Output[list[dict[str, Any]]]
     ports: pulumi.Output[dict[str, dict[str, int]]]
 
-    def __init__(
-        self,
-        settings: Settings,
-        engines: dict[str, DockerEngine],
-        networks: Networks,
-        workloads: dict[str, Workload],
-        ssh: command.Provider,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("connectivity", opts)
-        self._settings = settings
-        self._engines = engines
-        self._ssh = ssh
-        self._matrix = checks.matrix(settings)
-        self._up = self._declare_up(workloads)
+    def __init__(self, name: str, args: ConnectivityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, opts)
+        self._engines = {engine.node: engine for engine in args.engines}
+        self._up = self._declare_up()
         published = self._declare_ports()
         self.ports = published.facts
-        known = pulumi.Output.all(addresses=self._up.facts, ports=published.facts, networks=networks.made.facts)
+        known = pulumi.Output.all(addresses=self._up.facts, ports=published.facts, networks=args.networks.created.facts)
         facts = known.apply(lambda values: checks.Facts(**values))
-        by_node = _by_node(self._matrix, settings)
         outputs = {
             node: self._declare_external(found, facts) if node == EXTERNAL else self._declare_node(node, found, facts)
-            for node, found in by_node.items()
+            for node, found in self._by_node().items()
         }
         self.report = pulumi.Output.all(**outputs).apply(_report)
         self.register_outputs({"report": self.report})
 
-    def _declare_up(self, workloads: dict[str, Workload]) -> Barrier:
-        ids = [workload.container.id for workload in workloads.values()]
-        addresses = {name: workload.addresses for name, workload in workloads.items()}
-        return Barrier("workloads-up", self._ssh, identities=ids, facts=addresses, opts=self.child())
+    def _declare_up(self) -> Barrier:
+        workloads = self.args.workloads
+        barrier = BarrierArgs(
+            command_provider=self.args.command_provider,
+            identities=tuple(workload.container.id for workload in workloads.values()),
+            facts={name: workload.addresses for name, workload in workloads.items()},
+        )
+        return Barrier("workloads-up", barrier, self.child_options())
 
     def _declare_ports(self) -> Barrier:
         publishing: dict[str, list[str]] = {}
-        for name, spec in self._settings.workloads.items():
-            if spec.ports or spec.publish_all:
-                publishing.setdefault(self._settings.placement[name], []).append(name)
+        for name, workload in self.args.workloads.items():
+            if workload.args.ports or workload.args.publish_all:
+                publishing.setdefault(workload.args.engine.node, []).append(name)
         listed = [
             self._engines[node].host.run(
                 f"{node}-ports",
                 scripts.render("ports", workloads=names),
-                self.child(),
+                self.child_options(),
                 triggers=[self._up.id],
                 limit_s=PORTS_LIMIT_S,
             )
             for node, names in publishing.items()
         ]
         ports = pulumi.Output.all(*(ports.stdout for ports in listed)).apply(parse_ports)
-        return Barrier("ports-known", self._ssh, facts=ports, opts=self.child())
+        barrier = BarrierArgs(command_provider=self.args.command_provider, facts=ports)
+        return Barrier("ports-known", barrier, self.child_options())
 
     def _declare_node(
         self, node: str, found: list[checks.Check], facts: pulumi.Output[checks.Facts]
     ) -> pulumi.Output[str]:
         ran = self._engines[node].host.run(
             f"{node}-checks",
-            facts.apply(partial(checks.node_script, node, found, self._settings)),
-            self.child(),
+            facts.apply(partial(self.args.node_script, node, found)),
+            self.child_options(),
             triggers=[self._up.id],
             limit_s=MARGIN_S + sum(check.timeout_s for check in found if check.node == node),
         )
@@ -98,27 +109,27 @@ class Connectivity(Component):
     def _declare_external(self, found: list[checks.Check], facts: pulumi.Output[checks.Facts]) -> pulumi.Output[str]:
         ran = command.local.Command(
             f"{EXTERNAL}-checks",
-            interpreter=["python3", "-c"],
-            create=EXTERNAL_SCRIPT.read_text("utf-8"),
-            stdin=facts.apply(partial(_external_input, found, self._settings)),
+            # Short, since errors show all of it.
+            create=f'exec python3 -c "$CHECKS" # {EXTERNAL}-checks',
+            environment={"CHECKS": EXTERNAL_SCRIPT.read_text("utf-8")},
+            stdin=facts.apply(lambda known: json.dumps(self.args.external_checks(found, known), sort_keys=True)),
             triggers=[self._up.id],
             logging=command.local.Logging.STDERR,
             add_previous_output_in_env=False,
-            opts=self.child(provider=self._ssh),
+            opts=self.child_options(provider=self.args.command_provider),
         )
         return ran.stdout
 
-
-def _by_node(matrix: tuple[checks.Check, ...], settings: Settings) -> dict[str, list[checks.Check]]:
-    """The checks that run on each node, and beside them those for which it has to listen."""
-    found: dict[str, list[checks.Check]] = {}
-    for check in matrix:
-        found.setdefault(check.node, []).append(check)
-    for check in matrix:
-        listening = settings.placement[check.target] if check.kind == "tcp" else check.node
-        if listening != check.node and listening in found:
-            found[listening].append(check)
-    return found
+    def _by_node(self) -> dict[str, list[checks.Check]]:
+        """The checks that run on each node, and beside them those for which it has to listen."""
+        found: dict[str, list[checks.Check]] = {}
+        for check in self.args.matrix:
+            found.setdefault(check.node, []).append(check)
+        for check in self.args.matrix:
+            listening = self.args.workloads[check.target].args.engine.node if check.kind == "tcp" else check.node
+            if listening != check.node and listening in found:
+                found[listening].append(check)
+        return found
 
 
 def parse_ports(outputs: list[str]) -> dict[str, dict[str, int]]:
@@ -129,10 +140,6 @@ def parse_ports(outputs: list[str]) -> dict[str, dict[str, int]]:
             workload, container_port, node_port = words
             ports.setdefault(workload, {})[container_port] = int(node_port)
     return ports
-
-
-def _external_input(matrix: list[checks.Check], settings: Settings, facts: checks.Facts) -> str:
-    return json.dumps(checks.external_checks(matrix, settings, facts), sort_keys=True)
 
 
 def _report(outputs: dict[str, str]) -> list[dict[str, Any]]:

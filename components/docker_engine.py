@@ -1,134 +1,174 @@
-"""dockerd on a node: installed, configured for the cluster store, answering."""
+"""dockerd on a machine: installed, configured for the cluster store, answering."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_docker as docker
+from pydantic import BaseModel, ConfigDict
 
-from components._base import Component
+from components._base import Args, Component, Public
 from components.config import conventions
-from components.config.docker_names import advertised, store_address, store_url
-from components.config.platform import Packages, Platform, Tls
-from components.config.settings import Node, Settings
+from components.config.fields import Address, Pattern, Port, Url
+from components.config.platform import Packages
+from components.config.section import Violation
+from components.config.spec import EngineSpec
 from components.machine import Machine
 from components.node import firewall, scripts, watchdog
 
 BUNDLE = "/var/lib/overlab-packages.tar"
 CONFIG_DIR = "/etc/docker"
 PENDING = "/run/overlab-engine-pending"
+ADVERTISE = f"{conventions.NIC}:{conventions.ENGINE_PORT}"
+"""``cluster-advertise``, the same on every node: the address is stated by interface name."""
+ClusterStore = Annotated[
+    str,
+    Pattern(re.compile(r"consul://[A-Za-z0-9.-]+:[0-9]{1,5}"), "consul://HOST:PORT; libkv takes exactly one address"),
+]
 
 
-class DockerEngine(Component):
+class ServerTls(BaseModel):
+    """Certificate files of an engine's TLS listener, PEM."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ca: Path
+    cert: Path
+    key: Path
+
+
+class DockerEngineArgs(Args, EngineSpec):
+    """An engine. ``firewall`` lets in from the underlay SSH and the TLS API, and from ``peers`` what overlays need."""
+
+    machine: Public[Machine]
+    cluster_store: Public[ClusterStore]
+    """The engine starts without it, and finds it within a heartbeat."""
+    registry_mirror: Public[Url | None] = None
+    packages: Packages | None = None
+    """What ``install: packages`` installs."""
+    tls: ServerTls | None = None
+    """Required where ``api`` is ``tls``."""
+    peers: tuple[Address, ...] = ()
+    store_ports: Public[tuple[tuple[Literal["tcp", "udp"], Port], ...]] = ()
+    """Ports on which peers reach the store here."""
+
+    def violations(self) -> Iterator[Violation]:
+        yield from super().violations()
+        if self.api == "tls" and self.tls is None:
+            remedy = "state the files; 'overlab up' makes those of a lab"
+            yield Violation(("tls",), None, "certificates where api is tls", remedy)
+
+    def inputs(self) -> dict[str, Any]:
+        """Beside what is stated what follows from it, and policies ask for."""
+        address = str(self.machine.args.address)
+        derived = {"address": address, "listeners": listeners(self, address), "tls_verify": self.api == "tls"}
+        return super().inputs() | derived | {"cluster_advertise": ADVERTISE}
+
+
+class DockerEngine(Component[DockerEngineArgs]):
     """An engine of the wanted version with the lab's daemon.json, and the provider for what runs on it."""
 
     TOKEN = "overlab:index:DockerEngine"
     facts: pulumi.Output[dict[str, str]]
 
-    def __init__(
-        self,
-        machine: Machine,
-        settings: Settings,
-        platform: Platform,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        key = machine.node.key
-        super().__init__(f"{key}-engine", opts)
-        self.machine = machine
-        self.host = machine.host
-        script = scripts.render("engine", **_values(machine.node, settings, platform))
+    def __init__(self, name: str, args: DockerEngineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, opts)
+        self.machine = args.machine
+        self.node = args.machine.name
+        self.host = args.machine.host
+        self.advertised = f"{args.machine.args.address}:{conventions.ENGINE_PORT}"
+        """The engine's name in the store."""
+        script = scripts.render("engine", **self._values())
         self.configuration = scripts.digest(script)
         """Of all that the engine is started with (certificates too): where it differs, the engine was restarted."""
-        waits_for: list[pulumi.Resource] = [machine.reachable]
-        if settings.engine.install == "packages" and platform.packages is not None:
-            waits_for.append(self._declare_bundle(platform.packages))
+        packages = [] if args.install != "packages" or args.packages is None else [self._declare_bundle(args.packages)]
         self.configured = self.host.run(
-            f"{key}-dockerd",
-            script,
-            self.child(depends_on=waits_for),
-            stdin=_server_key(machine.node, settings, platform),
+            f"{self.node}-dockerd",
+            pulumi.Output.secret(script) if args.api == "tls" else script,
+            self.child_options(depends_on=packages),
             limit_s=conventions.ENGINE_LIMIT_S,
         )
         self.facts = self.configured.stdout.apply(json.loads)
-        after = self.child(depends_on=[self.configured])
-        self.provider: docker.Provider = self.host.docker_provider(f"{key}-docker", after)
+        after = self.child_options(depends_on=[self.configured])
+        self.provider: docker.Provider = self.host.docker_provider(f"{self.node}-docker", after)
         self.register_outputs({"facts": self.facts})
+
+    @property
+    def placement(self) -> dict[str, pulumi.Resource]:
+        """Options of what the engine creates: through its provider, and gone with its machine."""
+        return {"provider": self.provider, "deleted_with": self.machine.domain}
 
     def _declare_bundle(self, packages: Packages) -> pulumi.Resource:
         return self.host.put(
-            f"{self.machine.node.key}-packages",
+            f"{self.node}-packages",
             pulumi.FileAsset(packages.bundle),
             BUNDLE,
-            self.child(depends_on=[self.machine.reachable]),
+            self.child_options(),
             triggers=[packages.content_hash],
             limit_s=conventions.ENGINE_LIMIT_S,
         )
 
+    def _values(self) -> dict[str, Any]:
+        return {
+            "version": self.args.version,
+            "install": self.args.install,
+            "bundle": BUNDLE,
+            "pending": PENDING,
+            "limit_s": conventions.ENGINE_LIMIT_S // 2,
+            "files": self._files(),
+            "advertise": self.advertised,
+            "store": self.args.cluster_store,
+            "nic": conventions.NIC,
+            "firewall": self.args.firewall,
+            "firewall_unit": firewall.UNIT,
+            "guard_unit": watchdog.PATH_UNIT,
+        }
 
-def _values(node: Node, settings: Settings, platform: Platform) -> dict[str, Any]:
-    return {
-        "version": settings.engine.version,
-        "install": settings.engine.install,
-        "bundle": BUNDLE,
-        "pending": PENDING,
-        "limit_s": conventions.ENGINE_LIMIT_S // 2,
-        "files": _files(node, settings, platform),
-        "key_path": f"{CONFIG_DIR}/key.pem" if settings.engine.api == "tls" else "",
-        "advertise": advertised(node),
-        "store": store_url(settings),
-        "nic": conventions.NIC,
-        "firewall": settings.engine.firewall,
-        "firewall_unit": firewall.UNIT,
-        "guard_unit": watchdog.PATH_UNIT,
-    }
-
-
-def _files(node: Node, settings: Settings, platform: Platform) -> list[dict[str, str]]:
-    daemon = json.dumps(daemon_json(settings, platform), indent=2, sort_keys=True) + "\n"
-    files = [
-        _file(f"{CONFIG_DIR}/daemon.json", "engine", daemon),
-        _file("/etc/systemd/system/docker.service.d/overlab.conf", "engine", drop_in(node, settings)),
-    ]
-    guard = watchdog.script(store_address(settings), str(node.address))
-    files += [
-        _file(watchdog.SCRIPT, "guard", guard, mode="0755"),
-        _file(f"/etc/systemd/system/{watchdog.SERVICE}", "guard", watchdog.service()),
-        _file(f"/etc/systemd/system/{watchdog.PATH_UNIT}", "guard", watchdog.path_unit()),
-    ]
-    if settings.engine.firewall:
-        files.append(_file(firewall.RULES_FILE, "firewall", firewall.rules(node, settings)))
-        files.append(_file(f"/etc/systemd/system/{firewall.UNIT}", "firewall", firewall.unit()))
-    if settings.engine.api == "tls":
-        tls = _tls(platform)
-        files.append(_file(f"{CONFIG_DIR}/ca.pem", "engine", tls.ca.read_text("utf-8")))
-        files.append(_file(f"{CONFIG_DIR}/cert.pem", "engine", tls.server_certs[node.key].read_text("utf-8")))
-    return files
-
-
-def _tls(platform: Platform) -> Tls:
-    if platform.identity.tls is None:
-        raise pulumi.RunError("lab.engine.api is tls, and the platform record has no certificates: run 'overlab up'")
-    return platform.identity.tls
-
-
-def _server_key(node: Node, settings: Settings, platform: Platform) -> pulumi.Output[str] | None:
-    if settings.engine.api != "tls":
-        return None
-    return pulumi.Output.secret(_tls(platform).server_keys[node.key].read_text("utf-8").rstrip("\n"))
+    def _files(self) -> list[dict[str, str]]:
+        args, address = self.args, str(self.machine.args.address)
+        config = daemon_json(args, args.cluster_store, args.registry_mirror)
+        files = [
+            _file(f"{CONFIG_DIR}/daemon.json", "engine", json.dumps(config, indent=2, sort_keys=True) + "\n"),
+            _file("/etc/systemd/system/docker.service.d/overlab.conf", "engine", drop_in(args, address)),
+        ]
+        guard = watchdog.script(urlsplit(args.cluster_store).netloc, address)
+        files += [
+            _file(watchdog.SCRIPT, "guard", guard, mode="0755"),
+            _file(f"/etc/systemd/system/{watchdog.SERVICE}", "guard", watchdog.service()),
+            _file(f"/etc/systemd/system/{watchdog.PATH_UNIT}", "guard", watchdog.path_unit()),
+        ]
+        if args.firewall:
+            underlay = self.machine.args.hypervisor.underlay.args.cidr
+            rules = firewall.rules(underlay, args.peers, args.store_ports, tls_api=args.api == "tls")
+            files.append(_file(firewall.RULES_FILE, "firewall", rules))
+            files.append(_file(f"/etc/systemd/system/{firewall.UNIT}", "firewall", firewall.unit()))
+        if args.api == "tls" and args.tls is not None:
+            files.append(_file(f"{CONFIG_DIR}/ca.pem", "engine", args.tls.ca.read_text("utf-8")))
+            files.append(_file(f"{CONFIG_DIR}/cert.pem", "engine", args.tls.cert.read_text("utf-8")))
+            files.append(_file(f"{CONFIG_DIR}/key.pem", "engine", args.tls.key.read_text("utf-8"), mode="0600"))
+        return files
 
 
 def _file(path: str, part: str, content: str, *, mode: str = "0644") -> dict[str, str]:
     return {"path": path, "part": part, "content": content, "mode": mode}
 
 
-def daemon_json(settings: Settings, platform: Platform) -> dict[str, Any]:
-    """The same on every node: the advertised address is stated by interface name."""
-    engine = settings.engine
+def listeners(engine: EngineSpec, address: str) -> list[str]:
+    """What dockerd listens on."""
+    return ["fd://", *([f"tcp://{address}:{conventions.ENGINE_PORT}"] if engine.api == "tls" else [])]
+
+
+def daemon_json(engine: EngineSpec, cluster_store: str, registry_mirror: str | None) -> dict[str, Any]:
+    """dockerd's configuration file, the same on every node of a lab with one cluster store."""
     config: dict[str, Any] = {
-        "cluster-store": store_url(settings),
-        "cluster-advertise": f"{conventions.NIC}:{conventions.ENGINE_PORT}",
+        "cluster-store": cluster_store,
+        "cluster-advertise": ADVERTISE,
         "cluster-store-opts": {
             "discovery.heartbeat": str(engine.heartbeat_s),
             "discovery.ttl": str(engine.ttl_s),
@@ -137,25 +177,23 @@ def daemon_json(settings: Settings, platform: Platform) -> dict[str, Any]:
         "default-address-pools": [{"base": str(pool.base), "size": pool.size} for pool in engine.address_pools],
         "userland-proxy": False,
     }
-    if platform.registry_mirror is not None:
-        config["registry-mirrors"] = [platform.registry_mirror]
+    if registry_mirror is not None:
+        config["registry-mirrors"] = [registry_mirror]
     if engine.api == "tls":
         config |= {"tlsverify": True, "tlscacert": f"{CONFIG_DIR}/ca.pem"}
         config |= {"tlscert": f"{CONFIG_DIR}/cert.pem", "tlskey": f"{CONFIG_DIR}/key.pem"}
     return config
 
 
-def drop_in(node: Node, settings: Settings) -> str:
+def drop_in(engine: EngineSpec, address: str) -> str:
     """Listeners are flags, since the unit's own ``-H fd://`` forbids ``hosts`` in daemon.json."""
-    listeners = ["-H", "fd://"]
-    if settings.engine.api == "tls":
-        listeners += ["-H", f"tcp://{advertised(node)}"]
+    flags = " ".join(f"-H {listener}" for listener in listeners(engine, address))
     return "\n".join(
         [
             "[Service]",
             f"ExecStartPre=-{watchdog.SCRIPT} renumber",
             "ExecStart=",
-            f"ExecStart=/usr/bin/env dockerd {' '.join(listeners)}",
+            f"ExecStart=/usr/bin/env dockerd {flags}",
             # Without the store an engine may need two minutes to start.
             "TimeoutStartSec=0",
             "",

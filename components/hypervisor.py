@@ -1,76 +1,64 @@
-"""A hypervisor's part of the lab: the storage pool, the base image that machines are cut from, and the network."""
+"""A hypervisor's part of the lab: the storage pool with the base image, and what a machine on it needs to know."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
 import pulumi
 import pulumi_libvirt as libvirt
 
-from components._base import Component
-from components.config.platform import Hypervisor, Platform
-from components.config.settings import Settings
+from components._base import Args, Component, Public
+from components.config.fields import Directory, Line
 from components.underlay import Underlay
 
 
-class Storage(Component):
-    """A pool of the lab's own with the base image in it. Another image content means another base volume."""
+class StorageArgs(Args):
+    """A storage pool and its base image."""
+
+    provider: libvirt.Provider
+    pool_name: Public[Line]
+    pool_path: Public[Directory]
+    """Directory on the hypervisor; created and removed with the pool."""
+    image_source: Public[Line]
+    """Local path or URL, as libvirt's ``Volume.source`` takes it."""
+    image_hash: Public[Line]
+    """Of the image's content: another one means another base volume."""
+
+
+class Storage(Component[StorageArgs]):
+    """A pool of the lab's own with the base image in it, from which the machines' disks are cloned."""
 
     TOKEN = "overlab:index:Storage"
     pool_name: pulumi.Output[str]
     base_id: pulumi.Output[str]
 
-    def __init__(
-        self,
-        name: str,
-        settings: Settings,
-        platform: Platform,
-        hypervisor: Hypervisor,
-        provider: libvirt.Provider,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__(name, opts)
-        image = platform.image
-        self.pool = libvirt.Pool(
+    def __init__(self, name: str, args: StorageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, opts)
+        pool = libvirt.Pool(
             name,
-            name=f"overlab-{settings.name}",
+            name=args.pool_name,
             type="dir",
-            target=libvirt.PoolTargetArgs(path=hypervisor.pool_path),
-            opts=self.child(provider=provider),
+            target=libvirt.PoolTargetArgs(path=args.pool_path),
+            opts=self.child_options(provider=args.provider),
         )
-        self.base = libvirt.Volume(
+        base = libvirt.Volume(
             f"{name}-base",
-            name=f"base-{image.content_hash}.qcow2",
-            pool=self.pool.name,
-            source=image.source,
-            opts=self.child(provider=provider),
+            name=f"base-{args.image_hash}.qcow2",
+            pool=pool.name,
+            source=args.image_source,
+            opts=self.child_options(provider=args.provider),
         )
-        self.pool_name = self.pool.name
-        self.base_id = self.base.id
+        self.pool_name = pool.name
+        self.base_id = base.id
         self.register_outputs({"pool_name": self.pool_name, "base_id": self.base_id})
 
 
-@dataclass(frozen=True)
-class HypervisorContext:
-    """Where a machine can be: a hypervisor with the lab's storage and network on it."""
+class HypervisorContext(Args):
+    """A hypervisor with the lab's storage and underlay on it: where a machine can be."""
 
-    name: str
-    """The hypervisor's; empty for the unnamed one."""
-    hypervisor: Hypervisor
     provider: libvirt.Provider
-    storage: Storage
-    network: Underlay
-
-
-def declare_hypervisor(name: str, settings: Settings, platform: Platform, parent: Component) -> HypervisorContext:
-    """Declare what the lab has on one hypervisor. Without a name its resources have the plain names."""
-    suffix = f"-{name}" if name else ""
-    hypervisor = platform.places[name]
-    provider = libvirt.Provider(f"hypervisor{suffix}", uri=hypervisor.uri, opts=parent.child())
-    return HypervisorContext(
-        name,
-        hypervisor,
-        provider,
-        Storage(f"storage{suffix}", settings, platform, hypervisor, provider, parent.child()),
-        Underlay(f"network{suffix}", settings, platform, provider, parent.child()),
-    )
+    domain_type: Public[Literal["kvm", "qemu"]]
+    storage: Public[Storage]
+    underlay: Public[Underlay]
+    name: Public[str] = ""
+    """Machines move, and are replaced, when it changes; empty for the only hypervisor of a lab."""

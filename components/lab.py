@@ -1,67 +1,228 @@
-"""The whole lab: the only file that knows the order of things."""
+"""The whole lab: the only file that knows the order of things, the settings and the platform record."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pulumi
 import pulumi_command as command
+import pulumi_libvirt as libvirt
 
-from components._base import Component
+from components import checks
+from components._base import Args, Component
+from components.config.docker_names import store_url
 from components.config.platform import Platform
 from components.config.settings import Settings
-from components.connectivity import Connectivity
-from components.docker_engine import DockerEngine
-from components.hypervisor import declare_hypervisor
-from components.machine import Machine
-from components.network import Networks
-from components.store import Membership, Store
-from components.workload import NodeImages, Workload
+from components.connectivity import Connectivity, ConnectivityArgs
+from components.docker_engine import DockerEngine, DockerEngineArgs, ServerTls
+from components.hypervisor import HypervisorContext, Storage, StorageArgs
+from components.machine import Machine, MachineArgs
+from components.network import NetworkArgs, Networks, NetworksArgs
+from components.node import firewall
+from components.remote import SshAccess
+from components.store import Membership, MembershipArgs, Store, StoreArgs
+from components.underlay import Underlay, UnderlayArgs
+from components.workload import Attachment, NodeImages, NodeImagesArgs, Workload, WorkloadArgs
 
 
-class Lab(Component):
-    """Network and storage, machines, engines, the store, overlays, workloads, and the proof that they work."""
+class Lab(Component[Args]):
+    """Underlay and storage, machines, engines, the store, networks, workloads, and the checks that they work."""
 
     TOKEN = "overlab:index:Lab"
 
     def __init__(self, settings: Settings, platform: Platform, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(settings.name, opts)
+        super().__init__(settings.name, Args(), opts)
         self._settings = settings
         self._platform = platform
-        self._ssh = command.Provider("ssh", opts=self.child())
-        self._places = {name: declare_hypervisor(name, settings, platform, self) for name in settings.hypervisors}
-        self.engines = {key: self._declare_engine(key) for key in settings.nodes}
-        self.store = Store(settings, platform, self.engines, self.child())
-        self.membership = Membership(settings, self.store, self.engines, self._ssh, self.child())
-        self.networks = Networks(settings, self.engines, self.membership, self._ssh, self.child())
+        self._commands = command.Provider("ssh", opts=self.child_options())
+        hypervisors = {name: self._declare_hypervisor(name) for name in settings.hypervisors}
+        self.engines = {key: self._declare_engine(key, hypervisors) for key in settings.nodes}
+        self.store = self._declare_store()
+        self.networks = self._declare_networks()
         self.workloads = self._declare_workloads()
-        self.connectivity = Connectivity(settings, self.engines, self.networks, self.workloads, self._ssh, self.child())
+        self.connectivity = self._declare_checks()
         self.register_outputs({})
 
-    def _declare_engine(self, key: str) -> DockerEngine:
-        node = self._settings.nodes[key]
-        place = self._places[node.hypervisor]
-        machine = Machine(node, self._settings, self._platform, place, self._ssh, self.child())
-        return DockerEngine(machine, self._settings, self._platform, self.child())
+    def _declare_hypervisor(self, name: str) -> HypervisorContext:
+        """What the lab has on one hypervisor. Without a name its resources have the plain names."""
+        settings, platform = self._settings, self._platform
+        suffix = f"-{name}" if name else ""
+        hypervisor = platform.places[name]
+        provider = libvirt.Provider(f"hypervisor{suffix}", uri=hypervisor.uri, opts=self.child_options())
+        storage = StorageArgs(
+            provider=provider,
+            pool_name=f"overlab-{settings.name}",
+            pool_path=hypervisor.pool_path,
+            image_source=platform.image.source,
+            image_hash=platform.image.content_hash,
+        )
+        underlay = UnderlayArgs(
+            provider=provider,
+            network_name=f"overlab-{settings.name}",
+            cidr=settings.underlay.cidr,
+            domain=settings.underlay.domain,
+            mtu=settings.underlay.mtu,
+            isolated=settings.isolated(platform),
+            bridge=settings.underlay.bridge,
+        )
+        return HypervisorContext(
+            name=name,
+            provider=provider,
+            domain_type=hypervisor.domain_type,
+            storage=Storage(f"storage{suffix}", storage, self.child_options()),
+            underlay=Underlay(f"underlay{suffix}", underlay, self.child_options()),
+        )
+
+    def _declare_engine(self, key: str, hypervisors: dict[str, HypervisorContext]) -> DockerEngine:
+        settings, platform = self._settings, self._platform
+        node, identity = settings.nodes[key], platform.identity
+        machine = MachineArgs(
+            **dict(node.machine),
+            hypervisor=hypervisors[node.hypervisor],
+            domain_name=f"overlab-{settings.name}-{key}",
+            address=node.address,
+            command_provider=self._commands,
+            access=SshAccess(
+                client_key=identity.client_key,
+                client_public_key=identity.client_public_key,
+                known_hosts=identity.known_hosts,
+                control_dir=platform.run_dir,
+            ),
+            host_key=identity.host_keys[key],
+        )
+        engine = DockerEngineArgs(
+            **dict(settings.engine),
+            machine=Machine(key, machine, self.child_options()),
+            cluster_store=store_url(settings),
+            registry_mirror=platform.registry_mirror,
+            packages=platform.packages,
+            tls=self._server_tls(key),
+            peers=tuple(other.address for other in settings.nodes.values() if other.key != key),
+            store_ports=self._store_ports(key),
+        )
+        return DockerEngine(f"{key}-engine", engine, self.child_options())
+
+    def _server_tls(self, key: str) -> ServerTls | None:
+        tls = self._platform.identity.tls
+        return ServerTls(ca=tls.ca, cert=tls.server_certs[key], key=tls.server_keys[key]) if tls else None
+
+    def _store_ports(self, key: str) -> firewall.PeerPorts:
+        if self._settings.store.servers > 1:
+            return firewall.CLUSTER_PORTS
+        return firewall.SINGLE_SERVER_PORTS if key in self._settings.store_nodes else ()
+
+    def _declare_store(self) -> Store:
+        store, identity = self._settings.store, self._platform.identity
+        if store.acl and identity.store_tokens is None:
+            raise pulumi.RunError("lab.store.acl is on, and the platform record has no tokens: run 'overlab up'")
+        args = StoreArgs(
+            engines=tuple(self.engines.values()),
+            servers=tuple(self.engines[key] for key in self._settings.store_nodes),
+            image=store.image,
+            memory_mib=store.memory_mib,
+            gossip_key=identity.gossip_key,
+            tokens=identity.store_tokens if store.acl else None,
+        )
+        return Store("store", args, self.child_options())
+
+    def _declare_networks(self) -> Networks:
+        settings = self._settings
+        membership = MembershipArgs(
+            command_provider=self._commands,
+            store=self.store,
+            engines=tuple(self.engines.values()),
+            heartbeat_s=settings.engine.heartbeat_s,
+        )
+        local: dict[str, dict[str, tuple[str, ...]]] = {}
+        for workload, spec in settings.workloads.items():
+            on_node = local.setdefault(settings.placement[workload], {})
+            on_node |= {network: (*on_node.get(network, ()), workload) for network in spec.networks}
+        networks = NetworksArgs(
+            networks={name: self._network(name) for name in settings.networks},
+            engines=tuple(self.engines.values()),
+            command_provider=self._commands,
+            joined=Membership("membership", membership, self.child_options()).complete,
+            local_workloads=local,
+        )
+        return Networks("networks", networks, self.child_options())
+
+    def _network(self, name: str) -> NetworkArgs:
+        spec = self._settings.networks[name]
+        return NetworkArgs(
+            engine=self.engines[spec.created_on],
+            driver=spec.driver,
+            subnet=spec.subnet,
+            ip_range=spec.ip_range,
+            gateway=spec.gateway,
+            aux_addresses=spec.aux_addresses,
+            internal=spec.internal,
+            mtu=spec.mtu,
+            store_machine=self.store.machine,
+        )
 
     def _declare_workloads(self) -> dict[str, Workload]:
         settings = self._settings
-        images = _images(settings)
-        pulled = {key: NodeImages(engine, images.get(key, []), self.child()) for key, engine in self.engines.items()}
+        images: dict[str, dict[str, None]] = {}
+        for name, spec in settings.workloads.items():
+            images.setdefault(settings.placement[name], {})[spec.image] = None
+        pulled = {
+            key: NodeImages(
+                f"{key}-images", NodeImagesArgs(engine=engine, images=tuple(images.get(key, ()))), self.child_options()
+            ).pulled
+            for key, engine in self.engines.items()
+        }
         found: dict[str, Workload] = {}
         # An overlay gets its VXLAN id when its first workload starts. Where several start at once, one engine may keep
         # an id that another has overwritten in the store, and is cut off from the others.
-        first: dict[str, Workload] = {}
+        first: dict[str, pulumi.Resource] = {}
         # Those that share another one's network come after it.
         for name, spec in sorted(settings.workloads.items(), key=lambda item: item[1].shares_network_of is not None):
             node = settings.placement[name]
-            shared = found[spec.shares_network_of] if spec.shares_network_of else None
-            after = [first[one].container for one in spec.networks if one in first]
-            engine = self.engines[node]
-            found[name] = Workload(name, spec, engine, self.networks, pulled[node], shared, after, self.child())
-            for one in spec.networks:
-                first.setdefault(one, found[name])
+            after = [pulled[node][spec.image], self.networks.gates[node]]
+            after += [first[network] for network in spec.networks if network in first]
+            found[name] = Workload(name, self._workload(name, found, after), self.child_options())
+            for network in spec.networks:
+                first.setdefault(network, found[name].container)
         return found
+
+    def _workload(self, name: str, found: dict[str, Workload], after: list[pulumi.Resource]) -> WorkloadArgs:
+        spec = self._settings.workloads[name]
+        secret = pulumi.Output.secret if self._settings.secret_environment else str
+        return WorkloadArgs(
+            engine=self.engines[self._settings.placement[name]],
+            image=spec.image,
+            command=spec.command,
+            environment={key: secret(value) for key, value in spec.environment.items()},
+            labels=spec.labels,
+            hostname=spec.hostname,
+            dns=spec.dns,
+            dns_search=spec.dns_search,
+            extra_hosts=spec.extra_hosts,
+            networks=tuple(
+                Attachment(network=self.networks.networks[network], ipv4_address=how.ipv4_address, aliases=how.aliases)
+                for network, how in spec.networks.items()
+            ),
+            shares_network_of=found[spec.shares_network_of] if spec.shares_network_of else None,
+            ports=spec.ports,
+            publish_all=spec.publish_all,
+            http_port=spec.http_port,
+            memory_mib=spec.memory_mib,
+            after=tuple(after),
+        )
+
+    def _declare_checks(self) -> Connectivity:
+        settings = self._settings
+        args = ConnectivityArgs(
+            matrix=checks.matrix(settings),
+            node_script=partial(_node_script, settings),
+            external_checks=partial(_external_checks, settings),
+            engines=tuple(self.engines.values()),
+            networks=self.networks,
+            workloads=self.workloads,
+            command_provider=self._commands,
+        )
+        return Connectivity("connectivity", args, self.child_options())
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -80,14 +241,14 @@ class Lab(Component):
             },
             "store": {
                 "kind": settings.store.kind,
-                "mode": "cluster" if settings.store.servers > 1 else "teaching (one server)",
+                "mode": "cluster" if settings.store.servers > 1 else "single server",
                 "servers": list(settings.store_nodes),
                 "url": self.store.url,
             },
             "networks": {
                 name: {
-                    **self.networks.facts[name],
-                    "scope": network.scope,
+                    **network.facts,
+                    "scope": network.network.scope,
                     "created_on": settings.networks[name].created_on,
                 }
                 for name, network in self.networks.networks.items()
@@ -101,9 +262,9 @@ class Lab(Component):
         }
 
 
-def _images(settings: Settings) -> dict[str, list[str]]:
-    """Node -> the images that its workloads run from, each once."""
-    found: dict[str, dict[str, None]] = {}
-    for name, spec in settings.workloads.items():
-        found.setdefault(settings.placement[name], {})[spec.image] = None
-    return {node: list(images) for node, images in found.items()}
+def _node_script(settings: Settings, node: str, found: list[checks.Check], facts: checks.Facts) -> str:
+    return checks.node_script(node, found, settings, facts)
+
+
+def _external_checks(settings: Settings, found: list[checks.Check], facts: checks.Facts) -> list[dict[str, Any]]:
+    return checks.external_checks(found, settings, facts)

@@ -2,124 +2,135 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import IPv4Interface
 from typing import Any
 
 import pulumi
 import pulumi_command as command
 import pulumi_libvirt as libvirt
 
-from components._base import Component
-from components.config import conventions
-from components.config.platform import Platform
-from components.config.settings import Node, Settings
+from components._base import Args, Component, Public
+from components.config import addressing, conventions
+from components.config.fields import Address, Line
+from components.config.platform import HostKey
+from components.config.spec import MachineSpec
 from components.hypervisor import HypervisorContext
 from components.node import scripts
 from components.node.first_boot import FirstBoot, first_boot
-from components.remote import RemoteHost
+from components.remote import RemoteHost, SshAccess
 
 GIB = 1024**3
 MACHINE_LABEL = "overlab.machine"
 
 
-class Machine(Component):
+class MachineArgs(Args, MachineSpec):
+    """A machine; its host name is the component's name."""
+
+    hypervisor: Public[HypervisorContext]
+    domain_name: Public[Line]
+    """Of the libvirt domain."""
+    address: Public[Address]
+    """Static, of the underlay."""
+    command_provider: command.Provider
+    access: SshAccess
+    host_key: HostKey
+
+
+class Machine(Component[MachineArgs]):
     """A domain with its disk and first-boot data, and the gate that waits for its SSH.
 
-    Whatever makes it another machine makes its disk anew, and with the disk the domain and all that is inside.
+    Whatever can only be had by another machine replaces its disk, and with the disk the domain and all that is inside.
     """
 
     TOKEN = "overlab:index:Machine"
     address: pulumi.Output[str]
 
-    def __init__(
-        self,
-        node: Node,
-        settings: Settings,
-        platform: Platform,
-        place: HypervisorContext,
-        ssh: command.Provider,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__(node.key, opts)
-        self.node = node
-        self._place = place
-        seed = first_boot(node, settings, platform)
+    def __init__(self, name: str, args: MachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, opts)
+        self._mac = addressing.mac(args.address)
+        seed = self._first_boot()
         disk = self._declare_disk(seed)
         iso = self._declare_seed(seed)
-        self.domain = self._declare_domain(settings, disk, iso)
-        self.host = RemoteHost(node, platform, ssh, self.domain)
-        self.reachable = self._declare_gate()
-        self.address = self.reachable.stdout.apply(lambda _: str(node.address))
+        self.domain = self._declare_domain(disk, iso)
+        unproven = RemoteHost(args.address, args.host_key.public, args.access, args.command_provider, self.domain)
+        self.reachable = unproven.run(
+            f"{name}-reachable",
+            scripts.render("reachable", hostname=name),
+            self.child_options(),
+            limit_s=conventions.MACHINE_LIMIT_S,
+        )
+        self.host = replace(unproven, reachable=self.reachable)
+        self.address = self.reachable.stdout.apply(lambda _: str(args.address))
         self.register_outputs({"address": self.address})
 
+    @property
+    def labels(self) -> dict[str, pulumi.Output[str]]:
+        """Labels of what is created on the machine. They bind it to this very machine, also across an interrupted
+        update."""
+        return {MACHINE_LABEL: self.domain.id}
+
+    def _first_boot(self) -> FirstBoot:
+        underlay = self.args.hypervisor.underlay.args
+        return first_boot(
+            self.name,
+            domain=underlay.domain,
+            address=IPv4Interface((self.args.address, underlay.cidr.prefixlen)),
+            mtu=underlay.mtu,
+            gateway=None if underlay.isolated else addressing.gateway(underlay.cidr),
+            host_key=self.args.host_key,
+            authorized_key=self.args.access.client_public_key,
+        )
+
     def _declare_disk(self, seed: FirstBoot) -> libvirt.Volume:
+        hypervisor = self.args.hypervisor
+        # All of a domain that only another domain can have, beside its disk and its first-boot data.
+        identity: list[Any] = [hypervisor.name, hypervisor.domain_type, hypervisor.underlay.identity]
+        identity += [self._mac, self.args.vcpu, self.args.memory_mib]
         return libvirt.Volume(
-            f"{self.node.key}-disk",
-            name=f"{self.node.key}-{seed.content}.qcow2",
-            pool=self._place.storage.pool_name,
-            base_volume_id=self._place.storage.base_id,
-            size=self.node.machine.disk_gib * GIB,
-            opts=self._placed(self._identity()),
+            f"{self.name}-disk",
+            name=f"{self.name}-{seed.content}.qcow2",
+            pool=hypervisor.storage.pool_name,
+            base_volume_id=hypervisor.storage.base_id,
+            size=self.args.disk_gib * GIB,
+            opts=self._replaced_with(identity),
         )
 
     def _declare_seed(self, seed: FirstBoot) -> libvirt.CloudInitDisk:
         return libvirt.CloudInitDisk(
-            f"{self.node.key}-seed",
-            name=f"{self.node.key}-{seed.content}.iso",
-            pool=self._place.storage.pool_name,
+            f"{self.name}-seed",
+            name=f"{self.name}-{seed.content}.iso",
+            pool=self.args.hypervisor.storage.pool_name,
             user_data=pulumi.Output.secret(seed.user_data),
             meta_data=seed.meta_data,
             network_config=seed.network_config,
-            opts=self._placed([self._place.name]),
+            opts=self._replaced_with([self.args.hypervisor.name]),
         )
 
-    def _declare_domain(self, settings: Settings, disk: libvirt.Volume, iso: libvirt.CloudInitDisk) -> libvirt.Domain:
-        domain_type = self._place.hypervisor.domain_type
+    def _replaced_with(self, identity: list[Any]) -> pulumi.ResourceOptions:
+        """A change of the identity replaces; a change of provider alone replaces nothing."""
+        provider = self.args.hypervisor.provider
+        return self.child_options(provider=provider, replacement_trigger=identity, delete_before_replace=True)
+
+    def _declare_domain(self, disk: libvirt.Volume, iso: libvirt.CloudInitDisk) -> libvirt.Domain:
+        args, hypervisor = self.args, self.args.hypervisor
         return libvirt.Domain(
-            f"{self.node.key}-domain",
-            name=f"overlab-{settings.name}-{self.node.key}",
-            type=domain_type,
-            vcpu=self.node.machine.vcpu,
-            memory=self.node.machine.memory_mib,
-            cpu=libvirt.DomainCpuArgs(mode="host-passthrough") if domain_type == "kvm" else None,
+            f"{self.name}-domain",
+            name=args.domain_name,
+            type=hypervisor.domain_type,
+            vcpu=args.vcpu,
+            memory=args.memory_mib,
+            cpu=libvirt.DomainCpuArgs(mode="host-passthrough") if hypervisor.domain_type == "kvm" else None,
             cloudinit=iso.id,
             disks=[libvirt.DomainDiskArgs(volume_id=disk.id)],
-            network_interfaces=[self._place.network.interface(self.node.mac)],
+            network_interfaces=[hypervisor.underlay.interface(self._mac)],
             consoles=[libvirt.DomainConsoleArgs(type="pty", target_port="0", target_type="serial")],
             graphics=libvirt.DomainGraphicsArgs(type="vnc", listen_type="none"),
             autostart=True,
-            opts=self.child(
-                provider=self._place.provider,
+            opts=self.child_options(
+                provider=hypervisor.provider,
                 delete_before_replace=True,
                 # The provider calls changes of these updates and makes none.
                 replace_on_changes=["cpu", "disks", "networkInterfaces"],
             ),
         )
-
-    def _placed(self, identity: list[Any]) -> pulumi.ResourceOptions:
-        """Options of what is made anew when the identity is another. A change of provider alone replaces nothing."""
-        return self.child(provider=self._place.provider, replacement_trigger=identity, delete_before_replace=True)
-
-    def _identity(self) -> list[Any]:
-        """All of a domain that only another domain can have, beside its disk and its first-boot data."""
-        place, spec = self._place, self.node.machine
-        return [
-            place.name,
-            place.hypervisor.domain_type,
-            place.network.identity,
-            self.node.mac,
-            spec.vcpu,
-            spec.memory_mib,
-        ]
-
-    def _declare_gate(self) -> command.remote.Command:
-        script = scripts.render("reachable", hostname=self.node.key)
-        return self.host.run(
-            f"{self.node.key}-reachable",
-            script,
-            self.child(),
-            limit_s=conventions.MACHINE_LIMIT_S,
-        )
-
-    def labels(self) -> dict[str, pulumi.Output[str]]:
-        """Labels of what is made on the machine. They bind it to this very machine, across interrupted updates too."""
-        return {MACHINE_LABEL: self.domain.id}

@@ -1,129 +1,166 @@
-"""The overlay networks: each made once, from one node, and seen by every node."""
+"""Overlay networks: each created once, by one engine, and seen by every engine."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
+from pydantic import Field
 
-from components._base import Component
-from components.barrier import Barrier
+from components._base import Args, Component, Public
+from components.barrier import Barrier, BarrierArgs
 from components.config import conventions
-from components.config.settings import Settings
-from components.config.spec import NetworkSpec
+from components.config.fields import Address, Cidr, HostName, ObjectName
+from components.config.section import Violation
 from components.docker_engine import DockerEngine
+from components.machine import Machine
 from components.node import scripts
-from components.store import Membership
 
 
-class Networks(Component):
-    """All overlays of the lab, and per node the gate that its engine sees them and has room for its workloads.
+class NetworkArgs(Args):
+    """A network that ``engine`` creates."""
 
-    An overlay lives in the store: with a single server it goes with that one's machine, whichever node made it; a
-    cluster of servers keeps it when a machine is replaced.
-    """
+    engine: Public[DockerEngine]
+    driver: Public[Literal["overlay"]] = "overlay"
+    subnet: Public[Cidr | None] = None
+    """Default: the next one of the engines' own overlay pool."""
+    ip_range: Public[Cidr | None] = None
+    """The part of the subnet from which containers get addresses."""
+    gateway: Public[Address | None] = None
+    aux_addresses: Public[dict[HostName, Address]] = Field(default_factory=dict)
+    """Addresses of the subnet that no container gets, by host name."""
+    internal: Public[bool] = False
+    """No egress: containers get no interface on the node's bridge and no default route."""
+    mtu: Public[Annotated[int, Field(ge=1280, le=9000)] | None] = None
+    """Of the underlay; containers get 50 less."""
+    store_machine: Machine | None = None
+    """With a single store server the machine with which the network goes; a cluster keeps it."""
+    after: tuple[pulumi.Resource, ...] = ()
 
-    TOKEN = "overlab:index:Overlays"
+    def violations(self) -> Iterator[Violation]:
+        stated = {"ip_range": self.ip_range, "gateway": self.gateway, "aux_addresses": self.aux_addresses}
+        for name, value in stated.items():
+            if value and self.subnet is None:
+                yield Violation((name,), value, "only with a subnet", "state the subnet too, or leave this out")
 
-    def __init__(
-        self,
-        settings: Settings,
-        engines: dict[str, DockerEngine],
-        membership: Membership,
-        ssh: command.Provider,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("networks", opts)
-        self._settings = settings
-        self._store_machine = engines[settings.store_nodes[0]].machine
-        self._ssh = ssh
-        self.networks = self._declare_networks(engines, membership.complete.reached)
-        self.facts = {name: {"id": n.id, "subnet": n.ipam_configs.apply(_subnet)} for name, n in self.networks.items()}
-        ids = [network.id for network in self.networks.values()]
-        after = [membership.complete.reached]
-        self.made = Barrier("overlays-made", ssh, after=after, identities=ids, facts=self.facts, opts=self.child())
-        local_workloads = _local_workloads(settings)
-        self.gates = {key: self._declare_gate(key, engine, local_workloads) for key, engine in engines.items()}
-        self.register_outputs({})
 
-    def _declare_networks(self, engines: dict[str, DockerEngine], joined: pulumi.Resource) -> dict[str, docker.Network]:
-        """One alone, then those that state a subnet, then the others.
+class Network(Component[NetworkArgs]):
+    """One network, named after the component."""
 
-        The first overlay of a store makes its table of VXLAN ids: of engines that do so at once, all but one fail. One
-        without a subnet takes the next of the engines' pool, even if another overlay is about to state it.
-        """
-        specs = self._settings.networks
+    TOKEN = "overlab:index:Network"
 
-        def declare(names: list[str], after: pulumi.Resource) -> dict[str, docker.Network]:
-            return {name: self._declare(name, specs[name], engines[specs[name].created_on], after) for name in names}
-
-        def barrier(name: str, made: dict[str, docker.Network]) -> pulumi.Resource:
-            return Barrier(name, self._ssh, after=[joined, *made.values()], opts=self.child()).reached
-
-        ordered = sorted(specs, key=lambda name: specs[name].subnet is None)
-        others = ordered[1:]
-        made = declare(ordered[:1], joined)
-        made |= declare([name for name in others if specs[name].subnet], barrier("first-network-created", made))
-        made |= declare([name for name in others if not specs[name].subnet], barrier("explicit-subnets-created", made))
-        return {name: made[name] for name in specs}
-
-    def _declare(self, name: str, spec: NetworkSpec, engine: DockerEngine, after: pulumi.Resource) -> docker.Network:
-        options = {"com.docker.network.driver.mtu": str(spec.mtu)} if spec.mtu else None
-        return docker.Network(
+    def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(f"network-{name}", args, opts)
+        self.network_name = name
+        labels = args.store_machine.labels if args.store_machine else {}
+        machine = args.store_machine or args.engine.machine
+        self.network = docker.Network(
             name,
             name=name,
-            driver="overlay",
-            internal=spec.internal or None,
-            ipam_configs=[_ipam(spec)] if spec.subnet else None,
-            options=options,
-            labels=self._labels(),
-            opts=self._kept_in_store(engine, after),
+            driver=args.driver,
+            internal=args.internal or None,
+            ipam_configs=_ipam(args),
+            options={"com.docker.network.driver.mtu": str(args.mtu)} if args.mtu else None,
+            labels=[docker.NetworkLabelArgs(label=key, value=value) for key, value in labels.items()] or None,
+            opts=self.child_options(
+                provider=args.engine.provider, deleted_with=machine.domain, depends_on=list(args.after)
+            ),
         )
+        self.facts = {"id": self.network.id, "subnet": self.network.ipam_configs.apply(_subnet)}
+        self.register_outputs({})
 
-    def _labels(self) -> list[docker.NetworkLabelArgs] | None:
-        """A single server takes its overlays along when its machine is replaced; a cluster keeps them."""
-        if self._settings.store.servers > 1:
-            return None
-        return [docker.NetworkLabelArgs(label=k, value=v) for k, v in self._store_machine.labels().items()]
 
-    def _kept_in_store(self, engine: DockerEngine, after: pulumi.Resource) -> pulumi.ResourceOptions:
-        if self._settings.store.servers > 1:
-            return self.child(deleted_with=engine.machine.domain, provider=engine.provider, depends_on=[after])
-        return self.inside(self._store_machine.domain, provider=engine.provider, depends_on=[after])
-
-    def _declare_gate(
-        self, key: str, engine: DockerEngine, local_workloads: dict[tuple[str, str], list[str]]
-    ) -> pulumi.Resource:
-        def script(made: dict[str, dict[str, str]]) -> str:
-            networks = [
-                {"name": name, "id": made[name]["id"], "local_workloads": local_workloads.get((key, name), [])}
-                for name in self._settings.networks
-            ]
-            return scripts.render("networks", networks=networks, limit_s=conventions.OVERLAY_LIMIT_S)
-
-        return engine.host.run(
-            f"{key}-sees-overlays",
-            self.made.facts.apply(script),
-            self.child(),
-            limit_s=2 * conventions.OVERLAY_LIMIT_S,
+def _ipam(args: NetworkArgs) -> list[docker.NetworkIpamConfigArgs] | None:
+    if args.subnet is None:
+        return None
+    return [
+        docker.NetworkIpamConfigArgs(
+            subnet=str(args.subnet),
+            ip_range=str(args.ip_range) if args.ip_range else None,
+            gateway=str(args.gateway) if args.gateway else None,
+            aux_address={host: str(address) for host, address in args.aux_addresses.items()} or None,
         )
-
-
-def _local_workloads(settings: Settings) -> dict[tuple[str, str], list[str]]:
-    """(Node, overlay) -> the workloads that belong there."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for name, spec in settings.workloads.items():
-        for overlay in spec.networks:
-            found.setdefault((settings.placement[name], overlay), []).append(name)
-    return found
-
-
-def _ipam(spec: NetworkSpec) -> docker.NetworkIpamConfigArgs:
-    gateway = str(spec.gateway) if spec.gateway else None
-    return docker.NetworkIpamConfigArgs(subnet=str(spec.subnet), gateway=gateway)
+    ]
 
 
 def _subnet(configs: Any) -> str:
     return str(configs[0].subnet) if configs else ""
+
+
+class NetworksArgs(Args):
+    """All networks of a lab."""
+
+    networks: dict[ObjectName, NetworkArgs]
+    engines: tuple[DockerEngine, ...]
+    command_provider: command.Provider
+    joined: pulumi.Resource
+    """Every engine has joined the store."""
+    local_workloads: Mapping[str, Mapping[str, tuple[str, ...]]] = Field(default_factory=dict)
+    """Node -> network -> the workloads that belong there."""
+
+
+class Networks(Component[NetworksArgs]):
+    """The networks in the order in which engines can create them, and per engine the gate that it sees them and has
+    room for its workloads."""
+
+    TOKEN = "overlab:index:Networks"
+
+    def __init__(self, name: str, args: NetworksArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, opts)
+        declared = self._declare_networks()
+        self.networks = {name: declared[name] for name in args.networks}
+        self.facts = {name: network.facts for name, network in self.networks.items()}
+        created = BarrierArgs(
+            command_provider=args.command_provider,
+            after=(args.joined,),
+            identities=tuple(network.network.id for network in self.networks.values()),
+            facts=self.facts,
+        )
+        self.created = Barrier("networks-created", created, self.child_options())
+        self.gates = {engine.node: self._declare_gate(engine) for engine in args.engines}
+        self.register_outputs({})
+
+    def _declare_networks(self) -> dict[str, Network]:
+        """One alone, then those that state a subnet, then the others.
+
+        The first overlay of a store creates its table of VXLAN ids: of engines that do so at once, all but one fail.
+        One without a subnet takes the next of the engines' pool, even if another overlay is about to state it.
+        """
+        ordered = sorted(self.args.networks, key=lambda name: self.args.networks[name].subnet is None)
+        stated = [name for name in ordered[1:] if self.args.networks[name].subnet]
+        pooled = [name for name in ordered[1:] if not self.args.networks[name].subnet]
+        declared = self._declare(ordered[:1], self.args.joined)
+        declared |= self._declare(stated, self._barrier("first-network-created", declared))
+        return declared | self._declare(pooled, self._barrier("explicit-subnets-created", declared))
+
+    def _declare(self, names: list[str], after: pulumi.Resource) -> dict[str, Network]:
+        networks = {name: self.args.networks[name] for name in names}
+        return {
+            name: Network(name, args.model_copy(update={"after": (*args.after, after)}), self.child_options())
+            for name, args in networks.items()
+        }
+
+    def _barrier(self, name: str, declared: dict[str, Network]) -> pulumi.Resource:
+        after = (self.args.joined, *(network.network for network in declared.values()))
+        barrier = BarrierArgs(command_provider=self.args.command_provider, after=after)
+        return Barrier(name, barrier, self.child_options()).reached
+
+    def _declare_gate(self, engine: DockerEngine) -> pulumi.Resource:
+        local = self.args.local_workloads.get(engine.node, {})
+        return engine.host.run(
+            f"{engine.node}-sees-networks",
+            self.created.facts.apply(partial(_gate_script, local)),
+            self.child_options(),
+            limit_s=2 * conventions.OVERLAY_LIMIT_S,
+        )
+
+
+def _gate_script(local: Mapping[str, tuple[str, ...]], created: dict[str, dict[str, str]]) -> str:
+    networks = [
+        {"name": name, "id": facts["id"], "local_workloads": local.get(name, ())} for name, facts in created.items()
+    ]
+    return scripts.render("networks", networks=networks, limit_s=conventions.OVERLAY_LIMIT_S)

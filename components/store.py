@@ -3,184 +3,238 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Annotated, Any
 
 import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
+from pydantic import Field
 
-from components import store_access
-from components._base import Component
-from components.barrier import Barrier
+from components._base import Args, Component, Public
+from components.barrier import Barrier, BarrierArgs
 from components.config import conventions
-from components.config.docker_names import advertised, store_address
-from components.config.platform import Platform
-from components.config.settings import Node, Settings
+from components.config.fields import ImageName
+from components.config.platform import StoreTokens
+from components.config.section import Violation
 from components.docker_engine import DockerEngine
 from components.node import scripts
+from components.store_access import StoreAccess, StoreAccessArgs, acl_config
 
 DATA_DIR = "/consul/data"
 CONFIG_FILE = "/consul/config/lab.json"
 STOP_GRACE_S = 10
 
 
-class Agent(Component):
-    """One Consul agent on a node's engine, in the node's own network, its data in a volume.
+class StoreArgs(Args):
+    """A store on the engines of ``servers``, and all engines that use it."""
 
-    A single server listens on its lab address and on loopback; an agent of a cluster on loopback alone. The engine
-    that runs it is also its client: the engine starts without it and finds it within a heartbeat.
+    engines: tuple[DockerEngine, ...]
+    servers: Public[Annotated[tuple[DockerEngine, ...], Field(min_length=1)]]
+    image: Public[ImageName] = conventions.CONSUL_IMAGE
+    memory_mib: Public[Annotated[int, Field(ge=64, le=65536)]] = 128
+    gossip_key: Path | None = None
+    """Required with several servers."""
+    tokens: StoreTokens | None = None
+    """With several servers: access lists, denied by default."""
+
+    @property
+    def cluster(self) -> bool:
+        """Several servers, and an agent on every engine; else the single-server mode."""
+        return len(self.servers) > 1
+
+    def violations(self) -> Iterator[Violation]:
+        if self.cluster and self.gossip_key is None:
+            yield Violation(("gossip_key",), None, "a key where there are several servers", "state the file with it")
+        if not self.cluster and self.tokens is not None:
+            remedy = "leave tokens out, or state 3 or 5 servers"
+            yield Violation(("tokens",), "(stated)", "access lists need several servers", remedy)
+
+
+class StoreAgentArgs(Args):
+    """An agent of a store; a server where its engine is among the store's servers."""
+
+    engine: Public[DockerEngine]
+    store: Public[StoreArgs]
+
+    def config(self) -> dict[str, Any]:
+        """Consul's configuration. Holds secrets."""
+        machine, store = self.engine.machine, self.store
+        servers = tuple(server.machine.args.address for server in store.servers)
+        gossip_key = store.gossip_key if store.cluster else None
+        return agent_config(machine.name, machine.args.address, servers, gossip_key, store.tokens)
+
+    def inputs(self) -> dict[str, Any]:
+        """Beside what is stated what policies ask for."""
+        config = self.config()
+        derived = {"server": config.get("server", False), "encrypted": "encrypt" in config, "acl": "acl" in config}
+        return super().inputs() | derived | {"client_addresses": config["client_addr"].split()}
+
+
+class StoreAgent(Component[StoreAgentArgs]):
+    """One Consul agent on a machine's engine, in the machine's own network, its data in a volume.
+
+    A single server listens on the underlay and on loopback; an agent of a cluster on loopback alone. The engine that
+    runs it is also its client: the engine starts without it and finds it within a heartbeat.
     """
 
     TOKEN = "overlab:index:StoreAgent"
 
-    def __init__(
-        self, settings: Settings, platform: Platform, engine: DockerEngine, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        node = engine.machine.node
-        super().__init__(f"store-{node.key}", opts)
-        self._engine = engine
+    def __init__(self, name: str, args: StoreAgentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, opts)
+        engine = args.engine
+        labels = engine.machine.labels
         image = docker.RemoteImage(
-            f"{node.key}-store-image",
-            name=settings.store.image,
+            f"{engine.node}-store-image",
+            name=args.store.image,
             keep_locally=True,
-            triggers=engine.machine.labels(),
-            opts=self._placed(),
+            triggers=labels,
+            opts=self.child_options(**engine.placement),
         )
-        labels = [docker.VolumeLabelArgs(label=key, value=value) for key, value in engine.machine.labels().items()]
-        volume = docker.Volume(f"{node.key}-store-data", name="consul-data", labels=labels, opts=self._placed())
+        volume = docker.Volume(
+            f"{engine.node}-store-data",
+            name="consul-data",
+            labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in labels.items()],
+            opts=self.child_options(**engine.placement),
+        )
         self.container = docker.Container(
-            f"{node.key}-consul",
+            f"{engine.node}-consul",
             name="consul",
             hostname="consul",
-            image=settings.store.image,
+            image=args.store.image,
             command=["agent", f"-config-file={CONFIG_FILE}"],
             network_mode="host",
-            labels=[docker.ContainerLabelArgs(label=k, value=v) for k, v in engine.machine.labels().items()],
+            labels=[docker.ContainerLabelArgs(label=key, value=value) for key, value in labels.items()],
             restart="always",
-            memory=settings.store.memory_mib,
-            memory_swap=settings.store.memory_mib,
+            memory=args.store.memory_mib,
+            memory_swap=args.store.memory_mib,
             destroy_grace_seconds=STOP_GRACE_S,
             volumes=[docker.ContainerVolumeArgs(volume_name=volume.name, container_path=DATA_DIR)],
             # A file and not arguments: the gossip key must not stand in a process list, nor the tokens.
-            uploads=[docker.ContainerUploadArgs(file=CONFIG_FILE, content=_document(node, settings, platform))],
-            opts=self._placed(depends_on=[image]),
+            uploads=[docker.ContainerUploadArgs(file=CONFIG_FILE, content=_document(args))],
+            opts=self.child_options(
+                **engine.placement,
+                depends_on=[image],
+                # A container whose start failed must not be taken for a running one by the next run.
+                replace_on_changes=["#initerror"],
+                delete_before_replace=True,
+            ),
         )
         self.register_outputs({})
 
-    def _placed(self, depends_on: list[pulumi.Resource] | None = None) -> pulumi.ResourceOptions:
-        return self.inside(self._engine.machine.domain, provider=self._engine.provider, depends_on=depends_on)
+
+def _document(args: StoreAgentArgs) -> pulumi.Output[str]:
+    text = json.dumps(args.config(), indent=2, sort_keys=True) + "\n"
+    return pulumi.Output.secret(text) if args.store.cluster else pulumi.Output.from_input(text)
 
 
-def _document(node: Node, settings: Settings, platform: Platform) -> pulumi.Output[str]:
-    text = json.dumps(agent_config(node, settings, platform), indent=2, sort_keys=True) + "\n"
-    return pulumi.Output.secret(text) if settings.store.servers > 1 else pulumi.Output.from_input(text)
-
-
-def agent_config(node: Node, settings: Settings, platform: Platform) -> dict[str, object]:
-    """Consul's configuration on a node. In cluster mode it holds secrets: the gossip key, and tokens."""
-    address = str(node.address)
-    config: dict[str, object] = {
-        "bind_addr": address,
+def agent_config(
+    node: str,
+    address: IPv4Address,
+    servers: tuple[IPv4Address, ...],
+    gossip_key: Path | None = None,
+    tokens: StoreTokens | None = None,
+) -> dict[str, Any]:
+    """Consul's configuration on a node. With several servers it holds secrets: the gossip key, and tokens."""
+    config: dict[str, Any] = {
+        "bind_addr": str(address),
         "client_addr": "127.0.0.1",
         "data_dir": DATA_DIR,
         "disable_update_check": True,
         "enable_script_checks": False,
-        "node_name": node.key,
+        "node_name": node,
         # The name of it in Consul 1.8; later ones know it still.
         "ui": True,
     }
-    if node.key in settings.store_nodes:
-        config |= {"server": True, "bootstrap_expect": len(settings.store_nodes)}
-    if settings.store.servers == 1:
+    if address in servers:
+        config |= {"server": True, "bootstrap_expect": len(servers)}
+    if len(servers) == 1:
         return config | {"client_addr": f"127.0.0.1 {address}"}
-    if settings.store.acl:
-        config["acl"] = store_access.acl_config(node.key, settings, platform)
-    assert platform.identity.gossip_key is not None
-    return config | {
-        "encrypt": platform.identity.gossip_key.read_text("utf-8").strip(),
-        "retry_join": [str(settings.nodes[key].address) for key in settings.store_nodes],
-    }
+    if tokens is not None:
+        config["acl"] = acl_config(tokens, server=address in servers)
+    assert gossip_key is not None
+    return config | {"encrypt": gossip_key.read_text("utf-8").strip(), "retry_join": [str(one) for one in servers]}
 
 
-class Store(Component):
+class Store(Component[StoreArgs]):
     """One server (the single-server mode), or a cluster of servers with an agent on every node."""
 
     TOKEN = "overlab:index:Store"
     url: pulumi.Output[str]
 
-    def __init__(
-        self,
-        settings: Settings,
-        platform: Platform,
-        engines: dict[str, DockerEngine],
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("store", opts)
-        places = engines if settings.store.servers > 1 else settings.store_nodes
-        self.agents = {key: Agent(settings, platform, engines[key], self.child()) for key in places}
-        self.containers: list[pulumi.Resource] = [agent.container for agent in self.agents.values()]
-        self.ids = [agent.container.id for agent in self.agents.values()]
-        self.ready = list(self.containers)
-        """What has to be there before anything can be written to it."""
-        if settings.store.acl:
-            server = engines[settings.store_nodes[0]]
-            access = store_access.StoreAccess(settings, platform, server, self.ids, self.child())
-            self.ready.append(access.made)
-        first = settings.nodes[settings.store_nodes[0]]
-        host = "127.0.0.1" if settings.store.servers > 1 else first.address
-        url = f"http://{host}:{conventions.CONSUL_HTTP_PORT}"
-        self.url = pulumi.Output.all(*self.ids).apply(lambda _: url)
+    def __init__(self, name: str, args: StoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, opts)
+        first = args.servers[0]
+        self.machine = None if args.cluster else first.machine
+        """The machine with which a single server goes, and everything that it stores."""
+        agents = [
+            StoreAgent(f"store-{engine.node}", StoreAgentArgs(engine=engine, store=args), self.child_options())
+            for engine in (args.engines if args.cluster else args.servers)
+        ]
+        self.ids = tuple(agent.container.id for agent in agents)
+        self.ready: list[pulumi.Resource] = [agent.container for agent in agents]
+        """What is written to the store comes after all of it."""
+        if args.tokens is not None:
+            access = StoreAccessArgs(engine=first, tokens=args.tokens, agents=self.ids)
+            self.ready.append(StoreAccess("store-access", access, self.child_options()).configured)
+        self.address = f"{'127.0.0.1' if args.cluster else first.machine.args.address}:{conventions.CONSUL_HTTP_PORT}"
+        """HOST:PORT of its HTTP API, as every node finds it."""
+        self.url = pulumi.Output.all(*self.ids).apply(lambda _: f"http://{self.address}")
         self.register_outputs({"url": self.url})
 
 
-class Membership(Component):
+class MembershipArgs(Args):
+    """The engines that have to find each other by way of a store."""
+
+    command_provider: command.Provider
+    store: Public[Store]
+    engines: tuple[DockerEngine, ...]
+    heartbeat_s: Public[Annotated[int, Field(ge=1)]] = conventions.HEARTBEAT_S
+
+
+class Membership(Component[MembershipArgs]):
     """The gate behind the store: a leader, every engine listed, and every other engine a serf member."""
 
     TOKEN = "overlab:index:Membership"
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        engines: dict[str, DockerEngine],
-        ssh: command.Provider,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("membership", opts)
-        self._settings = settings
-        domains = [engine.machine.domain.id for engine in engines.values()]
-        # Engines that were restarted have to find each other again: when all of them are there, and not before.
-        restarts = [pulumi.Output.from_input(engine.configuration) for engine in engines.values()]
-        configured = Barrier(
-            "engines-configured",
-            ssh,
-            after=[*store.ready, *(engine.configured for engine in engines.values())],
-            identities=[*store.ids, *domains, *restarts],
-            opts=self.child(),
+    def __init__(self, name: str, args: MembershipArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, opts)
+        domains = [engine.machine.domain.id for engine in args.engines]
+        # Engines that were restarted have to find each other again: when all of them are up, and not before.
+        restarts = [pulumi.Output.from_input(engine.configuration) for engine in args.engines]
+        configured = BarrierArgs(
+            command_provider=args.command_provider,
+            after=(*args.store.ready, *(engine.configured for engine in args.engines)),
+            identities=(*args.store.ids, *domains, *restarts),
         )
-        self.gates = {
-            key: engine.host.run(
-                f"{key}-joined",
-                scripts.render("joined", **self._values(index, engine, engines)),
-                self.child(),
-                triggers=[configured.id],
-                limit_s=2 * join_limit_s(settings.engine.heartbeat_s),
+        started = Barrier("engines-configured", configured, self.child_options())
+        gates = tuple(
+            engine.host.run(
+                f"{engine.node}-joined",
+                scripts.render("joined", **_joined_values(index, args)),
+                self.child_options(),
+                triggers=[started.id],
+                limit_s=2 * join_limit_s(args.heartbeat_s),
             )
-            for index, (key, engine) in enumerate(engines.items())
-        }
-        self.complete = Barrier("engines-joined", ssh, after=list(self.gates.values()), opts=self.child())
+            for index, engine in enumerate(args.engines)
+        )
+        joined = BarrierArgs(command_provider=args.command_provider, after=gates)
+        self.complete = Barrier("engines-joined", joined, self.child_options()).reached
         self.register_outputs({})
 
-    def _values(self, index: int, engine: DockerEngine, engines: dict[str, DockerEngine]) -> dict[str, object]:
-        heartbeat_s = self._settings.engine.heartbeat_s
-        return {
-            "consul": f"http://{store_address(self._settings)}",
-            "own": advertised(engine.machine.node),
-            # Once, for both: a gate's text grows with the lab, so that all of them grow with its square.
-            "nodes": [f"{key}/{advertised(other.machine.node)}" for key, other in engines.items()],
-            "limit_s": join_limit_s(heartbeat_s),
-            "grace_s": grace_s(index, heartbeat_s),
-            "heartbeat_s": heartbeat_s,
-        }
+
+def _joined_values(index: int, args: MembershipArgs) -> dict[str, object]:
+    return {
+        "consul": f"http://{args.store.address}",
+        "own": args.engines[index].advertised,
+        # Once, for both: a gate's text grows with the lab, so that all of them grow with its square.
+        "nodes": [f"{engine.node}/{engine.advertised}" for engine in args.engines],
+        "limit_s": join_limit_s(args.heartbeat_s),
+        "grace_s": grace_s(index, args.heartbeat_s),
+        "heartbeat_s": args.heartbeat_s,
+    }
 
 
 def join_limit_s(heartbeat_s: int) -> int:

@@ -1,7 +1,7 @@
-"""Who may do what in the store: its access control lists, denied by default. Only for a store in cluster mode.
+"""The store's access control lists, denied by default. Only for a store with several servers.
 
-dockerd 20.10 cannot send a token. So each agent, which listens on its node's loopback alone, has one for whoever asks
-without: the engine, the node's gates and checks, and the looking commands.
+dockerd 20.10 cannot send a token. So each agent, which listens on its node's loopback alone, has one for requests
+without any: those of the engine, of the node's gates and checks, and of the commands that inspect the lab.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from typing import Any
 
 import pulumi
 
-from components._base import Component
+from components._base import Args, Component, Public
 from components.config import conventions
-from components.config.docker_names import store_address
-from components.config.platform import Platform, StoreTokens
-from components.config.settings import Settings
+from components.config.platform import StoreTokens
 from components.docker_engine import DockerEngine
 from components.node import scripts
 
 SCRIPT = scripts.TEMPLATES / "store_access.py"
+_END = "OVERLAB-END-OF-TOKENS"
 POLICIES = {
     # An agent keeps its own node's entry; the names of nodes are no secret to the others.
     "lab-agents": 'node_prefix "" { policy = "write" }\nservice_prefix "" { policy = "read" }\n',
@@ -42,48 +41,51 @@ ACCESSORS = {
 """Names of the tokens, no secrets."""
 
 
-def acl_config(key: str, settings: Settings, platform: Platform) -> dict[str, Any]:
-    """The part ``acl`` of an agent's configuration on the node ``key``, as Consul 1.8 reads it. Holds secrets."""
-    tokens = _tokens(platform)
+def acl_config(tokens: StoreTokens, *, server: bool) -> dict[str, Any]:
+    """The part ``acl`` of an agent's configuration, as Consul 1.8 reads it. Holds secrets."""
     of_agent = {"agent": _read(tokens.agents), "default": _read(tokens.engines)}
-    if key in settings.store_nodes:
+    if server:
         # The name of it in Consul 1.8; later ones know it still. Servers make this token when they first have a leader.
         of_agent["master"] = _read(tokens.management)
     return {"enabled": True, "default_policy": "deny", "enable_token_persistence": False, "tokens": of_agent}
 
 
-class StoreAccess(Component):
-    """The policies and tokens in the store, made from its first server as soon as there is a leader."""
+class StoreAccessArgs(Args):
+    """Access lists of a store with several servers."""
+
+    engine: Public[DockerEngine]
+    """Of the first server."""
+    tokens: StoreTokens
+    agents: tuple[pulumi.Output[str], ...]
+    """Ids of the agents' containers: it comes after them, and again after new ones."""
+
+
+class StoreAccess(Component[StoreAccessArgs]):
+    """The policies and tokens in the store, written from its first server as soon as there is a leader."""
 
     TOKEN = "overlab:index:StoreAccess"
 
-    def __init__(
-        self,
-        settings: Settings,
-        platform: Platform,
-        engine: DockerEngine,
-        agents: list[pulumi.Output[str]],
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("store-access", opts)
-        self.made = engine.host.run(
-            f"{engine.machine.node.key}-store-access",
-            f"exec python3 -c {shlex.quote(SCRIPT.read_text('utf-8'))}",
-            self.child(),
-            # Ids of the agents' containers: it comes after them, and again after new ones.
-            triggers=agents,
-            stdin=pulumi.Output.secret(json.dumps(wanted(settings, platform), sort_keys=True)),
+    def __init__(self, name: str, args: StoreAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, opts)
+        document = json.dumps(wanted(args.tokens), sort_keys=True)
+        self.configured = args.engine.host.run(
+            f"{args.engine.node}-store-access",
+            # A here-document, since a command line is for all to see.
+            pulumi.Output.secret(
+                f"python3 -c {shlex.quote(SCRIPT.read_text('utf-8'))} <<'{_END}'\n{document}\n{_END}\n"
+            ),
+            self.child_options(),
+            triggers=list(args.agents),
             limit_s=2 * conventions.STORE_LIMIT_S,
         )
         self.register_outputs({})
 
 
-def wanted(settings: Settings, platform: Platform) -> dict[str, Any]:
+def wanted(tokens: StoreTokens) -> dict[str, Any]:
     """What ``templates/store_access.py`` reads. Holds secrets."""
-    tokens = _tokens(platform)
     secrets = {"lab-agents": _read(tokens.agents), "lab-engines": _read(tokens.engines)}
     return {
-        "url": f"http://{store_address(settings)}",
+        "url": f"http://127.0.0.1:{conventions.CONSUL_HTTP_PORT}",
         "limit_s": conventions.STORE_LIMIT_S,
         "management": _read(tokens.management),
         "policies": POLICIES,
@@ -91,12 +93,6 @@ def wanted(settings: Settings, platform: Platform) -> dict[str, Any]:
             {"accessor": ACCESSORS[policy], "secret": secret, "policy": policy} for policy, secret in secrets.items()
         ],
     }
-
-
-def _tokens(platform: Platform) -> StoreTokens:
-    if platform.identity.store_tokens is None:
-        raise pulumi.RunError("lab.store.acl is on, and the platform record has no tokens: run 'overlab up'")
-    return platform.identity.store_tokens
 
 
 def _read(path: Path) -> str:

@@ -1,58 +1,64 @@
-"""The lab network: the machines' only one, and the overlays' underlay."""
+"""The underlay: the only network of the machines."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import pulumi
 import pulumi_libvirt as libvirt
+from pydantic import Field
 
-from components._base import Component
-from components.config.platform import Platform
-from components.config.settings import Settings
+from components._base import Args, Component, Public
+from components.config.fields import Bridge, Cidr, HostName, Line
 
 
-class Underlay(Component):
-    """A libvirt network with the hypervisor's end at the first address, or a bridge that is there, and nothing made.
+class UnderlayArgs(Args):
+    """An underlay on one hypervisor."""
 
-    Addresses are static: it has no DHCP.
-    """
+    provider: libvirt.Provider
+    network_name: Public[Line]
+    """Of the libvirt network."""
+    cidr: Public[Cidr]
+    """The hypervisor, or the router behind ``bridge``, has its first address."""
+    domain: Public[HostName] = "lab"
+    """The machines' DNS domain."""
+    mtu: Public[Annotated[int, Field(ge=1280, le=9000)]] = 1500
+    isolated: Public[bool] = False
+    """No default route; else NAT, or the router behind ``bridge``."""
+    bridge: Public[Bridge | None] = None
+    """An existing bridge of the hypervisor, instead of a libvirt network."""
 
-    TOKEN = "overlab:index:LabNetwork"
 
-    def __init__(
-        self,
-        name: str,
-        settings: Settings,
-        platform: Platform,
-        provider: libvirt.Provider,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__(name, opts)
-        # No libvirt network for a bridge that is there: running machines show the bridge as theirs and not the network,
-        # and the provider would replace them for that at every update.
-        self._bridge = settings.underlay.bridge
-        self.network = None if self._bridge else self._declare(name, settings, platform, provider)
-        self.register_outputs({"bridge": self._bridge} if self.network is None else {"network_id": self.network.id})
+class Underlay(Component[UnderlayArgs]):
+    """A libvirt network without DHCP, since addresses are static; or an existing bridge."""
+
+    TOKEN = "overlab:index:Underlay"
+
+    def __init__(self, name: str, args: UnderlayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, opts)
+        # No libvirt network for an existing bridge: running machines show the bridge as theirs and not the network, and
+        # the provider would replace them for that at every update.
+        self.network = None if args.bridge else self._declare(name)
+        self.register_outputs({"bridge": args.bridge} if self.network is None else {"network_id": self.network.id})
 
     @property
     def identity(self) -> pulumi.Input[str]:
-        """Another one where machines must be others too."""
-        return str(self._bridge) if self.network is None else self.network.id
+        """Machines are replaced when it changes."""
+        return str(self.args.bridge) if self.network is None else self.network.id
 
     def interface(self, mac: str) -> libvirt.DomainNetworkInterfaceArgs:
         """A machine's interface on it; ``mac`` in lower case."""
         if self.network is None:
-            return libvirt.DomainNetworkInterfaceArgs(bridge=self._bridge, mac=mac.upper())
+            return libvirt.DomainNetworkInterfaceArgs(bridge=self.args.bridge, mac=mac.upper())
         return libvirt.DomainNetworkInterfaceArgs(network_id=self.network.id, mac=mac.upper())
 
-    def _declare(
-        self, name: str, settings: Settings, platform: Platform, provider: libvirt.Provider
-    ) -> libvirt.Network:
+    def _declare(self, name: str) -> libvirt.Network:
         return libvirt.Network(
             name,
-            name=f"overlab-{settings.name}",
-            mode="none" if settings.isolated(platform) else "nat",
-            addresses=[str(settings.underlay.cidr)],
+            name=self.args.network_name,
+            mode="none" if self.args.isolated else "nat",
+            addresses=[str(self.args.cidr)],
             dhcp=libvirt.NetworkDhcpArgs(enabled=False),
             autostart=True,
-            opts=self.child(provider=provider),
+            opts=self.child_options(provider=self.args.provider),
         )

@@ -1,122 +1,170 @@
-"""Workloads: the test containers on the overlays."""
+"""Workloads: the containers under test."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import Annotated
 
 import pulumi
 import pulumi_docker as docker
+from pydantic import Field
 
-from components._base import Component
+from components._base import Args, Component, Public
 from components.config import conventions
-from components.config.spec import WorkloadSpec
+from components.config.fields import Address, Argument, HostName, ImageName, Port
+from components.config.section import Violation
+from components.config.spec import PortSpec
 from components.docker_engine import DockerEngine
-from components.network import Networks
+from components.network import Network
 
 STOP_GRACE_S = 1
 
 
-class NodeImages(Component):
+class NodeImagesArgs(Args):
+    """The images of one engine's workloads."""
+
+    engine: Public[DockerEngine]
+    images: Public[tuple[ImageName, ...]] = ()
+
+
+class NodeImages(Component[NodeImagesArgs]):
     """The images that one node's workloads need, each pulled once."""
 
     TOKEN = "overlab:index:NodeImages"
 
-    def __init__(self, engine: DockerEngine, names: list[str], opts: pulumi.ResourceOptions | None = None) -> None:
-        key = engine.machine.node.key
-        super().__init__(f"{key}-images", opts)
-        self.images = {
-            name: docker.RemoteImage(
-                f"{key}-{name}",
-                name=name,
+    def __init__(self, name: str, args: NodeImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args, opts)
+        self.pulled = {
+            image: docker.RemoteImage(
+                f"{args.engine.node}-{image}",
+                name=image,
                 keep_locally=True,
-                triggers=engine.machine.labels(),
-                opts=self.inside(engine.machine.domain, provider=engine.provider),
+                triggers=args.engine.machine.labels,
+                opts=self.child_options(**args.engine.placement),
             )
-            for name in names
+            for image in args.images
         }
         self.register_outputs({})
 
 
-class Workload(Component):
-    """One container on its overlays, or in another one's network, made when its node sees the overlays."""
+class Attachment(Args):
+    """How a workload is on one network."""
+
+    network: Public[Network]
+    ipv4_address: Public[Address | None] = None
+    aliases: Public[tuple[HostName, ...]] = ()
+
+
+class WorkloadArgs(Args):
+    """One container, on networks of its own or in the network stack of ``shares_network_of``."""
+
+    engine: Public[DockerEngine]
+    image: Public[ImageName] = conventions.BUSYBOX_IMAGE
+    command: Public[tuple[Argument, ...] | None] = None
+    """Default: the image's own; a busybox sleeps."""
+    environment: Public[dict[str, str | pulumi.Output[str]]] = Field(default_factory=dict)
+    """Secret values are secret outputs."""
+    labels: Public[dict[str, str]] = Field(default_factory=dict)
+    hostname: Public[HostName | None] = None
+    """Default: the component's name."""
+    dns: Public[tuple[Address, ...]] = ()
+    dns_search: Public[tuple[str, ...]] = ()
+    extra_hosts: Public[dict[str, Address]] = Field(default_factory=dict)
+    networks: Public[tuple[Attachment, ...]] = ()
+    shares_network_of: Public[Workload | None] = None
+    ports: Public[tuple[PortSpec, ...]] = ()
+    publish_all: Public[bool] = False
+    http_port: Public[Port | None] = None
+    """Of a web server in it, for checks by HTTP."""
+    memory_mib: Public[Annotated[int, Field(ge=6, le=65536)]] = 64
+    after: tuple[pulumi.Resource, ...] = ()
+
+    def violations(self) -> Iterator[Violation]:
+        keys = [(port.target, port.protocol) for port in self.ports]
+        for target, protocol in {key for key in keys if keys.count(key) > 1}:
+            rule = "a container port on one node port: with two the official provider replaces it at every update"
+            yield Violation(("ports",), f"{target}/{protocol}", rule, "publish it once")
+        own = ("hostname", "dns", "dns_search", "extra_hosts", "networks", "ports", "publish_all")
+        for name in own if self.shares_network_of is not None else ():
+            if getattr(self, name):
+                rule = "not beside shares_network_of, whose container has it"
+                yield Violation((name,), getattr(self, name), rule, "leave it out, or state it for that workload")
+
+
+class Workload(Component[WorkloadArgs]):
+    """A container, created when what it comes after is: its image, and the proof that its node sees its networks."""
 
     TOKEN = "overlab:index:Workload"
     addresses: pulumi.Output[dict[str, str]]
-    """Overlay name -> address; those of the other one where the network is shared."""
+    """Network -> address; those of the other workload where the network stack is shared."""
 
-    def __init__(
-        self,
-        name: str,
-        spec: WorkloadSpec,
-        engine: DockerEngine,
-        networks: Networks,
-        images: NodeImages,
-        shared: Workload | None = None,
-        after: Sequence[pulumi.Resource] = (),
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__(f"workload-{name}", opts)
-        self.name = name
-        self.spec = spec
-        self.engine = engine
+    def __init__(self, name: str, args: WorkloadArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(f"workload-{name}", args, opts)
+        engine, shared = args.engine, args.shares_network_of
+        labels: dict[str, pulumi.Input[str]] = {**args.labels, **engine.machine.labels}
         self.container: docker.Container = docker.Container(
             name,
             name=name,
-            hostname=None if shared else name,
-            image=spec.image,
-            command=_command(spec),
+            hostname=None if shared else args.hostname or name,
+            image=args.image,
+            command=_command(args),
+            envs=[pulumi.Output.concat(key, "=", value) for key, value in args.environment.items()] or None,
+            dns=[str(server) for server in args.dns] or None,
+            dns_searches=list(args.dns_search) or None,
+            hosts=[docker.ContainerHostArgs(host=host, ip=str(ip)) for host, ip in args.extra_hosts.items()] or None,
             network_mode=pulumi.Output.format("container:{0}", shared.container.id) if shared else None,
-            networks_advanced=_attachments(spec, networks) or None,
-            ports=_ports(spec) or None,
-            publish_all_ports=spec.publish_all or None,
-            labels=[docker.ContainerLabelArgs(label=k, value=v) for k, v in engine.machine.labels().items()],
+            networks_advanced=_attachments(args) or None,
+            ports=_ports(args) or None,
+            publish_all_ports=args.publish_all or None,
+            labels=[docker.ContainerLabelArgs(label=key, value=value) for key, value in labels.items()],
             restart="unless-stopped",
-            memory=spec.memory_mib,
-            memory_swap=spec.memory_mib,
+            memory=args.memory_mib,
+            memory_swap=args.memory_mib,
             destroy_grace_seconds=STOP_GRACE_S,
-            opts=self.inside(
-                engine.machine.domain,
-                provider=engine.provider,
-                depends_on=[images.images[spec.image], networks.gates[engine.machine.node.key], *after],
+            opts=self.child_options(
+                **engine.placement,
+                depends_on=list(args.after),
                 # A container whose start failed must not be taken for a running one by the next run.
                 replace_on_changes=["#initerror"],
                 delete_before_replace=True,
             ),
         )
-        self.addresses = shared.addresses if shared else self._own_addresses()
+        names = {attachment.network.network_name for attachment in args.networks}
+        self.addresses = (
+            shared.addresses
+            if shared
+            else self.container.network_datas.apply(
+                # In no fixed order, and with the bridge beside the networks.
+                lambda found: {str(n.network_name): n.ip_address or "" for n in found or [] if n.network_name in names}
+            )
+        )
         self.register_outputs({"addresses": self.addresses})
 
-    def _own_addresses(self) -> pulumi.Output[dict[str, str]]:
-        return self.container.network_datas.apply(
-            # In no fixed order, and with the bridge beside the overlays.
-            lambda found: {
-                overlay: data.ip_address or ""
-                for overlay in self.spec.networks
-                for data in found or []
-                if data.network_name == overlay
-            }
-        )
+
+WorkloadArgs.model_rebuild()
 
 
-def _command(spec: WorkloadSpec) -> list[str] | None:
-    if spec.command is not None:
-        return list(spec.command)
-    return list(conventions.IDLE) if spec.image.split(":")[0] == "busybox" else None
+def _command(args: WorkloadArgs) -> list[str] | None:
+    if args.command is not None:
+        return list(args.command)
+    return list(conventions.IDLE) if args.image.split(":")[0] == "busybox" else None
 
 
-def _attachments(spec: WorkloadSpec, networks: Networks) -> list[docker.ContainerNetworksAdvancedArgs]:
+def _attachments(args: WorkloadArgs) -> list[docker.ContainerNetworksAdvancedArgs]:
     return [
         docker.ContainerNetworksAdvancedArgs(
-            name=networks.networks[overlay].id,
+            name=attachment.network.network.id,
             ipv4_address=str(attachment.ipv4_address) if attachment.ipv4_address else None,
             aliases=list(attachment.aliases) or None,
         )
-        for overlay, attachment in spec.networks.items()
+        for attachment in args.networks
     ]
 
 
-def _ports(spec: WorkloadSpec) -> list[docker.ContainerPortArgs]:
+def _ports(args: WorkloadArgs) -> list[docker.ContainerPortArgs]:
+    """In the order in which the official provider reads them back: in another one it gives a port without a node port
+    that of its neighbor, and replaces the container at every update."""
     return [
         docker.ContainerPortArgs(internal=port.target, external=port.published, protocol=port.protocol)
-        for port in spec.ports
+        for port in sorted(args.ports, key=lambda port: (port.target, port.protocol, port.published or 0))
     ]

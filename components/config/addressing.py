@@ -1,4 +1,4 @@
-"""Addresses from names, pure: lab network + node key -> number, address, MAC.
+"""Addresses from names, pure: underlay + node key -> number, address, MAC.
 
 A node's address depends on its own key alone, so adding, removing or reordering nodes moves no other.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 FIRST_OFFSET = 10
-"""``docker01`` gets the network's address + 11; below that is room for the gateway and for people."""
+"""``docker01`` gets the network's address + 11; the addresses below are for the gateway and for other hosts."""
 
 _MOST_DIGITS = 12
 """A longer number is cut: no network has room for it either way."""
 
 
 def node_number(key: str) -> int | None:
-    """The number that ends the key (``docker01`` -> 1), or None when it has none or it is 0."""
+    """The number at the end of the key (``docker01`` -> 1), or None when it has none or it is 0."""
     digits = key[len(key.rstrip("0123456789")) :].lstrip("0")
     return int(digits[:_MOST_DIGITS] or 0) or None
 
@@ -37,7 +37,7 @@ def first(network: IPv4Network) -> IPv4Address:
 
 
 def gateway(network: IPv4Network) -> IPv4Address:
-    """The hypervisor's own end of the network: its first address."""
+    """The hypervisor's address in the network: the first."""
     return first(network)
 
 
@@ -51,5 +51,5 @@ def usable(network: IPv4Network, address: IPv4Address) -> bool:
 
 
 def mac(address: IPv4Address) -> str:
-    """A locally used (52:54:00) MAC, unique where the address is: it carries the address's last three bytes."""
+    """A MAC with QEMU's prefix (52:54:00) and the address's last three bytes, so unique within a /8."""
     return "52:54:00:" + ":".join(f"{byte:02x}" for byte in address.packed[1:])

@@ -1,4 +1,4 @@
-"""Ports, pinned versions, names and time limits: their one home. No logic."""
+"""Ports, pinned versions, names and time limits. No logic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 # --- names on the nodes
 NIC: Final = "lab0"
-"""The lab's interface on every node, pinned by MAC; cluster-advertise names it."""
+"""The underlay interface of every node, selected by MAC; cluster-advertise names it."""
 GWBRIDGE: Final = "docker_gwbridge"
 
 # --- ports
@@ -24,9 +24,9 @@ RESERVED_PORTS: Final = frozenset(
 """Ports of the lab itself: no workload may publish them."""
 REGISTRY_PORT: Final = 5000
 
-# --- places on a hypervisor
+# --- directories on a hypervisor
 POOL_DIR: Final = "/var/lib/libvirt/images"
-"""Where a native hypervisor's libvirt may write: a native qemu runs without rights on a user's own directories."""
+"""A system libvirt may write there: its qemu has no rights on a user's own directories."""
 
 # --- pins
 ENGINE_VERSION: Final = "20.10"
@@ -34,11 +34,11 @@ ENGINE_VERSION: Final = "20.10"
 CONSUL_IMAGE: Final = "consul:1.8"
 BUSYBOX_IMAGE: Final = "busybox:1.35"
 IDLE: Final = ("sleep", "2147483647")
-"""What a busybox does when it has nothing to do."""
+"""Command of a busybox that states none."""
 
-# --- the overlay's overhead
+# --- VXLAN
 VXLAN_OVERHEAD: Final = 50
-"""Bytes: an overlay's MTU is the underlay's less this."""
+"""Bytes: the MTU of an overlay network is the underlay's less this."""
 
 # --- discovery (libkv): Consul refuses a session TTL below 10 s, which is half of discovery.ttl
 HEARTBEAT_S: Final = 10
@@ -53,7 +53,7 @@ STORE_LIMIT_S: Final = 300
 JOIN_LIMIT_S: Final = 300
 OVERLAY_LIMIT_S: Final = 120
 CHECK_LIMIT_S: Final = 90
-"""A check is tried again until it passes or this is over."""
+"""A check is retried until it passes, at most this long."""
 
 # --- what a machine needs at least to run an engine and the store
 MINIMUM_MEMORY_MIB: Final = 512

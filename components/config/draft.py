@@ -1,17 +1,18 @@
-"""Raw settings taken apart: what could be read of every section, and a problem for everything that could not."""
+"""Raw settings, section by section: those that are valid, and a problem for everything that is not."""
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, cast, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from components.config.partial import Spec, Unparsed
+from components.config import unknown_keys
 from components.config.problems import Problem, format_value, join_path
+from components.config.section import Spec
 from components.config.spec import (
     CheckSpec,
     EngineSpec,
@@ -26,163 +27,152 @@ from components.config.spec import (
 )
 
 ROOT = "lab"
-_LONGEST_KEY = 40
-_REMEDIES = {
-    "int_type": "write a whole number without quotes",
-    "bool_type": "write true or false without quotes",
-    "string_type": "write text; put it in quotes",
-    "tuple_type": "write a list",
-    "model_type": "write a mapping of keys to values",
-    "dict_type": "write a mapping of keys to values",
-    "cidr": "write the network's own address and prefix length",
-    "address": "write four numbers 0 to 255 with dots, in quotes",
-    "form": "write it in that form",
-    "once": "remove the repetition",
-    "too_short": "add at least one",
+_COLLECTIONS = ("nodes", "networks", "workloads", "checks")
+_AS_WRITTEN: Final = object()
+_ANSWERS = {
+    "int_type": ("an integer", "write a whole number without quotes"),
+    "bool_type": ("a boolean", "write true or false without quotes"),
+    "string_type": ("text", "write text; put it in quotes"),
+    "tuple_type": ("a list", "write a list"),
+    "model_type": ("a mapping", "write a mapping of keys to values"),
+    "dict_type": ("a mapping", "write a mapping of keys to values"),
+    "missing": ("required", "add this key"),
+    "literal_error": ("one of {expected}", "choose one of these"),
+    "greater_than_equal": ("at least {ge}", "write {ge} or more"),
+    "less_than_equal": ("at most {le}", "write {le} or less"),
+    "refused": ("{rule}", "{remedy}"),
+}
+_STRICT = ConfigDict(strict=True)
+_ADAPTERS = {
+    name: TypeAdapter[Any](cast(Any, info.annotation), config=_STRICT) for name, info in LabSpec.model_fields.items()
 }
 
 
 @dataclass
 class Draft:
-    """What could be read of a lab. To ask for the rest raises :class:`~components.config.partial.Unreadable`."""
+    """The valid parts of a lab: a section with a problem is None, an entry of a collection with one is left out.
+
+    Rules between sections pass over these: their own problems are noted already.
+    """
 
     stack: str
     raw: Mapping[Any, Any] = field(default_factory=dict)
-    name: Any = None
-    underlay: UnderlaySpec = field(default_factory=UnderlaySpec)
-    machine: MachineSpec = field(default_factory=MachineSpec)
-    engine: EngineSpec = field(default_factory=EngineSpec)
-    store: StoreSpec = field(default_factory=StoreSpec)
-    platform: PlatformSpec = field(default_factory=PlatformSpec)
+    secret: bool = False
+    """Whether values may be secret: then no problem shows one."""
+    name: str | None = None
+    underlay: UnderlaySpec | None = None
+    machine: MachineSpec | None = None
+    engine: EngineSpec | None = None
+    store: StoreSpec | None = None
+    platform: PlatformSpec | None = None
     nodes: dict[str, NodeSpec] = field(default_factory=dict)
     networks: dict[str, NetworkSpec] = field(default_factory=dict)
     workloads: dict[str, WorkloadSpec] = field(default_factory=dict)
     checks: dict[str, CheckSpec] = field(default_factory=dict)
-    unreadable: set[str] = field(default_factory=set)
-    """Collections of which not even the names could be read."""
     problems: list[Problem] = field(default_factory=list)
 
-    def names(self, collection: str) -> Collection[str]:
-        """Every name in ``nodes``, ``networks``, ``workloads`` or ``checks``."""
-        if collection in self.unreadable:
-            raise Unparsed(collection)
-        found: dict[str, Spec] = getattr(self, collection)
-        return found.keys()
-
-    def raw_value(self, *path: str) -> Any:
-        """What a person wrote at a path."""
-        value: Any = self.raw
+    def names(self, *path: str) -> Collection[str] | None:
+        """Every name in a collection, also of entries with problems. None where it is no collection."""
+        names: Any = self.raw
         for part in path:
-            value = value.get(part) if isinstance(value, Mapping) else None
-        return value
+            names = {} if names is None else names.get(part) if isinstance(names, Mapping) else names
+        return names or () if isinstance(names, Mapping | None) else None
 
-    def add_problem(self, path: str, value: Any, rule: str, remedy: str) -> None:
-        """Note a problem at ``lab.<path>``."""
-        self.problems.append(Problem(f"{ROOT}.{path}" if path else ROOT, format_value(value), rule, remedy))
+    def add_problem(self, path: tuple[str | int, ...], rule: str, remedy: str, value: object = _AS_WRITTEN) -> None:
+        """Note a problem at ``lab.<path>``; ``value`` where another one is to be shown than what is written there."""
+        path, written = self._written(path)
+        shown = format_value(written if value is _AS_WRITTEN else value)
+        text = "(not shown: the configuration has secrets)" if self.secret else shown
+        self.problems.append(Problem(join_path(ROOT, *path), text, rule, remedy))
+
+    def _written(self, path: tuple[str | int, ...]) -> tuple[tuple[str | int, ...], Any]:
+        """The part of a path that exists in the file, and what is written there: a short form has nothing below it."""
+        value: Any = self.raw
+        for index, part in enumerate(path):
+            if isinstance(value, Mapping):
+                value = value.get(part)
+            elif isinstance(value, list):
+                if isinstance(part, str):
+                    return path, part if part in value else _entry(value, part)
+                value = value[part] if part < len(value) else None
+            elif value is not None:
+                return path[:index], value
+        return path, value
 
 
-_SINGLE: dict[str, type[Spec]] = {
-    "underlay": UnderlaySpec,
-    "machine": MachineSpec,
-    "engine": EngineSpec,
-    "store": StoreSpec,
-    "platform": PlatformSpec,
-}
-_NAMED: dict[str, type[Spec]] = {
-    "nodes": NodeSpec,
-    "networks": NetworkSpec,
-    "workloads": WorkloadSpec,
-    "checks": CheckSpec,
-}
+def _entry(pairs: list[Any], name: str) -> str | None:
+    """The entry of a list of ``NAME=VALUE`` or ``NAME:VALUE`` that has the name."""
+    return next((one for one in pairs if isinstance(one, str) and re.split("[=:]", one, maxsplit=1)[0] == name), None)
 
 
-def read(raw: object, stack: str) -> Draft:
-    """Take ``raw`` (the value of ``overlab:lab``) apart. Never raises; problems are in the draft."""
-    draft = Draft(stack)
+def read(raw: object, stack: str, *, secret: bool = False) -> Draft:
+    """Read ``raw``, the value of ``overlab:lab``. Never raises; problems are in the draft."""
+    draft = Draft(stack, secret=secret)
     if isinstance(raw, Mapping):
         draft.raw = raw
     else:
-        draft.add_problem("", raw, "the lab is a mapping", "set the configuration key overlab:lab in the stack file")
-        draft.unreadable |= _NAMED.keys()
-    _known_keys(draft, draft.raw, set(LabSpec.model_fields))
-    name = draft.raw.get("name")
-    draft.name = stack if name is None else name
-    for key, single in _SINGLE.items():
-        setattr(draft, key, _parse(draft, single, draft.raw.get(key), key))
-    for key, named in _NAMED.items():
-        _read_named(draft, key, named, draft.raw.get(key))
+        remedy = "set the configuration key overlab:lab in the stack file"
+        draft.add_problem((), "the lab is a mapping", remedy, raw)
+    for key in draft.raw:
+        if key not in LabSpec.model_fields:
+            draft.add_problem((key,), *unknown_keys.answer(LabSpec, str(key)))
+    draft.name = _parse(draft, "name", draft.raw["name"] if draft.raw.get("name") is not None else stack)
+    for key in LabSpec.model_fields.keys() - {"name", *_COLLECTIONS}:
+        setattr(draft, key, _parse(draft, key, {} if draft.raw.get(key) is None else draft.raw[key]))
+    for key in _COLLECTIONS:
+        entries = draft.raw.get(key)
+        if not isinstance(entries, Mapping | None):
+            draft.add_problem((key,), "a mapping of names to settings", f"write one name a line under {key}:")
+            continue
+        for name, entry in (entries or {}).items():
+            found = _parse(draft, key, {name: {} if entry is None else entry}, name)
+            getattr(draft, key).update(found or {})
     return draft
 
 
-def _read_named(draft: Draft, key: str, spec: type[Spec], raw: object) -> None:
-    if raw is None:
-        return
-    if not isinstance(raw, Mapping):
-        draft.add_problem(key, raw, "a mapping of names to settings", f"write one name a line under {key}:")
-        draft.unreadable.add(key)
-        return
-    for name, value in raw.items():
-        path = join_path(key, name)
-        if isinstance(name, str):
-            getattr(draft, key)[name] = _parse(draft, spec, value, path)
-        else:
-            draft.add_problem(path, name, "a name is text", "put the name in quotes")
-
-
-def _parse(draft: Draft, spec: type[Spec], value: object, path: str) -> Spec:
-    raw_value = {} if value is None else value
+def _parse(draft: Draft, key: str, value: object, *entry: str) -> Any:
+    """The valid value of a section, or of one entry of a collection; None where there is a problem, which is noted."""
     try:
-        return spec.model_validate(raw_value)
+        return _ADAPTERS[key].validate_python(value)
     except ValidationError as error:
         for item in error.errors(include_url=False):
-            _refuse(draft, spec, path, item)
-        return spec.parse_partial(raw_value)
+            inner = item["loc"][len(entry) :]
+            path = (key, *entry, *(part for part in inner if part != "[key]"))
+            _add(draft, path, item, is_name=inner[-1:] == ("[key]",))
+    return None
 
 
-def _refuse(draft: Draft, spec: type[Spec], path: str, error: ErrorDetails) -> None:
-    # pydantic's mark for "the key, not the value"
-    where = ".".join([path, *(join_path(part) for part in error["loc"] if part != "[key]")])
-    kind, context = error["type"], error.get("ctx", {})
-    rule, remedy = error["msg"], _REMEDIES.get(kind, "change the value accordingly")
+def _add(draft: Draft, path: tuple[str | int, ...], error: ErrorDetails, *, is_name: bool) -> None:
+    kind, context = error["type"], {name: str(text) for name, text in error.get("ctx", {}).items()}
+    texts = _ANSWERS.get(kind, ("{message}", "change the value accordingly"))
+    rule, remedy = (text.format(message=error["msg"], **context) for text in texts)
+    value = path[-1] if is_name else error["input"] if path == ("name",) else _AS_WRITTEN
     if kind == "extra_forbidden":
-        rule, remedy = "unknown key", _suggestion(str(error["loc"][-1]), _keys_at(spec, error["loc"]))
-    elif kind == "missing":
-        rule, remedy = "required", f"add the key {error['loc'][-1]}"
-    elif kind == "literal_error":
-        rule, remedy = f"one of {context['expected']}", "choose one of these"
-    elif kind == "greater_than_equal":
-        rule, remedy = f"at least {context['ge']}", f"write {context['ge']} or more"
-    elif kind == "less_than_equal":
-        rule, remedy = f"at most {context['le']}", f"write {context['le']} or less"
-    elif kind == "string_pattern_mismatch":
-        rule, remedy = f"text of the form {context['pattern']}", "change the value to that form"
-    value = None if kind == "missing" else error["input"]
-    draft.add_problem(where, value, rule, remedy)
+        rule, remedy = unknown_keys.answer(_section(path), str(path[-1]))
+    elif kind == "literal_error" and isinstance(error["input"], str):
+        new = unknown_keys.RENAMED_VALUES.get(error["input"])
+        remedy = f"write {new}" if new else remedy
+    elif is_name and kind == "string_type":
+        rule, remedy = "a name is text", "put the name in quotes"
+    draft.add_problem(path, rule, remedy, value)
 
 
-def _keys_at(spec: type[Spec], location: tuple[int | str, ...]) -> set[str]:
-    current: Any = spec
-    for part in location[:-1]:
-        if isinstance(part, str) and part in current.model_fields:
-            nested = [t for t in _types(current.model_fields[part].annotation) if issubclass(t, Spec)]
-            current = nested[0] if nested else current
-    return set(current.model_fields)
+def _section(path: tuple[str | int, ...]) -> type[Spec]:
+    """The section in which the last part of a path is a key."""
+    section: type[Spec] = LabSpec
+    parts = iter(path[:-1])
+    for part in parts:
+        annotation = section.model_fields[str(part)].annotation
+        inner = [found for found in _types(annotation) if issubclass(found, Spec)]
+        if not inner:
+            break
+        section = inner[0]
+        if any(get_origin(found) in (dict, tuple) for found in (annotation, *get_args(annotation))):
+            next(parts, None)  # the entry's name or index
+    return section
 
 
 def _types(annotation: Any) -> list[type]:
-    arguments = getattr(annotation, "__args__", ())
-    if isinstance(annotation, type) and not arguments:
+    if isinstance(annotation, type) and not get_args(annotation):
         return [annotation]
-    return [found for argument in arguments for found in _types(argument)]
-
-
-def _known_keys(draft: Draft, raw: Mapping[Any, Any], known: set[str]) -> None:
-    for key, value in raw.items():
-        if key not in known:
-            draft.add_problem(join_path(key), value, "unknown key", _suggestion(str(key), known))
-
-
-def _suggestion(key: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(key[:_LONGEST_KEY], known, n=1)
-    format_choices = f"known keys: {', '.join(sorted(known))}"
-    return f"did you mean {close[0]}? {format_choices}" if close else f"remove it; {format_choices}"
+    return [found for argument in get_args(annotation) for found in _types(argument)]

@@ -1,7 +1,7 @@
-"""The platform record: what was found or made before the program runs, as plain data.
+"""The platform record: what was found or built before the program runs, as plain data.
 
-Written by whoever prepared the platform (the ``overlab`` command, or a person on a system platform),
-read by :mod:`components.config.settings`. It holds facts only; the program itself probes nothing.
+Written by the ``overlab`` command, or manually for a system platform; read by :mod:`components.config.settings`. It
+holds facts only: the program itself probes nothing.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Hypervisor(_Fact):
 
     uri: str
     pool_path: str
-    """Directory of the lab's storage pool, on the hypervisor; made and removed with the pool."""
+    """Directory of the lab's storage pool on the hypervisor; created and removed with the pool."""
     domain_type: Literal["kvm", "qemu"]
     """``kvm`` where a real probe booted with it, else ``qemu`` (TCG)."""
 
 
 class Image(_Fact):
-    """A base image in the hypervisor's reach."""
+    """A base image that the hypervisor can read."""
 
     source: str
     """Local path or URL, as libvirt's ``Volume.source`` takes it."""
@@ -47,7 +47,7 @@ class Packages(_Fact):
 
 
 class HostKey(_Fact):
-    """A node's SSH host key, made with the lab: paths of the private (0600) and the public half."""
+    """A node's SSH host key: paths of the private (0600) and the public part."""
 
     private: Path
     public: Path
@@ -67,11 +67,11 @@ class StoreTokens(_Fact):
     """Secrets of the store's access control, each a UUID in a file (0600)."""
 
     management: Path
-    """May do everything."""
+    """Unrestricted."""
     agents: Path
-    """Of the store's agents, for themselves."""
+    """For the store's agents themselves."""
     engines: Path
-    """Of whoever asks an agent on its node's loopback."""
+    """For clients of an agent on its node's loopback."""
 
 
 class Identity(_Fact):
@@ -95,17 +95,17 @@ class Platform(_Fact):
     version: Literal[1] = 1
     kind: Literal["bundled", "system"]
     hypervisor: Hypervisor | None = None
-    """The lab's only one, where the settings give it no name."""
+    """The lab's only one, if it has no name in the settings."""
     hypervisors: dict[str, Hypervisor] = Field(default_factory=dict)
-    """Those that machines are placed on, by their names in the settings."""
+    """Those that run machines, by their names in the settings."""
     image: Image
     packages: Packages | None = None
     registry_mirror: str | None = None
-    """URL of a registry that mirrors the hub's names, as the nodes reach it; None for the hub itself."""
+    """URL of a registry mirror of the hub, as the nodes reach it; None for the hub itself."""
     identity: Identity
     run_dir: Path = Field(description="Short 0700 directory for sockets (SSH multiplexing).")
 
     @property
     def places(self) -> dict[str, Hypervisor]:
-        """Every hypervisor by its name; that of the unnamed one is empty."""
+        """Every hypervisor by name; empty text for one without."""
         return ({"": self.hypervisor} if self.hypervisor is not None else {}) | self.hypervisors

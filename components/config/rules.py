@@ -1,255 +1,306 @@
-"""Rules across fields. A rule judges one thing and notes what is wrong with it.
-
-What rests on a field that could not be read is passed over: that field's own problem is noted already. Rules about
-addresses, networks and names on them: ``rules_network.py``.
-"""
+"""Rules between sections: names, addresses, ports, memory, placement. Each checks the whole lab, in linear time."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from ipaddress import IPv4Address, IPv4Network
+from itertools import islice
 
-from components.config import rules_network, rules_placement
+from components.config import addressing
 from components.config.draft import Draft
-from components.config.fields import HOSTNAME, LAB_NAME, OBJECT_NAME
-from components.config.partial import if_parsed
-from components.config.problems import join_path
-from components.config.rules_network import known
-from components.config.spec import CheckSpec, NodeSpec, WorkloadSpec
+from components.config.spec import NodeSpec, WorkloadSpec
 
 MAXIMUM_NODES = 250
 ENGINE_HEADROOM_MIB = 320
-"""What the node's own system, dockerd and containerd need beside the containers."""
+"""What a node's own system, dockerd and containerd need beside the containers."""
+
+Path = tuple[str | int, ...]
 
 
-def check(draft: Draft) -> None:
+def check(lab: Draft) -> None:
     """Apply every rule; the problems are added to the draft."""
-    rules_network.check(draft)
-    rules_placement.check(draft)
-    for rule in _LAB_RULES:
-        with if_parsed:
-            rule(draft)
-    for key, workload in draft.workloads.items():
-        for of_workload in _WORKLOAD_RULES:
-            with if_parsed:
-                of_workload(draft, key, workload)
-    for key, check_ in draft.checks.items():
-        for of_check in _CHECK_RULES:
-            with if_parsed:
-                of_check(draft, key, check_)
+    for rule in _RULES:
+        rule(lab)
 
 
-# -- derived
+# -- derived values
 
 
-def store_nodes(draft: Draft) -> tuple[str, ...]:
+def store_nodes(lab: Draft) -> tuple[str, ...]:
     """The nodes that run a server, in the order of their names."""
-    if draft.store.servers > 1:
-        return tuple(draft.nodes)[: draft.store.servers]
-    return (draft.store.node,) if draft.store.node else tuple(draft.nodes)[:1]
+    if lab.store is None:
+        return ()
+    if lab.store.node and lab.store.servers == 1:
+        return (lab.store.node,)
+    return tuple(lab.names("nodes") or ())[: lab.store.servers]
 
 
-def node_of(draft: Draft, key: str) -> str | None:
-    """The node of a workload, its own or that of the one whose network it shares."""
-    workload = draft.workloads[key]
-    target = draft.workloads.get(workload.shares_network_of or "")
+def node_of(lab: Draft, workload: WorkloadSpec) -> str | None:
+    """The node of a workload: its own, or that of the workload whose network stack it uses."""
+    target = lab.workloads.get(workload.shares_network_of or "")
     return workload.node or (target.node if target else None)
 
 
-# -- the lab
+def node_addresses(lab: Draft) -> Iterator[tuple[str, NodeSpec, IPv4Address | None]]:
+    """Every node with its address, stated or derived; None where the underlay has none for it."""
+    for key, node in lab.nodes.items():
+        address = node.address
+        if address is None and lab.underlay and (number := addressing.node_number(key)):
+            address = addressing.node_address(lab.underlay.cidr, number)
+        yield key, node, address
 
 
-def _lab_name(draft: Draft) -> None:
-    if not isinstance(draft.name, str) or not LAB_NAME.fullmatch(draft.name):
-        rule = "lower-case letters, digits and inner hyphens, at most 20 characters (default: the stack's name)"
-        draft.add_problem("name", draft.name, rule, "set a short name")
+def hypervisor_of(lab: Draft, node: NodeSpec) -> str:
+    """The name of the hypervisor of a node; empty where the lab's only one has no name."""
+    names = list(lab.names("platform", "hypervisors") or ())
+    return node.hypervisor or (names[0] if len(names) == 1 else "")
 
 
-def _names(draft: Draft) -> None:
-    for key in draft.nodes:
-        if not HOSTNAME.fullmatch(key):
-            rule = "a node's key is its host name: lower-case letters, digits and inner hyphens, 1 to 63 characters"
-            draft.add_problem(join_path("nodes", key), key, rule, "rename the node, such as docker01")
-    for collection in ("networks", "workloads", "checks"):
-        for key in getattr(draft, collection):
-            if not OBJECT_NAME.fullmatch(key):
-                rule = "letters, digits, '_', '.', '-', starting with a letter or digit, at most 63 characters"
-                draft.add_problem(join_path(collection, key), key, rule, "choose another name")
+# -- names
 
 
-def _node_count(draft: Draft) -> None:
-    count = len(draft.names("nodes"))
-    if not 1 <= count <= MAXIMUM_NODES:
-        draft.add_problem("nodes", count, f"1 to {MAXIMUM_NODES} nodes", "add a node, such as docker01: {}")
+def _known(lab: Draft, collection: str, path: Path, name: str) -> None:
+    names = lab.names(collection)
+    if names is not None and name not in names:
+        rule = f"the name of a {collection.removesuffix('s')} of this lab"
+        lab.add_problem(path, rule, f"one of: {_choices(names)}")
 
 
-def _time_to_live(draft: Draft) -> None:
-    heartbeat, ttl = draft.engine.heartbeat_s, draft.engine.ttl_s
-    if ttl <= heartbeat:
-        rule = f"greater than engine.heartbeat_s ({heartbeat})"
-        draft.add_problem("engine.ttl_s", ttl, rule, f"use {3 * heartbeat}, three heartbeats")
+def _choices(names: Collection[str]) -> str:
+    """Names for a message: at most a dozen."""
+    some = ", ".join(map(str, islice(names, 12))) or "(none)"
+    return some + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
 
 
-def _store_node(draft: Draft) -> None:
-    if draft.store.node is not None:
-        known(draft, "nodes", "store.node", draft.store.node)
+def _names(lab: Draft) -> None:
+    if lab.store and lab.store.node is not None:
+        _known(lab, "nodes", ("store", "node"), lab.store.node)
+    for key, network in lab.networks.items():
+        _known(lab, "nodes", ("networks", key, "created_on"), network.created_on)
+    for key, workload in lab.workloads.items():
+        if workload.node is not None:
+            _known(lab, "nodes", ("workloads", key, "node"), workload.node)
+        if workload.shares_network_of is not None:
+            _known(lab, "workloads", ("workloads", key, "network_mode"), workload.shares_network_of)
+        for name in workload.networks:
+            _known(lab, "networks", ("workloads", key, "networks", name), name)
+    for key, check_ in lab.checks.items():
+        _known(lab, "networks", ("checks", key, "network"), check_.network)
+        _known(lab, "workloads", ("checks", key, "source"), check_.source)
+        _known(lab, "workloads", ("checks", key, "target"), check_.target)
 
 
-def _store_servers(draft: Draft) -> None:
-    nodes, servers = len(draft.names("nodes")), draft.store.servers
-    if servers > 1 and servers > nodes:
-        rule = f"at most a server a node ({nodes} nodes)"
-        draft.add_problem("store.servers", servers, rule, "use fewer servers, or add nodes")
+# -- nodes
 
 
-def _store_placement(draft: Draft) -> None:
-    if draft.store.servers > 1 and draft.store.node is not None:
-        rule = "only for a single server"
-        draft.add_problem("store.node", draft.store.node, rule, "leave it out: the first nodes have the servers")
+def _node_count(lab: Draft) -> None:
+    names = lab.names("nodes")
+    if names is not None and not 1 <= len(names) <= MAXIMUM_NODES:
+        lab.add_problem(("nodes",), f"1 to {MAXIMUM_NODES} nodes", "add a node, such as docker01: {}", len(names))
 
 
-def _store_acl(draft: Draft) -> None:
-    if draft.store.acl and draft.store.servers == 1:
-        rule = (
-            "only with 3 or 5 servers: the engines cannot send a token, so each needs an agent of its own that has one"
-        )
-        draft.add_problem("store.acl", True, rule, "set store.servers to 3, or leave it out")
+def _node_addresses(lab: Draft) -> None:
+    owners: dict[IPv4Address, str] = {}
+    for key, _, address in sorted(node_addresses(lab), key=lambda item: item[0]):
+        if address is None:
+            _underived(lab, key)
+            continue
+        if lab.underlay and not addressing.usable(cidr := lab.underlay.cidr, address):
+            rule = f"inside the underlay {cidr}, not its network, gateway ({cidr[1]}) or broadcast address"
+            lab.add_problem(("nodes", key, "address"), rule, f"choose a free address of {cidr}", address)
+        if (owner := owners.setdefault(address, key)) != key:
+            rule = f"one address a node; nodes.{owner} has it already"
+            lab.add_problem(("nodes", key, "address"), rule, "state another address for one of the two", address)
 
 
-def _memory(draft: Draft) -> None:
-    wanted: Counter[str | None] = Counter()
-    for key, workload in draft.workloads.items():
-        with if_parsed:
-            wanted[node_of(draft, key)] += workload.memory_mib
-    with if_parsed:
+def _underived(lab: Draft, key: str) -> None:
+    if addressing.node_number(key) is None:
+        rule = "a node's address follows from the number (1 or more) at the end of its key, and this key has none"
+        lab.add_problem(("nodes", key), rule, f"rename it (such as {key}1) or state its address", key)
+    elif lab.underlay:
+        cidr = lab.underlay.cidr
+        rule = f"{cidr} has addresses for node numbers 1 to {max(addressing.last_number(cidr), 0)}"
+        lab.add_problem(("nodes", key), rule, "use a larger underlay, a smaller number, or state its address", key)
+
+
+def _store_servers(lab: Draft) -> None:
+    names = lab.names("nodes")
+    if lab.store and names is not None and 1 < lab.store.servers > len(names):
+        rule = f"at most one server a node ({len(names)} nodes)"
+        lab.add_problem(("store", "servers"), rule, "use fewer servers, or add nodes")
+
+
+def _memory(lab: Draft) -> None:
+    needed: Counter[str | None] = Counter()
+    for workload in lab.workloads.values():
+        needed[node_of(lab, workload)] += workload.memory_mib
+    if lab.store:
         # In cluster mode a node without a server has an agent.
-        for key in draft.nodes if draft.store.servers > 1 else store_nodes(draft):
-            wanted[key] += draft.store.memory_mib
-    for key, node in draft.nodes.items():
-        with if_parsed:
-            _memory_of(draft, key, node, wanted[key])
+        for key in lab.nodes if lab.store.servers > 1 else store_nodes(lab):
+            needed[key] += lab.store.memory_mib
+    for key, node in lab.nodes.items():
+        machine, need = node.machine or lab.machine, needed[key] + ENGINE_HEADROOM_MIB
+        if machine and needed[key] and need > machine.memory_mib:
+            path: Path = ("nodes", key, "machine", "memory_mib") if node.machine else ("machine", "memory_mib")
+            parts = f"containers ({needed[key]} MiB) and its engine ({ENGINE_HEADROOM_MIB} MiB)"
+            rule = f"{key}'s {parts} must fit: {need} MiB"
+            lab.add_problem(path, rule, f"give {key} {need} MiB or more, or move a workload", machine.memory_mib)
 
 
-def _memory_of(draft: Draft, key: str, node: NodeSpec, wanted: int) -> None:
-    machine = node.machine or draft.machine
-    need = wanted + ENGINE_HEADROOM_MIB
-    if wanted and need > machine.memory_mib:
-        path = join_path("nodes", key, "machine.memory_mib") if node.machine else "machine.memory_mib"
-        rule = f"{key}'s containers ({wanted} MiB) and its engine ({ENGINE_HEADROOM_MIB} MiB) must fit: {need} MiB"
-        draft.add_problem(path, machine.memory_mib, rule, f"give {key} {need} MiB or more, or move a workload")
+# -- networks
 
 
-_LAB_RULES: tuple[Callable[[Draft], None], ...] = (
-    _lab_name,
+def _ranges(lab: Draft) -> Iterator[tuple[Path, IPv4Network]]:
+    """Every range of the lab. Of two that overlap, the later one is reported."""
+    if lab.underlay:
+        yield ("underlay", "cidr"), lab.underlay.cidr
+    for index, pool in enumerate(lab.engine.address_pools if lab.engine else ()):
+        yield ("engine", "address_pools", index, "base"), pool.base
+    for key, network in sorted(lab.networks.items()):
+        if network.subnet is not None:
+            yield ("networks", key, "subnet"), network.subnet
+
+
+def _overlaps(lab: Draft) -> None:
+    ranges = [(order, path, cidr) for order, (path, cidr) in enumerate(_ranges(lab))]
+    around: list[tuple[int, Path, IPv4Network]] = []
+    # In this order a network comes right after those that contain it.
+    for one in sorted(ranges, key=lambda item: (item[2].network_address, item[2].prefixlen, item[0])):
+        while around and not one[2].subnet_of(around[-1][2]):
+            around.pop()
+        for other in around:
+            (_, first, cidr), (_, path, later) = sorted((one, other))
+            rule = f"networks must not overlap; lab.{'.'.join(map(str, first))} is {cidr}"
+            lab.add_problem(path, rule, "choose a range that no other network of the lab uses", later)
+        if not around or around[-1][2] != one[2]:
+            around.append(one)
+
+
+def _mtu(lab: Draft) -> None:
+    for key, network in lab.networks.items():
+        if lab.underlay and network.mtu and network.mtu > lab.underlay.mtu:
+            rule = f"at most the underlay's MTU ({lab.underlay.mtu})"
+            lab.add_problem(("networks", key, "mtu"), rule, "leave it out, or write a smaller one")
+
+
+def _addresses_on_networks(lab: Draft) -> None:
+    owners = {
+        (name, address): f"networks.{name}.aux_addresses.{key}"
+        for name, network in lab.networks.items()
+        for key, address in network.aux_addresses.items()
+    }
+    for key, workload in sorted(lab.workloads.items()):
+        for name, attachment in workload.networks.items():
+            network, address = lab.networks.get(name), attachment.ipv4_address
+            if network is None or address is None:
+                continue
+            path = ("workloads", key, "networks", name, "ipv4_address")
+            if (owner := owners.setdefault((name, address), key)) != key:
+                rule = f"one owner an address; {owner} has it already"
+                lab.add_problem(path, rule, "choose another address of the subnet")
+            if network.subnet is None:
+                lab.add_problem(path, f"{name} has no stated subnet", f"state networks.{name}.subnet")
+            elif not network.has_host(address) or address == network.gateway_address:
+                rule = f"a host address of {network.subnet} that is not its gateway"
+                lab.add_problem(path, rule, "choose another address of the subnet")
+
+
+def _names_on_networks(lab: Draft) -> None:
+    owners = {(name, key): f"workloads.{key}" for key, one in lab.workloads.items() for name in one.networks}
+    for key, workload in sorted(lab.workloads.items()):
+        for name, attachment in workload.networks.items():
+            for index, alias in enumerate(attachment.aliases):
+                path = ("workloads", key, "networks", name, "aliases", index)
+                own = ".".join(map(str, path))
+                if (owner := owners.setdefault((name, alias), own)) != own:
+                    rule = f"one owner a name on a network, across nodes; {owner} has it already"
+                    lab.add_problem(path, rule, "choose another alias")
+
+
+# -- workloads
+
+
+def _ports(lab: Draft) -> None:
+    owners: dict[tuple[str | None, int, str], str] = {}
+    for key, workload in sorted(lab.workloads.items()):
+        for index, port in enumerate(workload.ports):
+            if port.published is not None:
+                own = f"workloads.{key}.ports.{index}"
+                owner = owners.setdefault((workload.node, port.published, port.protocol), own)
+                if owner != own:
+                    rule = f"one workload a port of a node; {owner} is {port.published}/{port.protocol} too"
+                    path = ("workloads", key, "ports", index, "published")
+                    lab.add_problem(path, rule, "choose another port, another node, or none")
+
+
+def _shared_stacks(lab: Draft) -> None:
+    for key, workload in lab.workloads.items():
+        name = workload.shares_network_of
+        target = lab.workloads.get(name or "")
+        if target and (name == key or target.shares_network_of is not None):
+            rule = "a workload that has a network stack of its own"
+            lab.add_problem(("workloads", key, "network_mode"), rule, "name the workload at the end of the chain")
+        elif target and workload.node not in (None, target.node):
+            lab.add_problem(("workloads", key, "node"), f"on the node of {name} ({target.node})", "leave it out")
+
+
+def _check_targets(lab: Draft) -> None:
+    for key, check_ in lab.checks.items():
+        path, target = ("checks", key, "target"), lab.workloads.get(check_.target)
+        if target and check_.network not in target.networks:
+            lab.add_problem(path, f"a workload on network {check_.network}", "name another workload or network")
+        if target and check_.kind == "http" and target.http_port is None:
+            rule = f"a workload with a web server: one that states http_port; {check_.target} does not"
+            lab.add_problem(path, rule, f"state workloads.{check_.target}.http_port")
+
+
+# -- placement
+
+
+def _hypervisors(lab: Draft) -> None:
+    names = lab.names("platform", "hypervisors")
+    if names is None:
+        return
+    remedy = f"one of: {_choices(names)}" if names else "name it in platform.hypervisors, with its uri"
+    for key, node in lab.nodes.items():
+        path = ("nodes", key, "hypervisor")
+        if node.hypervisor is None and len(names) > 1:
+            lab.add_problem(path, "required where platform.hypervisors are several", remedy)
+        elif node.hypervisor is not None and node.hypervisor not in names:
+            lab.add_problem(path, "the name of one of platform.hypervisors", remedy)
+
+
+def _bridge(lab: Draft) -> None:
+    names = lab.names("platform", "hypervisors")
+    if lab.underlay is None or names is None:
+        return
+    used = {hypervisor_of(lab, node) for node in lab.nodes.values()}
+    several = [name for name in names if name in used]
+    if len(several) > 1 and lab.underlay.bridge is None:
+        rule = f"required where machines are on several hypervisors ({_choices(several)}): it connects them"
+        lab.add_problem(("underlay", "bridge"), rule, "name an existing bridge of each of them, such as br0")
+    if lab.platform and lab.underlay.bridge is not None:
+        platform = lab.platform
+        if platform.kind == "bundled" or (platform.kind == "auto" and platform.uri is None and not names):
+            rule = "only on a system platform: the bundled one has no bridge but the lab's own"
+            remedy = "leave it out, or name a hypervisor in platform.uri or platform.hypervisors"
+            lab.add_problem(("underlay", "bridge"), rule, remedy)
+
+
+_RULES: tuple[Callable[[Draft], None], ...] = (
     _names,
     _node_count,
-    _time_to_live,
-    _store_node,
+    _node_addresses,
     _store_servers,
-    _store_placement,
-    _store_acl,
     _memory,
-)
-
-
-# -- each workload
-
-
-def _place(draft: Draft, key: str, workload: WorkloadSpec) -> None:
-    if workload.node is not None:
-        known(draft, "nodes", join_path("workloads", key, "node"), workload.node)
-    elif workload.shares_network_of is None:
-        rule = "a workload has a node, or shares another one's network"
-        draft.add_problem(join_path("workloads", key), None, rule, "add the key node")
-
-
-def _some_overlay(draft: Draft, key: str, workload: WorkloadSpec) -> None:
-    if workload.shares_network_of is None and not workload.networks:
-        rule = "at least one overlay, or network_mode: container:NAME"
-        draft.add_problem(join_path("workloads", key, "networks"), [], rule, "name an overlay of this lab")
-
-
-def _known_overlays(draft: Draft, key: str, workload: WorkloadSpec) -> None:
-    for overlay in workload.networks:
-        known(draft, "networks", join_path("workloads", key, "networks", overlay), overlay)
-
-
-def _container_name(draft: Draft, key: str, workload: WorkloadSpec) -> None:
-    # What serf names a node is a host name; the workload's is one too.
-    if OBJECT_NAME.fullmatch(key) and not HOSTNAME.fullmatch(key.replace("_", "-").lower()):
-        rule = "a name that is a host name when '_' is '-'"
-        draft.add_problem(join_path("workloads", key), key, rule, "choose another name")
-
-
-def _shared_with(draft: Draft, key: str, workload: WorkloadSpec) -> None:
-    path, target = join_path("workloads", key, "network_mode"), workload.shares_network_of
-    if target is None or not known(draft, "workloads", path, target):
-        return
-    if target == key or draft.workloads[target].shares_network_of is not None:
-        rule = "a workload that has a network stack of its own"
-        draft.add_problem(path, target, rule, "name the workload at the end of the chain")
-    elif workload.node not in (None, draft.workloads[target].node):
-        rule = f"on the node of {target} ({draft.workloads[target].node})"
-        draft.add_problem(join_path("workloads", key, "node"), workload.node, rule, "leave it out")
-
-
-def _nothing_of_its_own(draft: Draft, key: str, workload: WorkloadSpec) -> None:
-    if workload.shares_network_of is None:
-        return
-    for name in ("networks", "ports", "publish_all"):
-        with if_parsed:
-            if getattr(workload, name):
-                value = draft.raw_value("workloads", key, name)
-                rule = f"a workload that shares {workload.shares_network_of}'s network has none of its own"
-                remedy = f"leave it out, or set it at {workload.shares_network_of}"
-                draft.add_problem(join_path("workloads", key, name), value, rule, remedy)
-
-
-_WORKLOAD_RULES: tuple[Callable[[Draft, str, WorkloadSpec], None], ...] = (
-    _place,
-    _some_overlay,
-    _known_overlays,
-    _container_name,
-    _shared_with,
-    _nothing_of_its_own,
-)
-
-
-# -- each check of one's own
-
-
-def _check_network(draft: Draft, key: str, check_: CheckSpec) -> None:
-    known(draft, "networks", join_path("checks", key, "network"), check_.network)
-
-
-def _check_source(draft: Draft, key: str, check_: CheckSpec) -> None:
-    known(draft, "workloads", join_path("checks", key, "source"), check_.source)
-
-
-def _check_target(draft: Draft, key: str, check_: CheckSpec) -> None:
-    known(draft, "workloads", join_path("checks", key, "target"), check_.target)
-
-
-def _target_overlay(draft: Draft, key: str, check_: CheckSpec) -> None:
-    target = draft.workloads.get(check_.target)
-    if target and check_.network not in target.networks:
-        rule = f"a workload on overlay {check_.network}"
-        draft.add_problem(join_path("checks", key, "target"), check_.target, rule, "name another workload or overlay")
-
-
-def _target_http_port(draft: Draft, key: str, check_: CheckSpec) -> None:
-    target = draft.workloads.get(check_.target)
-    if target and check_.kind == "http" and target.http_port is None:
-        rule = f"a workload with a web server: one that states http_port; {check_.target} does not"
-        draft.add_problem(
-            join_path("checks", key, "target"), check_.target, rule, f"state workloads.{check_.target}.http_port"
-        )
-
-
-_CHECK_RULES: tuple[Callable[[Draft, str, CheckSpec], None], ...] = (
-    _check_network,
-    _check_source,
-    _check_target,
-    _target_overlay,
-    _target_http_port,
+    _overlaps,
+    _mtu,
+    _addresses_on_networks,
+    _names_on_networks,
+    _ports,
+    _shared_stacks,
+    _check_targets,
+    _hypervisors,
+    _bridge,
 )

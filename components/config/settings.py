@@ -1,6 +1,6 @@
 """The lab's settings: the only reader of the stack's configuration and of the platform record.
 
-Everything here is frozen. Whatever is wrong is reported at once, before anything is created.
+Settings are frozen. Every problem is reported at once, before anything is created.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from components.config import addressing, draft, rules, rules_network, rules_placement, stack_file
+from components.config import addressing, compose, draft, rules, stack_file
 from components.config.platform import RECORD_ENV, Platform
-from components.config.problems import Problem, SettingsError
+from components.config.problems import Problem as Problem
+from components.config.problems import SettingsError as SettingsError
 from components.config.spec import (
     CheckSpec,
     EngineSpec,
-    LabSpec,
     MachineSpec,
     NetworkSpec,
     PlatformSpec,
@@ -27,25 +27,8 @@ from components.config.spec import (
     UnderlaySpec,
     WorkloadSpec,
 )
-from components.config.stack_file import KEY, PROJECT, name_problems, stacks
-
-__all__ = [
-    "KEY",
-    "PROJECT",
-    "LabSpec",
-    "Node",
-    "Problem",
-    "Settings",
-    "SettingsError",
-    "from_stack_file",
-    "load",
-    "name_problems",
-    "parse",
-    "read_platform",
-    "read_stack_file",
-    "require_hypervisors",
-    "stacks",
-]
+from components.config.stack_file import KEY
+from components.config.stack_file import PROJECT as PROJECT
 
 
 @dataclass(frozen=True)
@@ -58,12 +41,12 @@ class Node:
     mac: str
     machine: MachineSpec
     hypervisor: str = ""
-    """The name of the one that its machine is on; empty for the lab's only one, which has none."""
+    """The name of the one that runs its machine; empty where the lab's only one has no name."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A whole lab, valid."""
+    """A valid lab."""
 
     stack: str
     name: str
@@ -72,66 +55,74 @@ class Settings:
     engine: EngineSpec
     store: StoreSpec
     store_nodes: tuple[str, ...]
-    """The nodes that run a store server; the first one is where a single server is."""
+    """The nodes that run a store server."""
     networks: dict[str, NetworkSpec]
     workloads: dict[str, WorkloadSpec]
     placement: dict[str, str]
     """Workload -> node."""
     checks: dict[str, CheckSpec]
     platform: PlatformSpec
+    secret_environment: bool = False
+    """Whether the configuration holds secrets: then every value of an ``environment`` must be handled as one."""
 
     @property
     def gateway(self) -> IPv4Address:
-        """The hypervisor's end of the lab network."""
+        """The hypervisor's address in the underlay."""
         return addressing.gateway(self.underlay.cidr)
 
     def isolated(self, platform: Platform) -> bool:
-        """Whether the lab network has no way out: by choice, or because the platform has none."""
+        """Whether the underlay has no egress: by choice, or because the platform has none."""
         mode = self.underlay.mode
         return mode == "isolated" or (mode == "auto" and platform.kind == "bundled")
 
     @property
     def hypervisors(self) -> tuple[str, ...]:
-        """Names of the hypervisors that nodes are placed on; that of an unnamed one is empty."""
+        """Names of the hypervisors that nodes are placed on; empty text for one without a name."""
         return tuple(dict.fromkeys(node.hypervisor for node in self.nodes.values()))
 
-    def underlay_mtu(self, overlay: str) -> int:
-        """Bytes that an overlay's outer packets may have."""
-        return self.networks[overlay].mtu or self.underlay.mtu
+    def underlay_mtu(self, network: str) -> int:
+        """Size in bytes of the largest outer packet of an overlay network."""
+        return self.networks[network].mtu or self.underlay.mtu
 
 
-def parse(raw: object, stack: str) -> Settings:
-    """Settings from the raw value of ``overlab:lab``. Raises :class:`SettingsError` with every problem."""
-    found = draft.read(raw, stack)
-    rules.check(found)
-    if found.problems:
-        raise SettingsError(stack, found.problems)
+def parse(raw: object, stack: str, *, secret: bool = False) -> Settings:
+    """Settings from ``raw``, the value of ``overlab:lab``. Raises :class:`SettingsError` with every problem.
+
+    ``secret``: the configuration holds secrets, in plain text here. No problem then shows a value.
+    """
+    lab = draft.read(raw, stack, secret=secret)
+    rules.check(lab)
+    if lab.problems:
+        raise SettingsError(stack, lab.problems)
+    assert lab.name is not None and lab.underlay and lab.machine  # noqa: PT018
+    assert lab.engine and lab.store and lab.platform  # noqa: PT018
     nodes = {}
-    for key, spec, address in rules_network.node_addresses(found):
+    for key, spec, address in rules.node_addresses(lab):
         assert address is not None
-        nodes[key] = Node(
-            key, address, addressing.mac(address), spec.machine or found.machine, rules_placement.place(found, spec)
-        )
+        machine, hypervisor = spec.machine or lab.machine, rules.hypervisor_of(lab, spec)
+        nodes[key] = Node(key, address, addressing.mac(address), machine, hypervisor)
+    variables = (value for workload in lab.workloads.values() for value in workload.environment.values())
     return Settings(
         stack=stack,
-        name=found.name,
-        underlay=found.underlay,
+        name=lab.name,
+        underlay=lab.underlay,
         nodes=nodes,
-        engine=found.engine,
-        store=found.store,
-        store_nodes=rules.store_nodes(found),
-        networks=found.networks,
-        workloads=found.workloads,
-        placement={key: rules.node_of(found, key) or "" for key in found.workloads},
-        checks=found.checks,
-        platform=found.platform,
+        engine=lab.engine,
+        store=lab.store,
+        store_nodes=rules.store_nodes(lab),
+        networks=lab.networks,
+        workloads=lab.workloads,
+        placement={key: rules.node_of(lab, workload) or "" for key, workload in lab.workloads.items()},
+        checks=lab.checks,
+        platform=lab.platform,
+        secret_environment=secret or compose.SECRET in variables,
     )
 
 
 def read_stack_file(project_dir: Path, stack: str) -> object:
     """The raw value of ``overlab:lab`` in ``Pulumi.<stack>.yaml``, or the project's default where it is not set.
 
-    Raises SettingsError where the file is missing, is no YAML, or means different things to different readers.
+    Raises SettingsError where the file is missing, is not valid YAML, or has ambiguous values.
     """
     found = stack_file.read(project_dir, stack)
     if found.problems:
@@ -140,23 +131,27 @@ def read_stack_file(project_dir: Path, stack: str) -> object:
 
 
 def from_stack_file(project_dir: Path, stack: str) -> Settings:
-    """Settings of a stack. Raises SettingsError with every problem of the file and of what it says."""
+    """Settings of a stack. Raises SettingsError with every problem of the file and of its content."""
     found = stack_file.read(project_dir, stack)
     if not found.problems:
         return parse(found.lab, stack)
     if found.lab is None:
         raise SettingsError(stack, found.problems)
-    told = {problem.path for problem in found.problems}
+    reported = {problem.path for problem in found.problems}
     try:
         parse(found.lab, stack)
     except SettingsError as error:
-        # What is ambiguous is told once, as that.
-        found.problems.extend(problem for problem in error.problems if problem.path not in told)
+        # An ambiguous or secret value is reported once, as that.
+        found.problems.extend(
+            one
+            for one in error.problems
+            if one.path not in reported and one.path.removesuffix(".secure") not in reported
+        )
     raise SettingsError(stack, found.problems)
 
 
 def read_platform() -> Platform:
-    """The platform record that the environment names. Raises SettingsError where there is none."""
+    """The platform record that the environment names. Raises SettingsError where it cannot be read."""
     path = os.environ.get(RECORD_ENV, "")
     remedy = "run 'overlab up', or eval \"$(overlab env)\" before plain pulumi commands"
     try:
@@ -170,11 +165,11 @@ def read_platform() -> Platform:
 
 
 def require_hypervisors(platform: Platform, settings: Settings) -> Platform:
-    """The platform record, if it has every hypervisor of the settings. Raises SettingsError where it lacks one."""
-    lacking = [name for name in settings.hypervisors if name not in platform.places]
-    if lacking:
+    """The platform record, if it has every hypervisor of the settings. Raises SettingsError otherwise."""
+    missing = [name for name in settings.hypervisors if name not in platform.places]
+    if missing:
         rule = (
-            f"has the hypervisors of the settings; it lacks {', '.join(name or 'the unnamed one' for name in lacking)}"
+            f"has the hypervisors of the settings; it lacks {', '.join(name or 'the unnamed one' for name in missing)}"
         )
         found = ", ".join(name or "the unnamed one" for name in platform.places) or "none"
         raise SettingsError(settings.stack, [Problem("(platform record) hypervisors", found, rule, "run 'overlab up'")])
@@ -182,14 +177,18 @@ def require_hypervisors(platform: Platform, settings: Settings) -> Platform:
 
 
 def load() -> tuple[Settings, Platform]:
-    """Settings and platform of the running stack. Ends the program with every problem listed where they are refused."""
+    """Settings and platform of the running stack. Ends the program with every problem listed if they are invalid."""
     import pulumi
+    from pulumi.runtime import is_config_secret
 
-    text = pulumi.Config(PROJECT).get(KEY)
+    config = pulumi.Config(PROJECT)
+    text = config.get(KEY)
     try:
-        settings = parse(json.loads(text) if text else None, pulumi.get_stack())
-        return settings, require_hypervisors(read_platform(), settings)
-    except (ValueError, RecursionError) as error:
+        raw = json.loads(text) if text else None
+    except (json.JSONDecodeError, RecursionError) as error:
         raise pulumi.RunError(f"{PROJECT}:{KEY} is no structured value: {error}") from error
+    try:
+        settings = parse(raw, pulumi.get_stack(), secret=is_config_secret(config.full_key(KEY)))
+        return settings, require_hypervisors(read_platform(), settings)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from error

@@ -1,19 +1,16 @@
-"""What a person writes under ``overlab:lab`` in a stack file: shapes and ranges. Rules across fields: ``rules.py``."""
+"""The sections of a stack file: the value of ``overlab:lab``. Rules between sections: ``rules.py``."""
 
 from __future__ import annotations
 
-import re
-from ipaddress import IPv4Network
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic import BeforeValidator, Field
 
-from components.config import conventions
+from components.config import addressing, compose, conventions
 from components.config.fields import (
     Address,
-    Argument,
     Bridge,
     Cidr,
     Directory,
@@ -22,30 +19,46 @@ from components.config.fields import (
     LabName,
     LibvirtUri,
     Line,
-    NetworkMode,
+    Mtu,
     ObjectName,
     Pattern,
     Port,
     Url,
+    UtsName,
+    WorkloadName,
     as_tuple,
 )
-from components.config.partial import Spec
+from components.config.section import Spec, Violation
+
+LARGEST_UNDERLAY = 8
+SMALLEST_UNDERLAY = 28
+SMALLEST_SUBNET = 29
 
 
 class UnderlaySpec(Spec):
     """The network between the machines (the overlays' underlay)."""
 
     cidr: Cidr = IPv4Network("10.99.0.0/24")
-    """/8 to /28, overlapping no other network of the lab. The hypervisor has its first address."""
+    """/8 to /28, overlapping no other network of the lab. Its first address is the hypervisor's."""
     domain: HostName = "lab"
     """The nodes' DNS domain: docker01.lab."""
-    mtu: Annotated[int, Field(ge=1280, le=9000)] = 1500
-    """Bytes a packet; overlays get 50 less."""
+    mtu: Mtu = 1500
+    """Bytes a packet; overlay networks get 50 less."""
     mode: Literal["auto", "isolated", "nat"] = "auto"
-    """Way out of it. ``auto``: isolated where the platform brings its own registry, else nat."""
+    """Egress. ``auto``: isolated where the platform brings its own registry, else nat."""
     bridge: Bridge | None = None
-    """A bridge that is there on every hypervisor: the machines are ports of it, instead of a network of the lab's own.
-    Then the first address is the router's and name server's behind it."""
+    """An existing bridge of this name on every hypervisor, to which the machines are connected instead of a network of
+    the lab's own. The first address is then that of the router and name server behind it."""
+
+    def violations(self) -> Iterator[Violation]:
+        if self.cidr.prefixlen > SMALLEST_UNDERLAY:
+            yield Violation(("cidr",), self.cidr, f"/{SMALLEST_UNDERLAY} or larger", "use a shorter prefix")
+        if self.cidr.prefixlen < LARGEST_UNDERLAY:
+            rule = f"/{LARGEST_UNDERLAY} or smaller: a machine's MAC carries the last three bytes of its address"
+            yield Violation(("cidr",), self.cidr, rule, "use a longer prefix")
+        if self.bridge is not None and self.mode != "auto":
+            rule = f"auto where underlay.bridge is set: the network behind {self.bridge} decides on egress"
+            yield Violation(("mode",), self.mode, rule, "leave out one of the two")
 
 
 class MachineSpec(Spec):
@@ -63,11 +76,11 @@ class NodeSpec(Spec):
     """One node. Its key is its host name."""
 
     address: Address | None = None
-    """Default: the lab network + 10 + the number that ends the node's key."""
+    """Default: the underlay's address + 10 + the number at the end of the node's key."""
     machine: MachineSpec | None = None
-    """Its size, where it differs. What is left out has the default of its own, not that of the lab's ``machine``."""
+    """Its size, where it differs. A key left out has its own default, not the value in the lab's ``machine``."""
     hypervisor: HostName | None = None
-    """Where its machine is: one of ``platform.hypervisors``. Required where these are several."""
+    """The one of ``platform.hypervisors`` that runs its machine. Required where there are several."""
 
 
 class PoolSpec(Spec):
@@ -78,22 +91,25 @@ class PoolSpec(Spec):
     size: Annotated[int, Field(ge=8, le=30)]
     """Prefix length of each."""
 
+    def violations(self) -> Iterator[Violation]:
+        if self.size < self.base.prefixlen:
+            rule = f"a prefix length of {self.base.prefixlen} or more, to cut {self.base} into subnets"
+            yield Violation(("size",), self.size, rule, "write a larger prefix length")
+
 
 class EngineSpec(Spec):
     """dockerd on every node."""
 
-    version: Annotated[str, Pattern(re.compile(r"20\.10(\.[0-9]{1,3})?"), "20.10 or 20.10.N")] = (
-        conventions.ENGINE_VERSION
-    )
+    version: Annotated[str, Pattern(r"20\.10(\.[0-9]{1,3})?", "20.10 or 20.10.N")] = conventions.ENGINE_VERSION
     """Wanted version, or its leading part."""
     install: Literal["preinstalled", "packages", "apt"] = "preinstalled"
     """Part of the image (``preinstalled``), packages copied to the node, or an apt repository."""
     api: Literal["ssh", "tls"] = "ssh"
-    """``tls`` adds a listener on tcp 2376 of the lab network that asks for a client certificate."""
+    """``tls`` adds a listener on tcp 2376 of the underlay that requires a client certificate."""
     live_restore: bool = True
     """Containers outlive a restart of their engine."""
     firewall: bool = True
-    """Let in from the lab network only what the lab needs: SSH, and from peers gossip, VXLAN and the store."""
+    """Accept from the underlay only what the lab needs: SSH, and from peers gossip, VXLAN and the store."""
     address_pools: Annotated[tuple[PoolSpec, ...], BeforeValidator(as_tuple)] = (
         PoolSpec(base=IPv4Network("172.30.0.0/16"), size=24),
     )
@@ -101,18 +117,23 @@ class EngineSpec(Spec):
     heartbeat_s: Annotated[int, Field(ge=1, le=300)] = conventions.HEARTBEAT_S
     """How often an engine tells the store that it is alive."""
     ttl_s: Annotated[int, Field(ge=conventions.MINIMUM_DISCOVERY_TTL_S, le=3600)] = conventions.DISCOVERY_TTL_S
-    """After how long without a heartbeat an engine is taken for gone."""
+    """After how long without a heartbeat an engine counts as gone."""
+
+    def violations(self) -> Iterator[Violation]:
+        if self.ttl_s <= self.heartbeat_s:
+            rule = f"greater than engine.heartbeat_s ({self.heartbeat_s})"
+            yield Violation(("ttl_s",), self.ttl_s, rule, f"use {3 * self.heartbeat_s}, three heartbeats")
 
 
 class StoreSpec(Spec):
     """The cluster store."""
 
     kind: Literal["consul"] = "consul"
-    """What it is."""
+    """The product."""
     servers: Literal[1, 3, 5] = 1
     """1 is the single-server mode. 3 or 5: a server on as many nodes; each engine uses the agent on its own node."""
     node: HostName | None = None
-    """Where the single server runs; default: the first node by name."""
+    """The node of the single server; default: the first node by name."""
     acl: bool = False
     """With several servers: Consul's access lists, deny by default. A node may write Docker's data and little else."""
     image: ImageName = conventions.CONSUL_IMAGE
@@ -120,51 +141,84 @@ class StoreSpec(Spec):
     memory_mib: Annotated[int, Field(ge=64, le=65536)] = 128
     """Memory limit of its container."""
 
+    def violations(self) -> Iterator[Violation]:
+        if self.servers > 1 and self.node is not None:
+            rule = "only for a single server"
+            yield Violation(("node",), self.node, rule, "leave it out: the first nodes run the servers")
+        if self.acl and self.servers == 1:
+            reason = "the engines cannot send a token, so each needs an agent of its own that has one"
+            remedy = "set store.servers to 3, or leave it out"
+            yield Violation(("acl",), True, f"only with 3 or 5 servers: {reason}", remedy)
+
 
 class NetworkSpec(Spec):
-    """One overlay network."""
+    """One network."""
 
     created_on: HostName
-    """The node whose engine declares it; every node then sees it."""
+    """The node whose engine creates it; every other node sees it then."""
+    driver: Literal["overlay"] = "overlay"
+    """Docker's network driver."""
     subnet: Cidr | None = None
-    """Default: what the engines' own overlay pool (10.0.0.0/8 in /24) has next."""
+    """Default: the next free one of the engines' own overlay pool (10.0.0.0/8 in /24)."""
+    ip_range: Cidr | None = None
+    """The part of the (stated) subnet from which the engines pick addresses. Default: all of it."""
     gateway: Address | None = None
-    """A host address of the (stated) subnet. Default: its first."""
+    """A host address of the (stated) subnet. Default: the first, or the first of ``ip_range``."""
+    aux_addresses: dict[ObjectName, Address] = Field(default_factory=dict)
+    """Addresses of the (stated) subnet that no workload may get, by a name for each."""
     internal: bool = False
-    """No way out: its workloads get no interface on the node's bridge and no default route."""
-    mtu: Annotated[int, Field(ge=1280, le=9000)] | None = None
-    """The *underlay* MTU that it assumes; containers get 50 less. Default: the lab network's."""
+    """No egress: its workloads get no interface on the node's bridge and no default route."""
+    mtu: Mtu | None = None
+    """The *underlay* MTU that it assumes; containers get 50 less. Default: the underlay's own."""
 
+    @property
+    def gateway_address(self) -> IPv4Address | None:
+        """The gateway, stated or as libnetwork picks it; None where no subnet is stated."""
+        if self.subnet is None or self.gateway is not None:
+            return self.gateway
+        lowest = addressing.first(self.subnet)
+        return max(lowest, self.ip_range.network_address) if self.ip_range else lowest
 
-def _as_mapping(value: Any) -> Any:
-    """``[a, b]`` means ``{a: {}, b: {}}``; so does ``{a: , b: }``."""
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        if len(set(value)) < len(value):
-            raise PydanticCustomError("once", "each overlay once")
-        return {name: {} for name in value}
-    if isinstance(value, dict):
-        return {name: {} if settings is None else settings for name, settings in value.items()}
-    return value
+    def has_host(self, address: IPv4Address) -> bool:
+        """Whether the address is a host address of the stated subnet."""
+        subnet = self.subnet
+        return subnet is not None and address in subnet and address not in (subnet[0], subnet[-1])
 
-
-class _NamesToo:
-    """Tells editors what :func:`_as_mapping` takes."""
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        mapping = handler(schema)
-        [(pattern, settings)] = mapping["patternProperties"].items()
-        names = {"type": "array", "items": {"type": "string", "pattern": pattern}, "uniqueItems": True}
-        or_nothing = {"anyOf": [settings, {"type": "null"}]}
-        return {"anyOf": [names, mapping | {"patternProperties": {pattern: or_nothing}}]}
+    def violations(self) -> Iterator[Violation]:
+        if self.subnet is None:
+            for key in ("ip_range", "gateway", "aux_addresses"):
+                if value := getattr(self, key):
+                    yield Violation((key,), value, "only with a stated subnet", "state the subnet")
+            return
+        if self.subnet.prefixlen > SMALLEST_SUBNET:
+            yield Violation(("subnet",), self.subnet, f"/{SMALLEST_SUBNET} or larger", "use a shorter prefix")
+        if self.gateway is not None and not self.has_host(self.gateway):
+            remedy = f"use {addressing.first(self.subnet)}"
+            yield Violation(("gateway",), self.gateway, f"a host address of {self.subnet}", remedy)
+        if self.ip_range is not None and not self.ip_range.subnet_of(self.subnet):
+            yield Violation(
+                ("ip_range",), self.ip_range, f"a part of {self.subnet}", "choose a range inside the subnet"
+            )
+        names: dict[IPv4Address, str] = {}
+        for name, address in self.aux_addresses.items():
+            if not self.has_host(address) or address == self.gateway_address:
+                rule = f"a host address of {self.subnet} that is not its gateway ({self.gateway_address})"
+                yield Violation(("aux_addresses", name), address, rule, "choose another address of the subnet")
+            if (first := names.setdefault(address, name)) != name:
+                rule = f"one name an address; {first} is this one"
+                yield Violation(("aux_addresses", name), address, rule, "remove one of the two")
 
 
 class AttachmentSpec(Spec):
-    """How a workload is on one overlay."""
+    """How a workload is connected to one network."""
 
     ipv4_address: Address | None = None
-    """A fixed address of the overlay's (stated) subnet. Default: the next free one."""
+    """A fixed address of the network's (stated) subnet. Default: the next free one."""
     aliases: Annotated[tuple[HostName, ...], BeforeValidator(as_tuple)] = ()
-    """Further names by which the overlay's other workloads find it."""
+    """Further names by which the network's other workloads find it."""
+
+
+Attachment = Annotated[AttachmentSpec, compose.ATTACHMENT_FORMS]
 
 
 class PortSpec(Spec):
@@ -172,29 +226,47 @@ class PortSpec(Spec):
 
     target: Port
     """The port in the container."""
-    published: Port | None = None
-    """Default: one that the engine picks."""
+    published: compose.Published | None = None
+    """The port of the node. Default: one that the engine picks."""
     protocol: Literal["tcp", "udp"] = "tcp"
-    """Of both."""
+    """The protocol of both."""
+
+    def violations(self) -> Iterator[Violation]:
+        if self.published in conventions.RESERVED_PORTS:
+            remedy = f"not one of {sorted(conventions.RESERVED_PORTS)}"
+            yield Violation(("published",), self.published, "a port that the lab itself does not use", remedy)
+
+
+PublishedPort = Annotated[PortSpec, compose.PORT_FORMS]
 
 
 class WorkloadSpec(Spec):
-    """One test container: on overlays, or in the network of another workload."""
+    """One test container: on networks of its own, or in the network stack of another workload."""
 
     node: HostName | None = None
-    """Required unless it shares another workload's network (then it is on that one's node)."""
+    """Required unless ``network_mode`` is set (then it is that workload's node)."""
     image: ImageName = conventions.BUSYBOX_IMAGE
     """The image that it runs from."""
-    command: Annotated[tuple[Argument, ...], BeforeValidator(as_tuple)] | None = None
-    """Default: the image's own; a busybox sleeps."""
-    networks: Annotated[dict[ObjectName, AttachmentSpec], BeforeValidator(_as_mapping), _NamesToo()] = Field(
-        default_factory=dict
-    )
-    """Their names, or a mapping of names to how it is on each."""
-    network_mode: NetworkMode | None = None
+    command: compose.Command | None = None
+    """A list, or text that is split as a shell splits it. Default: the image's own; a busybox sleeps."""
+    environment: compose.Environment = Field(default_factory=dict)
+    """Environment variables: a mapping, or a list of ``NAME=VALUE``. A value may be a Pulumi secret."""
+    labels: compose.Labels = Field(default_factory=dict)
+    """Container labels: a mapping, or a list of ``NAME=VALUE``. ``overlab.`` is the lab's own namespace."""
+    hostname: UtsName | None = None
+    """Default: the workload's name."""
+    networks: Annotated[dict[ObjectName, Attachment], compose.NAMES] = Field(default_factory=dict)
+    """Names of networks, or a mapping of names to how it is connected to each."""
+    network_mode: compose.NetworkMode | None = None
     """``container:NAME``: use the network stack (addresses, interfaces, loopback) of the workload NAME."""
-    ports: Annotated[tuple[PortSpec, ...], BeforeValidator(as_tuple)] = ()
-    """Ports published on its node."""
+    dns: compose.DnsServers = ()
+    """Name servers for what the engine's own does not answer: one, or a list. Default: the node's."""
+    dns_search: compose.DnsSearch = ()
+    """Search domains: one, or a list. Default: the node's."""
+    extra_hosts: compose.ExtraHosts = Field(default_factory=dict)
+    """Lines for ``/etc/hosts``: a list of ``"NAME:ADDRESS"``, or a mapping."""
+    ports: Annotated[tuple[PublishedPort, ...], BeforeValidator(as_tuple)] = ()
+    """Ports published on its node: ``"90:80"`` (published:target), ``"80"``, or mappings."""
     publish_all: bool = False
     """Publish every port that the image exposes, each on a port that the engine picks."""
     http_port: Port | None = None
@@ -207,22 +279,37 @@ class WorkloadSpec(Spec):
         """The workload whose network stack this one uses; None where it has its own."""
         return self.network_mode.removeprefix("container:") if self.network_mode else None
 
+    def violations(self) -> Iterator[Violation]:
+        other = self.shares_network_of
+        if other is None:
+            if self.node is None:
+                rule = "required, unless network_mode names another workload"
+                yield Violation(("node",), None, rule, "add the key node")
+            if not self.networks:
+                rule = "at least one network, or network_mode: container:NAME"
+                yield Violation(("networks",), [], rule, "name a network of this lab")
+            return
+        for key in ("networks", "ports", "publish_all", "hostname", "dns", "dns_search", "extra_hosts"):
+            if value := getattr(self, key):
+                rule = f"a workload in {other}'s network stack has none of its own"
+                yield Violation((key,), value, rule, f"leave it out, or set it at {other}")
+
 
 class CheckSpec(Spec):
-    """A check of one's own, beside those that follow from the lab."""
+    """A custom check, beside those that follow from the lab."""
 
     kind: Literal["ping-ip", "ping-name", "http"]
-    """What is tried."""
-    source: ObjectName
-    """The workload that tries it."""
-    target: ObjectName
-    """The workload that is to answer."""
+    """What is sent."""
+    source: WorkloadName
+    """The workload that sends it."""
+    target: WorkloadName
+    """The workload that must answer."""
     network: ObjectName
-    """The overlay that the target is asked on."""
+    """The network of the target on which it is asked."""
     expect: Literal["pass", "fail"] = "pass"
-    """Whether it is to succeed."""
+    """Whether it must succeed."""
     timeout_s: Annotated[int, Field(ge=1, le=3600)] = conventions.CHECK_LIMIT_S
-    """It is tried again until it does as expected or this is over."""
+    """It is retried until the result is as expected, at most this long."""
 
 
 class HypervisorSpec(Spec):
@@ -235,20 +322,35 @@ class HypervisorSpec(Spec):
 
 
 class PlatformSpec(Spec):
-    """What to use instead of what the machine offers or what can be made there."""
+    """What to use instead of what this machine has or what can be built on it."""
 
     kind: Literal["auto", "bundled", "system"] = "auto"
-    """``bundled``: a hypervisor of its own; ``system``: the one at ``uri``; ``auto``: native where ``uri`` is."""
+    """``bundled``: a private hypervisor; ``system``: the one at ``uri``; ``auto``: system where ``uri`` is set."""
     uri: LibvirtUri | None = None
     """libvirt URI of the hypervisor."""
     hypervisors: dict[HostName, HypervisorSpec] = Field(default_factory=dict)
-    """By a name of their own, instead of ``uri``, where nodes are placed on several."""
+    """Named hypervisors, instead of ``uri``, where nodes are placed on several."""
     image: Line | None = None
     """Path or URL of a base image."""
     registry_mirror: Url | None = None
     """URL of a registry mirror, as the nodes reach it."""
     pulumi: Line | None = None
     """Path of a Pulumi CLI."""
+
+    def violations(self) -> Iterator[Violation]:
+        names = list(self.hypervisors)
+        if self.kind == "bundled" and names:
+            rule = "only on a system platform; platform.kind is bundled, whose hypervisor belongs to the lab"
+            remedy = "remove platform.kind, or platform.hypervisors and each node's hypervisor"
+            yield Violation(("hypervisors",), names, rule, remedy)
+        if self.uri is not None and names:
+            rule = "not together with platform.hypervisors, each of which has its own"
+            yield Violation(("uri",), self.uri, rule, "remove it, or move it to platform.hypervisors")
+        first: dict[str, str] = {}
+        for name, hypervisor in self.hypervisors.items():
+            if (other := first.setdefault(hypervisor.uri, name)) != name:
+                rule = f"one name a hypervisor; {other} is this one"
+                yield Violation(("hypervisors", name, "uri"), hypervisor.uri, rule, "remove one of the two")
 
 
 class LabSpec(Spec):
@@ -262,11 +364,11 @@ class LabSpec(Spec):
     engine: EngineSpec | None = EngineSpec()
     store: StoreSpec | None = StoreSpec()
     nodes: dict[HostName, NodeSpec | None]
-    """1 to 250, by host name. The number that ends the name gives the address."""
+    """1 to 250, by host name. The number at the end of the name gives the address."""
     networks: dict[ObjectName, NetworkSpec] | None = Field(default_factory=dict)
-    """The overlay networks, by name."""
-    workloads: dict[ObjectName, WorkloadSpec] | None = Field(default_factory=dict)
+    """The networks, by name."""
+    workloads: dict[WorkloadName, WorkloadSpec] | None = Field(default_factory=dict)
     """The test containers, by name."""
     checks: dict[ObjectName, CheckSpec] | None = Field(default_factory=dict)
-    """Checks of one's own, by name."""
+    """Custom checks, by name."""
     platform: PlatformSpec | None = PlatformSpec()

@@ -1,14 +1,15 @@
-"""The stack file ``Pulumi.<stack>.yaml``: the raw value of ``overlab:lab`` in it, and what is wrong with the file."""
+"""The stack file ``Pulumi.<stack>.yaml``: the raw value of ``overlab:lab`` in it, and the problems of the file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.config import yaml_reader
+from components.config.compose import is_encrypted
 from components.config.problems import Problem, format_value, join_path
 from components.config.yaml_reader import AmbiguousScalar, Unparsable
 
@@ -22,7 +23,7 @@ _FILE = "(file)"
 
 @dataclass(frozen=True)
 class StackFile:
-    """What stands under ``overlab:lab``, as far as it could be read; the project's default where it is not set."""
+    """The value of ``overlab:lab``, as far as it could be read; the project's default where it is not set."""
 
     lab: object = None
     problems: list[Problem] = field(default_factory=list)
@@ -39,41 +40,38 @@ def stacks(project_dir: Path) -> list[str]:
 
 
 def read(project_dir: Path, stack: str) -> StackFile:
-    """Read the stack's file. Never raises for what a person wrote."""
-    misnamed = name_problems(stack)
-    if misnamed:
-        return StackFile(problems=misnamed)
+    """Read the stack's file. Never raises for its content."""
+    if problems := name_problems(stack):
+        return StackFile(problems=problems)
     path = path_of(project_dir, stack)
     if not path.exists():
         known = ", ".join(stacks(project_dir)) or "none"
         return _refused(_FILE, str(path), "the stack's settings file exists", f"stacks here: {known}")
-    content, traps, problems = _load(path)
+    content, ambiguous, problems = _load(path)
     if problems:
         return StackFile(problems=problems)
     if not isinstance(content, Mapping):
-        return _refused(
-            _FILE, format_value(content), "a mapping with the key config", f"write {FULL_KEY} under config:"
-        )
+        rule = "a mapping with the key config"
+        return _refused(_FILE, format_value(content), rule, f"write {FULL_KEY} under config:")
     config = content.get("config")
     if not isinstance(config, Mapping | None):
-        return _refused(
-            "config", format_value(config), "a mapping of keys to values", f"write {FULL_KEY} under config:"
-        )
-    problems = [*_traps(traps), *_keys(config or {})]
-    given = [key for key in (FULL_KEY, KEY) if key in (config or {})]
-    lab = (config or {})[given[0]] if given else default(project_dir)
+        rule = "a mapping of keys to values"
+        return _refused("config", format_value(config), rule, f"write {FULL_KEY} under config:")
+    keys = [key for key in (FULL_KEY, KEY) if key in (config or {})]
+    lab = (config or {})[keys[0]] if keys else default(project_dir)
+    problems = [*_ambiguous(ambiguous), *_keys(config or {}), *_misplaced_secrets(lab, (KEY,))]
     return StackFile(_sort_keys(lab), problems)
 
 
 def _sort_keys(value: object) -> object:
-    """Mappings in the order of their keys: Pulumi keeps no other one, and "the first three nodes" must be the same."""
+    """Mappings in the order of their keys, as Pulumi passes them to the program: so the first nodes are the same."""
     if isinstance(value, Mapping):
         return {key: _sort_keys(value[key]) for key in sorted(value, key=str)}
     return [_sort_keys(part) for part in value] if isinstance(value, list) else value
 
 
 def name_problems(stack: str) -> list[Problem]:
-    """What is wrong with a stack's name. It becomes part of a file's name."""
+    """The problems of a stack's name, which becomes part of a file's name."""
     if _STACK_NAME.fullmatch(stack):
         return []
     rule = "a stack's name: letters, digits, '_', '.', '-', at most 100"
@@ -81,7 +79,7 @@ def name_problems(stack: str) -> list[Problem]:
 
 
 def default(project_dir: Path) -> object:
-    """What ``Pulumi.yaml`` states for stacks that set nothing; None where it states none."""
+    """The lab in ``Pulumi.yaml`` for stacks that set none; None without one."""
     path = project_dir / "Pulumi.yaml"
     content = _load(path)[0] if path.exists() else None
     for key in ("config", FULL_KEY, "default"):
@@ -99,7 +97,7 @@ def _load(path: Path) -> tuple[Any, list[AmbiguousScalar], list[Problem]]:
             data = file.read(MAXIMUM_BYTES + 1)
         if len(data) > MAXIMUM_BYTES:
             raise Unparsable(str(path), f"at most {MAXIMUM_BYTES >> 20} MiB", "write less")
-        content, traps = yaml_reader.read(data.decode("utf-8-sig"))
+        content, ambiguous = yaml_reader.read(data.decode("utf-8-sig"))
     except OSError as error:
         problem = Problem(_FILE, str(path), f"a file that can be read ({error.strerror})", "correct the file")
     except UnicodeDecodeError as error:
@@ -108,33 +106,36 @@ def _load(path: Path) -> tuple[Any, list[AmbiguousScalar], list[Problem]]:
     except Unparsable as error:
         problem = Problem(_FILE, error.place, error.rule, error.remedy)
     else:
-        return content, traps, []
+        return content, ambiguous, []
     return None, [], [problem]
 
 
-def _traps(traps: list[AmbiguousScalar]) -> list[Problem]:
+def _ambiguous(scalars: list[AmbiguousScalar]) -> Iterator[Problem]:
     """Those in the lab's own value, and keys written twice anywhere: Pulumi itself refuses these."""
-    found = []
-    for trap in traps:
-        inside = trap.path[:1] == ("config",) and trap.path[1:2] in ((FULL_KEY,), (KEY,))
-        if inside or trap.rule.startswith("each key once"):
-            path = join_path(KEY, *trap.path[2:]) if inside else join_path(*trap.path)
-            found.append(Problem(path, format_value(trap.text), trap.rule, trap.remedy))
-    return found
+    for one in scalars:
+        inside = one.path[:1] == ("config",) and one.path[1:2] in ((FULL_KEY,), (KEY,))
+        if inside or one.rule.startswith(yaml_reader.REPEATED_KEY):
+            path = join_path(KEY, *one.path[2:]) if inside else join_path(*one.path)
+            yield Problem(path, format_value(one.text), one.rule, one.remedy)
 
 
-def _keys(config: Mapping[Any, Any]) -> list[Problem]:
-    """A key without a namespace is the project's."""
-    found = []
+def _misplaced_secrets(value: object, path: tuple[object, ...]) -> Iterator[Problem]:
+    """Encrypted values at other places than in a workload's environment."""
+    if is_encrypted(value):
+        if path[1:2] != ("workloads",) or path[3:4] != ("environment",) or len(path) != 5:
+            rule = "no secret: only the values of a workload's environment may be encrypted"
+            yield Problem(join_path(*path), format_value(value), rule, "write it in plain text")
+    elif isinstance(value, Mapping | list):
+        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _misplaced_secrets(item, (*path, key))
+
+
+def _keys(config: Mapping[Any, Any]) -> Iterator[Problem]:
+    """Keys of this project that do not exist. One without a namespace is the project's."""
     for key, value in config.items():
-        name = key.removeprefix(f"{PROJECT}:") if isinstance(key, str) else key
-        if isinstance(key, str) and name != KEY and (key.startswith(f"{PROJECT}:") or ":" not in key):
-            path = join_path("config", key)
-            found.append(
-                Problem(path, format_value(value), "unknown key", f"{FULL_KEY} is the only one of this project")
-            )
+        name = key.removeprefix(f"{PROJECT}:") if isinstance(key, str) else KEY
+        if name != KEY and (key.startswith(f"{PROJECT}:") or ":" not in key):
+            remedy = f"{FULL_KEY} is the only one of this project"
+            yield Problem(join_path("config", key), format_value(value), "unknown key", remedy)
     if FULL_KEY in config and KEY in config:
-        found.append(
-            Problem(f"config.{KEY}", "...", f"not beside {FULL_KEY}, which is the same", "remove one of the two")
-        )
-    return found
+        yield Problem(f"config.{KEY}", "...", f"not beside {FULL_KEY}, which is the same", "remove one of the two")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
 from components.config import conventions
-from components.config.settings import Node, Settings
 
 CHAIN = "OVERLAB"
 PEERS = "OVERLAB-PEERS"
@@ -11,39 +14,40 @@ RULES_FILE = "/etc/overlab/firewall.rules"
 UNIT = "overlab-firewall.service"
 
 
-def rules(node: Node, settings: Settings) -> str:
+PeerPorts = tuple[tuple[Literal["tcp", "udp"], int], ...]
+OVERLAY_PORTS: PeerPorts = (
+    ("tcp", conventions.SERF_PORT),
+    ("udp", conventions.SERF_PORT),
+    ("udp", conventions.VXLAN_PORT),
+)
+CLUSTER_PORTS: PeerPorts = (
+    ("tcp", conventions.CONSUL_RPC_PORT),
+    ("tcp", conventions.CONSUL_GOSSIP_PORT),
+    ("udp", conventions.CONSUL_GOSSIP_PORT),
+)
+"""Of a store with several servers."""
+SINGLE_SERVER_PORTS: PeerPorts = (("tcp", conventions.CONSUL_HTTP_PORT),)
+
+
+def rules(underlay: IPv4Network, peers: Iterable[IPv4Address], store_ports: PeerPorts, *, tls_api: bool) -> str:
     """The chain as ``iptables-restore --noflush`` reads it.
 
-    Anyone in the lab network reaches SSH (and the engine's TLS listener, where there is one); peers also gossip, VXLAN
+    Anyone on the underlay reaches SSH (and the engine's TLS listener, where there is one); peers also gossip, VXLAN
     and the store. Published ports never pass here: the engine forwards them.
     """
-    lab = settings.underlay.cidr
     lines = [
         "*filter",
         f":{CHAIN} - [0:0]",
         f":{PEERS} - [0:0]",
         f"-A {CHAIN} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
         f"-A {CHAIN} -p icmp -j ACCEPT",
-        f"-A {CHAIN} -s {lab} -p tcp --dport {conventions.SSH_PORT} -j ACCEPT",
+        f"-A {CHAIN} -s {underlay} -p tcp --dport {conventions.SSH_PORT} -j ACCEPT",
     ]
-    if settings.engine.api == "tls":
-        lines.append(f"-A {CHAIN} -s {lab} -p tcp --dport {conventions.ENGINE_PORT} -j ACCEPT")
-    peers = [peer for peer in settings.nodes.values() if peer.key != node.key]
-    lines += [f"-A {CHAIN} -s {peer.address} -j {PEERS}" for peer in peers]
-    lines += [f"-A {PEERS} -p {protocol} --dport {port} -j ACCEPT" for protocol, port in _peer_ports(node, settings)]
+    if tls_api:
+        lines.append(f"-A {CHAIN} -s {underlay} -p tcp --dport {conventions.ENGINE_PORT} -j ACCEPT")
+    lines += [f"-A {CHAIN} -s {peer} -j {PEERS}" for peer in peers]
+    lines += [f"-A {PEERS} -p {protocol} --dport {port} -j ACCEPT" for protocol, port in (*OVERLAY_PORTS, *store_ports)]
     return "\n".join([*lines, f"-A {CHAIN} -j REJECT", "COMMIT", ""])
-
-
-def _peer_ports(node: Node, settings: Settings) -> list[tuple[str, int]]:
-    ports = [
-        ("tcp", conventions.SERF_PORT),
-        ("udp", conventions.SERF_PORT),
-        ("udp", conventions.VXLAN_PORT),
-    ]
-    if settings.store.servers > 1:
-        gossip = conventions.CONSUL_GOSSIP_PORT
-        return [*ports, ("tcp", conventions.CONSUL_RPC_PORT), ("tcp", gossip), ("udp", gossip)]
-    return [*ports, ("tcp", conventions.CONSUL_HTTP_PORT)] if node.key in settings.store_nodes else ports
 
 
 def unit() -> str:

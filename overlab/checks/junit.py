@@ -54,7 +54,7 @@ def _case(suite: ET.Element, verdict: CheckResult) -> None:
     if again := reproduce_command(verdict):
         told.append(f"again:  {again}")
     if cause is not None:
-        told += [f"likely: {cause.likely}", f"remedy: {cause.remedy}", f"more:   {cause.link}"]
+        told += [f"likely: {cause.message}", f"remedy: {cause.remedy}", f"more:   {cause.link}"]
     problem.text = clean("\n".join(told))
 
 

@@ -71,7 +71,7 @@ def whole(verdict: CheckResult) -> Text:
     if again := reproduce_command(verdict):
         rows.append(("again", again))
     if cause is not None:
-        rows += [("likely", cause.likely), ("remedy", cause.remedy), ("more", cause.link)]
+        rows += [("likely", cause.message), ("remedy", cause.remedy), ("more", cause.link)]
     for name, value in rows:
         first, *rest = value.split("\n")
         text.append(f"  {name:8}", style="dim")
@@ -92,7 +92,7 @@ def as_json(run: CheckRun) -> dict[str, Any]:
     checks = []
     for verdict in run.results:
         cause = causes.find(verdict)
-        known = {"likely": cause.likely, "remedy": cause.remedy, "more": cause.link} if cause else None
+        known = {"likely": cause.message, "remedy": cause.remedy, "more": cause.link} if cause else None
         checks.append(verdict.model_dump(mode="json") | {"again": reproduce_command(verdict), "cause": known})
     return {
         "lab": run.lab,
@@ -127,7 +127,7 @@ def _because(verdict: CheckResult) -> str:
     if cause is None:
         return ""
     said = lines_of(verdict.output)
-    return f": {said[-1] if said else '(no output)'}; likely: {cause.likely}; remedy: {cause.remedy}"
+    return f": {said[-1] if said else '(no output)'}; likely: {cause.message}; remedy: {cause.remedy}"
 
 
 def _ends(verdict: CheckResult) -> str:

@@ -11,9 +11,6 @@ from rich.console import Console
 
 from components.config.settings import Settings, SettingsError
 from overlab import doctor as diagnosis
-from overlab import new as new_stack
-from overlab import schema as editor_schema
-from overlab import validate as validation
 from overlab.cli.application import (
     DEFAULT_STACK,
     EXIT_BAD_SETTINGS,
@@ -22,6 +19,9 @@ from overlab.cli.application import (
     StackOption,
     load_settings,
 )
+from overlab.config import new as new_stack
+from overlab.config import schema as editor_schema
+from overlab.config import validate as validation
 from overlab.core.errors import OverlabError
 
 commands = typer.Typer()
@@ -36,12 +36,12 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Validate a stack's settings; needs neither engine nor hypervisor. Exit code 2 if something is wrong."""
-    verdicts = validation.validate(validation.every_stack() if every else [stack])
+    results = validation.validate(validation.every_stack() if every else [stack])
     if as_json:
-        print(json.dumps(validation.as_json(verdicts), indent=1))
+        print(json.dumps(validation.as_json(results), indent=1))
     else:
-        print("\n".join([*(verdict.text for verdict in verdicts), *validation.conflicts(verdicts)]))
-    raise typer.Exit(0 if all(verdict.valid for verdict in verdicts) else EXIT_BAD_SETTINGS)
+        print("\n".join([*(result.text for result in results), *validation.conflicts(results)]))
+    raise typer.Exit(0 if all(result.valid for result in results) else EXIT_BAD_SETTINGS)
 
 
 @commands.command()

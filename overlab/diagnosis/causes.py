@@ -1,40 +1,34 @@
-"""The first likely cause of a failure, and what to do about it. Pure."""
+"""The first likely cause of a failed check, and what to do about it. Pure."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from overlab.checks.results import CheckResult
-from overlab.diagnosis.cookbook import ENTRIES, Cause, Entry
+from overlab.diagnosis.catalogue import MATCHES, NOT_RUN, Diagnosis, diagnose
+
+UNKNOWN = {
+    "network": "NETWORK",
+    "other_node": "NODE",
+    "store_node": "STORE_NODE",
+    "store_url": "http://STORE:8500",
+    "advertise": "ADDRESS:2376",
+}
+"""Facts that a remedy may need and a check does not have."""
 
 
-def find(verdict: CheckResult) -> Cause | None:
+def find(result: CheckResult) -> Diagnosis | None:
     """The first likely cause of a failure, in this check's own names; None where the check passed."""
-    if verdict.status == "passed":
+    if result.status == "passed":
         return None
-    # What could not even be tried says nothing of its kind.
-    key = verdict.kind if verdict.got else "not run" if verdict.status == "not run" else ""
-    for entry in ENTRIES:
-        if (not entry.kinds or key in entry.kinds) and _said(entry, verdict):
-            return _about(entry.cause, verdict)
-    raise AssertionError("the last entry fits everything")
-
-
-def anchors() -> list[str]:
-    """Every section of the cookbook that a failure may point at."""
-    return list(dict.fromkeys(entry.cause.anchor for entry in ENTRIES))
-
-
-def _said(entry: Entry, verdict: CheckResult) -> bool:
-    return re.search(entry.said, verdict.output, re.IGNORECASE) is not None
-
-
-def _about(cause: Cause, verdict: CheckResult) -> Cause:
-    names = {
-        "node": verdict.node,
-        "source": verdict.source or verdict.node,
-        "target": verdict.target.split("/", 1)[0] or verdict.node,
-        "overlay": verdict.network or "OVERLAY",
-    }
-    return replace(cause, likely=cause.likely.format(**names), remedy=cause.remedy.format(**names))
+    # A check that could not even be tried is no evidence about its kind.
+    kind = result.kind if result.got else NOT_RUN if result.status == "not run" else ""
+    for id_, kinds, pattern in MATCHES:
+        if (not kinds or kind in kinds) and re.search(pattern, result.output, re.IGNORECASE):
+            facts = UNKNOWN | {
+                "node": result.node,
+                "workload": result.source or result.node,
+                "target": result.target.split("/", 1)[0] or result.node,
+            }
+            return diagnose(id_, **facts | ({"network": result.network} if result.network else {}))
+    raise AssertionError("the last row matches everything")

@@ -1,347 +1,132 @@
-"""The cookbook's index: which failure points at which section, keyed by kind of check and by what was said."""
+"""The sections of the cookbook and its index, which ``python -m overlab.diagnosis.cookbook`` rewrites."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from pathlib import Path
 
 FILE = "docs/cookbook.md"
 
+SECTIONS = {
+    "making networks and containers": {
+        "endpoint-exists": "`endpoint with name X already exists in network N`",
+        "port-already-taken": "`port is already allocated`, `listen tcp4 ...: bind: address already in use`",
+        "address-in-use": "`Address already in use`",
+        "address-outside-the-subnet": "`Invalid address A: It does not belong to any of this network's subnets`",
+        "address-without-a-stated-subnet": "`user specified IP address is supported only when connecting to networks"
+        " with user configured subnets`",
+        "pool-overlaps": "`Pool overlaps with other one on this address space`",
+        "vxlan-id-conflict": "`failed to initialize vxlan id manager`",
+        "conflicts-with-existing-route": "`conflicts with existing route`",
+        "encrypted-overlay": "`cannot join secure network: encryption keys not present`",
+        "network-name-taken": "`network with name N already exists`",
+        "network-duplicate": "`network N is ambiguous`",
+        "network-not-found": "`network N not found`",
+        "network-has-active-endpoints": "`network N id I has active endpoints`",
+        "interface-name-taken": '`error renaming interface "vethX" to "veth1": file exists`',
+        "container-without-a-network": "no error, and only `lo` in the container",
+        "workload-not-running": "`No such container`, `is not running`",
+        "workload-paused": "`is paused`",
+    },
+    "names and packets": {
+        "name-not-resolved": "`ping: bad address 'X'`, `NXDOMAIN`",
+        "name-address-mismatch": "another address than expected, or two",
+        "gossip-partition": "`100% packet loss`, `could not resolve peer`",
+        "engine-in-removed-namespace": "`dial tcp A:8500: connect: network is unreachable`",
+        "peer-entry-incomplete": "`could not add neighbor entry:<nil>`, `Search neighbor failed` in the journal",
+        "workload-not-attached": "`ping: sendto: Network is unreachable`",
+        "mtu-black-hole": "small packets pass, large ones are lost",
+        "mtu-mismatch": "an MTU is not the expected one",
+        "transfer-empty": "a transfer hangs, `d41d8cd98f00b204e9800998ecf8427e`",
+        "transfer-truncated": "a transfer ends early",
+        "networks-not-isolated": "a workload of another network answers",
+        "internal-network-egress": "an internal network has a default route",
+    },
+    "interfaces and ports": {
+        "address-changed": "no interface has the expected address",
+        "gateway-endpoint-missing": "no default route, no port of the bridge",
+        "shared-sandbox-stale": "only `lo` in a container with `--net container:...`",
+        "port-not-published": "`Connection refused` on a published port",
+        "port-filtered": "a published port does not answer",
+        "http-error": "`Connection refused`, `HTTP/1.1 5..` inside the network",
+        "tool-crashed": "`Segmentation fault`",
+    },
+    "engines": {
+        "engine-down": "`Cannot connect to the Docker daemon`",
+        "engine-restarted": "`No such exec instance`",
+        "discovery-service-not-supported": "`discovery service not supported`, `Backend storage not supported yet`",
+        "advertise-unusable": "`discovery advertise parsing failed`, `invalid cluster configuration`",
+        "flag-and-file": "`the following directives are specified both as a flag and in the configuration file`",
+        "engine-store-mismatch": "`modifies an existing datastore client`",
+        "swarm-refused": "`incompatible with swarm mode`",
+        "host-names-not-unique": "`serf: Node name conflicts`",
+        "remote-state-is-encrypted": "`Remote state is encrypted and encryption is not configured`",
+        "no-cluster-lines": "`docker info` shows no `Cluster Store`",
+    },
+    "the store": {
+        "node-not-registered": "no key `docker/nodes/A:2376`",
+        "session-refused": "`cannot set or renew session for ttl`",
+        "store-down": "`dial tcp A:8500: connect: connection refused`, `network N not found` everywhere",
+        "store-no-leader": "`No cluster leader`, error 500",
+        "store-acl-denied": "`Unexpected response code: 403`, `ACL not found`",
+        "store-data-lost": "`docker network ls` without an overlay network, while traffic goes on",
+    },
+    "machines": {
+        "host-key-changed": "`Host key verification failed`",
+        "ssh-permission-denied": "`Permission denied (publickey)`",
+        "node-unreachable": "a node does not answer over SSH",
+        "node-timeout": "a node's checks do not end",
+        "anything-else": "anything else",
+    },
+}
+"""Group -> section of the cookbook -> the error texts, in Markdown."""
 
-@dataclass(frozen=True)
-class Cause:
-    """Why it failed, most likely."""
+SECTION_OF = {
+    "machine-down": "node-unreachable",
+    "watchdog-down": "engine-in-removed-namespace",
+    "engine-advertise-mismatch": "advertise-unusable",
+    "store-unreachable": "store-down",
+    "store-peers-mismatch": "store-no-leader",
+    "node-unexpected": "node-not-registered",
+    "network-missing": "network-not-found",
+    "network-subnet-taken": "pool-overlaps",
+    "network-not-visible": "network-not-found",
+    "network-orphaned": "store-data-lost",
+    "endpoint-orphaned": "endpoint-exists",
+    "endpoint-stale": "endpoint-exists",
+    "neighbor-mismatch": "peer-entry-incomplete",
+    "fdb-mismatch": "peer-entry-incomplete",
+    "peer-entry-stale": "peer-entry-incomplete",
+    "peer-entry-missing": "gossip-partition",
+    "workload-missing": "workload-not-running",
+}
+"""Entry without a section of its own -> the section that is about it."""
 
-    anchor: str
-    """Section of the cookbook."""
-    likely: str
-    remedy: str
-
-    @property
-    def link(self) -> str:
-        return f"{FILE}#{self.anchor}"
-
-
-@dataclass(frozen=True)
-class Entry:
-    kinds: tuple[str, ...]
-    """Empty: any."""
-    said: str
-    """Regular expression, found anywhere in the output; case does not matter."""
-    cause: Cause
-
-
-_NAMES = ("ping-name", "dns", "http")
-_PACKETS = ("ping-ip", "ping-name", "tcp", "http", "mtu")
-_PUBLISHED = ("http-node", "http-external")
+_BEGIN, _END = "<!-- index: begin -->\n", "<!-- index: end -->\n"
 
 
-def _e(kinds: Iterable[str], said: str, anchor: str, likely: str, remedy: str) -> Entry:
-    return Entry(tuple(kinds), said, Cause(anchor, likely, remedy))
+def link(id_: str) -> str:
+    """The section about an entry of the catalogue; empty where there is none."""
+    section = SECTION_OF.get(id_, id_)
+    return f"{FILE}#{section}" if any(section in group for group in SECTIONS.values()) else ""
 
 
-# The first entry that fits is the answer: error texts that mean one thing come first, then what a kind mostly means.
-ENTRIES = (
-    # -- nobody was reached
-    _e(
-        (),
-        r"host key verification failed|identification has changed",
-        "host-key-changed",
-        "the machine was made anew, or another one answers on its address: its host key is not the lab's",
-        "overlab up, which puts the lab's own host key on the machine",
-    ),
-    _e(
-        (),
-        r"permission denied \(publickey",
-        "ssh-permission-denied",
-        "the machine does not have this lab's key: it is from another life of the lab",
-        "overlab refresh, then overlab up",
-    ),
-    _e(
-        ("not run",),
-        r"was not reached|cannot be entered|connection broke",
-        "node-not-reached",
-        "the machine is off, still boots, or its ssh does not answer",
-        "overlab doctor, then overlab up, which starts a machine that is off; look: overlab ssh {node}",
-    ),
-    _e(
-        ("not run",),
-        r"did not end in time",
-        "node-too-slow",
-        "the node is too busy to end its checks, or its engine hangs (a store that is half there)",
-        "overlab exec {node} -- docker info; when it hangs: overlab exec {node} -- systemctl restart docker",
-    ),
-    # -- the engine
-    _e(
-        (),
-        r"cannot connect to the docker daemon|docker\.sock",
-        "engine-down",
-        "dockerd does not run on {node}, or still waits for the store (61 s where it refuses, 127 s where it is gone)",
-        "overlab exec {node} -- journalctl -u docker -n 50",
-    ),
-    _e(
-        (),
-        r"endpoint with name \S+ already exists",
-        "endpoint-exists",
-        "a dead endpoint holds the name: its engine was rebuilt, or its container went while the store was away",
-        "from ANOTHER node than the one it was on: docker network disconnect -f OVERLAY NAME",
-    ),
-    _e(
-        (),
-        r"no such exec instance",
-        "engine-restarted-meanwhile",
-        "the engine of {node} was restarted while the check ran in {source}, and again when it was run once more",
-        "overlab exec {node} -- journalctl -u docker -u overlab-dockerd-watchdog -n 50; then overlab test again",
-    ),
-    _e(
-        (),
-        r"segmentation fault|core dumped|illegal instruction",
-        "tool-crashed",
-        "the tool of the workload's image crashed: this says nothing about the network",
-        "overlab exec {node} -- docker exec {source} busybox; then another image for it, or another tool",
-    ),
-    _e(
-        (),
-        r"is paused",
-        "workload-paused",
-        "the workload is paused: its addresses answer, nothing in it does",
-        "overlab exec {node} -- docker unpause {source}",
-    ),
-    _e(
-        (),
-        r"no such container|is not running|does not run",
-        "workload-exited",
-        "the workload is not running: stopped by hand, or its engine started without the store and gave it up",
-        "overlab refresh, then overlab up; or overlab exec {node} -- docker start {source}",
-    ),
-    _e(
-        (),
-        r"dial tcp \S+:8500: connect: network is unreachable",
-        "engine-in-a-dead-namespace",
-        "the engine dials from the namespace of an overlay that went",
-        "overlab exec {node} -- /usr/local/sbin/dockerd-watchdog heal",
-    ),
-    # -- the store
-    _e(
-        ("kv",),
-        r"no key docker/nodes/",
-        "node-not-registered",
-        "that engine is down, or has lost the store: its key goes 30 to 60 s after its last heartbeat",
-        "overlab exec NODE -- journalctl -u docker -n 50, on the node with that address",
-    ),
-    _e(
-        ("kv",),
-        r"no key docker/network/",
-        "store-lost-its-data",
-        "the store's data is not that of this lab any more: lost, or the overlay was made anew",
-        "restore the store's snapshot; else overlab refresh, then overlab up, which makes what is gone",
-    ),
-    _e(
-        ("kv",),
-        r"error: 403|acl not found|permission denied",
-        "store-denies",
-        "the store's access lists do not know the token of {node}'s agent, or it is new: an agent asks again in 30 s",
-        "overlab up; where it changes nothing: overlab pulumi -- up --target-replace URN of NODE-store-access",
-    ),
-    _e(
-        ("kv",),
-        r"error: 500|no cluster leader",
-        "store-without-a-leader",
-        "the store has no leader: too few of its servers run",
-        "overlab exec {node} -- curl -s http://127.0.0.1:8500/v1/status/peers",
-    ),
-    _e(
-        ("kv",),
-        r"",
-        "store-down",
-        "the store does not answer {node}: its container is down, or the firewall is between",
-        "overlab exec STORE_NODE -- docker start consul; overlays with traffic go on meanwhile",
-    ),
-    _e(
-        ("engine",),
-        r"",
-        "engine-has-another-store",
-        "the engine was not restarted after its store changed (a reload shows the new one and keeps the old)",
-        "overlab exec {node} -- systemctl restart docker",
-    ),
-    _e(
-        (),
-        r"no node knows",
-        "network-not-found",
-        "the overlay was removed, or no engine sees the store",
-        "overlab exec docker01 -- docker network ls, on any node; then overlab refresh, then overlab up",
-    ),
-    _e(
-        ("network",),
-        r"not found|^$",
-        "network-not-found",
-        "the overlay was removed or made anew, or the engine does not see the store",
-        "overlab exec {node} -- docker network ls; then overlab refresh, then overlab up",
-    ),
-    _e(
-        ("network",),
-        r"",
-        "network-made-twice",
-        "another overlay of that name, or one of local scope, has taken its place",
-        "overlab exec {node} -- docker network ls --no-trunc",
-    ),
-    # -- names
-    _e(
-        _NAMES,
-        r"bad address|can't (find|resolve)|nxdomain|server can't find|no answer",
-        "name-not-known",
-        "the engine's watch on the store ended, or the store is away: names are no longer learnt, addresses work on",
-        "overlab exec {node} -- /usr/local/sbin/dockerd-watchdog heal; if it finds nothing: systemctl restart docker",
-    ),
-    _e(
-        ("dns",),
-        r"",
-        "name-with-another-address",
-        "the name belongs to an endpoint that is gone, or to another container of that alias",
-        "overlab exec {node} -- docker network inspect {overlay}",
-    ),
-    # -- interfaces
-    _e(
-        ("shared",),
-        r"no interface has",
-        "shared-stack-left-behind",
-        "{target} was made anew and {source} is still in the network of the old one",
-        "overlab up, which attaches it again; or overlab exec {node} -- docker restart {source}",
-    ),
-    _e(
-        ("shared",),
-        r"",
-        "web-server-silent",
-        "the web server does not listen on the shared loopback",
-        "overlab exec {node} -- docker logs --tail 20 {target}",
-    ),
-    _e(
-        ("interface",),
-        r"no interface has",
-        "address-changed",
-        "the workload is on the overlay with another address, or not at all",
-        "overlab exec {node} -- docker inspect {source}; then overlab refresh, then overlab up",
-    ),
-    _e(
-        ("interface",),
-        r"mtu",
-        "mtu-differs",
-        "the overlay was made for another underlay MTU, or its interface is not the expected one",
-        "overlab exec {node} -- docker network inspect {overlay}; an MTU is fixed when the overlay is made",
-    ),
-    _e(
-        ("bridge",),
-        r"",
-        "no-gateway-bridge",
-        "docker_gwbridge could not take the workload: its pool collides with an overlay's subnet, or it was removed",
-        "overlab exec {node} -- ip route; then overlab exec {node} -- docker network inspect docker_gwbridge",
-    ),
-    _e(
-        ("internal",),
-        r"",
-        "internal-overlay-leaks",
-        "the workload has a way out: it is on another network too, or the overlay was made without --internal",
-        "overlab exec {node} -- docker inspect {source}",
-    ),
-    _e(
-        ("isolation",),
-        r"",
-        "overlays-reach-each-other",
-        "a workload of the one reaches the other: it is on both, or a node routes between them",
-        "overlab exec {node} -- docker inspect {source}; iptables -S DOCKER-ISOLATION-STAGE-1 on both nodes",
-    ),
-    # -- packets
-    _e(
-        ("mtu",),
-        r"one byte more passed",
-        "mtu-differs",
-        "the underlay carries more than the lab was told: packets are not cut where the overlay ends",
-        "overlab exec {node} -- ip link show lab0; set underlay.mtu to what the lab network carries",
-    ),
-    _e(
-        ("mtu",),
-        r"message too long|frag needed|packet loss|too big",
-        "mtu-black-hole",
-        "the path carries less than the overlay promises: large packets vanish, small ones pass",
-        "set the overlay's mtu (or underlay.mtu) to what the path carries; overlays get 50 bytes less",
-    ),
-    _e(
-        _PACKETS,
-        r"network is unreachable|no route to host",
-        "not-on-the-overlay",
-        "{source} has no interface on {overlay}",
-        "overlab exec {node} -- docker network connect {overlay} {source}, or overlab refresh, then overlab up",
-    ),
-    _e(
-        ("http",),
-        r"connection refused|HTTP/1\.\d [345]|40\d|50\d",
-        "web-server-silent",
-        "{target} is reached, but its web server does not answer there",
-        "docker logs --tail 20 {target}, on its node; and does its port fit `http_port`?",
-    ),
-    _e(
-        ("tcp",),
-        r"d41d8cd98f00b204e9800998ecf8427e",
-        "nothing-received",
-        "no byte came: {target}'s listener on port 5201 was not reached, or the VXLAN path is cut",
-        "overlab test --only ping-ip; when that passes: overlab exec NODE -- docker exec {target} netstat -ltn",
-    ),
-    _e(
-        ("tcp",),
-        r"",
-        "bulk-cut-short",
-        "the transfer ended early: an MTU black hole, or a path that loses packets under load",
-        "overlab test --only mtu",
-    ),
-    _e(
-        _PACKETS,
-        r"packet loss|timed out",
-        "silent-split",
-        "the engines do not gossip with each other (listed in the store all the same), or VXLAN (4789/udp) is blocked",
-        "delete the cut-off engine's key, its heartbeat puts it back and the others join it anew: "
-        "curl -X DELETE http://STORE:8500/v1/kv/docker/nodes/ADDRESS:2376, on a node",
-    ),
-    _e(
-        ("http",),
-        r"",
-        "web-server-silent",
-        "{target} is reached, but its web server does not answer there",
-        "docker logs --tail 20 {target}, on its node",
-    ),
-    # -- published ports
-    _e(
-        _PUBLISHED,
-        r"port 0|:0/|bad/illegal|invalid",
-        "port-not-published",
-        "the engine published no port for {target}: it was taken, or the container does not run",
-        "docker port {target}, on its node; then overlab refresh, then overlab up",
-    ),
-    _e(
-        _PUBLISHED,
-        r"refused|reset",
-        "port-not-published",
-        "nothing listens on the node's port: {target} does not run, or was published on another one",
-        "docker port {target}, on its node; overlab test asks for ports anew",
-    ),
-    _e(
-        _PUBLISHED,
-        r"timed out|no route|unreachable|prohibited",
-        "port-filtered",
-        "the node's firewall or DOCKER-USER drops it, or the node is down",
-        "iptables -S DOCKER-USER; nft list ruleset, on {target}'s node",
-    ),
-    _e(
-        _PUBLISHED,
-        r"",
-        "web-server-silent",
-        "the port is published, but the web server in {target} answers with an error",
-        "docker logs --tail 20 {target}, on its node",
-    ),
-    _e(
-        (),
-        r"",
-        "anything-else",
-        "nothing that was seen before",
-        "run the command above where it ran, and compare",
-    ),
-)
+def index() -> str:
+    """A row for each section: its error texts, and the ids in ``overlab status`` that it is about."""
+    lines = ["| error text, or id in `overlab status` | section |", "|---|---|"]
+    for group, sections in SECTIONS.items():
+        lines.append(f"| **{group}** | |")
+        for section, texts in sections.items():
+            ids = [f"`{id_}`" for id_, target in SECTION_OF.items() if target == section]
+            lines.append(f"| {', '.join([texts, *ids])} | [{section}](#{section}) |")
+    return "\n".join(lines) + "\n"
+
+
+def updated(page: str) -> str:
+    """The cookbook with the present index."""
+    head, rest = page.split(_BEGIN)
+    return f"{head}{_BEGIN}{index()}{_END}{rest.split(_END)[1]}"
+
+
+if __name__ == "__main__":
+    page = Path(FILE)
+    page.write_text(updated(page.read_text("utf-8")), "utf-8")

@@ -9,19 +9,19 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.tree import Tree
 
-from overlab.inspect.report import Container, Fact, Interface, Network, NodeReport
+from overlab.inspect.node_report import Container, ContainerEndpoint, EngineNetwork, Fact, Interface, NodeReport
 from overlab.inspect.snapshot import Snapshot
-from overlab.inspect.store import StoreView
+from overlab.inspect.store_view import StoreView
 
 MODEL = (
-    "A [bold]sandbox[/] is a container's network: its own interfaces, routes and name lookup, in a namespace of the"
-    " kernel.\nAn [bold]endpoint[/] joins one sandbox to one network: an interface in the sandbox, a cable, a port at"
-    " the other end.\nA [bold]network[/] is a group of endpoints that reach each other: here bridges in a namespace,"
-    " joined across nodes by VXLAN."
+    "A [bold]sandbox[/] is a container's network stack: its interfaces, routes and DNS, in a network namespace of the"
+    " kernel.\nAn [bold]endpoint[/] joins a sandbox to a network: a veth pair, one interface in the sandbox, the other"
+    " on the network's bridge.\nA [bold]network[/] is a group of endpoints that reach each other: here a bridge in a"
+    " namespace on each node, joined by VXLAN."
 )
 
 
-class End(Fact):
+class Endpoint(Fact):
     """One endpoint of a sandbox."""
 
     network: str
@@ -31,26 +31,26 @@ class End(Fact):
     address: str
     mac: str
     mtu: int | None
-    cable: str
-    """Where its other end is."""
+    peer: str
+    """Where the other interface of its veth pair is."""
     aliases: tuple[str, ...]
-    way_out: bool
-    """Whether it is the one on the node's bridge."""
+    gateway: bool
+    """Whether it is the gateway endpoint, on docker_gwbridge."""
 
 
-class Box(Fact):
+class Sandbox(Fact):
     """One sandbox and every container in it."""
 
     id: str
     file: str
     containers: tuple[str, ...]
-    """The first has made it; the others were started with ``--net container:...``."""
-    ends: tuple[End, ...]
+    """Its owner, then those that were started with ``--net container:...``."""
+    endpoints: tuple[Endpoint, ...]
     default_route: str | None
     ports: tuple[str, ...]
 
 
-class Net(Fact):
+class Network(Fact):
     """One network as the node sees it."""
 
     name: str
@@ -62,147 +62,132 @@ class Net(Fact):
     internal: bool
     namespace: str | None
     vni: int | None
-    here: tuple[str, ...]
+    local: tuple[str, ...]
     """Names of its endpoints on this node."""
-    elsewhere: tuple[str, ...]
+    remote: tuple[str, ...]
     """Names of those on other nodes, by the store."""
 
 
-class Model(Fact):
+class NodeModel(Fact):
     node: str
-    networks: tuple[Net, ...]
-    sandboxes: tuple[Box, ...]
+    networks: tuple[Network, ...]
+    sandboxes: tuple[Sandbox, ...]
     host: tuple[str, ...]
-    """Containers without a sandbox of their own: they live in the node's own network."""
+    """Containers with ``--net host``: no sandbox."""
     stopped: tuple[str, ...]
     """Containers that have no sandbox now."""
 
 
-def models(look: Snapshot) -> dict[str, Model | str]:
+def models(snapshot: Snapshot) -> dict[str, NodeModel | str]:
     """By node: its model, or why there is none."""
     return {
-        key: node.error or "no answer" if node.report is None else model(key, node.report, look.store)
-        for key, node in look.nodes.items()
+        key: node.error or "no answer" if node.report is None else model(key, node.report, snapshot.store)
+        for key, node in snapshot.nodes.items()
     }
 
 
-def model(node: str, report: NodeReport, store: StoreView | None) -> Model:
-    """What a node told, in the model's terms; of other nodes' endpoints only the store tells."""
-    containers = report.containers or ()
-    running = [one for one in containers if one.running]
-    owners = [one for one in running if one.host_of_network is None and one.mode != "host"]
-    return Model(
+def model(node: str, report: NodeReport, store: StoreView | None) -> NodeModel:
+    """A node's report in the model's terms; the endpoints of other nodes are the store's."""
+    containers = sorted(report.containers or (), key=lambda container: container.name)
+    running = [container for container in containers if container.running]
+    owners = [one for one in running if one.shares_network_of is None and one.network_mode != "host"]
+    networks = sorted(report.networks or (), key=lambda network: network.name)
+    return NodeModel(
         node=node,
-        networks=tuple(
-            _net(report, network, store) for network in sorted(report.networks or (), key=lambda one: one.name)
-        ),
-        sandboxes=tuple(_box(report, one, running) for one in sorted(owners, key=lambda one: one.name)),
-        host=tuple(sorted(one.name for one in running if one.mode == "host")),
-        stopped=tuple(sorted(one.name for one in containers if not one.running)),
+        networks=tuple(_network(report, network, store) for network in networks),
+        sandboxes=tuple(_sandbox(report, owner, running) for owner in owners),
+        host=tuple(container.name for container in running if container.network_mode == "host"),
+        stopped=tuple(container.name for container in containers if not container.running),
     )
 
 
-def _box(report: NodeReport, owner: Container, running: list[Container]) -> Box:
-    sandbox = report.sandbox(owner)
-    interfaces = list(sandbox.interfaces) if sandbox else []
-    ends = []
-    for end in owner.endpoints:
-        interface = next((one for one in interfaces if one.mac == end.mac), None)
-        ends.append(_end(report, end.network, end.id, interface, (end.address, end.mac), end.aliases))
-    taken = {end.mac for end in owner.endpoints}
+def _sandbox(report: NodeReport, owner: Container, running: list[Container]) -> Sandbox:
+    namespace = report.sandbox(owner)
+    endpoints = []
+    for endpoint in owner.endpoints:
+        endpoints.append(_endpoint(report, endpoint, namespace.by_mac(endpoint.mac) if namespace else None))
     bridge = next((network for network in report.networks or () if network.driver == "bridge"), None)
-    for interface in interfaces:
-        if interface.mac not in taken and bridge is not None:
-            found = next((key for key, one in bridge.endpoints.items() if one.mac == interface.mac), "")
-            ends.append(_end(report, bridge.name, found, interface, ("", interface.mac), ()))
-    sharing = sorted(one.name for one in running if one.host_of_network == owner.id)
-    return Box(
+    attached = {endpoint.mac for endpoint in owner.endpoints}
+    for interface in namespace.interfaces if namespace and bridge else ():
+        if bridge is not None and interface.mac not in attached:
+            endpoints.append(_endpoint(report, _gateway_endpoint(bridge, interface), interface))
+    sharing = (container.name for container in running if container.shares_network_of == owner.id)
+    return Sandbox(
         id=owner.sandbox,
         file=owner.sandbox_key,
         containers=(owner.name, *sharing),
-        ends=tuple(sorted(ends, key=lambda end: (end.way_out, end.interface))),
-        default_route=sandbox.default_route if sandbox else None,
+        endpoints=tuple(sorted(endpoints, key=lambda endpoint: (endpoint.gateway, endpoint.interface))),
+        default_route=namespace.default_route if namespace else None,
         ports=owner.ports,
     )
 
 
-def _end(
-    report: NodeReport,
-    network: str,
-    endpoint: str,
-    interface: Interface | None,
-    given: tuple[str, str],
-    aliases: tuple[str, ...],
-) -> End:
-    cable, way_out = _cable(report, interface)
-    addresses = " ".join(map(str, interface.addresses)) if interface else ""
-    return End(
-        network=network,
-        id=endpoint,
+def _gateway_endpoint(bridge: EngineNetwork, interface: Interface) -> ContainerEndpoint:
+    """The engine does not list it among the container's."""
+    id_ = next((key for key, endpoint in bridge.endpoints.items() if endpoint.mac == interface.mac), "")
+    return ContainerEndpoint(
+        network=bridge.name, network_id=bridge.id, id=id_, address="", mac=interface.mac, aliases=()
+    )
+
+
+def _endpoint(report: NodeReport, endpoint: ContainerEndpoint, interface: Interface | None) -> Endpoint:
+    peer, gateway = _peer(report, interface) if interface else ("", False)
+    return Endpoint(
+        network=endpoint.network,
+        id=endpoint.id,
         interface=interface.name if interface else "",
-        address=addresses or given[0],
-        mac=given[1],
+        address=" ".join(map(str, interface.addresses)) if interface and interface.addresses else endpoint.address,
+        mac=endpoint.mac,
         mtu=interface.mtu if interface else None,
-        cable=cable,
-        aliases=aliases,
-        way_out=way_out,
+        peer=peer,
+        aliases=endpoint.aliases,
+        gateway=gateway,
     )
 
 
-def _cable(report: NodeReport, interface: Interface | None) -> tuple[str, bool]:
-    """Where an interface's cable ends, and whether that is the node's bridge.
+def _peer(report: NodeReport, interface: Interface) -> tuple[str, bool]:
+    """Where the other veth of an interface is, and whether that is docker_gwbridge.
 
-    Indexes are per namespace, so that the same one may be in several: the MAC says which kind of end it is.
+    Indexes are per namespace, so that several may have the same one: the MAC decides in which to look.
     """
-    if interface is None:
-        return "", False
-    network = next(
-        (end.network_id for one in report.containers or () for end in one.endpoints if end.mac == interface.mac), None
-    )
+    network = report.attached_to_network(interface.mac)
     if network is None:
-        found = [port.name for port in report.bridge or () if port.index == interface.peer]
-        return (f"{found[0]} on the node's bridge" if found else "no end on the node's bridge"), True
-    namespace = report.namespace(network)
-    if namespace is None:
-        return "", False
-    ports = [port.name for port in namespace.ports if port.index == interface.peer]
-    where = namespace.file.rsplit("/", 1)[1]
-    return (f"{ports[0]} on the bridge in namespace {where}" if ports else f"no end in namespace {where}"), False
+        ports, place = report.gateway_ports or (), "docker_gwbridge"
+    else:
+        namespace = report.namespace(network)
+        if namespace is None:
+            return "", False
+        ports, place = namespace.ports, f"the bridge in namespace {namespace.file.rsplit('/', 1)[1]}"
+    veth = next((port.name for port in ports if port.index == interface.peer), "no veth")
+    return f"{veth} on {place}", network is None
 
 
-def _net(report: NodeReport, network: Network, store: StoreView | None) -> Net:
+def _network(report: NodeReport, network: EngineNetwork, store: StoreView | None) -> Network:
     namespace = report.namespace(network.id) if network.driver == "overlay" else None
-    own = {end.id for container in report.containers or () for end in container.endpoints}
-    ends = (
-        {end.id: end.name for one in store.networks if one.id == network.id for end in one.endpoints} if store else {}
-    )
-    ends |= {key: end.name for key, end in network.endpoints.items()}
-    here = {key for key in ends if key in own or key in network.endpoints}
-    return Net(
-        name=network.name,
-        id=network.id,
-        driver=network.driver,
-        scope=network.scope,
-        subnet=network.subnet,
-        gateway=network.gateway,
-        internal=network.internal,
+    stored = store.networks if store else ()
+    names = {endpoint.id: endpoint.name for one in stored if one.id == network.id for endpoint in one.endpoints}
+    names |= {id_: endpoint.name for id_, endpoint in network.endpoints.items()}
+    own = {endpoint.id for container in report.containers or () for endpoint in container.endpoints}
+    local = names.keys() & (own | network.endpoints.keys())
+    return Network(
+        **network.model_dump(exclude={"endpoints"}),
         namespace=namespace.file if namespace else None,
         vni=next(iter(namespace.vnis), None) if namespace else None,
-        here=tuple(sorted(ends[key] for key in here)),
-        elsewhere=tuple(sorted(ends[key] for key in ends.keys() - here)),
+        local=tuple(sorted(names[id_] for id_ in local)),
+        remote=tuple(sorted(names[id_] for id_ in names.keys() - local)),
     )
 
 
-# -- drawing -------------------------------------------------------------------------------------------
+# -- output --------------------------------------------------------------------------------------------
 
 
-def as_json(found: Mapping[str, Model | str]) -> dict[str, Any]:
+def as_json(found: Mapping[str, NodeModel | str]) -> dict[str, Any]:
     return {
         node: {"error": one} if isinstance(one, str) else one.model_dump(mode="json") for node, one in found.items()
     }
 
 
-def render(found: Mapping[str, Model | str]) -> RenderableType:
+def render(found: Mapping[str, NodeModel | str]) -> RenderableType:
     """The model explained, and each node as a tree."""
     parts: list[RenderableType] = [MODEL]
     for node, one in found.items():
@@ -210,14 +195,14 @@ def render(found: Mapping[str, Model | str]) -> RenderableType:
     return Group(*parts)
 
 
-def _tree(model: Model) -> Tree:
+def _tree(model: NodeModel) -> Tree:
     root = Tree(f"[bold]{model.node}[/]")
     networks = root.add("[bold]networks[/]")
     for network in model.networks:
         _add_network(networks, network)
     sandboxes = root.add("[bold]sandboxes[/]")
-    for box in model.sandboxes:
-        _add_box(sandboxes, box)
+    for sandbox in model.sandboxes:
+        _add_sandbox(sandboxes, sandbox)
     if model.host:
         sandboxes.add(f"the node's own network: {', '.join(model.host)} [dim](--net host: no sandbox, no endpoint)[/]")
     if model.stopped:
@@ -225,39 +210,33 @@ def _tree(model: Model) -> Tree:
     return root
 
 
-def _add_network(parent: Tree, network: Net) -> None:
-    internal = ", internal (no way out)" if network.internal else ""
+def _add_network(parent: Tree, network: Network) -> None:
+    internal = ", internal (no egress)" if network.internal else ""
     text = f"[cyan]{escape(network.name)}[/] {network.driver}, {network.scope}, {network.subnet}{internal}"
     branch = parent.add(f"{text} [dim]{network.id[:12]}[/]")
     if network.namespace is not None:
         branch.add(f"namespace {network.namespace}: a bridge and a VXLAN device, VNI {network.vni}")
     elif network.driver == "overlay":
         branch.add("[dim]no namespace: no endpoint of it is on this node[/]")
-    if network.here:
-        branch.add(f"endpoints here: {', '.join(map(escape, network.here))}")
-    if network.elsewhere:
-        branch.add(f"endpoints on other nodes: {', '.join(map(escape, network.elsewhere))}")
+    for place, names in (("this node", network.local), ("other nodes", network.remote)):
+        if names:
+            branch.add(f"endpoints on {place}: {', '.join(map(escape, names))}")
 
 
-def _add_box(parent: Tree, box: Box) -> None:
-    owner, *sharing = map(escape, box.containers)
-    shared = (
-        f", shared by [green]{', '.join(sharing)}[/] (one sandbox, {len(box.containers)} containers)" if sharing else ""
-    )
-    branch = parent.add(f"sandbox {box.id[:12]} of [green]{owner}[/]{shared} [dim]{box.file}[/]")
-    for end in box.ends:
-        branch.add(_sentence(end))
-    route = f"default route by {box.default_route}" if box.default_route else "no default route: no way out"
-    branch.add(f"{route}; published: {', '.join(box.ports)}" if box.ports else route)
-
-
-def _sentence(end: End) -> str:
-    kind = "gateway endpoint" if end.way_out else "endpoint"
-    interface = end.interface or "[red]no interface[/]"
-    aliases = f", also called {', '.join(map(escape, end.aliases))}" if end.aliases else ""
-    mtu = f" mtu {end.mtu}" if end.mtu else ""
-    cable = f", cable to {end.cable}" if end.cable else ""
-    return (
-        f"{kind} [dim]{end.id[:12]}[/] in [cyan]{escape(end.network)}[/]: {interface} {end.address} {end.mac}{mtu}"
-        f"{cable}{aliases}"
-    )
+def _add_sandbox(parent: Tree, sandbox: Sandbox) -> None:
+    owner, *sharing = map(escape, sandbox.containers)
+    count = f"one sandbox, {len(sandbox.containers)} containers"
+    shared = f", shared by [green]{', '.join(sharing)}[/] ({count})" if sharing else ""
+    branch = parent.add(f"sandbox {sandbox.id[:12]} of [green]{owner}[/]{shared} [dim]{sandbox.file}[/]")
+    for endpoint in sandbox.endpoints:
+        kind = "gateway endpoint" if endpoint.gateway else "endpoint"
+        interface = endpoint.interface or "[red]no interface[/]"
+        mtu = f" mtu {endpoint.mtu}" if endpoint.mtu else ""
+        peer = f", veth pair to {endpoint.peer}" if endpoint.peer else ""
+        aliases = f", aliases {', '.join(map(escape, endpoint.aliases))}" if endpoint.aliases else ""
+        branch.add(
+            f"{kind} [dim]{endpoint.id[:12]}[/] in [cyan]{escape(endpoint.network)}[/]:"
+            f" {interface} {endpoint.address} {endpoint.mac}{mtu}{peer}{aliases}"
+        )
+    route = f"default route by {sandbox.default_route}" if sandbox.default_route else "no default route: no egress"
+    branch.add(f"{route}; published: {', '.join(sandbox.ports)}" if sandbox.ports else route)

@@ -1,4 +1,4 @@
-"""What the looking commands do: open the lab without touching it, look, show."""
+"""The read-only commands: open the lab without starting anything, take a snapshot, print."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from overlab import remote
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
-from overlab.inspect import cnm, collect, contexts, ssh_config, ui
-from overlab.inspect import status as screen
-from overlab.inspect.summary import Summary, summary
+from overlab.inspect import cnm, contexts, lab_collector, ssh_config, status_screen, ui
+from overlab.inspect.status import NO_ANSWER, LabStatus
 from overlab.platform import prepare
 
-EXIT_COULD_NOT_LOOK = 2
+EXIT_COULD_NOT_LOOK = NO_ANSWER
 _PLAIN_WIDTH = 200  # of a screen that goes to a file
 
 
 def recorded(settings: Settings) -> Platform:
-    """The lab's platform as it was recorded; nothing is started. Raises :class:`OverlabError` where there is none."""
+    """The lab's platform as recorded; nothing is started. Raises :class:`OverlabError` where there is none."""
     platform = prepare.read_record(LabPaths(settings.name))
     if platform is None:
         raise OverlabError(f"the lab {settings.name} is not up", f"overlab up --stack {settings.stack}")
@@ -35,25 +34,25 @@ def recorded(settings: Settings) -> Platform:
 
 
 def status(settings: Settings, *, as_json: bool) -> int:
-    """Look once and print; the exit code: see :attr:`Summary.exit_code`."""
-    found = summary(collect.look_at(settings, recorded(settings)))
-    _print(found, as_json=as_json)
-    return found.exit_code
+    """Take one snapshot and print its status; the exit code: see :attr:`LabStatus.exit_code`."""
+    lab = LabStatus.of(lab_collector.take_snapshot(settings, recorded(settings)))
+    _print(lab, as_json=as_json)
+    return lab.exit_code
 
 
 def watch(settings: Settings, every_s: float, *, as_json: bool) -> int:
-    """Look again and again until interrupted; the exit code is that of the last look."""
+    """Repeat until interrupted; the exit code is that of the last snapshot."""
     code = EXIT_COULD_NOT_LOOK
     try:
         while True:
             begun = time.monotonic()
-            found = summary(collect.look_at(settings, recorded(settings)))
-            code, took = found.exit_code, time.monotonic() - begun
+            lab = LabStatus.of(lab_collector.take_snapshot(settings, recorded(settings)))
+            code, took = lab.exit_code, time.monotonic() - begun
             if not as_json:
                 console = _console()
                 console.clear()
                 console.print(f"{datetime.now():%H:%M:%S}, took {took:.0f} s, every {every_s:g} s; ^C ends\n")
-            _print(found, as_json=as_json)
+            _print(lab, as_json=as_json)
             time.sleep(max(0.0, every_s - took))
     except KeyboardInterrupt:
         return code
@@ -64,18 +63,18 @@ def inspect_cnm(settings: Settings, node: str | None, *, as_json: bool) -> int:
     platform = recorded(settings)
     if node is not None:
         remote.node_named(settings, node)
-    found = cnm.models(collect.look_at(settings, platform, [node] if node else None))
+    models = cnm.models(lab_collector.take_snapshot(settings, platform, [node] if node else None))
     if as_json:
-        print(json.dumps(cnm.as_json(found), indent=1))
+        print(json.dumps(cnm.as_json(models), indent=1))
     else:
-        _console().print(cnm.render(found))
-    silent = [one for one in found.values() if isinstance(one, str)]
-    return 0 if not silent else 1 if len(silent) < len(found) else EXIT_COULD_NOT_LOOK
+        _console().print(cnm.render(models))
+    errors = [model for model in models.values() if isinstance(model, str)]
+    return 0 if not errors else 1 if len(errors) < len(models) else EXIT_COULD_NOT_LOOK
 
 
 def show_ui(settings: Settings, port: int | None, *, browser: bool) -> None:
-    """Print the URL of the store's page, open it where a screen is, and keep it reachable until interrupted."""
-    # A shell's background jobs are born deaf to SIGINT.
+    """Print the URL of the store's web UI, open it where a screen is, and keep it reachable until interrupted."""
+    # A shell's background jobs ignore SIGINT.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with ui.opened(settings, recorded(settings), Progress(), port) as page:
@@ -108,11 +107,11 @@ def print_context(settings: Settings, node: str | None, *, tls: bool) -> None:
         print(contexts.over_tls(settings, platform, node), end="")
 
 
-def _print(found: Summary, *, as_json: bool) -> None:
+def _print(lab: LabStatus, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(found.as_json(), indent=1), flush=True)
+        print(json.dumps(lab.as_json(), indent=1), flush=True)
     else:
-        _console().print(screen.render(found))
+        _console().print(status_screen.render(lab))
 
 
 def _console() -> Console:

@@ -1,72 +1,45 @@
-"""Sandboxes: who shares whose, and their way out by the node's bridge."""
+"""Sandboxes: shared ones, and their gateway endpoints on docker_gwbridge."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from overlab.inspect.compare_overlays import stored
-from overlab.inspect.finding import Finding
-from overlab.inspect.report import NodeReport
+from overlab.inspect.finding import Finding, finding
 from overlab.inspect.snapshot import Snapshot
 
 
-def shared(look: Snapshot) -> Iterator[Finding]:
-    """A container that shares another one's sandbox is in the namespace that this one is in now."""
-    for key, report in look.reports.items():
+def shared_sandboxes(snapshot: Snapshot) -> Iterator[Finding]:
+    """A container that shares another one's sandbox is in that one's present network namespace."""
+    for key, report in snapshot.reports.items():
         by_id = {container.id: container for container in report.containers or ()}
         for container in by_id.values():
-            if container.host_of_network is None or container.namespace is None:
+            if container.shares_network_of is None or container.network_namespace is None:
                 continue
-            owner = by_id.get(container.host_of_network)
-            if owner is None or owner.namespace != container.namespace:
-                name = owner.name if owner else container.host_of_network[:12]
-                yield Finding(
-                    severity="wrong",
-                    kind="sandbox-left-behind",
-                    subject=f"{container.name} on {key}",
-                    says=f"it is in another network namespace than {name}, whose network it shares",
-                    means=f"{name} was started or made again: {container.name} has no interface but its loopback",
-                    remedy=f"overlab exec {key} -- docker restart {container.name}"
-                    if owner
-                    else "overlab refresh, then overlab up",
-                )
+            owner = by_id.get(container.shares_network_of)
+            if owner is None or owner.network_namespace != container.network_namespace:
+                target = owner.name if owner else container.shares_network_of[:12]
+                subject = f"{container.name} on {key}"
+                yield finding("shared-sandbox-stale", subject, node=key, workload=container.name, target=target)
 
 
-def ways_out(look: Snapshot) -> Iterator[Finding]:
-    """A container with a way out has a cable to its node's bridge, and each cable there has a container."""
-    internal = {network.id: network.internal for network in stored(look)}
-    for key, report in look.reports.items():
-        if report.bridge is None or report.sandboxes is None or report.containers is None:
+def gateway_endpoints(snapshot: Snapshot) -> Iterator[Finding]:
+    """A container with egress has a veth pair to docker_gwbridge, and each veth there belongs to a container."""
+    internal = {network.id: network.internal for network in snapshot.stored_networks}
+    for key, report in snapshot.reports.items():
+        if report.gateway_ports is None or report.sandboxes is None or report.containers is None:
             continue
-        ports = {port.index: port for port in report.bridge}
+        ports = {port.index: port.name for port in report.gateway_ports}
         used = set()
         for container in report.containers:
             sandbox = report.sandbox(container)
             if sandbox is None or not container.running:
                 continue
-            ends = {interface.peer for interface in sandbox.interfaces if interface.peer in ports}
-            ends -= {interface.peer for interface in sandbox.interfaces if _on_overlay(report, interface.mac)}
-            used |= ends
-            overlays = [end.network_id for end in container.endpoints if end.network_id in internal]
-            if overlays and not all(internal[one] for one in overlays) and not ends:
-                yield Finding(
-                    severity="wrong",
-                    kind="way-out-missing",
-                    subject=f"{container.name} on {key}",
-                    says="no interface of its sandbox ends on docker_gwbridge",
-                    means="no way out, and its published ports answer nobody",
-                    remedy=f"overlab exec {key} -- docker restart {container.name}",
-                )
+            # Indexes are per namespace: an overlay endpoint's peer may have the index of a port here.
+            peers = {one.peer for one in sandbox.interfaces if report.attached_to_network(one.mac) is None}
+            used |= peers & ports.keys()
+            overlays = [one.network_id for one in container.endpoints if one.network_id in internal]
+            if overlays and not all(internal[id_] for id_ in overlays) and not peers & ports.keys():
+                subject = f"{container.name} on {key}"
+                yield finding("gateway-endpoint-missing", subject, node=key, workload=container.name)
         for index in sorted(ports.keys() - used):
-            yield Finding(
-                severity="wrong",
-                kind="cable-left",
-                subject=key,
-                says=f"{ports[index].name} on docker_gwbridge leads to no running container",
-                means="left by a container that died; harmless, and a sign that an engine was killed",
-                remedy=f"overlab exec {key} -- ip link del {ports[index].name}",
-            )
-
-
-def _on_overlay(report: NodeReport, mac: str) -> bool:
-    return any(end.mac == mac for container in report.containers or () for end in container.endpoints)
+            yield finding("veth-orphaned", key, ports[index], node=key, veth=ports[index])

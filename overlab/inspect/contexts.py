@@ -17,18 +17,18 @@ from overlab.inspect import ssh_config
 from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 UNSET = ("DOCKER_CONTEXT", "DOCKER_API_VERSION", "DOCKER_TLS")
-"""Variables that would win over those that are set, or contradict them."""
+"""Variables that would override those that are set, or contradict them."""
 
 
 def over_ssh(settings: Settings, platform: Platform, node: str | None, path: str) -> str:
     """Shell exports by which ``docker`` talks to a node over SSH, from inside and outside the lab's namespace.
 
-    Docker's client starts ``ssh`` and offers no way to give it a configuration. So a directory with an ``ssh`` that
-    knows the lab's nodes, and everything that the caller's own configuration knows, comes first in PATH (``path`` is
-    the present one). Without a node only that is done: ``docker -H ssh://NODE`` then works for every node.
+    Docker's client starts ``ssh`` without an option for its configuration. So a directory with an ``ssh`` that has the
+    lab's configuration and includes the caller's own comes first in PATH (``path`` is the present one). Without a node
+    nothing else is exported: ``docker -H ssh://NODE`` then works for every node.
     """
     directory = _write_ssh(settings, platform)
-    rest = [one for one in path.split(":") if one != str(directory)]
+    rest = [entry for entry in path.split(":") if entry != str(directory)]
     lines = [f"export PATH={shlex.quote(':'.join([str(directory), *rest]))}"]
     if node is None:
         return "\n".join([*lines, *(f"# docker -H ssh://{key} ps" for key in settings.nodes)]) + "\n"
@@ -58,12 +58,12 @@ def over_tls(settings: Settings, platform: Platform, node: str) -> str:
     ]
     if platform.kind == "bundled":
         enter = shlex.join(PrivateLibvirtd(LabPaths(settings.name)).namespace.command(["docker"]))
-        lines.append(f"# this address is reached from inside the lab's network namespace alone: {enter} ps")
+        lines.append(f"# this address is reached only from inside the lab's network namespace: {enter} ps")
     return "\n".join(lines) + "\n"
 
 
 def _write_ssh(settings: Settings, platform: Platform) -> Path:
-    """The directory with the lab's ``ssh``; it goes with the platform."""
+    """The directory with the lab's ``ssh``, in the run directory of the lab."""
     real = shutil.which("ssh", path="/usr/local/bin:/usr/bin:/bin")
     if real is None:
         raise OverlabError("no ssh on this machine", "install the package openssh-client")

@@ -1,19 +1,22 @@
-"""What a look found to be wrong, down or worth a note: said in one sentence, with what it means and what to do."""
+"""A finding of ``overlab status``: a case of an entry of the catalogue, with its evidence."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from overlab.inspect.report import Fact
+from overlab.diagnosis import catalogue
 
 
-class Finding(Fact):
-    severity: Literal["wrong", "down", "note"]
-    """``wrong``: two views disagree. ``down``: something does not run or answer. ``note``: neither."""
-    kind: str
-    """Which rule found it: ``endpoint-stale``."""
+class Finding(catalogue.Diagnosis):
+    severity: Literal["down", "wrong", "note"]
+    """``down``: something does not run or answer. ``wrong``: two views disagree. ``note``: neither."""
     subject: str
-    """Node, overlay, or overlay/endpoint."""
-    says: str
-    means: str
-    remedy: str
+    """Node, network, or network/endpoint."""
+    evidence: str
+
+
+def finding(id_: str, subject: str, evidence: str = "", **facts: str) -> Finding:
+    """The catalogue's entry about ``subject``, filled in with the facts of the case."""
+    severity = "down" if id_ in catalogue.DOWN else "note" if id_ in catalogue.NOTES else "wrong"
+    diagnosis = catalogue.diagnose(id_, **facts)
+    return Finding(**diagnosis.model_dump(), severity=severity, subject=subject, evidence=evidence)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 from components.config.platform import Platform
@@ -13,64 +12,51 @@ from components.config.settings import Settings
 LIMIT_S = 20.0
 
 RUNNING = "running"
-UNSEEN = "unseen"
-"""The hypervisor did not say."""
+UNKNOWN = "unknown"
+"""The hypervisor did not report it."""
 
 _STATES = ("no state", RUNNING, "blocked", "paused", "shutting down", "shut off", "crashed", "suspended")
 
 
 def states(settings: Settings, platform: Platform, limit_s: float = LIMIT_S) -> dict[str, str]:
-    """Node -> libvirt's word for its machine's state, ``missing``, or ``unseen`` and why. Raises nothing."""
-    asked = {
-        name: _Asked(place.uri, [key for key, node in settings.nodes.items() if node.hypervisor == name])
-        for name, place in platform.places.items()
-    }
-    # libvirt has no limit of its own on a call: a libvirtd that hangs is left alone with its thread.
-    threads = {
-        name: threading.Thread(target=_ask, args=(settings.name, one), daemon=True) for name, one in asked.items()
-    }
-    for thread in threads.values():
-        thread.start()
-    until = time.monotonic() + limit_s
-    found: dict[str, str] = {}
-    for name, thread in threads.items():
-        thread.join(max(0.0, until - time.monotonic()))
-        if thread.is_alive():
-            asked[name].errors.append(f"libvirt at {asked[name].uri} did not answer within {limit_s:g} s")
-        found |= asked[name].answers()
-    return {key: found.get(key, UNSEEN) for key in settings.nodes}
+    """Node -> libvirt's word for its machine's state, ``missing``, or ``unknown`` and why. Raises nothing."""
+    prefix = f"overlab-{settings.name}-"
+    answers: dict[str, dict[str, str] | str] = {}
+
+    def ask(name: str, uri: str) -> None:
+        answers[name] = _domain_states(uri, prefix)
+
+    # libvirt has no timeout of its own on a call: a libvirtd that hangs is abandoned with its thread.
+    threads = []
+    for name, hypervisor in platform.places.items():
+        answers[name] = f"libvirt at {hypervisor.uri} did not answer within {limit_s:g} s"
+        threads.append(threading.Thread(target=ask, args=(name, hypervisor.uri), daemon=True))
+        threads[-1].start()
+    deadline = time.monotonic() + limit_s
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    found = {}
+    for key, node in settings.nodes.items():
+        answer = answers.get(node.hypervisor, "no such hypervisor")
+        found[key] = f"{UNKNOWN}: {answer}" if isinstance(answer, str) else answer.get(f"{prefix}{key}", "missing")
+    return found
 
 
-@dataclass
-class _Asked:
-    """A hypervisor, the nodes that are on it, and what it says of them."""
-
-    uri: str
-    nodes: list[str]
-    found: dict[str, str] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
-
-    def answers(self) -> dict[str, str]:
-        why = f"{UNSEEN}: {self.errors[0]}" if self.errors else UNSEEN
-        return {key: self.found.get(key, why) for key in self.nodes}
-
-
-def _ask(lab: str, asked: _Asked) -> None:
+def _domain_states(uri: str, prefix: str) -> dict[str, str] | str:
+    """Domain whose name begins with ``prefix`` -> its state; an error's text where libvirt fails."""
     import libvirt
 
-    libvirt.registerErrorHandler(_silent, None)
+    libvirt.registerErrorHandler(_ignore_error, None)
     try:
-        connection = libvirt.openReadOnly(asked.uri)
+        connection = libvirt.openReadOnly(uri)
         try:
-            named = {domain.name(): domain for domain in connection.listAllDomains()}
-            for key in asked.nodes:
-                domain = named.get(f"overlab-{lab}-{key}")
-                asked.found[key] = "missing" if domain is None else _STATES[domain.state()[0]]
+            domains = [domain for domain in connection.listAllDomains() if domain.name().startswith(prefix)]
+            return {domain.name(): _STATES[domain.state()[0]] for domain in domains}
         finally:
             connection.close()
     except libvirt.libvirtError as error:
-        asked.errors.append(str(error))
+        return str(error)
 
 
-def _silent(_context: Any, _error: Any) -> None:
+def _ignore_error(_context: Any, _error: Any) -> None:
     """libvirt would write to standard error."""

@@ -1,44 +1,49 @@
-"""Everything that was seen of a lab in one look, and what its settings want, as plain data."""
+"""Everything that was collected of a lab at one moment, beside the state that its settings expect, as plain data."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
-from overlab.inspect import store
-from overlab.inspect.report import Fact, NodeReport
-from overlab.inspect.store import StoreView
+from overlab.inspect import store_view
+from overlab.inspect.node_report import Fact, NodeReport, OverlayNamespace
+from overlab.inspect.store_view import StoredNetwork, StoreView
 
 DEFAULT_STACK = "dev"
 """The stack of a command that names none."""
 
-LATE = "no answer within"
-"""How the reason begins, where a look took too long."""
+TIMEOUT = "no answer within"
+"""How an error begins where only the time was over, on the node and here."""
 
 
-class Node(Fact):
-    """What a node told, or why it told nothing."""
+class NodeAnswer(Fact):
+    """A node's report, or why there is none."""
 
     report: NodeReport | None
     error: str | None
     seconds: float
 
 
-class Wanted(Fact):
-    """What the settings say of that which can be seen."""
+class ExpectedState(Fact):
+    """What the settings say of that which a snapshot can show."""
 
     stack: str
     store: str
-    """The cluster store as the engines are told."""
+    """The cluster store as the engines are configured with it."""
     servers: int
     store_nodes: tuple[str, ...]
     nodes: dict[str, str]
     """Node -> address."""
     advertise: dict[str, str]
-    """Node -> how it stands in the store."""
-    overlays: dict[str, str | None]
-    """Overlay -> stated subnet."""
+    """Node -> its value below ``docker/nodes``."""
+    networks: dict[str, str | None]
+    """Network -> stated subnet."""
     workloads: dict[str, str]
     """Workload -> node."""
+
+    @property
+    def store_url(self) -> str:
+        return self.store.replace("consul://", "http://")
 
     def node_at(self, address: str) -> str | None:
         return next((key for key, known in self.nodes.items() if known == address), None)
@@ -46,10 +51,10 @@ class Wanted(Fact):
 
 class Snapshot(Fact):
     lab: str
-    wanted: Wanted
+    expected: ExpectedState
     machines: dict[str, str]
     """Node -> state of its machine."""
-    nodes: dict[str, Node]
+    nodes: dict[str, NodeAnswer]
 
     @property
     def reports(self) -> dict[str, NodeReport]:
@@ -58,7 +63,24 @@ class Snapshot(Fact):
 
     @cached_property
     def store(self) -> StoreView | None:
-        """The store, by the first node that had an answer with a leader in it; else any answer; else None."""
+        """The store: the first answer to a node that names a leader; else any answer; else None."""
         answers = [report.store for report in self.reports.values() if report.store is not None]
         best = next((answer for answer in answers if answer.leader), answers[0] if answers else None)
-        return None if best is None else store.read(best)
+        return None if best is None else store_view.read(best)
+
+    @property
+    def led_store(self) -> StoreView | None:
+        """The store, where it has a leader: without one its answers mean nothing."""
+        return self.store if self.store is not None and self.store.leader else None
+
+    @property
+    def stored_networks(self) -> tuple[StoredNetwork, ...]:
+        return self.led_store.networks if self.led_store else ()
+
+    def namespaces(self) -> Iterator[tuple[StoredNetwork, str, OverlayNamespace]]:
+        """Each of the store's networks with each node that has a namespace for it."""
+        for network in self.stored_networks:
+            for key, report in self.reports.items():
+                namespace = report.namespace(network.id)
+                if namespace is not None:
+                    yield network, key, namespace

@@ -1,4 +1,4 @@
-"""OpenSSH from outside the lab's network namespace: the same keys, and a way in where the platform is bundled."""
+"""OpenSSH from outside the lab's network namespace: the same keys, and a ProxyCommand where the platform is bundled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 def options(settings: Settings, platform: Platform) -> dict[str, str]:
     """OpenSSH's options for every node, from wherever ssh runs on this machine."""
-    return remote.options(platform) | _way_in(settings, platform)
+    return remote.options(platform) | _proxy_command(settings, platform)
 
 
 def render(settings: Settings, platform: Platform) -> str:
@@ -33,7 +33,7 @@ def render(settings: Settings, platform: Platform) -> str:
 
 
 def write(settings: Settings, platform: Platform) -> Path:
-    """Write it where it goes with the lab's platform, with the caller's own configuration behind it; its path.
+    """Write it into the run directory of the lab, followed by the caller's own configuration; returns its path.
 
     A file, because ssh closes every other descriptor before it reads its configuration: ``-F <(...)`` cannot work.
     """
@@ -44,11 +44,11 @@ def write(settings: Settings, platform: Platform) -> Path:
     return file
 
 
-def _way_in(settings: Settings, platform: Platform) -> dict[str, str]:
-    """The nodes of an bundled platform are reached from inside its namespace alone."""
+def _proxy_command(settings: Settings, platform: Platform) -> dict[str, str]:
+    """The nodes of a bundled platform are reached only from inside its network namespace."""
     if platform.kind != "bundled":
         return {}
-    script = files("overlab.inspect") / "connect.py"
+    script = files("overlab.inspect") / "proxy_command.py"
     namespace = PrivateLibvirtd(LabPaths(settings.name)).namespace
     # Isolated (-I): neither the caller's directory nor its environment has a say in what the helper imports.
     words = namespace.command([sys.executable, "-I", str(script)])

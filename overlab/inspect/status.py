@@ -1,163 +1,206 @@
-"""``overlab status``: a summary drawn as one screen."""
+"""``overlab status`` as plain data: a snapshot of the lab, condensed, and what was found wrong with it."""
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Iterator
+from typing import Any
 
-from overlab.inspect import summary as words
+from overlab.inspect import compare
+from overlab.inspect.compare_endpoints import entries
 from overlab.inspect.finding import Finding
-from overlab.inspect.summary import EndpointLine, NodeLine, OverlayLine, StoreLine, Summary
+from overlab.inspect.node_report import Fact
+from overlab.inspect.snapshot import Snapshot
+from overlab.inspect.store_view import StoredEndpoint, StoredNetwork
 
-_NOTHING = "[dim]-[/]"
-_UNKNOWN = "[yellow]?[/]"
-_SEVERITY = {"down": "red", "wrong": "red", "note": "cyan"}
+LOCAL = "local"
+"""The endpoint is on this node: interface, veth pair and address are as the store says."""
+RESOLVED = "resolved"
+"""Neighbor and FDB entry lead to the endpoint's node."""
+UNRESOLVED = "unresolved"
+"""No entry yet; the first packet makes the engine ask its gossip."""
+WRONG = "wrong"
+"""One of the findings says how."""
+ABSENT = "absent"
+"""The node has no endpoint on this network, and so no namespace."""
+UNKNOWN = "unknown"
+"""The node did not report it."""
 
-
-def render(summary: Summary) -> RenderableType:
-    """Title, machines and engines, the store, overlays, endpoints (store against kernel), and what is wrong."""
-    parts: list[RenderableType] = [_title(summary), "", _nodes(summary.nodes), "", _store(summary.store)]
-    if summary.overlays:
-        parts += ["", _overlays(summary)]
-    if any(overlay.endpoints for overlay in summary.overlays):
-        parts += ["", _endpoints(summary), _legend()]
-    if summary.findings:
-        parts += ["", _findings(summary.findings)]
-    return Group(*parts)
-
-
-def _title(summary: Summary) -> Text:
-    silent = [node.name for node in summary.nodes if node.error is not None]
-    bad = sum(finding.severity != "note" for finding in summary.findings)
-    if len(silent) == len(summary.nodes):
-        said, style = "nothing could be looked at", "bold red"
-    elif bad:
-        said, style = f"{bad} {'thing is' if bad == 1 else 'things are'} wrong, see below", "bold red"
-    else:
-        said, style = "every view agrees", "bold green"
-    return Text.assemble((f"lab {summary.lab}: ", "bold"), (said, style))
+NO_ANSWER = 2
+"""Exit code where no node answered."""
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+class NodeStatus(Fact):
+    name: str
+    address: str
+    machine: str
+    engine: str | None
+    """Version; None where it did not answer."""
+    cluster_store: str | None
+    advertise: str | None
+    registered: bool | None
+    """In docker/nodes; None where the store did not answer."""
+    members: dict[str, bool]
+    """Other node -> whether it is a gossip member."""
+    watchdog: str | None
+    """``healthy``, ``unhealthy`` (the engine) or ``inactive`` (itself)."""
+    containers: int | None
+    """Running ones."""
+    error: str | None
+    seconds: float
 
 
-def _nodes(nodes: tuple[NodeLine, ...]) -> Table:
-    table = _table(
-        "node", "address", "machine", "engine", "its store", "advertises", "listed", "gossip", "guard", "runs"
-    )
-    for node in nodes:
-        machine = node.machine if node.machine == "running" else f"[red]{escape(node.machine)}[/]"
-        if node.error is not None:
-            table.add_row(node.name, node.address, machine, f"[red]silent: {escape(node.error)}[/]")
-            continue
-        members = " ".join(
-            f"[green]{peer}[/]" if known else f"[red]not {peer}[/]" for peer, known in node.members.items()
+class EndpointStatus(Fact):
+    name: str
+    id: str
+    address: str
+    mac: str
+    node: str
+    kernel: dict[str, str]
+    """Node -> one of the words above."""
+
+
+class NetworkStatus(Fact):
+    name: str
+    id: str | None = None
+    """None where the store does not have it."""
+    vni: int = 0
+    subnet: str
+    internal: bool = False
+    visible: dict[str, bool | None]
+    """Node -> whether its engine lists it."""
+    vnis: dict[str, int | None]
+    """Node -> VNI of its VXLAN device; None where it has none."""
+    endpoints: tuple[EndpointStatus, ...] = ()
+
+
+class StoreStatus(Fact):
+    url: str
+    version: str | None
+    leader: str | None
+    peers: tuple[str, ...]
+    servers: int
+    nodes: tuple[str, ...]
+
+
+class LabStatus(Fact):
+    lab: str
+    healthy: bool
+    nodes: tuple[NodeStatus, ...]
+    store: StoreStatus
+    networks: tuple[NetworkStatus, ...]
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> LabStatus:
+        findings = compare.findings(snapshot)
+        wrong = {finding.subject for finding in findings if finding.severity != "note"}
+        return cls(
+            lab=snapshot.lab,
+            healthy=compare.healthy(findings),
+            nodes=tuple(_node(snapshot, key) for key in snapshot.expected.nodes),
+            store=_store(snapshot),
+            networks=tuple(sorted(_networks(snapshot, wrong), key=lambda network: network.name)),
+            findings=tuple(findings),
         )
-        table.add_row(
-            node.name,
-            node.address,
-            machine,
-            escape(node.engine) if node.engine else "[red]silent[/]",
-            escape(node.store or "") or _NOTHING,
-            escape(node.advertise or "") or _NOTHING,
-            _yes(node.listed),
-            members or _UNKNOWN,
-            _guard(node.guard),
-            str(node.running) if node.running is not None else _UNKNOWN,
-        )
-    return table
+
+    @property
+    def exit_code(self) -> int:
+        """0: every view agrees; 1: something disagrees or is down; 2: no node answered."""
+        if all(node.error is not None for node in self.nodes):
+            return NO_ANSWER
+        return 0 if self.healthy else 1
+
+    def as_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
 
 
-def _yes(value: bool | None) -> str:
-    return _UNKNOWN if value is None else "[green]yes[/]" if value else "[red]no[/]"
-
-
-def _guard(guard: str | None) -> str:
-    return _UNKNOWN if guard is None else f"[green]{guard}[/]" if guard == "sound" else f"[red]{guard}[/]"
-
-
-def _store(store: StoreLine) -> Text:
-    mode = "single-server mode, one server" if store.servers == 1 else f"{store.servers} servers"
-    line = Text.assemble(("store ", "bold"), f"{store.url} ({mode}): ")
-    if store.version is None:
-        return line.append("no answer", "red")
-    line.append(f"Consul {store.version}, ")
-    line.append(f"leader {store.leader}" if store.leader else "no leader", "green" if store.leader else "red")
-    line.append(f", peers {', '.join(store.peers) or 'none'}; docker/nodes: {', '.join(store.nodes) or 'none'}")
-    return line
-
-
-def _overlays(summary: Summary) -> Table:
-    names = [node.name for node in summary.nodes]
-    table = _table("overlay", "id", "VNI", "subnet", "", *(f"on {name}" for name in names))
-    for overlay in summary.overlays:
-        table.add_row(
-            escape(overlay.name),
-            overlay.id[:12] if overlay.id else _UNKNOWN if summary.store.leader is None else "[red]not in the store[/]",
-            str(overlay.vni) if overlay.vni else _NOTHING,
-            overlay.subnet,
-            "internal" if overlay.internal else "",
-            *(_on_node(overlay, name) for name in names),
-        )
-    return table
-
-
-def _on_node(overlay: OverlayLine, node: str) -> str:
-    """Seen by the engine, and the VNI of the kernel's device where there is one."""
-    seen, vni = overlay.seen[node], overlay.vnis[node]
-    if seen is None:
-        return _UNKNOWN
-    if not seen:
-        return "[red]not seen[/]"
-    if vni is None:
-        return "seen"
-    return f"seen, VNI {vni}" if vni == overlay.vni else f"[red]seen, VNI {vni}[/]"
-
-
-def _endpoints(summary: Summary) -> Table:
-    names = [node.name for node in summary.nodes]
-    table = _table("store: endpoint", "overlay", "address", "MAC", "on", *(f"kernel of {name}" for name in names))
-    for overlay in summary.overlays:
-        for end in overlay.endpoints:
-            table.add_row(
-                escape(end.name),
-                escape(overlay.name),
-                end.address or _NOTHING,
-                end.mac or _NOTHING,
-                end.node,
-                *(_kernel(end, name) for name in names),
-            )
-    return table
-
-
-def _kernel(end: EndpointLine, node: str) -> str:
-    return {
-        words.HERE: "[green]here[/]",
-        words.KNOWN: f"[green]-> {end.node}[/]",
-        words.UNLEARNT: "[cyan]unlearnt[/]",
-        words.WRONG: "[bold red]WRONG[/]",
-        words.ABSENT: _NOTHING,
-        words.UNSEEN: _UNKNOWN,
-    }[end.kernel[node]]
-
-
-def _legend() -> str:
-    return (
-        "[dim]here: interface, address and cable are there; ->: neighbour and forwarding entry lead to that node;"
-        " unlearnt: the first packet will ask; -: no endpoint of the overlay on that node; ?: not known[/]"
+def _node(snapshot: Snapshot, key: str) -> NodeStatus:
+    node, expected, store = snapshot.nodes[key], snapshot.expected, snapshot.led_store
+    report = node.report
+    engine = report.engine if report else None
+    gossip = report.gossip if report and engine else None
+    watchdog = report.watchdog if report else None
+    peers = [peer for peer in expected.nodes if peer != key] if gossip is not None else []
+    state = "inactive" if watchdog and not watchdog.active else "healthy"
+    return NodeStatus(
+        name=key,
+        address=expected.nodes[key],
+        machine=snapshot.machines[key],
+        engine=engine.version if engine else None,
+        cluster_store=engine.store if engine else None,
+        advertise=engine.advertise if engine else None,
+        registered=expected.advertise[key] in store.nodes if store else None,
+        members={peer: peer in gossip and gossip[peer].joined for peer in peers} if gossip is not None else {},
+        watchdog=(state if watchdog.healthy else "unhealthy") if watchdog else None,
+        containers=sum(one.running for one in report.containers) if report and report.containers is not None else None,
+        error=node.error,
+        seconds=node.seconds,
     )
 
 
-def _findings(findings: tuple[Finding, ...]) -> Table:
-    table = _table("", "what", "")
-    for finding in findings:
-        style = _SEVERITY[finding.severity]
-        text = f"{escape(finding.says)}\n[dim]means[/] {escape(finding.means)}\n[dim]do[/] {escape(finding.remedy)}"
-        table.add_row(f"[{style}]{finding.severity}[/]", f"{escape(finding.subject)}\n[dim]{finding.kind}[/]", text)
-    return table
+def _store(snapshot: Snapshot) -> StoreStatus:
+    view = snapshot.store
+    return StoreStatus(
+        url=snapshot.expected.store,
+        version=view.version if view else None,
+        leader=(view.leader or None) if view else None,
+        peers=view.peers if view else (),
+        servers=snapshot.expected.servers,
+        nodes=view.nodes if view else (),
+    )
+
+
+def _networks(snapshot: Snapshot, wrong: set[str]) -> Iterator[NetworkStatus]:
+    networks = snapshot.store.networks if snapshot.store else ()
+    for network in networks:
+        yield _network(snapshot, network, wrong)
+    nodes = snapshot.expected.nodes
+    for name in snapshot.expected.networks.keys() - {network.name for network in networks}:
+        subnet = snapshot.expected.networks[name] or ""
+        yield NetworkStatus(name=name, subnet=subnet, visible=dict.fromkeys(nodes), vnis=dict.fromkeys(nodes))
+
+
+def _network(snapshot: Snapshot, network: StoredNetwork, wrong: set[str]) -> NetworkStatus:
+    visible: dict[str, bool | None] = {}
+    vnis: dict[str, int | None] = {}
+    for key in snapshot.expected.nodes:
+        report = snapshot.reports.get(key)
+        listed = report.networks if report else None
+        namespace = report.namespace(network.id) if report else None
+        visible[key] = None if listed is None else any(one.id == network.id for one in listed)
+        vnis[key] = next(iter(namespace.vnis), None) if namespace else None
+    return NetworkStatus(
+        name=network.name,
+        id=network.id,
+        vni=network.vni,
+        subnet=network.subnet,
+        internal=network.internal,
+        visible=visible,
+        vnis=vnis,
+        endpoints=tuple(_endpoint(snapshot, network, endpoint, wrong) for endpoint in network.endpoints),
+    )
+
+
+def _endpoint(snapshot: Snapshot, network: StoredNetwork, endpoint: StoredEndpoint, wrong: set[str]) -> EndpointStatus:
+    return EndpointStatus(
+        name=endpoint.name,
+        id=endpoint.id,
+        address=str(endpoint.address or ""),
+        mac=endpoint.mac,
+        node=snapshot.expected.node_at(endpoint.locator) or endpoint.locator,
+        kernel={key: _kernel(snapshot, network, endpoint, key, wrong) for key in snapshot.expected.nodes},
+    )
+
+
+def _kernel(snapshot: Snapshot, network: StoredNetwork, endpoint: StoredEndpoint, key: str, wrong: set[str]) -> str:
+    report, subject = snapshot.reports.get(key), f"{network.name}/{endpoint.name}"
+    if report is None or report.overlay_namespaces is None:
+        return UNKNOWN
+    if endpoint.locator == snapshot.expected.nodes[key]:
+        return WRONG if subject in wrong else LOCAL
+    namespace = report.namespace(network.id)
+    if namespace is None:
+        return ABSENT
+    if f"{subject} on {key}" in wrong:
+        return WRONG
+    return UNRESOLVED if entries(namespace, endpoint) == (None, None) else RESOLVED

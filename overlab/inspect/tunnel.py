@@ -22,7 +22,7 @@ _END_LIMIT_S = 5.0
 
 @dataclass(frozen=True)
 class Tunnel:
-    """An OpenSSH client that forwards; it ends with this process, however that ends."""
+    """An OpenSSH client that forwards a port; it ends with this process, however that ends."""
 
     process: subprocess.Popen[bytes]
     node: str
@@ -31,7 +31,7 @@ class Tunnel:
     _errors: IO[bytes]
 
     @property
-    def said(self) -> str:
+    def stderr(self) -> str:
         """What ssh wrote, for a message."""
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace").strip()
@@ -39,7 +39,7 @@ class Tunnel:
 
 @contextlib.contextmanager
 def opened(settings: Settings, platform: Platform, node: str, remote_port: int, port: int | None) -> Iterator[Tunnel]:
-    """A tunnel to 127.0.0.1:``remote_port`` of a node, from ``port`` or one that is free. It may not stand yet.
+    """A tunnel to 127.0.0.1:``remote_port`` of a node, from ``port`` or one that is free. It may not be connected yet.
 
     Raises :class:`OverlabError` for an unknown node.
     """
@@ -51,7 +51,7 @@ def opened(settings: Settings, platform: Platform, node: str, remote_port: int, 
     }
     cmd = ["ssh", "-F", "/dev/null", "-T", "-e", "none", "-L", f"{_LOOPBACK}:{local}:{_LOOPBACK}:{remote_port}"]
     cmd += [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-    # `cat` ends when this process does, whatever ends it: the pipe to it is then closed. So does the session.
+    # `cat` ends when this process does, since the pipe to it is then closed; with it ends the session.
     cmd += [f"root@{remote.node_named(settings, node).address}", "cat"]
     with tempfile.TemporaryFile("a+b") as errors:
         process = subprocess.Popen(

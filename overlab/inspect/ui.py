@@ -1,4 +1,4 @@
-"""The store's own web page, reached from this machine's loopback."""
+"""The store's web UI, reached from this machine's loopback."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _POLL_S = 0.5
 
 @dataclass(frozen=True)
 class Page:
-    """The page, while its tunnel stands."""
+    """The page, while its tunnel is connected."""
 
     tunnel: Tunnel
 
     @property
     def url(self) -> str:
-        """Of the keys below ``docker/nodes``; the rest of the store is one click away."""
+        """Of the keys below ``docker/nodes``; the rest of the store is a link away."""
         return f"http://127.0.0.1:{self.tunnel.port}{_PAGE}"
 
     def wait(self) -> None:
@@ -41,13 +41,13 @@ class Page:
         while self.tunnel.process.poll() is None:
             time.sleep(_POLL_S)
         raise OverlabError(
-            f"the tunnel to {self.tunnel.node} ended: {self.tunnel.said or 'no reason'}", "overlab status"
+            f"the tunnel to {self.tunnel.node} ended: {self.tunnel.stderr or 'no reason'}", "overlab status"
         )
 
 
 @contextlib.contextmanager
 def opened(settings: Settings, platform: Platform, progress: Progress, port: int | None = None) -> Iterator[Page]:
-    """The store's page, at ``port`` or a free one; of several servers the first that answers.
+    """The store's web UI, at ``port`` or a free one; of several servers the first that answers.
 
     Raises :class:`OverlabError` where none answers within :data:`CONNECT_LIMIT_S` each, or the port is taken.
     """
@@ -56,26 +56,28 @@ def opened(settings: Settings, platform: Platform, progress: Progress, port: int
     errors = []
     for node in settings.store_nodes:
         with contextlib.ExitStack() as stack:
-            made = stack.enter_context(tunnel.opened(settings, platform, node, conventions.CONSUL_HTTP_PORT, port))
+            forwarded = stack.enter_context(tunnel.opened(settings, platform, node, conventions.CONSUL_HTTP_PORT, port))
             try:
-                until(f"the store on {node}", partial(_answers, made), CONNECT_LIMIT_S, progress, interval_s=0.3)
+                until(
+                    f"the store on {node}", partial(_check_leader, forwarded), CONNECT_LIMIT_S, progress, interval_s=0.3
+                )
             except OverlabError as error:
                 errors.append(error.what)
                 continue
-            yield Page(made)
+            yield Page(forwarded)
             return
     raise OverlabError("; ".join(errors), "overlab status")
 
 
-def _answers(made: Tunnel) -> None:
-    """Raises NotYet until the store answers through the tunnel, OverlabError where it never will."""
-    if made.process.poll() is not None:
-        raise OverlabError(f"no tunnel to {made.node}: {made.said or 'ssh gave no reason'}")
+def _check_leader(forwarded: Tunnel) -> None:
+    """Raises NotYet until the store answers through the tunnel, OverlabError once the tunnel has ended."""
+    if forwarded.process.poll() is not None:
+        raise OverlabError(f"no tunnel to {forwarded.node}: {forwarded.stderr or 'ssh gave no reason'}")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://127.0.0.1:{made.port}/v1/status/leader", timeout=10) as answer:
+        with opener.open(f"http://127.0.0.1:{forwarded.port}/v1/status/leader", timeout=10) as answer:
             leader = json.loads(answer.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise NotYet(f"{error} {made.said}".strip()) from error
+        raise NotYet(f"{error} {forwarded.stderr}".strip()) from error
     if not leader:
         raise NotYet("the store has no leader")

@@ -23,6 +23,9 @@ CHOICE_ENV = "OVERLAB_PLUGINS"
 """``auto`` (default): official where present, else bundled. ``official``: nothing bundled, Pulumi fetches the rest.
 ``bundled``: bundled even where an official one is on PATH or in the user's plugin cache."""
 
+BUNDLED_ROOT = Path(overlab.__file__).resolve().parents[1] / "bundled-plugins"
+"""The project of the bundled plugins in this checkout."""
+
 _MARK = "# overlab bundled plugin"
 Choice = Literal["auto", "official", "bundled"]
 
@@ -109,16 +112,14 @@ def acquisition_disabled(sources: list[PluginSource]) -> bool:
     return any(one.bundled for one in sources)
 
 
-def launcher(plugin: Plugin, python: Path | None = None) -> str:
-    """Text of the executable that starts the bundled plugin with this checkout and this interpreter."""
+def launcher(plugin: Plugin, python: Path | None = None, root: Path = BUNDLED_ROOT) -> str:
+    """Text of the executable that starts a plugin, found below ``root``, with this interpreter."""
     python = python or Path(sys.executable)
-    checkout = Path(overlab.__file__).resolve().parents[1]
-    plugin_root = str(checkout / "bundled-plugins")
     start = f"#!{python}"
     if " " in str(python) or len(start) > 127:  # the kernel's limits for an interpreter line
         start = f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''"
     return (
-        f"{start}\n{_MARK}\nimport sys\n\nsys.path[0] = {plugin_root!r}\n"
+        f"{start}\n{_MARK}\nimport sys\n\nsys.path[0] = {str(root)!r}\n"
         f'from {plugin.module}.__main__ import main\n\nif __name__ == "__main__":\n    sys.exit(main())\n'
     )
 

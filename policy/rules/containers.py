@@ -1,4 +1,4 @@
-"""Containers: what they may do to their node, what they may use of it, and how they come back."""
+"""Containers: what they may do to their node, what they may use of it, and how they restart."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def engine_socket(resource: Resource, _: Parameters) -> Iterator[str]:
     """The engine's or containerd's socket is mounted, alone or with a directory that holds it."""
     for key, source_key in (("volumes", "hostPath"), ("mounts", "source")):
         for mount in resource.each(key):
-            with resource.postponing():
+            with resource.deferring_unknowns():
                 source = mount.get(source_key)
                 if source and _reaches_socket(str(source)):
                     yield f"{key} mounts '{source}' of the node, and with it the engine's socket"
@@ -59,14 +59,14 @@ def no_memory_limit(resource: Resource, _: Parameters) -> Iterator[str]:
         yield "no memory limit is set"
 
 
-def endless_restart(resource: Resource, _: Parameters) -> Iterator[str]:
+def bad_restart_policy(resource: Resource, _: Parameters) -> Iterator[str]:
     """Neither ends (``on-failure`` with a count, a one-shot) nor waits (``always``, ``unless-stopped``)."""
     policy = resource.props.get("restart") or "no"
     if policy in _WAITS:
         return
     if policy == "on-failure":
         if not resource.props.get("maxRetryCount"):
-            yield "restart is on-failure without maxRetryCount: it fails for ever, and a clean exit is never mended"
+            yield "restart is on-failure without maxRetryCount: endless restarts, and none after a clean exit"
     elif resource.props.get("mustRun", True):
         yield f"restart is '{policy}' for a container that must run: it stays down after the node's next start"
 
@@ -102,9 +102,9 @@ RULES = (
     ),
     ResourceRule(
         name="container-restart",
-        reason="A container's restart policy ends or waits: it neither fails for ever nor stays down unnoticed.",
+        reason="A container's restart policy ends or waits: it neither restarts endlessly nor stays down unnoticed.",
         remedy="use unless-stopped or always; on-failure with maxRetryCount; for a one-shot, mustRun=False",
         types=(CONTAINER,),
-        predicate=endless_restart,
+        predicate=bad_restart_policy,
     ),
 )

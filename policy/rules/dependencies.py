@@ -1,19 +1,18 @@
-"""The order of things: store, joined engines, overlays, workloads."""
+"""The order of creation: store, joined engines, overlays, workloads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
 
-from . import store
-from .overlays import DRIVER
 from .rule import Parameters, Resource, Stack, StackRule
-from .types import COMMAND, CONTAINER, MEMBERSHIP, NETWORK
+from .subnets import DRIVER
+from .types import COMMAND, CONTAINER, MEMBERSHIP, NETWORK, STORE_AGENT
 
 _OWN_NETWORK = {"bridge", "default", "host", "none"}
 
 
-def early_workloads(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
+def workload_before_network(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
     """A container that names a network, or another container's, without coming after it."""
     declared = {name: network for network in stack.of(NETWORK) for name in _names(network)}
     later: dict[str, set[str]] = {}
@@ -21,7 +20,7 @@ def early_workloads(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str
         named = 0
         for attachment in container.each("networksAdvanced"):
             name = ""
-            with container.postponing():
+            with container.deferring_unknowns():
                 name = str(attachment["name"])
             if name in _OWN_NETWORK:
                 continue
@@ -38,11 +37,11 @@ def early_workloads(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str
             yield container, f"is on {named} network(s) by id or name, and depends on {by_id} of this stack"
         # An id is unknown only because it is another resource's: the dependencies have said which.
         container.unknown.clear()
-        yield from _shares_early(stack, container)
+        yield from _shared_before_owner(stack, container)
 
 
 def _names(network: Resource) -> Iterator[str]:
-    with network.postponing():
+    with network.deferring_unknowns():
         yield str(network.props.get("name") or network.name)
 
 
@@ -52,23 +51,23 @@ def _referred(stack: Stack, resource: Resource, key: str, type_: str) -> int:
     return sum(1 for urn in urns if urn in stack.by_urn and stack.by_urn[urn].type == type_)
 
 
-def _shares_early(stack: Stack, container: Resource) -> Iterator[tuple[Resource, str]]:
+def _shared_before_owner(stack: Stack, container: Resource) -> Iterator[tuple[Resource, str]]:
     mode = "container:"
-    with container.postponing():
+    with container.deferring_unknowns():
         mode = str(container.props.get("networkMode") or "")
     container.unknown.clear()
     if mode.startswith("container:") and not _referred(stack, container, "networkMode", CONTAINER):
         yield container, "shares another container's network without depending on that container"
 
 
-def early_overlays(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
+def network_before_store(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
     """An overlay that does not come after every store container and every engine's join."""
-    stores = {container.urn for container in stack.of(CONTAINER) if _runs_store(container)}
+    stores = {container.urn for container in stack.of(CONTAINER) if f"{STORE_AGENT}$" in container.urn}
     gates = {c.urn for c in stack.of(COMMAND) if f"{MEMBERSHIP}$" in c.urn}
-    # What overlays depend on is mostly the same thing: each is looked behind once.
+    # Overlays mostly depend on the same resources: what is before each is found once.
     before = cache(lambda urn: stack.before(stack.by_urn[urn]) if urn in stack.by_urn else set())
     for network in stack.of(NETWORK):
-        with network.postponing():
+        with network.deferring_unknowns():
             if network.props.get("driver") != DRIVER:
                 continue
             missing = (stores | gates) - set(network.dependencies)
@@ -83,23 +82,17 @@ def early_overlays(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]
                 yield network, f"comes after no proof that the engines joined (a command in a {MEMBERSHIP})"
 
 
-def _runs_store(container: Resource) -> bool:
-    with container.postponing():
-        return store.is_store(container)
-    return False
-
-
 RULES = (
     StackRule(
         name="workload-after-overlay",
-        reason="A workload whose overlay is not there yet does not start, and may never be started again.",
+        reason="A workload whose overlay does not exist yet does not start, and may never be started again.",
         remedy="name the network by its resource's id (networks_advanced name=network.id), or add depends_on",
-        predicate=early_workloads,
+        predicate=workload_before_network,
     ),
     StackRule(
         name="overlay-after-store",
-        reason="An overlay made before every engine joined the store is seen by some engines, or by one alone.",
+        reason="An overlay that is created before every engine joined the store is seen by some of them only.",
         remedy="let the overlay depend on the store's containers and on every engine's joined gate",
-        predicate=early_overlays,
+        predicate=network_before_store,
     ),
 )

@@ -1,70 +1,35 @@
-"""Engines: who may command them, and that all of them share one store."""
+"""Engines: who may command them, and that all of them share one store. By the inputs that engine components declare."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from pulumi_policy import EnforcementLevel
 
-from . import daemon, networks, payloads
-from .daemon import Daemon
-from .overlays import DRIVER
+from . import engine_text, networks, payloads
 from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
-from .types import CONTAINER, DOCKER_PROVIDER, NETWORK
+from .types import DOCKER_PROVIDER, ENGINE, NETWORK
 
 _OWN = "(own address)"
 _LOOPBACK = "(loopback)"
-_LAST_WITH_A_STORE = "20.10"
-
-
-@dataclass
-class Engine:
-    """One engine as the stack configures it, from all payloads that go to its machine."""
-
-    machine: str
-    resource: Resource
-    """The first that configures it."""
-    daemon: Daemon
-
-
-def configured(stack: Stack) -> list[Engine]:
-    """The engines that the stack configures.
-
-    What comes after a container or a network runs on an engine that is configured already: where its text is not
-    known yet, that does not postpone the rule.
-    """
-    found: dict[str, Engine] = {}
-    late = stack.after(*stack.of(CONTAINER, NETWORK))
-    for resource in stack.of(*payloads.CARRIERS):
-        seen = len(resource.unknown)
-        for text in payloads.of(resource):
-            part = daemon.read(text)
-            with resource.postponing():
-                if part is not None:
-                    key = payloads.machine(resource) or resource.urn
-                    engine = found.setdefault(key, Engine(key, resource, Daemon()))
-                    engine.daemon |= part
-        if resource.urn in late:
-            del resource.unknown[seen:]
-    return list(found.values())
 
 
 def open_api(resource: Resource, _: Parameters) -> Iterator[str]:
     """A TCP listener beyond loopback that takes commands from whoever connects.
 
-    A text that is not known yet is judged when it is, before it reaches the machine: no notice is given for it.
+    A text that is not known yet is evaluated when it is, before it reaches the machine: no notice is given for it.
     """
-    for text in payloads.of(resource):
-        part = daemon.read(text)
-        if part is None or part.asks_for_certificates:
-            continue
-        for listener in part.listeners:
-            if not _is_closed(listener):
-                yield f"dockerd listens on '{listener}' without asking for a client certificate"
-    resource.unknown.clear()
+    if resource.type == ENGINE:
+        found = [] if resource.props.get("tls_verify") else [str(one) for one in resource.props.get("listeners") or ()]
+    else:
+        found = [one for text in payloads.of(resource) for one in engine_text.unverified_listeners(text)]
+        resource.unknown.clear()
+    for listener in found:
+        if not _is_closed(listener):
+            yield f"dockerd listens on '{listener}' without asking for a client certificate"
 
 
 def _is_closed(listener: str) -> bool:
@@ -79,103 +44,114 @@ def _is_closed(listener: str) -> bool:
 
 def split_store(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
     """Engines without cluster-store or cluster-advertise, or with another than the rest."""
-    engines = configured(stack)
+    engines = stack.of(ENGINE)
     for engine in engines:
-        yield from ((engine.resource, f"{engine.machine}: {text}") for text in _incomplete(engine.daemon))
-    literally = [(engine, engine.daemon.store) for engine in engines]
+        yield from ((engine, text) for text in _incomplete(_text(engine, "cluster_store"), _advertise(engine)))
+    literally = [(engine, _text(engine, "cluster_store")) for engine in engines]
     by_form = [(engine, store_form(engine)) for engine in engines]
     yield from _unequal("cluster-store", max(literally, by_form, key=_agreement))
     yield from _unequal("cluster-advertise", [(engine, advertise_form(engine)) for engine in engines])
     yield from _advertised_twice(engines)
-    yield from _left_out(stack, {engine.machine for engine in engines})
+    yield from _without_store(stack, {_text(engine, "address") for engine in engines})
 
 
-def _incomplete(part: Daemon) -> Iterator[str]:
-    if not part.store:
+def _text(engine: Resource, key: str) -> str:
+    """A declared input; empty where there is none, or where it is not known yet."""
+    with engine.deferring_unknowns():
+        return str(engine.props.get(key) or "")
+    return ""
+
+
+def _advertise(engine: Resource) -> str:
+    return _text(engine, "cluster_advertise")
+
+
+def _incomplete(store: str, advertise: str) -> Iterator[str]:
+    if not store:
         yield "cluster-store is missing"
-    elif "://" not in part.store:
-        yield f"cluster-store '{part.store}' has no scheme, such as consul://"
-    if not part.advertise:
+    elif "://" not in store:
+        yield f"cluster-store '{store}' has no scheme, such as consul://"
+    if not advertise:
         yield "cluster-advertise is missing"
-    elif not part.advertise.rpartition(":")[2].isdigit() or not part.advertise.rpartition(":")[0]:
-        yield f"cluster-advertise '{part.advertise}' is not INTERFACE:PORT or ADDRESS:PORT"
+    elif not advertise.rpartition(":")[2].isdigit() or not advertise.rpartition(":")[0]:
+        yield f"cluster-advertise '{advertise}' is not INTERFACE:PORT or ADDRESS:PORT"
 
 
-def store_form(engine: Engine) -> str | None:
+def store_form(engine: Resource) -> str:
     """The store as this engine names it; its own address and loopback read the same on every engine."""
-    if not engine.daemon.store:
-        return None
-    scheme, _, rest = engine.daemon.store.partition("://")
+    scheme, separator, rest = _text(engine, "cluster_store").partition("://")
     authority, slash, path = rest.partition("/")
     host, colon, port = authority.partition(":")
-    if host == engine.machine:
+    if host and host == _text(engine, "address"):
         host = _OWN
     elif networks.inside(host, []):
         host = _LOOPBACK
-    return f"{scheme}://{host}{colon}{port}{slash}{path}"
+    return f"{scheme}{separator}{host}{colon}{port}{slash}{path}"
 
 
-def advertise_form(engine: Engine) -> str | None:
+def advertise_form(engine: Resource) -> str:
     """The interface or "an address", and the port."""
-    if not engine.daemon.advertise:
-        return None
-    host, _, port = engine.daemon.advertise.rpartition(":")
-    return f"{_OWN if networks.address(host) else host}:{port}"
+    host, colon, port = _advertise(engine).rpartition(":")
+    return f"{_OWN if networks.address(host) else host}{colon}{port}"
 
 
-def _agreement(forms: list[tuple[Engine, str | None]]) -> int:
+def _agreement(forms: list[tuple[Resource, str]]) -> int:
     """How many engines say the same as most."""
     return max(Counter(form for _, form in forms if form).values(), default=0)
 
 
-def _unequal(key: str, forms: list[tuple[Engine, str | None]]) -> Iterator[tuple[Resource, str]]:
+def _unequal(key: str, forms: list[tuple[Resource, str]]) -> Iterator[tuple[Resource, str]]:
     counted = Counter(form for _, form in forms if form)
-    if len(counted) < 2:
-        return
-    usual, _ = counted.most_common(1)[0]
+    usual = counted.most_common(1)[0][0] if counted else ""
     for engine, form in forms:
         if form and form != usual:
-            yield engine.resource, f"{engine.machine}: {key} is '{form}', elsewhere '{usual}'"
+            yield engine, f"{key} is '{form}', elsewhere '{usual}'"
 
 
-def _advertised_twice(engines: list[Engine]) -> Iterator[tuple[Resource, str]]:
-    seen: dict[str, str] = {}
+def _advertised_twice(engines: list[Resource]) -> Iterator[tuple[Resource, str]]:
+    seen: dict[str, Resource] = {}
     for engine in engines:
-        advertise = engine.daemon.advertise or ""
+        advertise = _advertise(engine)
         if networks.address(advertise.rpartition(":")[0]) is None:
             continue
-        other = seen.setdefault(advertise, engine.machine)
-        if other != engine.machine:
-            yield engine.resource, f"{engine.machine}: advertises {advertise}, and so does {other}"
+        other = seen.setdefault(advertise, engine)
+        if other is not engine:
+            yield engine, f"advertises {advertise}, and so does {other.name}"
 
 
-def _left_out(stack: Stack, machines: set[str]) -> Iterator[tuple[Resource, str]]:
+def _without_store(stack: Stack, addresses: set[str]) -> Iterator[tuple[Resource, str]]:
     """Engines that the stack uses beside its overlays without ever giving them the store."""
     if not any(_is_overlay(network) for network in stack.of(NETWORK)):
         return
     for provider in stack.of(DOCKER_PROVIDER):
-        with provider.postponing():
+        with provider.deferring_unknowns():
             machine = urlsplit(str(provider.props.get("host") or "")).hostname
-            if machine and machine not in machines:
+            if machine and machine not in addresses:
                 yield provider, f"{machine}: nothing in the stack gives this engine a cluster-store"
 
 
 def _is_overlay(network: Resource) -> bool:
-    with network.postponing():
-        return network.props.get("driver") == DRIVER
+    with network.deferring_unknowns():
+        return bool(network.props.get("driver") == "overlay")
     return False
 
 
-def past_its_life(stack: Stack, parameters: Parameters) -> Iterator[tuple[Resource, str]]:
-    """Engines of a release line without security fixes. Only lines up to 20.10 know a cluster store."""
-    old: dict[str, list[Engine]] = {}
-    for engine in configured(stack):
-        line = engine.daemon.version or (_LAST_WITH_A_STORE if engine.daemon.store else None)
+def end_of_life(stack: Stack, parameters: Parameters) -> Iterator[tuple[Resource, str]]:
+    """Engines of a release line without security fixes."""
+    old: dict[str, list[Resource]] = {}
+    for engine in stack.of(ENGINE):
+        line = ".".join(_text(engine, "version").split(".")[:2])
         if line in parameters["ended"]:
-            old.setdefault(str(line), []).append(engine)
+            old.setdefault(line, []).append(engine)
     for line, engines in old.items():
-        names = ", ".join(engine.machine for engine in engines[:3]) + (", ..." if len(engines) > 3 else "")
-        yield engines[0].resource, f"{len(engines)} engine(s) of line {line}: {names}"
+        names = ", ".join(engine.name for engine in engines[:3]) + (", ..." if len(engines) > 3 else "")
+        yield engines[0], f"{len(engines)} engine(s) of line {line}: {names}"
+
+
+def pools(engine: Resource) -> list[Any] | None:
+    """Address ranges of the engine's local networks; None where it states none. Raises where they are not known."""
+    stated = engine.props.get("address_pools")
+    return None if stated is None else [pool["base"] for pool in stated]
 
 
 RULES = (
@@ -183,7 +159,7 @@ RULES = (
         name="engine-api-certificates",
         reason="An engine's API gives root on its node to whoever can connect.",
         remedy="drop the tcp listener (SSH needs none), or set tlsverify with tlscacert, tlscert and tlskey",
-        types=payloads.CARRIERS,
+        types=(ENGINE, *payloads.CARRIERS),
         predicate=open_api,
     ),
     StackRule(
@@ -196,7 +172,7 @@ RULES = (
         name="engine-end-of-life",
         reason="This engine line gets no security fixes from its makers any more.",
         remedy="keep such a lab off networks that are not yours; 20.10 is the last line with a cluster store",
-        predicate=past_its_life,
+        predicate=end_of_life,
         level=EnforcementLevel.ADVISORY,
         parameters={
             "ended": {

@@ -20,11 +20,6 @@ def parts(reference: str) -> tuple[str, str, str]:
     return path + slash + last, tag, digest
 
 
-def program(reference: str) -> str:
-    """The last part of the repository: ``consul`` of ``hashicorp/consul:1.20``."""
-    return parts(reference)[0].rpartition("/")[2]
-
-
 def of(resource: Resource) -> str | None:
     """The image that a container, a service or an image resource names."""
     if resource.type == SERVICE:

@@ -1,22 +1,21 @@
-"""Names: unique wherever Docker, libvirt or the store tells things apart by them."""
+"""Names: unique wherever Docker, libvirt or the store identifies things by them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from . import payloads
-from .overlays import DRIVER
 from .rule import Parameters, Resource, Stack, StackRule
-from .types import CONTAINER, DOMAIN, LAB_NETWORK, NETWORK, SEED, VOLUME
+from .subnets import DRIVER
+from .types import CONTAINER, DOMAIN, MACHINE, NETWORK, UNDERLAY, VOLUME
 
 _LAB = "in this lab"
 
 
-def taken(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
+def duplicate_names(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
     """Two things of one name where only one can be."""
     owners: dict[tuple[str, str, str], Resource] = {}
-    for resource in stack.of(CONTAINER, NETWORK, VOLUME, DOMAIN, LAB_NETWORK, SEED):
-        with resource.postponing():
+    for resource in stack.of(CONTAINER, NETWORK, VOLUME, DOMAIN, UNDERLAY, MACHINE):
+        with resource.deferring_unknowns():
             for kind, scope, name in _claims(resource):
                 owner = owners.setdefault((kind, scope, name), resource)
                 if owner is not resource:
@@ -39,21 +38,18 @@ def _claims(resource: Resource) -> Iterator[tuple[str, str, str]]:
         yield "volume", resource.provider, name
     elif resource.type == DOMAIN:
         yield "domain", resource.provider, name
-    elif resource.type == LAB_NETWORK:
+    elif resource.type == UNDERLAY:
         yield "libvirt network", resource.provider, name
-    elif resource.type == SEED:
-        meta = payloads.parsed(resource.props.get("metaData"))
-        host = meta.get("local-hostname") if isinstance(meta, Mapping) else None
-        if host:
-            # Gossip takes the host name for the member's name.
-            yield "host", _LAB, str(host)
+    elif resource.type == MACHINE:
+        # Gossip takes the host name, which is the component's, for the member's name.
+        yield "host", _LAB, resource.name
 
 
 RULES = (
     StackRule(
         name="names-unique",
-        reason="Docker, libvirt and the store's gossip tell things apart by name; a second one is refused or lost.",
+        reason="Docker, libvirt and the store's gossip identify things by name; a second one is refused or lost.",
         remedy="rename one of the two",
-        predicate=taken,
+        predicate=duplicate_names,
     ),
 )

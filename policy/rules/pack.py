@@ -1,4 +1,4 @@
-"""From rules to the SDK's policies: the one module that knows how the engine asks and how it is answered."""
+"""From rules to the SDK's policies: the one module that knows the SDK."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pulumi_policy.proxy import UnknownValueError, unknown_checking_proxy
 
 from .rule import Parameters, Resource, ResourceRule, Rule, Stack, StackRule
 
-_BLIND = (
+_SECRETS_UNMARKED = (
     "; at this enforcement level policies cannot tell a secret from a plain value:"
     " set it to remediate (nothing is changed, and a violation is mandatory)"
 )
 
 
 def policies(rules: Sequence[Rule]) -> list[Policy]:
-    """A policy for each rule. They share what was declared, so that stack rules judge inputs.
+    """A policy for each rule. They share what was declared, so that stack rules evaluate inputs.
 
     The engine sends a stack policy outputs, among which an input that was left out may stand as unknown.
     """
@@ -43,25 +43,25 @@ class _OfResource(ResourceValidationPolicy):
         super().__init__(
             rule.name,
             rule.reason,
-            enforcement_level=EnforcementLevel.REMEDIATE if rule.hides_secrets else rule.level,
+            enforcement_level=EnforcementLevel.REMEDIATE if rule.redacts_secrets else rule.level,
             config_schema=_schema(rule),
             remediation_steps=rule.remedy,
         )
         self._rule = rule
         self._declared = declared
-        self._seen_apart: dict[str, tuple[list[str], list[UnknownValueError]]] = {}
-        """URN -> what is wrong with the resource, found while secrets could be told apart, and what was unknown."""
+        self._redacted: dict[str, tuple[list[str], list[UnknownValueError]]] = {}
+        """URN -> what is wrong with the resource, found while secrets were marked, and what was unknown."""
 
     def has_remediation(self) -> bool:
-        return self._rule.hides_secrets
+        return self._rule.redacts_secrets
 
     def remediate(self, args: ResourceValidationArgs) -> None:
-        """Look, where secrets can be told from plain values. Changes nothing."""
-        if self._rule.hides_secrets and self._concerns(args.resource_type):
+        """Evaluate the rule while secrets are marked. Changes nothing."""
+        if self._rule.redacts_secrets and self._concerns(args.resource_type):
             props = unknown_checking_proxy(_without_secrets(serialize_properties(args.props)))
             resource = Resource(args.resource_type, args.name, args.urn, props)
             problems = list(self._rule.predicate(resource, self._parameters(args)))
-            self._seen_apart[args.urn] = (problems, resource.unknown)
+            self._redacted[args.urn] = (problems, resource.unknown)
 
     def validate(self, args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
         self._declared[args.urn] = args.props
@@ -77,17 +77,17 @@ class _OfResource(ResourceValidationPolicy):
         )
         for problem in self._problems(resource, self._parameters(args)):
             report_violation(_message(problem, self._rule), None)
-        _postpone([resource])
+        _defer([resource])
 
     def _problems(self, resource: Resource, parameters: Parameters) -> Iterator[str]:
-        if not self._rule.hides_secrets:
+        if not self._rule.redacts_secrets:
             yield from self._rule.predicate(resource, parameters)
-        elif resource.urn in self._seen_apart:
-            problems, unknown = self._seen_apart.pop(resource.urn)
+        elif resource.urn in self._redacted:
+            problems, unknown = self._redacted.pop(resource.urn)
             yield from problems
             resource.unknown.extend(unknown)
         else:
-            yield from (problem + _BLIND for problem in self._rule.predicate(resource, parameters))
+            yield from (problem + _SECRETS_UNMARKED for problem in self._rule.predicate(resource, parameters))
 
     def _concerns(self, resource_type: str) -> bool:
         return not self._rule.types or resource_type in self._rule.types
@@ -114,7 +114,7 @@ class _OfStack(StackValidationPolicy):
         stack = Stack([self._resource(resource) for resource in resources])
         for resource, problem in self._rule.predicate(stack, _parameters(self._rule, args.get_config())):
             report_violation(_message(problem, self._rule), resource.urn)
-        _postpone(stack.resources)
+        _defer(stack.resources)
 
     def _resource(self, resource: PolicyResource) -> Resource:
         return Resource(
@@ -124,6 +124,7 @@ class _OfStack(StackValidationPolicy):
             props=self._declared.get(resource.urn, resource.props),
             delete_before_replace=resource.opts.delete_before_replace,
             provider=resource.provider.urn if resource.provider else "",
+            parent=resource.parent.urn if resource.parent else "",
             dependencies=[other.urn for other in resource.dependencies],
             property_dependencies={
                 key: [other.urn for other in others] for key, others in resource.property_dependencies.items()
@@ -131,7 +132,7 @@ class _OfStack(StackValidationPolicy):
         )
 
 
-def _postpone(resources: Sequence[Resource]) -> None:
+def _defer(resources: Sequence[Resource]) -> None:
     """Tell the SDK about the first value that was not known: it says so, and the rule is asked again by ``up``."""
     for resource in resources:
         if resource.unknown:

@@ -1,4 +1,4 @@
-"""Texts that end on a machine: scripts, files, first-boot data; and the JSON documents in them."""
+"""Texts that go to a machine: scripts, files, first-boot data; and the JSON documents in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pulumi
 import yaml
 
 from .rule import Resource
-from .types import COMMAND, COPY, REMOTE, SEED
+from .types import COMMAND, COPY, SEED
 
 CARRIERS = (COMMAND, COPY, SEED)
 """Types that carry a text to a machine."""
@@ -19,24 +19,24 @@ _QUOTE_IN_SHELL = "'\"'\"'"
 
 
 def of(resource: Resource) -> Iterator[str]:
-    """The known payloads of a resource; unknown ones are postponed."""
+    """The known payloads of a resource; unknown ones are deferred."""
     if resource.type == COMMAND:
         for key in ("create", "update", "stdin"):
-            with resource.postponing():
+            with resource.deferring_unknowns():
                 text = resource.props.get(key)
                 if isinstance(text, str):
                     yield text.replace(_QUOTE_IN_SHELL, "'")
     elif resource.type == COPY:
-        with resource.postponing():
+        with resource.deferring_unknowns():
             source = resource.props.get("source")
             if isinstance(source, pulumi.StringAsset):
                 yield source.text
     elif resource.type == SEED:
-        with resource.postponing():
-            yield from _strings(parsed(resource.props.get("userData")))
+        with resource.deferring_unknowns():
+            yield from _strings(_parsed(resource.props.get("userData")))
 
 
-def parsed(text: Any) -> Any:
+def _parsed(text: Any) -> Any:
     """What a YAML or JSON text says; None where it is neither."""
     if not isinstance(text, str):
         return None
@@ -62,14 +62,6 @@ def documents(text: str) -> Iterator[Mapping[str, Any]]:
             if isinstance(found, dict):
                 yield found
         position = text.find("{", end)
-
-
-def machine(resource: Resource) -> str | None:
-    """Address or name of the machine that a remote command or a copy goes to; raises where it is unknown."""
-    if resource.type not in REMOTE:
-        return None
-    host = (resource.props.get("connection") or {}).get("host")
-    return str(host) if host else None
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -17,15 +17,15 @@ _ANY = ("", "0.0.0.0", "::", "[::]")
 def exposed(resource: Resource, parameters: Parameters) -> Iterator[str]:
     """Ports bound beyond the lab network, or to a port that the lab itself needs."""
     anywhere = bool(parameters["any_address"])
-    with resource.postponing():
+    with resource.deferring_unknowns():
         if resource.props.get("publishAllPorts") and not anywhere:
             yield "publishAllPorts binds every address of the node"
     for port in resource.each("ports"):
-        with resource.postponing():
+        with resource.deferring_unknowns():
             external = int(port.get("external") or 0)
             if external in {int(reserved) for reserved in parameters["reserved_ports"]}:
                 yield f"node port {external} is one of the engine's, the store's or the overlays' own"
-        with resource.postponing():
+        with resource.deferring_unknowns():
             label = f"port {int(port['internal'])}"
             address = str(port.get("ip") or "")
             if address in _ANY:

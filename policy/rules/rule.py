@@ -14,7 +14,7 @@ from pulumi_policy.proxy import UnknownValueError
 Parameters = Mapping[str, Any]
 
 
-class Postponing:
+class DeferringUnknowns:
     """Swallows ``UnknownValueError`` into a list."""
 
     def __init__(self, unknown: list[UnknownValueError]) -> None:
@@ -40,31 +40,32 @@ class Resource:
     name: str
     urn: str
     props: Mapping[str, Any]
-    """The inputs, as checked by the provider; secrets in clear."""
+    """The inputs, as checked by the provider; secrets in plain text."""
     delete_before_replace: bool | None = None
     provider: str = ""
     """URN of the provider; empty for components and providers."""
+    parent: str = ""
     dependencies: Sequence[str] = ()
-    """URNs; known to stack rules only, like ``property_dependencies``."""
+    """URNs; known to stack rules only, like ``parent`` and ``property_dependencies``."""
     property_dependencies: Mapping[str, Sequence[str]] = field(default_factory=dict)
     unknown: list[UnknownValueError] = field(default_factory=list, compare=False)
-    """What a predicate could not see; it is judged again, before anything is made, when it is known."""
+    """What a predicate could not see; it is evaluated again, before anything is created, when it is known."""
 
-    def postponing(self) -> Postponing:
-        """A block in which an unknown value is noted and ends the block, so that the rest is judged all the same."""
-        return Postponing(self.unknown)
+    def deferring_unknowns(self) -> DeferringUnknowns:
+        """A block in which an unknown value is noted and ends the block, so that the rest is evaluated all the same."""
+        return DeferringUnknowns(self.unknown)
 
     def each(self, key: str) -> Iterator[Any]:
-        """The items of a list property; unknown ones are postponed.
+        """The items of a list property; unknown ones are deferred.
 
         For what no item may be. For what one must be, read the list itself: an unknown one has no items here.
         """
         items: Sequence[Any] = ()
-        with self.postponing():
+        with self.deferring_unknowns():
             items = self.props.get(key) or ()
         for index in range(len(items)):
             item = None
-            with self.postponing():
+            with self.deferring_unknowns():
                 item = items[index]
             if item is not None:
                 yield item
@@ -123,14 +124,14 @@ class ResourceRule:
     reason: str
     remedy: str
     types: Sequence[str]
-    """Type tokens that it looks at; none: all."""
+    """Type tokens that it applies to; none: all."""
     predicate: Callable[[Resource, Parameters], Iterator[str]]
     level: EnforcementLevel = EnforcementLevel.MANDATORY
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name -> JSON schema with a default."""
-    hides_secrets: bool = False
+    redacts_secrets: bool = False
     """The predicate gets the properties with secret values left out. Such a rule has the level REMEDIATE, since the
-    SDK tells secrets from other values only to remediations; a violation is mandatory at that level."""
+    SDK marks secrets for remediations only; a violation is mandatory at that level."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Secrets: never in an input that Pulumi stores and shows in clear."""
+"""Secrets: never in an input that Pulumi stores and shows in plain text."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ _ASSET_TEXT = "text"
 _PROVIDER = "pulumi:providers:"
 
 
-def in_clear(resource: Resource, _: Parameters) -> Iterator[str]:
-    """Secrets by the name of their property or variable, or by their look, anywhere in the properties.
+def plaintext_secret(resource: Resource, _: Parameters) -> Iterator[str]:
+    """Secrets by the name of their property or variable, or by their form, anywhere in the properties.
 
     The message says where, never what.
     """
@@ -58,9 +58,9 @@ def in_clear(resource: Resource, _: Parameters) -> Iterator[str]:
 
 
 def _walk(value: Any, resource: Resource, path: str) -> Iterator[str]:
-    """Of what is unknown only that is postponed which would be a secret by its name: the rest is asked about again."""
+    """Of what is unknown only that is deferred which would be a secret by its name: the rest is evaluated again."""
     if isinstance(value, str):
-        yield from (f"{path} holds {what} in clear" for what, look in _IN_TEXT if look.search(value))
+        yield from (f"{path} holds {what} in plain text" for what, look in _IN_TEXT if look.search(value))
         if resource.type.startswith(_PROVIDER):
             yield from _walk_json(value, resource, path)
     elif isinstance(value, Mapping):
@@ -90,7 +90,7 @@ def _walk_json(text: str, resource: Resource, path: str) -> Iterator[str]:
 def _entry(key: str, value: Any, resource: Resource, path: str) -> Iterator[str]:
     """A property, or a variable of a mapping such as ``environment``."""
     if isinstance(value, str) and value and _is_secret_name(key):
-        yield f"{path} is a secret in clear"
+        yield f"{path} is a secret in plain text"
     else:
         yield from _walk(value, resource, path)
 
@@ -99,7 +99,7 @@ def _item(value: Any, resource: Resource, path: str) -> Iterator[str]:
     """An item of a list; ``NAME=value`` is a variable."""
     name = value.partition("=")[0] if isinstance(value, str) else ""
     if re.fullmatch(r"\w+", name) and _VARIABLE.search(value):
-        yield f"{path} ({name}) is a secret in clear"
+        yield f"{path} ({name}) is a secret in plain text"
     else:
         yield from _walk(value, resource, path)
 
@@ -111,10 +111,10 @@ def _is_secret_name(key: str) -> bool:
 RULES = (
     ResourceRule(
         name="secret-inputs",
-        reason="An input that is no Pulumi secret stands in clear in the state, in previews and in logs.",
+        reason="An input that is no Pulumi secret stands in plain text in the state, in previews and in logs.",
         remedy="wrap it: pulumi.Output.secret(value), or take it from a secret of the stack's configuration",
         types=(),
-        predicate=in_clear,
-        hides_secrets=True,
+        predicate=plaintext_secret,
+        redacts_secrets=True,
     ),
 )

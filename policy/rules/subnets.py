@@ -1,4 +1,4 @@
-"""Address ranges: overlays, the lab and the engines' local networks keep out of each other's way."""
+"""Address ranges: those of overlays are stated, and none overlaps another's, the underlay's or an engine's own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from . import engines
-from .overlays import DRIVER
-from .rule import Parameters, Resource, Stack, StackRule
-from .types import LAB_NETWORK, NETWORK
+from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
+from .types import ENGINE, NETWORK, UNDERLAY
 
-_DOCKERS_OWN_POOLS = (*(f"172.{second}.0.0/16" for second in range(17, 32)), "192.168.0.0/16")
-"""What an engine cuts its local networks from if it is told nothing."""
+DRIVER = "overlay"
+_DEFAULT_POOLS = (*(f"172.{second}.0.0/16" for second in range(17, 32)), "192.168.0.0/16")
+"""What an engine cuts its local networks from by default."""
+
+
+def no_subnet(resource: Resource, _: Parameters) -> Iterator[str]:
+    """No subnet stated: the engine takes the next one of its own pool."""
+    if resource.props.get("driver") != DRIVER:
+        return
+    if not any(config.get("subnet") for config in resource.props.get("ipamConfigs") or ()):
+        yield f"the overlay '{resource.props.get('name') or resource.name}' states no subnet"
 
 
 @dataclass(frozen=True)
@@ -40,20 +48,21 @@ def overlaps(ranges: list[Range]) -> Iterator[tuple[Range, Range]]:
 def ranges_of(stack: Stack) -> Iterator[Range]:
     """Every range that the stack states; a text that is no range is another rule's matter."""
     for network in stack.of(NETWORK):
-        with network.postponing():
+        with network.deferring_unknowns():
             local = network.props.get("driver") != DRIVER
             what = f"{'local network' if local else 'overlay'} {network.props.get('name') or network.name}"
             for config in network.props.get("ipamConfigs") or ():
-                with network.postponing():
+                with network.deferring_unknowns():
                     yield from _range(config.get("subnet"), what, network, local)
-    for network in stack.of(LAB_NETWORK):
+    for network in stack.of(UNDERLAY):
         for text in network.each("addresses"):
             yield from _range(text, f"lab network {network.name}", network)
     pools: dict[str, Resource] = {}
-    for engine in engines.configured(stack):
-        stated = engine.daemon.pools
-        for text in _DOCKERS_OWN_POOLS if stated is None else stated:
-            pools.setdefault(text, engine.resource)
+    for engine in stack.of(ENGINE):
+        with engine.deferring_unknowns():
+            stated = engines.pools(engine)
+            for text in _DEFAULT_POOLS if stated is None else stated:
+                pools.setdefault(str(text), engine)
     for text, owner in pools.items():
         yield from _range(text, "the engines' local pool", owner, local=True)
 
@@ -73,6 +82,13 @@ def overlapping(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
 
 
 RULES = (
+    ResourceRule(
+        name="overlay-subnet-stated",
+        reason="Without a subnet an overlay gets the next /24 of the engines' pool, 10.0.0.0/8, whatever uses it.",
+        remedy="state one, outside the lab network and the engines' local pools: subnet: 10.0.5.0/24",
+        types=(NETWORK,),
+        predicate=no_subnet,
+    ),
     StackRule(
         name="subnets-disjoint",
         reason="Where ranges overlap, containers do not start or reach the wrong network; engines check only a part.",

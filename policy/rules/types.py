@@ -17,8 +17,11 @@ COPY_FILE: Final = "command:remote:CopyFile"
 REMOTE: Final = (COMMAND, COPY, COPY_FILE)
 
 DOMAIN: Final = "libvirt:index/domain:Domain"
-LAB_NETWORK: Final = "libvirt:index/network:Network"
+UNDERLAY: Final = "libvirt:index/network:Network"
 SEED: Final = "libvirt:index/cloudInitDisk:CloudInitDisk"
 
+ENGINE: Final = "overlab:index:DockerEngine"
+MACHINE: Final = "overlab:index:Machine"
+STORE_AGENT: Final = "overlab:index:StoreAgent"
 MEMBERSHIP: Final = "overlab:index:Membership"
 """The component whose commands prove that an engine has joined the store."""

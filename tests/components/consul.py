@@ -92,7 +92,7 @@ class Agents:
 
 @contextmanager
 def network(directory: Path) -> Iterator[Agents]:
-    """A place for agents; skips where there can be none. Everything is gone at the end."""
+    """A network namespace for agents; skips where there can be none. Everything is removed at the end."""
     if os.geteuid() != 0:
         pytest.skip("not root: needs a network namespace")
     program = binary(directory)

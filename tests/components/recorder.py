@@ -47,11 +47,12 @@ class Declared:
     deleted_with: str
     replace_with: list[str]
     delete_before_replace: bool
+    replace_on_changes: list[str]
     replacement_trigger: Any
 
 
 class Answers(mocks.Mocks):
-    """Answers every registration with its inputs and what the program reads back."""
+    """Answers every registration with its inputs and the outputs that the program reads."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         outputs = dict(args.inputs)
@@ -96,6 +97,7 @@ class Recorder(mocks.MockMonitor):
             replace_with=list(request.replace_with),
             replacement_trigger=MessageToDict(request.replacement_trigger),
             delete_before_replace=request.deleteBeforeReplace,
+            replace_on_changes=list(request.replaceOnChanges),
         )
         return response
 
@@ -166,16 +168,21 @@ def event_loop() -> Iterator[None]:
         loop.close()
 
 
-def run_lab(settings: Settings, platform: Platform, *, preview: bool = False) -> Recorder:
-    """Declare the lab and wait for all of it."""
+def run_program(program: Callable[[], Any], stack: str = "dev", *, preview: bool = False) -> Recorder:
+    """Run a program that declares resources, and wait for all of them and for what it returns."""
     recorder = Recorder()
     with event_loop():
-        mocks.set_mocks(recorder.mocks, project="overlab", stack=settings.stack, preview=preview, monitor=recorder)
+        mocks.set_mocks(recorder.mocks, project="overlab", stack=stack, preview=preview, monitor=recorder)
 
         @pulumi.runtime.test  # type: ignore[untyped-decorator]  # the SDK's is untyped
         def declare() -> pulumi.Output[Any]:
-            return pulumi.Output.from_input(Lab(settings, platform).outputs)
+            return pulumi.Output.from_input(program())
 
         function: Callable[[], None] = declare
         function()
     return recorder
+
+
+def run_lab(settings: Settings, platform: Platform, *, preview: bool = False) -> Recorder:
+    """Declare the lab and wait for all of it."""
+    return run_program(lambda: Lab(settings, platform).outputs, settings.stack, preview=preview)

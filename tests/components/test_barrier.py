@@ -1,4 +1,4 @@
-"""A barrier under the real engine: what comes after it is made again with what came before it, and else rests."""
+"""A barrier under the real engine: what comes after it is replaced with what came before it, and else unchanged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conformance.conftest import pulumi_cli, pulumi_home
-from conformance.engine import ROOT, Home, Project
+from conformance.engine import Home, Project
 
 __all__ = ["pulumi_cli", "pulumi_home"]
 pytestmark = pytest.mark.slow
@@ -16,10 +16,10 @@ pytestmark = pytest.mark.slow
 PROGRAM = f"""
 import json
 import sys
-sys.path.insert(0, {str(ROOT)!r})
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 import pulumi
 import pulumi_command as command
-from components.barrier import Barrier
+from components.barrier import Barrier, BarrierArgs
 
 given = json.load(open("given.json"))
 provider = command.Provider("commands")
@@ -28,9 +28,9 @@ before = [
     command.local.Command(f"before{{n}}", create=f"echo {{text}}", triggers=[text], opts=options)
     for n, text in enumerate(given)
 ]
-passed = Barrier(
-    "passed", provider, identities=[one.id for one in before], facts={{"text": [one.stdout for one in before]}}
-)
+identities = tuple(one.id for one in before)
+facts = {{"text": [one.stdout for one in before]}}
+passed = Barrier("passed", BarrierArgs(command_provider=provider, identities=identities, facts=facts))
 after = [
     command.local.Command(
         f"after{{n}}", create=passed.facts.apply(lambda facts: "echo " + " ".join(facts["text"])), triggers=[passed.id],

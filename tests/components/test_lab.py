@@ -57,7 +57,7 @@ def test_every_resource_has_a_parent_and_every_custom_one_a_provider_of_ours(lab
     assert {item.type for item in lab.declared.values() if not item.parent} <= {"pulumi:pulumi:Stack"}
 
 
-def test_what_lives_inside_a_machine_goes_with_it(lab: Recorder) -> None:
+def test_resources_inside_a_machine_are_deleted_with_it(lab: Recorder) -> None:
     inside = [i for i in lab.declared.values() if i.type.startswith(("docker:", "command:remote:"))]
     domains = {item.urn for item in lab.of(DOMAIN)}
     assert inside
@@ -66,7 +66,7 @@ def test_what_lives_inside_a_machine_goes_with_it(lab: Recorder) -> None:
     assert not any(item.replace_with for item in lab.declared.values())
 
 
-def test_what_lives_inside_a_machine_knows_it_by_id(lab: Recorder) -> None:
+def test_resources_inside_a_machine_have_its_id_among_their_inputs(lab: Recorder) -> None:
     """An update may end between a new machine and what belongs on it; the next one must see the difference."""
     for item in lab.declared.values():
         if item.type.startswith(("docker:", "command:remote:")):
@@ -76,7 +76,7 @@ def test_what_lives_inside_a_machine_knows_it_by_id(lab: Recorder) -> None:
             assert machine in {*labels, *(triggers.values() if isinstance(triggers, dict) else triggers)}, item.urn
 
 
-def test_overlays_go_with_the_stores_machine_whoever_made_them(lab: Recorder) -> None:
+def test_overlays_are_deleted_with_the_stores_machine_whichever_engine_created_them(lab: Recorder) -> None:
     overlay = named(lab, "docker:index/network:Network", "ov_net1")
     assert overlay.deleted_with.endswith("::docker01-domain")
     assert overlay.provider.endswith("::docker02-docker")
@@ -88,7 +88,7 @@ def test_an_overlay_from_the_pool_comes_after_those_with_a_subnet(lab: Recorder)
 
 
 @pytest.mark.parametrize("stated", [(), ("10.0.0.0/24", "10.0.1.0/24")])
-def test_no_two_engines_begin_the_stores_table_of_vxlan_ids(tmp_path: Path, stated: tuple[str, ...]) -> None:
+def test_no_two_engines_create_the_stores_table_of_vxlan_ids(tmp_path: Path, stated: tuple[str, ...]) -> None:
     networks: dict[str, object] = {
         f"stated{n}": {"created_on": "docker01", "subnet": subnet} for n, subnet in enumerate(stated)
     }
@@ -97,9 +97,9 @@ def test_no_two_engines_begin_the_stores_table_of_vxlan_ids(tmp_path: Path, stat
     assert isinstance(raw, dict)
     settings = parse({**raw, "networks": networks, "workloads": {}}, "dev")
     found = run_lab(settings, make_platform(tmp_path, settings))
-    made = [item.urn for item in found.of("docker:index/network:Network")]
-    alone = [urn for urn in made if all(urn in {other, *reach(found, other)} for other in made)]
-    assert len(made) == len(networks)
+    created = [item.urn for item in found.of("docker:index/network:Network")]
+    alone = [urn for urn in created if all(urn in {other, *reach(found, other)} for other in created)]
+    assert len(created) == len(networks)
     assert len(alone) == 1
 
 
@@ -111,9 +111,9 @@ def test_workloads_come_after_store_membership_and_overlay(lab: Recorder) -> Non
 
 
 def test_the_first_workload_of_an_overlay_starts_alone(lab: Recorder, settings: Settings) -> None:
-    made = {item.name: item.urn for item in lab.of(CONTAINER)}
+    created = {item.name: item.urn for item in lab.of(CONTAINER)}
     for overlay in settings.networks:
-        members = [made[name] for name, spec in settings.workloads.items() if overlay in spec.networks]
+        members = [created[name] for name, spec in settings.workloads.items() if overlay in spec.networks]
         assert len([one for one in members if all(one in {other, *reach(lab, other)} for other in members)]) == 1
 
 
@@ -161,16 +161,20 @@ def test_every_container_has_a_memory_limit_and_a_restart_policy(lab: Recorder) 
         assert item.inputs["restart"] in {"always", "unless-stopped", "no"}
 
 
+def test_a_container_whose_start_failed_is_replaced(lab: Recorder) -> None:
+    for item in lab.of(CONTAINER):
+        assert item.replace_on_changes == ["#initerror"]
+        assert item.delete_before_replace
+
+
 def test_no_secret_is_in_a_plain_input(lab: Recorder) -> None:
     for item in lab.declared.values():
         plain = {key: value for key, value in item.inputs.items() if key not in item.secrets}
         assert "PRIVATE" not in json.dumps(plain, default=str), item.urn
 
 
-def test_new_certificates_restart_engines_and_touch_nothing_else_but_the_gates(
-    settings: Settings, tmp_path: Path
-) -> None:
-    """What Pulumi would see of a rotation: the engines' script and key, and that the gates have to look again."""
+def test_new_certificates_change_engines_and_gates_alone(settings: Settings, tmp_path: Path) -> None:
+    """What Pulumi would see of a rotation: the engines' script, and that the gates run again."""
     assert settings.engine.api == "tls"
     platform = make_platform(tmp_path, settings)
     before = run_lab(settings, platform)
@@ -185,7 +189,7 @@ def test_new_certificates_restart_engines_and_touch_nothing_else_but_the_gates(
         for key in item.inputs
         if item.inputs[key] != before.declared[urn].inputs[key]
     }
-    dockerd = {(f"{node}-dockerd", key) for node in settings.nodes for key in ("create", "stdin")}
+    dockerd = {(f"{node}-dockerd", "stdin") for node in settings.nodes}
     assert changed == dockerd | {("engines-configured", "triggers")}
     for node in settings.nodes:
         gate = named(after, COMMAND, f"{node}-joined")
@@ -196,13 +200,13 @@ def test_new_certificates_restart_engines_and_touch_nothing_else_but_the_gates(
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
-    """The lab of stack ci, whose store denies by default."""
+    """The lab of stack ci, whose store has access lists."""
     settings = parse(read_stack_file(PROJECT, "ci"), "ci")
     assert settings.store.acl
     return run_lab(settings, make_platform(tmp_path_factory.mktemp("platform"), settings))
 
 
-def test_tokens_are_made_when_every_agent_runs_and_before_any_gate(guarded: Recorder) -> None:
+def test_tokens_are_created_after_every_agent_and_before_any_gate(guarded: Recorder) -> None:
     (access,) = [item for item in guarded.of(COMMAND) if item.name.endswith("-store-access")]
     agents = {item.urn for item in guarded.of(CONTAINER) if item.name.endswith("-consul")}
     assert len(agents) == 3
@@ -216,7 +220,7 @@ def test_tokens_are_in_secrets_alone(guarded: Recorder) -> None:
     test_no_secret_is_in_a_plain_input(guarded)
     (access,) = [item for item in guarded.of(COMMAND) if item.name.endswith("-store-access")]
     assert "stdin" in access.secrets
-    assert json.loads(access.inputs["stdin"])["management"] == "PRIVATE MANAGEMENT TOKEN"
+    assert '"management": "PRIVATE MANAGEMENT TOKEN"' in access.inputs["stdin"]
     for item in guarded.of(CONTAINER):
         if item.name.endswith("-consul"):
             assert "uploads" in item.secrets
@@ -246,16 +250,17 @@ TOKENS = {
     "overlab:index:Connectivity",
     "overlab:index:DockerEngine",
     "overlab:index:Lab",
-    "overlab:index:LabNetwork",
     "overlab:index:Machine",
     "overlab:index:Membership",
     "overlab:index:Barrier",
     "overlab:index:NodeImages",
-    "overlab:index:Overlays",
+    "overlab:index:Network",
+    "overlab:index:Networks",
     "overlab:index:Storage",
     "overlab:index:Store",
     "overlab:index:StoreAccess",
     "overlab:index:StoreAgent",
+    "overlab:index:Underlay",
     "overlab:index:Workload",
 }
 

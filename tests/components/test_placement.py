@@ -48,7 +48,7 @@ def by_provider(lab: Recorder, type_: str) -> dict[str, set[str]]:
     return found
 
 
-def test_a_provider_for_each_that_nodes_are_on(lab: Recorder) -> None:
+def test_a_provider_for_each_hypervisor_with_nodes(lab: Recorder) -> None:
     uris = {item.name: item.inputs["uri"] for item in lab.of(PROVIDER)}
     assert uris == {"hypervisor-hv1": URIS["hv1"], "hypervisor-hv2": URIS["hv2"]}
 
@@ -59,7 +59,7 @@ def test_each_has_one_pool_and_one_base(lab: Recorder) -> None:
     assert bases == {"storage-hv1-base": "hypervisor-hv1", "storage-hv2-base": "hypervisor-hv2"}
 
 
-def test_a_bridge_that_is_there_is_used_and_no_network_made(lab: Recorder) -> None:
+def test_an_existing_bridge_is_used_and_no_network_created(lab: Recorder) -> None:
     assert not lab.of(NETWORK)
     for domain in lab.of(DOMAIN):
         (interface,) = domain.inputs["networkInterfaces"]
@@ -72,16 +72,16 @@ def test_all_of_a_machine_is_on_its_own_hypervisor(lab: Recorder) -> None:
         "hypervisor-hv1": {"docker01-domain", "docker03-domain"},
         "hypervisor-hv2": {"docker02-domain"},
     }
-    for node, place in (("docker01", "hv1"), ("docker02", "hv2"), ("docker03", "hv1")):
+    for node, hypervisor in (("docker01", "hv1"), ("docker02", "hv2"), ("docker03", "hv1")):
         own = [item for item in lab.declared.values() if item.name.startswith(f"{node}-")]
         disk, seed, domain = (next(i for i in own if i.name == f"{node}-{part}") for part in ("disk", "seed", "domain"))
-        assert {item.provider.rsplit("::", 1)[1] for item in (disk, seed, domain)} == {f"hypervisor-{place}"}
-        assert disk.inputs["baseVolumeId"] == f"storage-{place}-base_id"
+        assert {item.provider.rsplit("::", 1)[1] for item in (disk, seed, domain)} == {f"hypervisor-{hypervisor}"}
+        assert disk.inputs["baseVolumeId"] == f"storage-{hypervisor}-base_id"
         assert domain.inputs["type"] == "kvm"
         # A provider of another URI replaces nothing by itself.
         mac = domain.inputs["networkInterfaces"][0]["mac"].lower()
-        assert disk.replacement_trigger == [place, "kvm", "br0", mac, 1, 1024]
-        assert seed.replacement_trigger == [place]
+        assert disk.replacement_trigger == [hypervisor, "kvm", "br0", mac, 1, 1024]
+        assert seed.replacement_trigger == [hypervisor]
 
 
 def test_names_follow_from_a_hypervisors_name_and_not_from_how_many_there_are(lab: Recorder, tmp_path: Path) -> None:
@@ -101,11 +101,11 @@ def test_names_follow_from_a_hypervisors_name_and_not_from_how_many_there_are(la
 def test_a_lab_whose_hypervisor_has_no_name_keeps_the_plain_names(tmp_path: Path) -> None:
     plain = declare(tmp_path, platform={}, underlay={}, nodes={"docker01": {}, "docker02": None})
     names = {item.name for type_ in (PROVIDER, POOL, NETWORK) for item in plain.of(type_)}
-    assert names == {"hypervisor", "storage", "network"}
+    assert names == {"hypervisor", "storage", "underlay"}
     (network,) = plain.of(NETWORK)
     assert (network.inputs["mode"], network.inputs["addresses"]) == ("none", ["10.99.0.0/24"])
     assert "bridge" not in network.inputs
     assert [item.replacement_trigger[:3] for item in plain.of(VOLUME) if item.replacement_trigger] == [
-        ["", "qemu", "network_id"],
-        ["", "qemu", "network_id"],
+        ["", "qemu", "underlay_id"],
+        ["", "qemu", "underlay_id"],
     ]

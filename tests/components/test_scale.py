@@ -13,8 +13,8 @@ from tests.components.recorder import make_platform, run_lab
 
 
 @pytest.mark.parametrize("servers", [1, 3])
-def test_resources_and_dependencies_grow_in_line(servers: int, tmp_path: Path) -> None:
-    """Overlays have ten members: each ten nodes add the same, whatever is there already."""
+def test_resources_and_dependencies_grow_linearly(servers: int, tmp_path: Path) -> None:
+    """Overlays have ten members: each ten nodes add the same, however many there are."""
     resources, dependencies = [], []
     for nodes in (10, 20, 30):
         settings = parse(lab(nodes, servers), "scale")

@@ -6,40 +6,38 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components import store_access
-from components.config.platform import Platform
-from components.config.settings import Settings, parse
+from components.config.platform import Identity, StoreTokens
 from components.store import agent_config
 from overlab.platform import identity
 from tests.components import consul
 from tests.components.consul import Agents
-from tests.components.recorder import make_platform
 
 pytestmark = pytest.mark.slow
 
-SERVER, OTHER, AGENT, STRANGER = (f"127.0.0.{n}" for n in (1, 2, 4, 5))
+SERVER, OTHER, AGENT, UNTRUSTED = (f"127.0.0.{n}" for n in (1, 2, 4, 5))
 UNKNOWN = "X-Consul-Token: 11111111-2222-3333-4444-555555555555"
 ANONYMOUS = "X-Consul-Token: anonymous"
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Three servers and an agent, one a node of the lab; and a stranger with the gossip key and no token."""
+    """Three servers and an agent, one a node of the lab; and one with the gossip key and no token."""
 
     agents: Agents
-    settings: Settings
-    platform: Platform
+    tokens: StoreTokens
 
     def wanted(self) -> dict[str, Any]:
-        return store_access.wanted(self.settings, self.platform) | {"url": f"http://{SERVER}:8500", "limit_s": 60}
+        return store_access.wanted(self.tokens) | {"url": f"http://{SERVER}:8500", "limit_s": 60}
 
     def ensure(self, wanted: dict[str, Any] | None = None) -> str:
-        """Run the nodes' script; what it said."""
+        """Run the nodes' script; what it printed."""
         done = self.agents.run(
             [sys.executable, str(store_access.SCRIPT)], stdin=json.dumps(self.wanted() if wanted is None else wanted)
         )
@@ -57,32 +55,36 @@ class Cluster:
         return self.agents.call(SERVER, path, "-H", header, *options, body=body)
 
 
-def _lab(directory: Path, *, acl: bool) -> tuple[Settings, Platform]:
-    """Settings, and a record with real keys."""
-    nodes: dict[str, Any] = {f"docker0{n}": {} for n in (1, 2, 3, 4)}
-    settings = parse({"nodes": nodes, "store": {"servers": 3, "acl": acl}}, "t")
-    keys = identity.ensure(directory / "identity", "t", {key: str(n.address) for key, n in settings.nodes.items()})
-    return settings, make_platform(directory, settings).model_copy(update={"identity": keys})
+def _keys(directory: Path) -> Identity:
+    nodes = {f"docker0{n}": f"127.0.0.{n}" for n in (1, 2, 3, 4)}
+    return identity.ensure(directory / "identity", "t", nodes)
 
 
-def _here(key: str, config: dict[str, object]) -> dict[str, object]:
-    """The configuration with an address of loopback for the node's own."""
-    return config | {"bind_addr": f"127.0.0.{key[-1]}", "retry_join": ["127.0.0.1", "127.0.0.2", "127.0.0.3"]}
+def _configs(keys: Identity, *, acl: bool) -> dict[str, dict[str, Any]]:
+    """Of three servers and an agent, each at an address of loopback."""
+    servers = tuple(IPv4Address(f"127.0.0.{n}") for n in (1, 2, 3))
+    tokens = keys.store_tokens if acl else None
+    found = {
+        n: agent_config(f"docker0{n}", IPv4Address(f"127.0.0.{n}"), servers, keys.gossip_key, tokens)
+        for n in (1, 2, 3, 4)
+    }
+    return {f"docker0{n}": dict(config) for n, config in found.items()}
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     directory = tmp_path_factory.mktemp("consul")
-    settings, platform = _lab(directory, acl=True)
+    keys = _keys(directory)
+    assert keys.store_tokens is not None
     with consul.network(directory) as agents:
-        configs = {key: agent_config(node, settings, platform) for key, node in settings.nodes.items()}
-        acl = {key: value for key, value in configs["docker04"]["acl"].items() if key != "tokens"}  # type: ignore[attr-defined]  # a mapping
-        configs["docker05"] = configs["docker04"] | {"node_name": "stranger", "acl": acl}
+        configs = _configs(keys, acl=True)
+        acl = {key: value for key, value in configs["docker04"]["acl"].items() if key != "tokens"}
+        configs["docker05"] = configs["docker04"] | {"node_name": "untrusted", "acl": acl}
         for key, config in configs.items():
-            agents.start(key, _here(key, config))
-        found = Cluster(agents, settings, platform)
-        said = found.ensure()
-        assert said == "store access: lab-agents, lab-engines, token of lab-agents, token of lab-engines"
+            agents.start(key, config | {"bind_addr": f"127.0.0.{key[-1]}"})
+        found = Cluster(agents, keys.store_tokens)
+        printed = found.ensure()
+        assert printed == "store access: lab-agents, lab-engines, token of lab-agents, token of lab-engines"
         # An agent that is no server remembers for half a minute that its token was not there.
         for address in (SERVER, OTHER, AGENT):
             agents.until(address, "/v1/kv/docker/nodes", 200, body="")
@@ -93,14 +95,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def test_a_store_with_data_may_be_switched_to_access_lists_and_back(tmp_path: Path) -> None:
     key = "/v1/kv/docker/network/v1.0/network/x"
-    servers = [f"docker0{n}" for n in (1, 2, 3)]
+    keys = _keys(tmp_path)
+    assert keys.store_tokens is not None
     with consul.network(tmp_path) as agents:
         for acl, foreign in ((False, 200), (True, 403), (False, 200)):
-            settings, platform = _lab(tmp_path, acl=acl)
-            for name in servers:
-                agents.start(name, _here(name, agent_config(settings.nodes[name], settings, platform)))
+            for name, config in _configs(keys, acl=acl).items():
+                if config.get("server"):
+                    agents.start(name, config)
             if acl:
-                Cluster(agents, settings, platform).ensure()
+                Cluster(agents, keys.store_tokens).ensure()
             if foreign == 200:
                 agents.until(SERVER, key, 200, body="kept")
             assert agents.until(SERVER, f"{key}?raw", 200) == "kept"
@@ -113,7 +116,7 @@ def test_a_second_time_changes_nothing(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("node", [SERVER, AGENT])
-def test_a_node_does_what_engines_gates_and_checks_do(cluster: Cluster, node: str) -> None:
+def test_a_node_may_do_what_engines_gates_and_checks_do(cluster: Cluster, node: str) -> None:
     ask = cluster.agents.call
     assert ask(node, f"/v1/kv/docker/nodes/{node}:2376", body="x") == (200, "true")
     assert ask(node, "/v1/kv/docker/?keys")[0] == 200
@@ -132,7 +135,7 @@ def test_a_node_does_what_engines_gates_and_checks_do(cluster: Cluster, node: st
 
 
 @pytest.mark.parametrize("node", [SERVER, AGENT])
-def test_a_node_does_nothing_else(cluster: Cluster, node: str) -> None:
+def test_a_node_may_do_nothing_else(cluster: Cluster, node: str) -> None:
     ask = cluster.agents.call
     assert ask(node, "/v1/kv/other", body="x")[0] == 403
     assert ask(node, "/v1/kv/other")[0] == 403
@@ -149,22 +152,22 @@ def test_an_unknown_token_and_none_are_refused(cluster: Cluster, node: str, toke
     assert cluster.agents.call(node, "/v1/kv/docker/x", "-H", token, body="x")[0] == 403
 
 
-def test_a_stranger_in_the_gossip_reads_and_writes_nothing(cluster: Cluster) -> None:
+def test_an_agent_without_tokens_reads_and_writes_nothing(cluster: Cluster) -> None:
     ask = cluster.agents.call
-    cluster.agents.until(STRANGER, "/v1/kv/docker/nodes/x", 403, body="x")
-    assert ask(STRANGER, "/v1/session/create", body="{}")[0] == 403
-    assert ask(STRANGER, "/v1/kv/docker/?keys") == (404, "")
+    cluster.agents.until(UNTRUSTED, "/v1/kv/docker/nodes/x", 403, body="x")
+    assert ask(UNTRUSTED, "/v1/session/create", body="{}")[0] == 403
+    assert ask(UNTRUSTED, "/v1/kv/docker/?keys") == (404, "")
     assert ask(SERVER, "/v1/kv/docker/nodes/x")[0] == 404
 
 
-def test_no_token_is_told(cluster: Cluster) -> None:
-    told = "".join(cluster.agents.call(node, "/v1/agent/self")[1] for node in (SERVER, AGENT))
-    told += "".join(cluster.agents.log(f"docker0{n}").read_text() for n in range(1, 6))
-    assert "DebugConfig" in told
-    assert not [secret for secret in cluster.secrets() if secret in told]
+def test_no_token_is_shown(cluster: Cluster) -> None:
+    shown = "".join(cluster.agents.call(node, "/v1/agent/self")[1] for node in (SERVER, AGENT))
+    shown += "".join(cluster.agents.log(f"docker0{n}").read_text() for n in range(1, 6))
+    assert "DebugConfig" in shown
+    assert not [secret for secret in cluster.secrets() if secret in shown]
 
 
-def test_what_was_changed_by_hand_is_put_back(cluster: Cluster) -> None:
+def test_manual_changes_are_reverted(cluster: Cluster) -> None:
     accessor = store_access.ACCESSORS["lab-engines"]
     wide = '{"Name": "lab-engines", "Rules": "key_prefix \\"\\" { policy = \\"write\\" }"}'
     policies = {one["Name"]: one["ID"] for one in json.loads(cluster.manage("/v1/acl/policies")[1])}
@@ -187,7 +190,7 @@ def test_a_token_of_other_keys_is_replaced(cluster: Cluster) -> None:
     assert cluster.ensure() == "store access: token of lab-agents"
 
 
-def test_without_a_store_it_gives_up_and_says_what_it_saw(cluster: Cluster) -> None:
+def test_without_a_store_it_fails_with_what_it_last_saw(cluster: Cluster) -> None:
     wanted = cluster.wanted() | {"url": "http://127.0.0.9:8500", "limit_s": 0}
     done = cluster.agents.run([sys.executable, str(store_access.SCRIPT)], stdin=json.dumps(wanted))
     assert (done.returncode, done.stdout) == (1, "")

@@ -1,4 +1,4 @@
-"""The looking commands on a lab that is up; each check leaves the lab as it was."""
+"""The read-only commands on a lab that is up; each check leaves the lab as it was."""
 
 from __future__ import annotations
 
@@ -23,75 +23,76 @@ def _settings(lab: RealLab) -> Settings:
     return parse(read_stack_file(PROJECT, lab.stack), lab.stack)
 
 
-def seen(done: Done) -> dict[str, Any]:
+def document(done: Done) -> dict[str, Any]:
     """What ``overlab status --json`` printed."""
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def kinds(done: Done) -> set[str]:
-    """Which rules of ``overlab status --json`` found something that is more than a note."""
-    return {finding["kind"] for finding in seen(done)["findings"] if finding["severity"] != "note"}
+def finding_ids(done: Done) -> set[str]:
+    """Of ``overlab status --json``, without notes."""
+    return {finding["id"] for finding in document(done)["findings"] if finding["severity"] != "note"}
 
 
 def every_view_agrees(lab: RealLab) -> None:
     settings = _settings(lab)
-    found = seen(lab.overlab("status", "--json").ok())
-    assert found["healthy"]
-    nodes = {node["name"]: node for node in found["nodes"]}
+    status = document(lab.overlab("status", "--json").ok())
+    assert status["healthy"]
+    nodes = {node["name"]: node for node in status["nodes"]}
     assert nodes.keys() == settings.nodes.keys()
     for name, node in nodes.items():
-        assert (node["machine"], node["listed"], node["guard"], node["error"]) == ("running", True, "sound", None)
+        state = (node["machine"], node["registered"], node["watchdog"], node["error"])
+        assert state == ("running", True, "healthy", None)
         assert node["members"] == {peer: True for peer in nodes if peer != name}
-    assert len(found["store"]["peers"]) == settings.store.servers
-    assert len(found["store"]["nodes"]) == len(nodes)
-    assert {overlay["name"] for overlay in found["overlays"]} == set(settings.networks)
-    for overlay in found["overlays"]:
-        members = {name for name, spec in settings.workloads.items() if overlay["name"] in spec.networks}
-        assert {end["name"] for end in overlay["endpoints"]} == members
-        assert overlay["vni"] >= 256
-        assert set(overlay["vnis"].values()) - {None} == {overlay["vni"]}
-        for end in overlay["endpoints"]:
-            assert end["node"] == settings.placement[end["name"]]
-            assert end["kernel"].pop(end["node"]) == "here"
-            assert set(end["kernel"].values()) <= {"known", "unlearnt", "absent"}
+    assert len(status["store"]["peers"]) == settings.store.servers
+    assert len(status["store"]["nodes"]) == len(nodes)
+    assert {network["name"] for network in status["networks"]} == set(settings.networks)
+    for network in status["networks"]:
+        attached = {name for name, spec in settings.workloads.items() if network["name"] in spec.networks}
+        assert {endpoint["name"] for endpoint in network["endpoints"]} == attached
+        assert network["vni"] >= 256
+        assert set(network["vnis"].values()) - {None} == {network["vni"]}
+        for endpoint in network["endpoints"]:
+            assert endpoint["node"] == settings.placement[endpoint["name"]]
+            assert endpoint["kernel"].pop(endpoint["node"]) == "local"
+            assert set(endpoint["kernel"].values()) <= {"resolved", "unresolved", "absent"}
     screen = lab.overlab("status").ok().stdout
     assert f"lab {settings.name}: every view agrees" in screen
 
 
 def a_removed_entry_is_named_and_its_remedy_helps(lab: RealLab) -> None:
-    """docker01 forgets behind which node t2 is. Its engine does not write it again, whatever is sent."""
-    end = _endpoint(lab, "t2")
-    namespace = lab.on("docker01", f"ls /run/docker/netns/*-{end['network'][:10]}").strip()
-    entry = f"{end['mac']} dev vxlan0 dst {_settings(lab).nodes[end['node']].address} self"
+    """docker01 loses its FDB entry for t2. Its engine does not write it again, whatever is sent."""
+    endpoint = _endpoint(lab, "t2")
+    namespace = lab.on("docker01", f"ls /run/docker/netns/*-{endpoint['network'][:10]}").strip()
+    entry = f"{endpoint['mac']} dev vxlan0 dst {_settings(lab).nodes[endpoint['node']].address} self"
     try:
         lab.on("docker01", f"docker exec t1 ping -c 1 t2 && nsenter --net={namespace} bridge fdb del {entry}")
         done = lab.overlab("status", "--json")
         assert done.code == 1
-        assert kinds(done) == {"entry-half"}
-        (finding,) = [one for one in seen(done)["findings"] if one["kind"] == "entry-half"]
+        assert finding_ids(done) == {"peer-entry-incomplete"}
+        (finding,) = [one for one in document(done)["findings"] if one["id"] == "peer-entry-incomplete"]
         assert finding["subject"] == "ov_net1/t2 on docker01"
         remedy = finding["remedy"].removeprefix(f"overlab --stack {lab.stack} exec docker01 -- ")
         lab.on("docker01", f"{remedy} && docker exec t1 ping -c 1 t2")
-        assert kinds(lab.overlab("status", "--json").ok()) == set()
+        assert finding_ids(lab.overlab("status", "--json").ok()) == set()
     finally:
         lab.on("docker01", f"nsenter --net={namespace} bridge fdb replace {entry} permanent")
 
 
 def _endpoint(lab: RealLab, name: str) -> dict[str, Any]:
-    for overlay in seen(lab.overlab("status", "--json"))["overlays"]:
-        for end in overlay["endpoints"]:
-            if end["name"] == name:
-                return {**end, "network": overlay["id"]}
+    for network in document(lab.overlab("status", "--json"))["networks"]:
+        for endpoint in network["endpoints"]:
+            if endpoint["name"] == name:
+                return {**endpoint, "network": network["id"]}
     raise AssertionError(f"the store has no endpoint {name}")
 
 
-def a_silent_node_is_shown_as_such(lab: RealLab) -> None:
-    """Its neighbours are still looked at. The caller keeps docker03 away."""
+def an_unreachable_node_is_shown_as_such(lab: RealLab) -> None:
+    """The other nodes are still in the snapshot. The caller makes docker03 unreachable."""
     done = lab.overlab("status", "--json")
     assert done.code == 1
-    assert kinds(done) == {"node-silent"}
-    nodes = {node["name"]: node for node in seen(done)["nodes"]}
+    assert finding_ids(done) == {"node-unreachable"}
+    nodes = {node["name"]: node for node in document(done)["nodes"]}
     assert "Connection refused" in nodes["docker03"]["error"]
     assert nodes["docker01"]["engine"].startswith("20.10")
 
@@ -101,13 +102,13 @@ def the_model_has_every_sandbox(lab: RealLab, owner: str, sharing: str) -> None:
     node = settings.placement[owner]
     models = json.loads(lab.overlab("inspect", "cnm", "--json").ok().stdout)
     assert models.keys() == settings.nodes.keys()
-    boxes = {box["containers"][0]: box for model in models.values() for box in model["sandboxes"]}
-    assert boxes.keys() == {name for name, spec in settings.workloads.items() if not spec.shares_network_of}
-    assert boxes[owner]["containers"] == [owner, sharing]
-    for name, box in boxes.items():
-        networks = [end["network"] for end in box["ends"] if not end["way_out"]]
+    sandboxes = {sandbox["containers"][0]: sandbox for model in models.values() for sandbox in model["sandboxes"]}
+    assert sandboxes.keys() == {name for name, spec in settings.workloads.items() if not spec.shares_network_of}
+    assert sandboxes[owner]["containers"] == [owner, sharing]
+    for name, sandbox in sandboxes.items():
+        networks = [endpoint["network"] for endpoint in sandbox["endpoints"] if not endpoint["gateway"]]
         assert sorted(networks) == sorted(settings.workloads[name].networks)
-        assert all(" on the " in end["cable"] for end in box["ends"])
+        assert all(re.match(r"veth\w+ on ", endpoint["peer"]) for endpoint in sandbox["endpoints"])
     drawn = lab.overlab("inspect", "cnm", node).ok().stdout
     assert f"of {owner}, shared by {sharing} (one sandbox, 2 containers)" in drawn
     others = [other for other in settings.nodes if other != node]

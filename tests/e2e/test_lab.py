@@ -232,7 +232,7 @@ def test_a_forwarding_entry_that_went_is_named_and_its_remedy_helps(lab: RealLab
 
 def test_a_silent_node_is_shown_and_the_others_are_looked_at(lab: RealLab) -> None:
     with check_scenarios.without_ssh(lab, "docker03"):
-        status_scenarios.a_silent_node_is_shown_as_such(lab)
+        status_scenarios.an_unreachable_node_is_shown_as_such(lab)
 
 
 @browser.needed
@@ -323,7 +323,7 @@ def test_a_split_cluster_is_seen_and_healed(lab: RealLab) -> None:
         "docker03", f"journalctl -q -u docker.service {invocation} -o cat | grep -c EventMemberJoin: || true"
     )
     assert int(joined) <= 1, "the split was not provoked"
-    assert "gossip-split" in status_scenarios.kinds(lab.overlab("status", "--json"))
+    assert "gossip-partition" in status_scenarios.finding_ids(lab.overlab("status", "--json"))
     gates = [argument for node in NODES for argument in ("--target-replace", lab.urn(f"{node}-joined"))]
     done = lab.pulumi("up", "--yes", "--skip-preview", "--non-interactive", *gates)
     done.ok()

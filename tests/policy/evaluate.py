@@ -34,22 +34,22 @@ def secret(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class CheckResult:
-    """What a rule said."""
+class Evaluation:
+    """What a rule reported."""
 
     problems: list[str]
     names: list[str] = field(default_factory=list)
     """Of the resources; stack rules only."""
     unknown: bool = False
-    """It said that it could not see everything."""
+    """Something that it asks for was not known."""
 
     @property
     def text(self) -> str:
         return "\n".join(self.problems)
 
 
-GOOD = CheckResult([])
-UNSEEN = CheckResult([], unknown=True)
+PASSED = Evaluation([])
+DEFERRED = Evaluation([], unknown=True)
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class Declared:
     delete_before_replace: bool | None = None
     parent: str = ""
     """Type of the component it is part of."""
+    child_of: str = ""
+    """Name of that component, where a rule asks it."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
     """What a stack policy is sent beside the inputs."""
 
@@ -83,31 +85,31 @@ class Declared:
         return PolicyProviderResource("pulumi:providers:p", {}, urn, self.provider)
 
 
-def judge(rule: str, type_: str = CONTAINER, *, config: Mapping[str, Any] | None = None, **props: Any) -> CheckResult:
+def evaluate(rule: str, type_: str = CONTAINER, *, config: Mapping[str, Any] | None = None, **props: Any) -> Evaluation:
     """What a resource rule says of a resource with these (wire) properties."""
-    return judge_one(rule, Declared(type_, "thing", props), config)
+    return evaluate_one(rule, Declared(type_, "thing", props), config)
 
 
-def judge_one(rule: str, declared: Declared, config: Mapping[str, Any] | None = None) -> CheckResult:
-    """What a resource rule says; one that hides secrets is asked twice, like by the engine."""
+def evaluate_one(rule: str, declared: Declared, config: Mapping[str, Any] | None = None) -> Evaluation:
+    """What a resource rule says; one that redacts secrets is asked twice, as by the engine."""
     policy = _policy(policies(ALL), rule)
     assert isinstance(policy, ResourceValidationPolicy)
     if policy.has_remediation():
         policy.remediate(arguments(declared, config, secrets=True))
-    return _verdict(policy, arguments(declared, config))
+    return _evaluation(policy, arguments(declared, config))
 
 
-def judge_stack(rule: str, *declared: Declared, config: Mapping[str, Any] | None = None) -> CheckResult:
+def evaluate_stack(rule: str, *declared: Declared, config: Mapping[str, Any] | None = None) -> Evaluation:
     """What a stack rule says, after the resource rules have seen each resource's inputs."""
     pack = policies(ALL)
-    eye = _policy(pack, "image-pinned")
-    assert isinstance(eye, ResourceValidationPolicy)
+    any_rule = _policy(pack, "image-pinned")
+    assert isinstance(any_rule, ResourceValidationPolicy)
     for one in declared:
         with suppress(UnknownValueError):
-            eye.validate(arguments(one, None), lambda message, urn: None)
+            any_rule.validate(arguments(one, None), lambda message, urn: None)
     policy = _policy(pack, rule)
     assert isinstance(policy, StackValidationPolicy)
-    return _verdict(policy, StackValidationArgs(linked(declared), config))
+    return _evaluation(policy, StackValidationArgs(linked(declared), config))
 
 
 def _policy(pack: Sequence[Policy], name: str) -> Policy:
@@ -126,7 +128,7 @@ def arguments(declared: Declared, config: Mapping[str, Any] | None, *, secrets: 
 def linked(declared: Sequence[Declared]) -> list[PolicyResource]:
     """The resources of a stack as a stack policy gets them."""
     found = {
-        one.name: PolicyResource(
+        one.urn: PolicyResource(
             one.type,
             unknown_checking_proxy(deserialize_properties({**one.props, **one.outputs})),
             one.urn,
@@ -139,14 +141,17 @@ def linked(declared: Sequence[Declared]) -> list[PolicyResource]:
         )
         for one in declared
     }
+    by_name = {one.name: found[one.urn] for one in declared}
     for one in declared:
+        resource = found[one.urn]
+        resource.parent = by_name[one.child_of] if one.child_of else None
         needs = [*one.needs, *(name for names in one.uses.values() for name in names)]
-        found[one.name].dependencies = [found[name] for name in dict.fromkeys(needs)]
-        found[one.name].property_dependencies = {key: [found[n] for n in names] for key, names in one.uses.items()}
+        resource.dependencies = [by_name[name] for name in dict.fromkeys(needs)]
+        resource.property_dependencies = {key: [by_name[n] for n in names] for key, names in one.uses.items()}
     return list(found.values())
 
 
-def _verdict(policy: Any, args: Any) -> CheckResult:
+def _evaluation(policy: Any, args: Any) -> Evaluation:
     problems: list[str] = []
     names: list[str] = []
 
@@ -160,5 +165,5 @@ def _verdict(policy: Any, args: Any) -> CheckResult:
     try:
         policy.validate(args, report)
     except UnknownValueError:
-        return CheckResult(problems, names, unknown=True)
-    return CheckResult(problems, names)
+        return Evaluation(problems, names, unknown=True)
+    return Evaluation(problems, names)

@@ -15,7 +15,7 @@ _VIOLATION = re.compile(r"\[(mandatory|advisory)\]  (\S+)  \(([^:]*:.*): (.+)\)"
 
 
 @dataclass(frozen=True)
-class Said:
+class Reported:
     """A line of the CLI's report."""
 
     level: str
@@ -23,18 +23,18 @@ class Said:
     resource: str
 
 
-def said(result: Result) -> list[Said]:
+def reported(result: Result) -> list[Reported]:
     """What the rules said in a preview, in order."""
-    return [Said(level, rule, name) for level, rule, _, name in _VIOLATION.findall(result.text)]
+    return [Reported(level, rule, name) for level, rule, _, name in _VIOLATION.findall(result.text)]
 
 
 def mandatory(result: Result) -> set[str]:
     """The mandatory rules that were broken."""
-    return {one.rule for one in said(result) if one.level == "mandatory"}
+    return {one.rule for one in reported(result) if one.level == "mandatory"}
 
 
 def small_lab(home: Home, directory: Path) -> Project:
-    """A project whose program is the small lab, with the change that ``POISON`` names."""
+    """A project whose program is the small lab, with the change that ``VIOLATION`` names."""
     project = Project(home, directory, name="small").create()
     project.write(
         "__main__.py",
@@ -43,10 +43,10 @@ def small_lab(home: Home, directory: Path) -> Project:
         import sys
 
         sys.path.insert(0, {str(ROOT)!r})
-        from tests.policy.violations import ADVISED, POISONS
+        from tests.policy.violations import ADVISED, VIOLATIONS
         from tests.policy.small_lab import SmallLab
 
-        SmallLab({{**ADVISED, **POISONS}}.get(os.environ["POISON"], {{}}))
+        SmallLab({{**ADVISED, **VIOLATIONS}}.get(os.environ["VIOLATION"], {{}}))
         """,
     )
     return project
@@ -57,6 +57,6 @@ def preview(project: Project, case: str) -> Result:
 
     ``RULE@STACK`` is the same under that stack's policy configuration.
     """
-    poison, _, stack = case.partition("@")
+    violation, _, stack = case.partition("@")
     configured = ["--policy-pack-config", str(PACK / f"{stack}.json")] if stack else []
-    return project.run("preview", "--policy-pack", str(PACK), *configured, limit_s=LIMIT_S, POISON=poison)
+    return project.run("preview", "--policy-pack", str(PACK), *configured, limit_s=LIMIT_S, VIOLATION=violation)

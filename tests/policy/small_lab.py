@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,30 +17,23 @@ Changes = Mapping[str, Any]
 """``{part: {input: value}}`` changes a part's inputs, None leaves one out; ``{part + ' needs': [parts]}`` what it
 comes after; ``{part + ' options': {option: value}}`` its options; ``{'more': {name: part}}`` declares a part again."""
 
-DAEMON: Mapping[str, Any] = {
-    "cluster-store": f"consul://{NODE}:8500",
-    "cluster-advertise": "lab0:2376",
-    "default-address-pools": [{"base": "172.30.0.0/16", "size": 24}],
+ENGINE: Mapping[str, Any] = {
+    "address": NODE,
+    "version": "20.10",
+    "cluster_store": f"consul://{NODE}:8500",
+    "cluster_advertise": "lab0:2376",
+    "listeners": ["fd://"],
+    "tls_verify": False,
+    "address_pools": [{"base": "172.30.0.0/16", "size": 24}],
 }
+"""What the component of an engine declares."""
 
 
-def configure(daemon: Mapping[str, Any], flags: str = "-H fd://") -> str:
-    """A script that configures dockerd."""
-    return "\n".join(
-        [
-            "#!/bin/sh",
-            f"printf '%s' '{json.dumps(daemon)}' >/etc/docker/daemon.json",
-            f"printf '%s' '[Service]\nExecStart=\nExecStart=/usr/bin/env dockerd {flags}\n' >/etc/x.conf",
-            "systemctl restart docker",
-        ]
-    )
+class Component(pulumi.ComponentResource):
+    """A component that rules know by its type token."""
 
-
-class Membership(pulumi.ComponentResource):
-    """The component by which the rules know the proof that engines joined."""
-
-    def __init__(self) -> None:
-        super().__init__("overlab:index:Membership", "membership")
+    def __init__(self, type_: str, name: str, inputs: Mapping[str, Any]) -> None:
+        super().__init__(f"overlab:index:{type_}", name, dict(inputs))
 
 
 class SmallLab:
@@ -62,41 +54,41 @@ class SmallLab:
     def _declare_machine(self) -> None:
         options = pulumi.ResourceOptions(provider=self._hypervisor)
         network = libvirt.Network("network", **self._inputs("network", mode="none", addresses=[LAB]), opts=options)
-        config = {"version": 2, "ethernets": {"lab0": {"addresses": [f"{NODE}/24"]}}}
-        seed = libvirt.CloudInitDisk("seed", **self._inputs("seed", network_config=json.dumps(config)), opts=options)
+        machine = Component("Machine", "docker01", self._inputs("machine", address=NODE))
         interface = libvirt.DomainNetworkInterfaceArgs(network_id=network.id)
         self._parts["domain"] = libvirt.Domain(
             "domain",
-            **self._inputs("domain", name="small", cloudinit=seed.id, network_interfaces=[interface]),
-            opts=self._options("domain", provider=self._hypervisor, delete_before_replace=True),
+            **self._inputs("domain", name="small", network_interfaces=[interface]),
+            opts=self._options("domain", provider=self._hypervisor, delete_before_replace=True, parent=machine),
         )
 
     def _declare_engine(self) -> None:
+        Component("DockerEngine", "engine", self._inputs("engine", **ENGINE))
         self._parts["dockerd"] = command.remote.Command(
             "dockerd",
-            **self._inputs("dockerd", connection=self._connection(), create=configure(DAEMON)),
+            **self._inputs("dockerd", connection=self._connection(), stdin="dockerd -H fd://"),
             opts=self._options("dockerd", needs=["domain"]),
         )
         host = f"ssh://root@{NODE}"
         self._docker = docker.Provider("docker", host=host, opts=self._options("docker", needs=["dockerd"]))
 
     def _declare_store(self) -> None:
-        arguments = ["agent", "-server", f"-client=127.0.0.1 {NODE}", "-encrypt=" + "k" * 43 + "="]
+        stated = {"server": True, "encrypted": True, "client_addresses": ["127.0.0.1", NODE]}
+        agent = Component("StoreAgent", "agent", self._inputs("agent", **stated))
         usual = {
             "name": "consul",
             "image": "consul:1.8",
-            "command": pulumi.Output.secret(arguments),
             "network_mode": "host",
             "restart": "always",
             "memory": 128,
         }
         self._parts["store"] = docker.Container(
-            "store", **self._inputs("store", **usual), opts=self._options("store", provider=self._docker)
+            "store", **self._inputs("store", **usual), opts=self._options("store", provider=self._docker, parent=agent)
         )
         self._parts["joined"] = command.remote.Command(
             "joined",
             **self._inputs("joined", connection=self._connection(), create="true"),
-            opts=self._options("joined", needs=["store", "domain"], parent=Membership()),
+            opts=self._options("joined", needs=["store", "domain"], parent=Component("Membership", "membership", {})),
         )
 
     def _overlay(self, part: str, name: str, subnet: str) -> None:

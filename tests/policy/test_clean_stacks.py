@@ -14,12 +14,12 @@ from conformance.engine import Home, Project, Result
 from components.config.platform import RECORD_ENV
 from components.config.settings import parse, read_stack_file
 from tests.policy.platform import platform_for
-from tests.policy.previewing import LIMIT_S, PACK, ROOT, mandatory, said
+from tests.policy.previewing import LIMIT_S, PACK, ROOT, mandatory, reported
 
 _LINKED = ("Pulumi.yaml", "__main__.py", "components", ".venv")
 
-TEACHING = {"engine-end-of-life", "store-gossip-key", "store-single-server", "overlay-subnet-stated"}
-"""Advice that the teaching stacks may get."""
+USUAL_ADVICE = {"engine-end-of-life", "store-gossip-key", "store-single-server", "overlay-subnet-stated"}
+"""Advice that these stacks may get."""
 
 
 @pytest.mark.parametrize("stack", ["dev", "ci", "site"])
@@ -28,7 +28,7 @@ def test_the_stack_passes(policed_home: Home, tmp_path: Path, stack: str) -> Non
 
     result.passed()
     assert mandatory(result) == set()
-    assert {one.rule for one in said(result)} <= TEACHING, result.text
+    assert {one.rule for one in reported(result)} <= USUAL_ADVICE, result.text
 
 
 def _preview(home: Home, directory: Path, stack: str) -> Result:

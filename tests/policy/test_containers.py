@@ -1,4 +1,4 @@
-"""What containers may do to their node, use of it, and how they come back."""
+"""What containers may do to their node, use of it, and how they restart."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, judge
+from tests.policy.evaluate import DEFERRED, PASSED, UNKNOWN, evaluate
 
 
 @pytest.mark.parametrize("props", [{}, {"privileged": False}])
 def test_not_privileged(props: dict[str, Any]) -> None:
-    assert judge("container-unprivileged", **props) == GOOD
+    assert evaluate("container-unprivileged", **props) == PASSED
 
 
 def test_privileged() -> None:
-    assert judge("container-unprivileged", privileged=True).problems == ["the container is privileged"]
-    assert judge("container-unprivileged", privileged=UNKNOWN) == UNSEEN
+    assert evaluate("container-unprivileged", privileged=True).problems == ["the container is privileged"]
+    assert evaluate("container-unprivileged", privileged=UNKNOWN) == DEFERRED
 
 
 def bind(source: str) -> list[dict[str, Any]]:
@@ -27,8 +27,8 @@ def bind(source: str) -> list[dict[str, Any]]:
     "source", ["/srv/data", "/var/lib/app", "/run/app", "/var/run/app.sock", "/home/docker.socket"]
 )
 def test_mount_without_the_engines_socket(source: str) -> None:
-    assert judge("container-engine-socket", volumes=bind(source)) == GOOD
-    assert judge("container-engine-socket", mounts=[{"type": "bind", "source": source, "target": "/x"}]) == GOOD
+    assert evaluate("container-engine-socket", volumes=bind(source)) == PASSED
+    assert evaluate("container-engine-socket", mounts=[{"type": "bind", "source": source, "target": "/x"}]) == PASSED
 
 
 @pytest.mark.parametrize(
@@ -46,37 +46,37 @@ def test_mount_without_the_engines_socket(source: str) -> None:
     ],
 )
 def test_mount_that_reaches_the_engines_socket(source: str) -> None:
-    assert f"'{source}'" in judge("container-engine-socket", volumes=bind(source)).text
-    assert judge("container-engine-socket", mounts=[{"type": "bind", "source": source, "target": "/x"}]).problems
+    assert f"'{source}'" in evaluate("container-engine-socket", volumes=bind(source)).text
+    assert evaluate("container-engine-socket", mounts=[{"type": "bind", "source": source, "target": "/x"}]).problems
 
 
 def test_unknown_mount_hides_no_other() -> None:
-    verdict = judge("container-engine-socket", volumes=[UNKNOWN, {"hostPath": UNKNOWN}, {"hostPath": "/run"}])
-    assert len(verdict.problems) == 1
-    assert verdict.unknown
+    result = evaluate("container-engine-socket", volumes=[UNKNOWN, {"hostPath": UNKNOWN}, {"hostPath": "/run"}])
+    assert len(result.problems) == 1
+    assert result.unknown
 
 
 @pytest.mark.parametrize("props", [{}, {"capabilities": {"drops": ["ALL"]}}, {"capabilities": {"adds": ["NET_ADMIN"]}}])
 def test_narrow_capabilities(props: dict[str, Any]) -> None:
-    assert judge("container-capabilities", **props) == GOOD
+    assert evaluate("container-capabilities", **props) == PASSED
 
 
 @pytest.mark.parametrize("name", ["SYS_ADMIN", "CAP_SYS_ADMIN", "sys_module", "ALL", "DAC_READ_SEARCH"])
-def test_capability_that_leads_out(name: str) -> None:
-    assert judge("container-capabilities", capabilities={"adds": ["NET_RAW", name]}).problems == [
+def test_capability_that_gives_the_node(name: str) -> None:
+    assert evaluate("container-capabilities", capabilities={"adds": ["NET_RAW", name]}).problems == [
         f"the capability {name} is added"
     ]
 
 
 def test_unknown_capability() -> None:
-    assert judge("container-capabilities", capabilities={"adds": [UNKNOWN]}) == UNSEEN
+    assert evaluate("container-capabilities", capabilities={"adds": [UNKNOWN]}) == DEFERRED
 
 
 def test_memory() -> None:
-    assert judge("container-memory-limit", memory=64.0) == GOOD
-    assert judge("container-memory-limit").problems == ["no memory limit is set"]
-    assert judge("container-memory-limit", memory=0.0).problems
-    assert judge("container-memory-limit", memory=UNKNOWN) == UNSEEN
+    assert evaluate("container-memory-limit", memory=64.0) == PASSED
+    assert evaluate("container-memory-limit").problems == ["no memory limit is set"]
+    assert evaluate("container-memory-limit", memory=0.0).problems
+    assert evaluate("container-memory-limit", memory=UNKNOWN) == DEFERRED
 
 
 @pytest.mark.parametrize(
@@ -89,17 +89,17 @@ def test_memory() -> None:
         {"mustRun": False},
     ],
 )
-def test_restart_that_ends_or_waits(props: dict[str, Any]) -> None:
-    assert judge("container-restart", **props) == GOOD
+def test_good_restart_policy(props: dict[str, Any]) -> None:
+    assert evaluate("container-restart", **props) == PASSED
 
 
 @pytest.mark.parametrize(
     "props", [{}, {"restart": "no"}, {"restart": "no", "mustRun": True}, {"restart": "on-failure", "maxRetryCount": 0}]
 )
-def test_restart_that_does_neither(props: dict[str, Any]) -> None:
-    assert len(judge("container-restart", **props).problems) == 1
+def test_bad_restart_policy(props: dict[str, Any]) -> None:
+    assert len(evaluate("container-restart", **props).problems) == 1
 
 
 def test_unknown_restart() -> None:
-    assert judge("container-restart", restart=UNKNOWN) == UNSEEN
-    assert judge("container-restart", restart="on-failure", maxRetryCount=UNKNOWN) == UNSEEN
+    assert evaluate("container-restart", restart=UNKNOWN) == DEFERRED
+    assert evaluate("container-restart", restart="on-failure", maxRetryCount=UNKNOWN) == DEFERRED

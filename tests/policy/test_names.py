@@ -1,14 +1,13 @@
-"""Names are unique where things are told apart by them."""
+"""Names are unique where things are identified by them."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from rules import types
 
-from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, Declared, judge_stack
+from tests.policy.evaluate import DEFERRED, PASSED, UNKNOWN, Declared, evaluate_stack
 
 RULE = "names-unique"
 
@@ -32,7 +31,7 @@ ON_OVERLAY = {"networksAdvanced": [{"name": UNKNOWN}]}
     ],
 )
 def test_unique(stack: list[Declared]) -> None:
-    assert judge_stack(RULE, *stack) == GOOD
+    assert evaluate_stack(RULE, *stack) == PASSED
 
 
 @pytest.mark.parametrize(
@@ -44,17 +43,21 @@ def test_unique(stack: list[Declared]) -> None:
         pair(types.NETWORK, driver="bridge"),
         pair(types.VOLUME),
         pair(types.DOMAIN),
-        pair(types.LAB_NETWORK),
-        pair(types.SEED, ("h1", "h2"), metaData=json.dumps({"local-hostname": "docker01"})),
+        pair(types.UNDERLAY),
     ],
 )
-def test_taken(stack: list[Declared]) -> None:
-    verdict = judge_stack(RULE, *stack)
-    assert set(verdict.names) == {"r1"}
-    assert "by r0" in verdict.text
+def test_duplicate_names(stack: list[Declared]) -> None:
+    result = evaluate_stack(RULE, *stack)
+    assert set(result.names) == {"r1"}
+    assert "by r0" in result.text
+
+
+def test_machines_of_one_name() -> None:
+    machines = [Declared(types.MACHINE, "docker01"), Declared(types.MACHINE, "docker01", parent="some:other:Lab")]
+    assert "the host name 'docker01' is taken" in evaluate_stack(RULE, *machines).text
 
 
 def test_unknown_name_hides_no_other() -> None:
     unseen = Declared(types.CONTAINER, "u", {"name": UNKNOWN})
-    assert judge_stack(RULE, unseen) == UNSEEN
-    assert judge_stack(RULE, unseen, *pair(types.VOLUME)).problems
+    assert evaluate_stack(RULE, unseen) == DEFERRED
+    assert evaluate_stack(RULE, unseen, *pair(types.VOLUME)).problems

@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 from pulumi_policy import EnforcementLevel, PolicyConfigSchema, StackValidationArgs, StackValidationPolicy
-from rules import ALL, daemon, types
+from rules import ALL, types
 from rules.pack import policies
 from rules.rule import Parameters, Resource, ResourceRule, Stack, StackRule
 
 from components.config import conventions
 from components.config.settings import SettingsError, parse, read_stack_file
+from components.docker_engine import DockerEngine
+from components.machine import Machine
+from components.store import Membership
 from tests.policy.evaluate import Declared, linked
 from tests.policy.previewing import PACK, ROOT
 
@@ -38,9 +41,9 @@ def test_rules_have_names_of_their_own_and_say_why_and_what_to_do() -> None:
 
 def test_policies_carry_what_the_rules_say() -> None:
     for rule, policy in zip(ALL, policies(ALL), strict=True):
-        hides = isinstance(rule, ResourceRule) and rule.hides_secrets
+        redacts = isinstance(rule, ResourceRule) and rule.redacts_secrets
         assert policy.name == rule.name
-        assert policy.enforcement_level is (EnforcementLevel.REMEDIATE if hides else rule.level)
+        assert policy.enforcement_level is (EnforcementLevel.REMEDIATE if redacts else rule.level)
         schema = policy.config_schema or PolicyConfigSchema({})
         assert set(schema.properties) == set(rule.parameters)
 
@@ -107,17 +110,16 @@ def _imports(text: str) -> set[str]:
 
 
 def test_facts_that_the_pack_may_not_import_are_the_programs() -> None:
-    part = daemon.read(f"dockerd -H tcp://10.0.0.1:{conventions.ENGINE_PORT} --tlsverify")
-    assert part == daemon.Daemon(listeners=("tcp://10.0.0.1:2376",), asks_for_certificates=True)
+    known = (types.ENGINE, types.MACHINE, types.MEMBERSHIP)
+    assert known == (DockerEngine.TOKEN, Machine.TOKEN, Membership.TOKEN)
     [ended] = [rule for rule in ALL if rule.name == "engine-end-of-life"]
     assert conventions.ENGINE_VERSION in ended.parameters["ended"]["default"]
 
 
 def many(nodes: int) -> Stack:
     """A stack of so many nodes, each with its machine, engine, gate and workload, on one overlay."""
-    text = json.dumps({"cluster-store": "consul://10.0.0.1:8500", "cluster-advertise": "lab0:2376"})
     declared = [
-        Declared(types.CONTAINER, "store", {"name": "consul", "image": "consul:1.8", "command": ["-server"]}),
+        Declared(types.CONTAINER, "store", {"name": "consul", "image": "consul:1.8"}, parent=types.STORE_AGENT),
         Declared(
             types.NETWORK,
             "ov",
@@ -127,7 +129,6 @@ def many(nodes: int) -> Stack:
     ]
     for index in range(nodes):
         address = f"10.{index >> 8}.{index & 255}.11"
-        config = json.dumps({"ethernets": {"lab0": {"addresses": [f"{address}/8"]}}})
         connection = {"host": address, "hostKey": "k"}
         network = {
             "name": f"local{index}",
@@ -135,13 +136,20 @@ def many(nodes: int) -> Stack:
             "ipamConfigs": [{"subnet": f"10.{index >> 8}.{index & 255}.0/24"}],
         }
         declared += [
+            Declared(types.MACHINE, f"machine{index}", {"address": address}),
             Declared(
-                types.SEED, f"seed{index}", {"networkConfig": config, "metaData": f'{{"local-hostname": "n{index}"}}'}
+                types.DOMAIN,
+                f"domain{index}",
+                {"name": f"d{index}"},
+                parent=types.MACHINE,
+                child_of=f"machine{index}",
             ),
-            Declared(types.DOMAIN, f"domain{index}", {"name": f"d{index}"}, uses={"cloudinit": [f"seed{index}"]}),
             Declared(
-                types.COMMAND, f"dockerd{index}", {"create": text, "connection": connection}, needs=[f"domain{index}"]
+                types.ENGINE,
+                f"engine{index}",
+                {"address": address, "cluster_store": "consul://10.0.0.1:8500", "cluster_advertise": "lab0:2376"},
             ),
+            Declared(types.COMMAND, f"dockerd{index}", {"connection": connection}, needs=[f"domain{index}"]),
             Declared(
                 types.DOCKER_PROVIDER, f"docker{index}", {"host": f"ssh://root@{address}"}, needs=[f"dockerd{index}"]
             ),

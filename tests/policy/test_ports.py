@@ -12,20 +12,20 @@ from rules import ports, types
 from components.config import conventions
 from components.config.settings import parse, read_stack_file
 from tests.components.recorder import run_lab
-from tests.policy.evaluate import GOOD, UNKNOWN, CheckResult, judge
+from tests.policy.evaluate import PASSED, UNKNOWN, Evaluation, evaluate
 from tests.policy.platform import platform_for
 from tests.policy.previewing import PACK, ROOT
 
 LAB = {"lab_networks": ["10.99.0.0/24"]}
 
 
-def published(config: dict[str, Any] | None = None, **port: Any) -> CheckResult:
-    return judge("port-published", config=LAB if config is None else config, ports=[{"internal": 80.0, **port}])
+def published(config: dict[str, Any] | None = None, **port: Any) -> Evaluation:
+    return evaluate("port-published", config=LAB if config is None else config, ports=[{"internal": 80.0, **port}])
 
 
 @pytest.mark.parametrize("port", [{"ip": "10.99.0.11"}, {"ip": "127.0.0.1"}, {"ip": "10.99.0.11", "external": 8080.0}])
 def test_published_on_the_lab_network(port: dict[str, Any]) -> None:
-    assert published(**port) == GOOD
+    assert published(**port) == PASSED
 
 
 @pytest.mark.parametrize("port", [{}, {"ip": "0.0.0.0"}, {"ip": "::"}, {"ip": "10.98.0.11"}, {"ip": "203.0.113.1"}])
@@ -34,7 +34,7 @@ def test_published_beyond_it(port: dict[str, Any]) -> None:
 
 
 def test_without_configuration_every_private_address_is_the_labs() -> None:
-    assert published({}, ip="192.168.1.5") == GOOD
+    assert published({}, ip="192.168.1.5") == PASSED
     assert published({}, ip="8.8.8.8").problems
 
 
@@ -50,8 +50,8 @@ def test_reserved_ports_cover_what_the_program_uses() -> None:
 
 def test_any_address_where_nodes_have_only_the_lab() -> None:
     anywhere = {**LAB, "any_address": True}
-    assert published(anywhere) == GOOD
-    assert judge("port-published", config=anywhere, publishAllPorts=True) == GOOD
+    assert published(anywhere) == PASSED
+    assert evaluate("port-published", config=anywhere, publishAllPorts=True) == PASSED
     assert published(anywhere, ip="203.0.113.1").problems
     assert published(anywhere, external=2376.0).problems
 
@@ -62,7 +62,7 @@ def test_it_is_allowed_only_because_the_programs_nodes_have_no_other_network(sta
     settings = parse(read_stack_file(ROOT, stack), stack)
     lab = run_lab(settings, platform_for(settings, tmp_path))
     domains = lab.of(types.DOMAIN)
-    networks = {f"{network.name}_id" for network in lab.of(types.LAB_NETWORK)}
+    networks = {f"{network.name}_id" for network in lab.of(types.UNDERLAY)}
     assert len(networks) == (0 if settings.underlay.bridge else len(settings.hypervisors))
     assert len(domains) == len(settings.nodes)
     for domain in domains:
@@ -72,11 +72,11 @@ def test_it_is_allowed_only_because_the_programs_nodes_have_no_other_network(sta
 
 
 def test_publishing_everything_binds_every_address() -> None:
-    assert judge("port-published", config=LAB, publishAllPorts=True).problems
-    assert judge("port-published", config=LAB, publishAllPorts=False) == GOOD
+    assert evaluate("port-published", config=LAB, publishAllPorts=True).problems
+    assert evaluate("port-published", config=LAB, publishAllPorts=False) == PASSED
 
 
 def test_unknown_address_hides_no_reserved_port() -> None:
-    verdict = published(ip=UNKNOWN, external=2376.0)
-    assert verdict.unknown
-    assert "2376" in verdict.text
+    result = published(ip=UNKNOWN, external=2376.0)
+    assert result.unknown
+    assert "2376" in result.text

@@ -1,4 +1,4 @@
-"""No secret in clear."""
+"""No secret in plain text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pulumi_policy import EnforcementLevel, ResourceValidationPolicy
 from rules import ALL, types
 from rules.pack import policies
 
-from tests.policy.evaluate import GOOD, UNKNOWN, UNSEEN, Declared, arguments, judge, secret
+from components.workload import Workload
+from tests.policy.evaluate import DEFERRED, PASSED, UNKNOWN, Declared, arguments, evaluate, secret
 
 RULE = "secret-inputs"
 PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbg\n-----END OPENSSH PRIVATE KEY-----"
@@ -26,6 +27,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     (types.COMMAND, {"create": "git clone https://user:pass@example.com/x"}),
     (types.COMMAND, {"environment": {"DB_PASSWORD": "p"}}),
     (types.CONTAINER, {"envs": ["PATH=/bin", "API_TOKEN=t"]}),
+    (Workload.TOKEN, {"environment": {"PATH": "/bin", "API_TOKEN": "t"}}),
     (types.COMMAND, {"create": f"""echo '{{"acl": {{"tokens": {{"master": "{TOKEN}"}}}}}}' >x"""}),
     (types.COMMAND, {"stdin": f"""{{"management": "{TOKEN}"}}"""}),
     (types.CONTAINER, {"command": ["agent", "-encrypt", f"-encrypt={GOSSIP}"]}),
@@ -38,19 +40,19 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("type_", "props"), CASES)
-def test_in_clear_is_refused_and_not_repeated(type_: str, props: dict[str, Any]) -> None:
-    verdict = judge(RULE, type_, **props)
-    assert len(verdict.problems) == 1
+def test_plain_text_is_refused_and_not_repeated(type_: str, props: dict[str, Any]) -> None:
+    result = evaluate(RULE, type_, **props)
+    assert len(result.problems) == 1
     for part in ("hunter", PEM, GOSSIP, TOKEN, "user:pass"):
-        assert part not in verdict.text
+        assert part not in result.text
 
 
 @pytest.mark.parametrize(("type_", "props"), CASES)
 def test_marked_as_secret_it_passes(type_: str, props: dict[str, Any]) -> None:
-    assert judge(RULE, type_, **{key: secret(value) for key, value in props.items()}) == GOOD
+    assert evaluate(RULE, type_, **{key: secret(value) for key, value in props.items()}) == PASSED
     nested = {key: {k: secret(v) for k, v in value.items()} for key, value in props.items() if isinstance(value, dict)}
     if nested and type_ != types.COPY:
-        assert judge(RULE, type_, **nested) == GOOD
+        assert evaluate(RULE, type_, **nested) == PASSED
 
 
 @pytest.mark.parametrize(
@@ -64,22 +66,22 @@ def test_marked_as_secret_it_passes(type_: str, props: dict[str, Any]) -> None:
         {},
     ],
 )
-def test_what_only_looks_near(props: dict[str, Any]) -> None:
-    assert judge(RULE, types.CONTAINER, **props) == GOOD
+def test_what_only_resembles_a_secret_passes(props: dict[str, Any]) -> None:
+    assert evaluate(RULE, types.CONTAINER, **props) == PASSED
 
 
 def test_unknown_is_no_pass_where_a_secret_belongs() -> None:
-    assert judge(RULE, types.COMMAND, connection={"host": "h", "password": UNKNOWN}) == UNSEEN
-    assert judge(RULE, types.COMMAND, environment={"DB_PASSWORD": UNKNOWN}) == UNSEEN
-    assert judge(RULE, types.COMMAND, create=UNKNOWN, triggers=[UNKNOWN], cloudinit=UNKNOWN) == GOOD
+    assert evaluate(RULE, types.COMMAND, connection={"host": "h", "password": UNKNOWN}) == DEFERRED
+    assert evaluate(RULE, types.COMMAND, environment={"DB_PASSWORD": UNKNOWN}) == DEFERRED
+    assert evaluate(RULE, types.COMMAND, create=UNKNOWN, triggers=[UNKNOWN], cloudinit=UNKNOWN) == PASSED
 
 
-def test_every_type_is_looked_at() -> None:
-    assert judge(RULE, "some:other/kind:Thing", password="p").problems
+def test_it_applies_to_every_type() -> None:
+    assert evaluate(RULE, "some:other/kind:Thing", password="p").problems
 
 
 def test_at_a_level_that_hides_which_values_are_secret_it_fails_closed() -> None:
-    """The engine asks for no remediation at the level mandatory, so the rule sees all secrets in clear."""
+    """The engine asks for no remediation at the level mandatory, so the rule sees all secrets in plain text."""
     [policy] = [one for one in policies(ALL) if one.name == RULE]
     assert isinstance(policy, ResourceValidationPolicy)
     assert policy.enforcement_level is EnforcementLevel.REMEDIATE

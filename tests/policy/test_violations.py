@@ -11,8 +11,8 @@ from conformance.engine import Home, Result
 from pulumi_policy import EnforcementLevel
 from rules import ALL
 
-from tests.policy.previewing import LIMIT_S, mandatory, preview, said, small_lab
-from tests.policy.violations import ADVISED, POISONS
+from tests.policy.previewing import LIMIT_S, mandatory, preview, reported, small_lab
+from tests.policy.violations import ADVISED, VIOLATIONS
 
 CLEAN = "none"
 USUAL_ADVICE = {"engine-end-of-life", "store-single-server"}
@@ -33,23 +33,23 @@ def previews(
     pool.shutdown(cancel_futures=True)
 
 
-def test_every_rule_has_its_poison() -> None:
+def test_every_rule_has_a_violating_program() -> None:
     levels = {rule.name: rule.level for rule in ALL}
-    assert set(POISONS) == {name for name, level in levels.items() if level is EnforcementLevel.MANDATORY}
-    assert set(ADVISED) | USUAL_ADVICE == levels.keys() - set(POISONS)
+    assert set(VIOLATIONS) == {name for name, level in levels.items() if level is EnforcementLevel.MANDATORY}
+    assert set(ADVISED) | USUAL_ADVICE == levels.keys() - set(VIOLATIONS)
 
 
 @pytest.mark.parametrize("case", [CLEAN])
-def test_the_lab_that_the_poisons_are_put_into_is_clean(previews: Previews, case: str) -> None:
+def test_the_unchanged_lab_is_clean(previews: Previews, case: str) -> None:
     result = previews[case].result(LIMIT_S)
 
     result.passed()
-    assert {(one.level, one.rule) for one in said(result)} == {("advisory", rule) for rule in USUAL_ADVICE}
+    assert {(one.level, one.rule) for one in reported(result)} == {("advisory", rule) for rule in USUAL_ADVICE}
     assert "can't run policy" not in result.text
 
 
-@pytest.mark.parametrize("case", sorted(POISONS))
-def test_the_poisoned_program_fails_by_the_rule_alone(previews: Previews, case: str) -> None:
+@pytest.mark.parametrize("case", sorted(VIOLATIONS))
+def test_the_violating_program_fails_by_that_rule_alone(previews: Previews, case: str) -> None:
     result = previews[case].result(LIMIT_S)
 
     result.failed()
@@ -63,5 +63,5 @@ def test_advice_lets_the_program_pass(previews: Previews, case: str) -> None:
     result = previews[case].result(LIMIT_S)
 
     result.passed()
-    assert ("advisory", case.partition("@")[0]) in {(one.level, one.rule) for one in said(result)}
+    assert ("advisory", case.partition("@")[0]) in {(one.level, one.rule) for one in reported(result)}
     assert mandatory(result) == set()

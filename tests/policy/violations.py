@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.policy.small_lab import DAEMON, NODE, Changes, configure
+from tests.policy.small_lab import NODE, Changes
 
-_NOT_ADVERTISED = {key: value for key, value in DAEMON.items() if key != "cluster-advertise"}
-
-POISONS: Mapping[str, Changes] = {
+VIOLATIONS: Mapping[str, Changes] = {
     "image-pinned": {"workload": {"image": "busybox:latest"}},
     "container-unprivileged": {"workload": {"privileged": True}},
     "container-engine-socket": {
@@ -20,18 +18,18 @@ POISONS: Mapping[str, Changes] = {
     "port-published": {"workload": {"ports": [{"internal": 80, "external": 8080}]}},
     "overlay-subnet-stated": {"overlay": {"ipam_configs": None}},
     "subnets-disjoint": {"overlay": {"ipam_configs": [{"subnet": "10.99.0.128/25"}]}},
-    "engine-api-certificates": {"dockerd": {"create": configure(DAEMON, "-H fd:// -H tcp://0.0.0.0:2376")}},
-    "engines-share-store": {"dockerd": {"create": configure(_NOT_ADVERTISED)}},
-    "store-http-private": {"store": {"command": ["agent", "-server", "-client=0.0.0.0"]}},
+    "engine-api-certificates": {"engine": {"listeners": ["fd://", "tcp://0.0.0.0:2376"]}},
+    "engines-share-store": {"engine": {"cluster_advertise": None}},
+    "store-http-private": {"agent": {"client_addresses": ["0.0.0.0"]}},
     "command-host-key": {"joined": {"connection": {"host": NODE, "user": "root"}}},
     "command-cleanup": {"joined needs": ["store"], "dockerd needs": []},
     "secret-inputs": {"workload": {"envs": ["DB_PASSWORD=hunter2"]}},
     "domain-replacement": {"domain options": {"delete_before_replace": None}},
-    "domain-static-address": {"seed": {"network_config": None}},
+    "domain-static-address": {"machine": {"address": None}},
     "workload-after-overlay": {"workload": {"networks_advanced": [{"name": "ov_net1"}]}},
     "overlay-after-store": {"overlay needs": ["store"]},
-    "names-unique": {"more": {"twin": "workload"}, "twin": {"name": "workload"}},
+    "names-unique": {"more": {"second": "workload"}, "second": {"name": "workload"}},
 }
 
-ADVISED: Mapping[str, Changes] = {"store-gossip-key": {"store": {"command": ["agent", "-server", "-client=127.0.0.1"]}}}
+ADVISED: Mapping[str, Changes] = {"store-gossip-key": {"agent": {"encrypted": False}}}
 """The same for advice that the small lab does not get as it is."""

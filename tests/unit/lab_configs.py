@@ -1,4 +1,4 @@
-"""Hypothesis strategies: valid values of ``overlab:lab``, and ways to spoil them."""
+"""Hypothesis strategies: valid values of ``overlab:lab``, and ways to break them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def labs(draw: st.DrawFn) -> Raw:
     clustered = {"servers": servers, "acl": draw(st.booleans())}
     raw["store"] = clustered if servers > 1 else {"node": draw(st.sampled_from([None, *nodes]))}
     raw["networks"] = {
-        name: {"created_on": draw(st.sampled_from(nodes))} | draw(_overlay(index))
+        name: {"created_on": draw(st.sampled_from(nodes))} | draw(_network(index))
         for index, name in enumerate(sorted(draw(st.sets(_names, max_size=4))))
     }
     raw["workloads"] = _workloads(draw, nodes, list(raw["networks"])) if raw["networks"] else {}
@@ -79,12 +79,30 @@ _SECTIONS: Any = {
 }
 
 
-def _overlay(index: int) -> st.SearchStrategy[Raw]:
-    subnet = f"172.20.{index}.0/24"
+def _network(index: int) -> st.SearchStrategy[Raw]:
+    prefix = f"172.20.{index}"
     with_subnet = st.fixed_dictionaries(
-        {"subnet": st.just(subnet)}, optional={"gateway": st.just(f"172.20.{index}.254"), "internal": st.booleans()}
+        {"subnet": st.just(f"{prefix}.0/24")},
+        optional={
+            "gateway": st.just(f"{prefix}.254"),
+            "ip_range": st.just(f"{prefix}.128/25"),
+            "aux_addresses": st.just({"router": f"{prefix}.9"}),
+            "internal": st.booleans(),
+        },
     )
     return with_subnet | st.fixed_dictionaries({}, optional={"mtu": st.integers(1280, 1500)})
+
+
+_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+_variables = st.dictionaries(st.sampled_from(["A", "b_1", "LC_ALL"]), _text, max_size=3)
+_OWN_STACK: Raw = {
+    "hostname": st.sampled_from(["web", "Web.example.org"]),
+    "dns": st.sampled_from(["10.99.0.1", ["10.99.0.1", "192.0.2.53"]]),
+    "dns_search": st.sampled_from(["lab", ["lab", "a.example"]]),
+    "extra_hosts": st.sampled_from([["db:192.0.2.1", "x_y=192.0.2.2"], {"db": "192.0.2.1"}]),
+    "ports": st.sampled_from([["90:80", "81", 82, "53:53/udp"], [{"target": 80, "published": "90"}, {"target": 81}]]),
+}
+"""Keys of a workload with a network stack of its own; ports are published once."""
 
 
 def _workloads(draw: st.DrawFn, nodes: list[str], networks: list[str]) -> Raw:
@@ -94,10 +112,12 @@ def _workloads(draw: st.DrawFn, nodes: list[str], networks: list[str]) -> Raw:
         found[name] = {"node": draw(st.sampled_from(nodes))} | draw(
             st.fixed_dictionaries(
                 {"networks": st.sampled_from([on, dict.fromkeys(on), {overlay: {} for overlay in on}])},
-                optional={
+                optional=({} if found else _OWN_STACK)
+                | {
                     "image": st.sampled_from(["busybox:1.35", "nginx:1.18", "a.b/c@sha256:00"]),
-                    "command": st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)),
-                    "ports": st.just([{"target": 80}]),
+                    "command": st.lists(_text) | st.sampled_from(["sleep 5", "sh -c 'echo \"$HOME\"'"]),
+                    "environment": _variables | _variables.map(lambda one: [f"{key}={one[key]}" for key in one]),
+                    "labels": st.sampled_from([{"org.example/x": ""}, ["a=b=c", "flag"]]),
                     "http_port": st.integers(1, 65535),
                     "memory_mib": st.integers(6, 64),
                 },

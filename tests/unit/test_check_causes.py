@@ -1,4 +1,4 @@
-"""Every failure has a first likely cause: keyed by what was checked and what was said."""
+"""Every failed check has a first likely cause, by its kind and output."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from components import checks
 from components.checks.model import EXTERNAL
+from overlab import cli
 from overlab.checks.results import CheckResult
-from overlab.diagnosis import causes, cookbook
+from overlab.diagnosis import catalogue, causes, cookbook
 from tests.unit import check_run_factory
 
 
@@ -34,96 +36,96 @@ def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -
 
 
 @pytest.mark.parametrize(
-    ("kind", "output", "anchor"),
+    ("kind", "output", "id_"),
     [
-        ("ping-ip", "1 packets transmitted, 0 packets received, 100% packet loss", "silent-split"),
-        ("ping-ip", "ping: sendto: Network is unreachable", "not-on-the-overlay"),
-        ("ping-ip", "Error response from daemon: Container 0f is not running", "workload-exited"),
-        ("ping-ip", "Error: No such container: t1", "workload-exited"),
+        ("ping-ip", "1 packets transmitted, 0 packets received, 100% packet loss", "gossip-partition"),
+        ("ping-ip", "ping: sendto: Network is unreachable", "workload-not-attached"),
+        ("ping-ip", "Error response from daemon: Container 0f is not running", "workload-not-running"),
+        ("ping-ip", "Error: No such container: t1", "workload-not-running"),
         ("http", "Error response from daemon: Container t1 is paused, unpause the container", "workload-paused"),
-        ("ping-name", "ping: bad address 't3'", "name-not-known"),
-        ("ping-name", "100% packet loss", "silent-split"),
-        ("dns", "Server: 127.0.0.11|** server can't find t3: NXDOMAIN", "name-not-known"),
-        ("dns", "Name: t3|Address 1: 10.0.0.9 t3", "name-with-another-address"),
-        ("http", "wget: bad address 'web1:80'", "name-not-known"),
-        ("http", "wget: can't connect to remote host (10.0.1.2): Connection refused", "web-server-silent"),
-        ("http", "wget: server returned error: HTTP/1.1 404 Not Found", "web-server-silent"),
-        ("http", "wget: download timed out", "silent-split"),
-        ("http", "HTTP/1.1 500 Internal Server Error|Server: nginx", "web-server-silent"),
-        ("http", "", "web-server-silent"),
+        ("ping-name", "ping: bad address 't3'", "name-not-resolved"),
+        ("ping-name", "100% packet loss", "gossip-partition"),
+        ("dns", "Server: 127.0.0.11|** server can't find t3: NXDOMAIN", "name-not-resolved"),
+        ("dns", "Name: t3|Address 1: 10.0.0.9 t3", "name-address-mismatch"),
+        ("http", "wget: bad address 'web1:80'", "name-not-resolved"),
+        ("http", "wget: can't connect to remote host (10.0.1.2): Connection refused", "http-error"),
+        ("http", "wget: server returned error: HTTP/1.1 404 Not Found", "http-error"),
+        ("http", "wget: download timed out", "gossip-partition"),
+        ("http", "HTTP/1.1 500 Internal Server Error|Server: nginx", "http-error"),
+        ("http", "", "http-error"),
         ("shared", "has 172.19.0.55|Segmentation fault (core dumped)", "tool-crashed"),
         ("http-node", "curl: (7) Failed to connect to 10.99.0.11 port 90: Connection refused", "port-not-published"),
         ("http-node", "curl: (28) Connection timed out after 10001 milliseconds", "port-filtered"),
         ("http-node", "curl: (7) Failed to connect to 10.99.0.12 port 0: Connection refused", "port-not-published"),
         ("http-external", "<urlopen error [Errno 111] Connection refused>", "port-not-published"),
         ("http-external", "<urlopen error timed out>", "port-filtered"),
-        ("http-external", "HTTP Error 502: Bad Gateway", "web-server-silent"),
-        ("tcp", "wanted 0b -, got d41d8cd98f00b204e9800998ecf8427e  -", "nothing-received"),
-        ("tcp", "10000000 bytes: wanted 0b -, got 1c  -", "bulk-cut-short"),
+        ("http-external", "HTTP Error 502: Bad Gateway", "http-error"),
+        ("tcp", "wanted 0b -, got d41d8cd98f00b204e9800998ecf8427e  -", "transfer-empty"),
+        ("tcp", "10000000 bytes: wanted 0b -, got 1c  -", "transfer-truncated"),
         ("mtu", "ping: local error: message too long, mtu=1400", "mtu-black-hole"),
         ("mtu", "1 packets transmitted, 0 received, 100% packet loss, time 0ms", "mtu-black-hole"),
-        ("mtu", "one byte more passed too: 1 received", "mtu-differs"),
+        ("mtu", "one byte more passed too: 1 received", "mtu-mismatch"),
         ("interface", "no interface has 10.0.0.2/24; found:|1: lo", "address-changed"),
-        ("interface", "eth0 has 10.0.0.2/24, mtu 1500", "mtu-differs"),
-        ("interface", "t1 does not run on docker01", "workload-exited"),
-        ("bridge", "the default route is on 'nothing', expected eth1", "no-gateway-bridge"),
-        ("internal", "default via 172.18.0.1 dev eth1", "internal-overlay-leaks"),
-        ("isolation", "1 packets received, 0% packet loss", "overlays-reach-each-other"),
-        ("shared", "no interface has 172.19.0.55; found: 1: lo", "shared-stack-left-behind"),
-        ("shared", "has 172.19.0.55|wget: can't connect to remote host: Connection refused", "web-server-silent"),
+        ("interface", "eth0 has 10.0.0.2/24, mtu 1500", "mtu-mismatch"),
+        ("interface", "t1 does not run on docker01", "workload-not-running"),
+        ("bridge", "the default route is on 'nothing', expected eth1", "gateway-endpoint-missing"),
+        ("internal", "default via 172.18.0.1 dev eth1", "internal-network-egress"),
+        ("isolation", "1 packets received, 0% packet loss", "networks-not-isolated"),
+        ("shared", "no interface has 172.19.0.55; found: 1: lo", "shared-sandbox-stale"),
+        ("shared", "has 172.19.0.55|wget: can't connect to remote host: Connection refused", "http-error"),
         ("network", "", "network-not-found"),
-        ("network", '"Name":"ov_net1"|"Scope":"local"', "network-made-twice"),
+        ("network", '"Name":"ov_net1"|"Scope":"local"', "network-duplicate"),
         ("kv", "the store has no key docker/nodes/10.99.0.13:2376", "node-not-registered"),
-        ("kv", "the store has no key docker/network/v1.0/network/ff/", "store-lost-its-data"),
+        ("kv", "the store has no key docker/network/v1.0/network/ff/", "store-data-lost"),
         ("kv", "curl: (7) Failed to connect to 10.99.0.11 port 8500", "store-down"),
-        ("kv", "curl: (22) The requested URL returned error: 500 Internal Server Error", "store-without-a-leader"),
-        ("kv", "curl: (22) The requested URL returned error: 403 Forbidden", "store-denies"),
-        ("engine", '"ClusterStore":""|"ClusterAdvertise":""', "engine-has-another-store"),
+        ("kv", "curl: (22) The requested URL returned error: 500 Internal Server Error", "store-no-leader"),
+        ("kv", "curl: (22) The requested URL returned error: 403 Forbidden", "store-acl-denied"),
+        ("engine", '"ClusterStore":""|"ClusterAdvertise":""', "engine-store-mismatch"),
         ("engine", "curl: (7) Couldn't connect to server: /var/run/docker.sock", "engine-down"),
         ("ping-ip", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "engine-down"),
         ("ping-ip", "endpoint with name t1 already exists in network ov_net1", "endpoint-exists"),
-        ("ping-ip", "dial tcp 10.99.0.11:8500: connect: network is unreachable", "engine-in-a-dead-namespace"),
+        ("ping-ip", "dial tcp 10.99.0.11:8500: connect: network is unreachable", "engine-in-removed-namespace"),
     ],
 )
-def test_what_was_said_leads_to_the_cause(kind: str, output: str, anchor: str) -> None:
+def test_an_output_leads_to_its_cause(kind: str, output: str, id_: str) -> None:
     cause = causes.find(verdict(kind, output))
     assert cause is not None
-    assert cause.anchor == anchor
+    assert cause.id == id_
 
 
 @pytest.mark.parametrize(
-    ("output", "anchor"),
+    ("output", "id_"),
     [
-        ("docker03 was not reached: ssh: connect to host 10.99.0.13 port 22: No route to host", "node-not-reached"),
+        ("docker03 was not reached: ssh: connect to host 10.99.0.13 port 22: No route to host", "node-unreachable"),
         ("docker03 was not reached: Host key verification failed.", "host-key-changed"),
         ("docker03 was not reached: root@10.99.0.13: Permission denied (publickey).", "ssh-permission-denied"),
-        ("the node's script did not end in time; its last words: none", "node-too-slow"),
-        ("the connection broke: Connection reset by peer", "node-not-reached"),
+        ("the node's script did not end in time; its last words: none", "node-timeout"),
+        ("the connection broke: Connection reset by peer", "node-unreachable"),
         ("the node's script ended with exit code 2 before this check; its last words: none", "anything-else"),
     ],
 )
 @pytest.mark.parametrize("kind", ["kv", "ping-ip"])
-def test_a_check_that_was_not_run_points_at_the_node(kind: str, output: str, anchor: str) -> None:
+def test_a_check_that_was_not_run_points_at_the_node(kind: str, output: str, id_: str) -> None:
     cause = causes.find(verdict(kind, output, "not run", got=""))
     assert cause is not None
-    assert cause.anchor == anchor
+    assert cause.id == id_
 
 
 @pytest.mark.parametrize("kind", ["tcp", "dns", "isolation", "network"])
 @pytest.mark.parametrize(
-    ("output", "anchor"),
+    ("output", "id_"),
     [
-        ("Error response from daemon: No such exec instance: 67f28b11", "engine-restarted-meanwhile"),
-        ("Error response from daemon: Container 0f is not running", "workload-exited"),
-        ("t3 has no address on ov_net1: it does not run there, and no up has recorded one", "workload-exited"),
+        ("Error response from daemon: No such exec instance: 67f28b11", "engine-restarted"),
+        ("Error response from daemon: Container 0f is not running", "workload-not-running"),
+        ("t3 has no address on ov_net1: it does not run there, and no up has recorded one", "workload-not-running"),
         ("no node knows the overlay ov_net1, and no up has recorded it", "network-not-found"),
         ("something new", "anything-else"),
     ],
 )
-def test_a_check_that_could_not_be_tried_says_nothing_of_its_kind(kind: str, output: str, anchor: str) -> None:
+def test_a_check_that_could_not_be_tried_is_no_evidence_about_its_kind(kind: str, output: str, id_: str) -> None:
     cause = causes.find(verdict(kind, output, got=""))
     assert cause is not None
-    assert cause.anchor == anchor
+    assert cause.id == id_
 
 
 def test_a_check_that_passed_has_no_cause() -> None:
@@ -133,7 +135,7 @@ def test_a_check_that_passed_has_no_cause() -> None:
 def test_cause_and_remedy_are_in_the_checks_own_names() -> None:
     cause = causes.find(verdict("ping-ip", "Network is unreachable"))
     assert cause is not None
-    assert cause.likely == "t1 has no interface on ov_net1"
+    assert cause.message == "t1 has no interface on ov_net1"
     assert "overlab exec docker01 -- docker network connect ov_net1 t1" in cause.remedy
 
 
@@ -143,14 +145,36 @@ def test_cause_and_remedy_are_in_the_checks_own_names() -> None:
     st.sampled_from(["failed", "not run"]),
     st.sampled_from(["", "fail"]),
 )
-def test_every_failure_has_a_cause_without_a_place_left_open(kind: str, output: str, status: str, got: str) -> None:
+def test_every_failure_has_a_cause_without_an_open_template(kind: str, output: str, status: str, got: str) -> None:
     cause = causes.find(verdict(kind, output, status, got))
     assert cause is not None
-    assert not re.search(r"[{}]", cause.likely + cause.remedy)
+    assert not re.search(r"[{}]", cause.message + cause.impact + cause.remedy)
     assert cause.link.startswith("docs/cookbook.md#")
 
 
 def test_every_kind_has_a_cause_of_its_own_for_some_output() -> None:
-    kinds = {kind for entry in cookbook.ENTRIES for kind in entry.kinds}
+    kinds = {kind for _, of, _ in catalogue.MATCHES for kind in of}
     assert set(check_run_factory.KINDS) <= kinds
     assert {check.kind for check in checks.matrix(check_run_factory.lab())} <= set(check_run_factory.KINDS)
+
+
+def test_every_command_of_a_remedy_exists() -> None:
+    remedies = " ".join(entry.remedy for entry in catalogue.ENTRIES.values())
+    named = set(re.findall(r"\boverlab ([a-z-]+)", remedies))
+    assert named >= {"up", "exec"}
+    unknown = [name for name in named if CliRunner().invoke(cli.app, [name, "--help"]).exit_code != 0]
+    assert unknown == []
+    verbs = set(re.findall(r"sbin/dockerd-watchdog ([a-z-]+)", remedies))
+    assert verbs == {"repair"}
+
+
+def test_every_cause_of_a_failed_check_has_a_section_of_the_cookbook() -> None:
+    assert [id_ for id_, _, _ in catalogue.MATCHES if not cookbook.link(id_)] == []
+
+
+def test_a_section_is_the_entrys_own_or_that_of_another() -> None:
+    sections = {section for group in cookbook.SECTIONS.values() for section in group}
+    assert set(cookbook.SECTION_OF.values()) <= sections
+    assert cookbook.SECTION_OF.keys() <= catalogue.ENTRIES.keys() - sections
+    assert cookbook.link("machine-down") == "docs/cookbook.md#node-unreachable"
+    assert cookbook.link("vni-mismatch") == ""

@@ -61,7 +61,7 @@ def test_failures_stand_last_and_whole() -> None:
     for line in (
         "  output  PING 10.0.0.4: 56 data bytes",
         "  where   docker01",
-        "  more    docs/cookbook.md#silent-split",
+        "  more    docs/cookbook.md#gossip-partition",
     ):
         assert line in lines[first:]
     assert lines[-1].startswith(f"lab seed: {len(BAD.passed)} passed, 4 failed of {len(BAD.results)} checks in 21.5 s")
@@ -87,7 +87,7 @@ def test_json_has_everything() -> None:
     assert len(document["checks"]) == len(BAD.results)
     [broken] = [check for check in document["checks"] if check["id"] == "ping-name:ov_net1:t1:t3"]
     assert broken["command"].startswith("docker exec t1 ")
-    assert broken["cause"]["more"] == "docs/cookbook.md#name-not-known"
+    assert broken["cause"]["more"] == "docs/cookbook.md#name-not-resolved"
     assert document["checks"][0]["cause"] is None
 
 

@@ -44,7 +44,7 @@ def test_somebody_in_the_middle_is_not_talked_to(lab: Lab) -> None:
     told = CheckResult.model_validate(known.model_dump() | {"output": f"docker02 was not reached: {one.problem}"})
     cause = causes.find(told)
     assert cause is not None
-    assert cause.anchor == "host-key-changed"
+    assert cause.id == "host-key-changed"
 
 
 def test_the_platforms_end_is_in_the_labs_namespace(lab: Lab) -> None:

@@ -13,11 +13,11 @@ import yaml
 
 from components import checks
 from components.config.settings import SettingsError, parse
-from overlab.diagnosis import causes, cookbook
+from overlab.diagnosis import cookbook
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
-PAGES = sorted([*DOCS.rglob("*.md"), PROJECT / "README.md"])
+PAGES = sorted([*DOCS.rglob("*.md"), *PROJECT.glob("*.md")])
 HOWTO = sorted((DOCS / "howto").glob("*.md"))
 NODES: dict[str, Any] = {"nodes": {"docker01": {}, "docker02": {}, "docker03": {}}}
 KINDS = set(get_args(checks.Kind))
@@ -66,8 +66,26 @@ def test_what_a_page_says_is_refused_is_refused_in_these_words(part: dict[str, A
     assert len(caught.value.problems) == sum(line.startswith("lab.") for line in shown)
 
 
+def test_a_stack_file_beside_a_compose_file_declares_the_same() -> None:
+    """Every service is the workload of its name: the nodes apart, with the same values of the same keys."""
+    [(compose, (words, text))] = [part.values for part in parts("yaml compose")]
+    stack = yaml.safe_load(text)
+    assert words == "yaml"
+    for name, service in compose["services"].items():
+        if "network_mode" in service:
+            service["network_mode"] = service["network_mode"].replace("service:", "container:")
+        service |= {
+            key: stack["workloads"][name][key] for key in ("node", "http_port") if key in stack["workloads"][name]
+        }
+    for name, network in compose["networks"].items():
+        [addresses] = network.pop("ipam", {}).get("config", [{}])
+        network |= addresses | {"created_on": stack["networks"][name]["created_on"]}
+    assert {"workloads": compose["services"], "networks": compose["networks"]} == stack
+
+
 def test_no_page_is_left_out() -> None:
-    assert {words for page in HOWTO for words, _ in blocks(page)} <= {"yaml", "yaml refused", "text"}
+    kinds = {"yaml", "yaml refused", "yaml compose", "text"}
+    assert {words for page in HOWTO for words, _ in blocks(page)} <= kinds
     index = (DOCS / "howto" / "README.md").read_text("utf-8")
     assert [page.name for page in HOWTO if page.name != "README.md" and f"({page.name})" not in index] == []
 
@@ -103,13 +121,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(target), f"{page.name}: {link}: no such section"
 
 
-def test_the_cookbook_has_every_cause_that_a_failure_may_point_at() -> None:
-    missing = [anchor for anchor in causes.anchors() if anchor not in anchors(PROJECT / cookbook.FILE)]
-    assert missing == []
+def test_the_cookbook_has_the_sections_of_the_catalogue_and_no_other() -> None:
+    text = _BLOCK.sub("", (PROJECT / cookbook.FILE).read_text("utf-8"))
+    headings = [heading.lower().replace(" ", "-") for heading in re.findall(r"^## +(.*)$", text, re.MULTILINE)]
+    assert headings == [section for sections in cookbook.SECTIONS.values() for section in sections]
 
 
-def test_the_cookbooks_index_has_every_section() -> None:
-    page = PROJECT / cookbook.FILE
-    linked = {link.removeprefix("#") for link in _LINK.findall(page.read_text("utf-8")) if link.startswith("#")}
-    headings = re.findall(r"^## +(.*)$", _BLOCK.sub("", page.read_text("utf-8")), re.MULTILINE)
-    assert [heading for heading in headings if heading.lower().replace(" ", "-") not in linked] == []
+def test_the_cookbooks_index_is_that_of_the_catalogue() -> None:
+    page = (PROJECT / cookbook.FILE).read_text("utf-8")
+    assert page == cookbook.updated(page), "run: python -m overlab.diagnosis.cookbook"

@@ -6,6 +6,7 @@ import configparser
 import copy
 import json
 import shlex
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from components.config.platform import Platform
 from components.config.settings import Settings, parse
 from components.docker_engine import daemon_json, drop_in
 from components.node import firewall, watchdog
-from components.node.first_boot import first_boot
+from components.node.first_boot import FirstBoot, first_boot
 from components.store import agent_config
 from tests.components.recorder import make_platform
 
@@ -31,6 +32,28 @@ def lab(**changes: Any) -> Settings:
     return parse(copy.deepcopy(RAW) | changes, "dev")
 
 
+def first_boot_of(key: str, settings: Settings, platform: Platform) -> FirstBoot:
+    return first_boot(
+        key,
+        domain=settings.underlay.domain,
+        address=IPv4Interface((settings.nodes[key].address, settings.underlay.cidr.prefixlen)),
+        mtu=settings.underlay.mtu,
+        gateway=None if settings.isolated(platform) else settings.gateway,
+        host_key=platform.identity.host_keys[key],
+        authorized_key=platform.identity.client_public_key,
+    )
+
+
+def agent_config_of(key: str, settings: Settings, platform: Platform) -> dict[str, object]:
+    return agent_config(
+        key,
+        settings.nodes[key].address,
+        tuple(settings.nodes[server].address for server in settings.store_nodes),
+        platform.identity.gossip_key,
+        platform.identity.store_tokens if settings.store.acl else None,
+    )
+
+
 @pytest.fixture
 def platform(tmp_path: Path) -> Platform:
     return make_platform(tmp_path, lab())
@@ -38,7 +61,7 @@ def platform(tmp_path: Path) -> Platform:
 
 def test_first_boot_data_is_yaml_that_pins_name_key_and_address(platform: Platform) -> None:
     settings = lab()
-    seed = first_boot(settings.nodes["docker02"], settings, platform)
+    seed = first_boot_of("docker02", settings, platform)
     assert seed.user_data.startswith("#cloud-config\n")
     user = yaml.safe_load(seed.user_data)
     assert user["hostname"] == "docker02"
@@ -51,20 +74,19 @@ def test_first_boot_data_is_yaml_that_pins_name_key_and_address(platform: Platfo
 
 
 def test_a_node_more_changes_no_other_nodes_first_boot(platform: Platform) -> None:
-    before = first_boot(lab().nodes["docker01"], lab(), platform)
+    before = first_boot_of("docker01", lab(), platform)
     fewer = lab(nodes={"docker01": {}})
-    assert first_boot(fewer.nodes["docker01"], fewer, platform) == before
+    assert first_boot_of("docker01", fewer, platform) == before
 
 
 def test_an_isolated_network_has_no_way_out_and_another_one_has(platform: Platform) -> None:
-    node = lab().nodes["docker01"]
     system_platform = platform.model_copy(update={"kind": "system"})
-    assert "gateway4" not in first_boot(node, lab(), platform).network_config
-    assert '"gateway4": "10.99.0.1"' in first_boot(node, lab(), system_platform).network_config
+    assert "gateway4" not in first_boot_of("docker01", lab(), platform).network_config
+    assert '"gateway4": "10.99.0.1"' in first_boot_of("docker01", lab(), system_platform).network_config
 
 
-def test_daemon_json_names_the_interface_and_one_store(platform: Platform) -> None:
-    config = daemon_json(lab(), platform)
+def test_daemon_json_names_the_interface_and_one_store() -> None:
+    config = daemon_json(lab().engine, store_url(lab()), None)
     assert config["cluster-store"] == "consul://10.99.0.11:8500"
     assert config["cluster-advertise"] == "lab0:2376"
     assert config["cluster-store-opts"] == {"discovery.heartbeat": "10", "discovery.ttl": "30"}
@@ -78,13 +100,13 @@ def test_in_cluster_mode_each_engine_asks_its_own_agent() -> None:
     assert store_url(lab(store={"servers": 3})) == "consul://127.0.0.1:8500"
 
 
-def test_the_engine_api_listens_with_client_certificates_or_not_at_all(platform: Platform) -> None:
-    node = lab().nodes["docker01"]
-    assert "tcp://" not in drop_in(node, lab())
-    assert drop_in(node, lab()).index("ExecStartPre=-/usr/local/sbin/dockerd-watchdog renumber") > 0
+def test_the_engine_api_listens_with_client_certificates_or_not_at_all() -> None:
+    address = "10.99.0.11"
+    assert "tcp://" not in drop_in(lab().engine, address)
+    assert drop_in(lab().engine, address).index("ExecStartPre=-/usr/local/sbin/dockerd-watchdog renumber") > 0
     safe = lab(engine={"api": "tls"})
-    assert "-H tcp://10.99.0.11:2376" in drop_in(node, safe)
-    assert daemon_json(safe, platform)["tlsverify"] is True
+    assert "-H tcp://10.99.0.11:2376" in drop_in(safe.engine, address)
+    assert daemon_json(safe.engine, store_url(safe), None)["tlsverify"] is True
 
 
 @pytest.mark.parametrize("text", [watchdog.service(), watchdog.path_unit(), firewall.unit()])
@@ -94,10 +116,18 @@ def test_units_are_units(text: str) -> None:
     assert "Unit" in parser
 
 
+def firewall_of(key: str, settings: Settings) -> str:
+    peers = [node.address for node in settings.nodes.values() if node.key != key]
+    ports: firewall.PeerPorts = firewall.SINGLE_SERVER_PORTS if key in settings.store_nodes else ()
+    if settings.store.servers > 1:
+        ports = firewall.CLUSTER_PORTS
+    return firewall.rules(settings.underlay.cidr, peers, ports, tls_api=settings.engine.api == "tls")
+
+
 def accepted(settings: Settings, node: str) -> dict[str, set[str]]:
     """Chain -> accepted "protocol/port"."""
     found: dict[str, set[str]] = {}
-    for line in firewall.rules(settings.nodes[node], settings).splitlines():
+    for line in firewall_of(node, settings).splitlines():
         words = shlex.split(line)
         if "--dport" in words:
             port = f"{words[words.index('-p') + 1]}/{words[words.index('--dport') + 1]}"
@@ -115,7 +145,7 @@ def test_the_firewall_lets_peers_in_for_gossip_vxlan_and_the_store_only() -> Non
 
 
 def test_the_firewall_knows_every_peer_and_refuses_the_rest() -> None:
-    lines = firewall.rules(lab().nodes["docker02"], lab()).splitlines()
+    lines = firewall_of("docker02", lab()).splitlines()
     assert [line.split()[3] for line in lines if line.endswith("-j OVERLAB-PEERS")] == [
         "10.99.0.11",
         "10.99.0.13",
@@ -125,7 +155,7 @@ def test_the_firewall_knows_every_peer_and_refuses_the_rest() -> None:
 
 
 def test_a_single_server_listens_on_the_lab_and_on_loopback(platform: Platform) -> None:
-    config = agent_config(lab().nodes["docker01"], lab(), platform)
+    config = agent_config_of("docker01", lab(), platform)
     assert config["client_addr"] == "127.0.0.1 10.99.0.11"
     assert (config["server"], config["bootstrap_expect"]) == (True, 1)
     assert "encrypt" not in config
@@ -133,7 +163,7 @@ def test_a_single_server_listens_on_the_lab_and_on_loopback(platform: Platform) 
 
 def test_a_cluster_gossips_encrypted_and_talks_http_on_loopback_alone(platform: Platform) -> None:
     settings = lab(store={"servers": 3})
-    server, agent = (agent_config(settings.nodes[key], settings, platform) for key in ("docker01", "docker04"))
+    server, agent = (agent_config_of(key, settings, platform) for key in ("docker01", "docker04"))
     assert server["client_addr"] == agent["client_addr"] == "127.0.0.1"
     assert server["encrypt"] == agent["encrypt"] == "PRIVATE GOSSIP KEY"
     assert server["bootstrap_expect"] == 3
@@ -145,7 +175,7 @@ def test_a_cluster_gossips_encrypted_and_talks_http_on_loopback_alone(platform: 
 
 def test_access_lists_deny_by_default_and_give_each_node_its_tokens(platform: Platform) -> None:
     settings = lab(store={"servers": 3, "acl": True})
-    server, agent = (agent_config(settings.nodes[key], settings, platform)["acl"] for key in ("docker01", "docker04"))
+    server, agent = (agent_config_of(key, settings, platform)["acl"] for key in ("docker01", "docker04"))
     assert isinstance(server, dict)
     assert isinstance(agent, dict)
     assert (server["enabled"], server["default_policy"]) == (True, "deny")

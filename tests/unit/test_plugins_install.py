@@ -10,19 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import overlab
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.platform import plugins
 from overlab.platform.toolchain import PulumiCli
-
-_FAKE_PLUGIN = """\
-import sys
-
-def main():
-    print(" ".join(sys.argv[1:]))
-    return 7
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -154,22 +145,16 @@ def test_launcher_starts_the_module_with_this_interpreter_and_its_arguments(tmp_
     python = tmp_path / directory / "python"
     python.parent.mkdir()
     python.symlink_to(sys.executable)
-    main = tmp_path / "modules" / "fake_plugin" / "__main__.py"
-    main.parent.mkdir(parents=True)
-    main.write_text(_FAKE_PLUGIN)
-    module = plugins.Plugin("resource", "x", "pulumi", "fake_plugin")
+    fake = plugins.Plugin("resource", "x", "pulumi", "fake_plugin")
     file = tmp_path / "pulumi-resource-x"
-    file.write_text(plugins.launcher(module, python))
+    file.write_text(plugins.launcher(fake, python, Path(__file__).parent))
     file.chmod(0o755)
-    env = {**os.environ, "PYTHONPATH": str(main.parents[1])}
-    done = subprocess.run(
-        [file, "--flag", "127.0.0.1:1"], cwd="/", env=env, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([file, "--flag", "127.0.0.1:1"], cwd="/", capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["--flag 127.0.0.1:1"], done.stderr
     assert done.returncode == 7
 
 
 @pytest.mark.parametrize("plugin", plugins.PLUGINS, ids=lambda plugin: str(plugin.name))
 def test_every_bundled_module_has_an_entry_point(plugin: plugins.Plugin) -> None:
-    main = Path(overlab.__file__).parents[1] / "bundled-plugins" / plugin.module.replace(".", "/") / "__main__.py"
+    main = plugins.BUNDLED_ROOT / plugin.module.replace(".", "/") / "__main__.py"
     assert "def main(" in main.read_text()

@@ -97,7 +97,7 @@ def test_a_report_has_every_part_and_nothing_from_elsewhere() -> None:
         "10.99.0.11:90 → 80/tcp",
         "as web5",
         "100% packet loss",
-        "docs/cookbook.md#silent-split",
+        "docs/cookbook.md#gossip-partition",
         "took 21.5 s in 3 sessions",
         "DockerEngine",
         "private libvirtd",

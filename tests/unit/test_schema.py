@@ -1,4 +1,4 @@
-"""The editors' schema says what the settings say: no more, no less."""
+"""The editors' schema accepts what the settings accept, and refuses what they refuse."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 
-from overlab import schema
+from overlab.config import schema
 from tests.unit import lab_configs
 from tests.unit.lab_configs import Raw, replaced
 from tests.unit.test_config_properties import LAB, refusal
@@ -20,7 +20,7 @@ STACKS = sorted(PROJECT.glob("Pulumi.*.yaml"))
 
 
 @pytest.fixture(scope="module")
-def judge() -> Any:
+def validator() -> Any:
     document = schema.document()
     jsonschema.Draft202012Validator.check_schema(document)
     return jsonschema.Draft202012Validator(document)
@@ -35,9 +35,9 @@ def test_the_file_is_current() -> None:
 
 
 @pytest.mark.parametrize("path", STACKS, ids=[path.name for path in STACKS])
-def test_the_shipped_stacks_follow_it_and_name_it(path: Path, judge: Any) -> None:
+def test_the_shipped_stacks_follow_it_and_name_it(path: Path, validator: Any) -> None:
     text = path.read_text("utf-8")
-    assert list(judge.iter_errors(yaml.safe_load(text))) == []
+    assert list(validator.iter_errors(yaml.safe_load(text))) == []
     [named] = [line for line in text.splitlines() if line.startswith("# yaml-language-server: $schema=")]
     assert (path.parent / named.partition("=")[2]).resolve() == PROJECT / schema.FILE
 
@@ -66,21 +66,26 @@ def test_it_takes_every_valid_lab(raw: Raw) -> None:
         (("workloads", "a", "networks"), ["one", "one"]),
         (("workloads", "a", "networks"), {"one": {"alias": "x"}}),
         (("workloads", "a", "ports"), [{"target": 0}]),
+        (("workloads", "a", "ports"), ["127.0.0.1:90:80"]),
+        (("workloads", "a", "environment"), {"A": 1}),
+        (("workloads", "a", "environment"), {"A": {"secure": 1}}),
+        (("workloads", "a", "labels"), {"overlab.x": "y"}),
+        (("workloads", "a", "share_with"), "b"),
         (("workloads", "a", "image"), "-evil"),
         (("checks", "k", "kind"), "telnet"),
         (("platform",), {"uri": "nothing"}),
     ],
     ids=lambda item: ".".join(map(str, item)) if isinstance(item, tuple) else "",
 )
-def test_it_refuses_what_the_settings_refuse(path: Any, value: Any, judge: Any) -> None:
+def test_it_refuses_what_the_settings_refuse(path: Any, value: Any, validator: Any) -> None:
     raw = replaced(LAB, path, value)
-    assert list(judge.iter_errors(wrapped(raw)))
+    assert list(validator.iter_errors(wrapped(raw)))
     assert refusal(raw)
 
 
-def test_another_key_of_the_project_is_refused_and_those_of_others_are_not(judge: Any) -> None:
-    assert list(judge.iter_errors({"config": {"overlab:lb": {}}}))
-    assert not list(judge.iter_errors({"config": {"aws:region": "x"}, "encryptionsalt": "v1:x"}))
+def test_another_key_of_the_project_is_refused_and_those_of_others_are_not(validator: Any) -> None:
+    assert list(validator.iter_errors({"config": {"overlab:lb": {}}}))
+    assert not list(validator.iter_errors({"config": {"aws:region": "x"}, "encryptionsalt": "v1:x"}))
 
 
 def described(name: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def rendered(lab: Settings) -> dict[str, str]:
         "nic": "lab0",
         "firewall_unit": "f.service",
     }
-    engine |= {"pending": "/run/pending", "firewall": True, "guard_unit": "g.path", "key_path": "/etc/docker/key.pem"}
+    engine |= {"pending": "/run/pending", "firewall": True, "guard_unit": "g.path"}
     joined: dict[str, Any] = {
         "consul": "http://10.99.0.11:8500",
         "own": "10.99.0.11:2376",
@@ -112,14 +112,15 @@ class EngineNode:
         """Exit code, and how often the engine was restarted."""
         self.log.write_text("")
         file = {"path": f"{self.directory}/cert.pem", "mode": "0644", "part": "engine", "content": certificate}
-        values = {"version": "20.10", "install": "preinstalled", "bundle": "/b.tar", "limit_s": 9, "files": [file]}
+        secret = {"path": f"{self.directory}/key.pem", "mode": "0600", "part": "engine", "content": key}
+        values = {"version": "20.10", "install": "preinstalled", "bundle": "/b.tar", "limit_s": 9}
+        values |= {"files": [file, secret]}
         values |= {"advertise": "10.99.0.11:2376", "store": "consul://10.99.0.11:8500", "nic": "lab0"}
         values |= {"firewall": False, "firewall_unit": "f.service", "guard_unit": "g.path"}
-        values |= {"key_path": f"{self.directory}/key.pem", "pending": f"{self.directory}/pending"}
+        values |= {"pending": f"{self.directory}/pending"}
         done = subprocess.run(
             ["sh", "-c", scripts.render("engine", **values)],
             env={"PATH": f"{self.directory}:/usr/sbin:/usr/bin:/sbin:/bin"},
-            input=key,
             capture_output=True,
             text=True,
             check=False,
@@ -132,7 +133,7 @@ def test_an_engine_is_restarted_for_a_new_certificate_and_for_nothing_else(tmp_p
     assert node.run("A", "a") == (0, 1)
     assert node.run("A", "a") == (0, 0)
     assert node.run("B", "b") == (0, 1)
-    assert ((tmp_path / "cert.pem").read_text(), (tmp_path / "key.pem").read_text()) == ("B", "b\n")
+    assert ((tmp_path / "cert.pem").read_text(), (tmp_path / "key.pem").read_text()) == ("B", "b")
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
 
 

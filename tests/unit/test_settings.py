@@ -1,4 +1,4 @@
-"""Settings: what is refused is refused at once, whole, with path, value, rule and remedy."""
+"""Settings are valid, or refused with every problem at once: path, value, rule and remedy."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ BAD = [
         "nodes.docker01",
         {"address": "10.98.0.5"},
         "lab.nodes.docker01.address",
-        "inside the lab network",
+        "inside the underlay",
         "free address",
     ),
     ("nodes.docker01", {"address": "10.99.0.1"}, "lab.nodes.docker01.address", "gateway", "free address"),
     ("nodes.docker01", {"address": "10.99.0.12"}, "lab.nodes.docker02.address", "has it already", "another address"),
     ("nodes.web", {}, "lab.nodes.web", "number (1 or more)", "rename it (such as web1)"),
-    ("nodes.docker999", {}, "lab.nodes.docker999", "node numbers 1 to 244", "larger lab network"),
-    ("nodes.Docker_4", {}, "lab.nodes.Docker_4", "host name", "rename"),
+    ("nodes.docker999", {}, "lab.nodes.docker999", "node numbers 1 to 244", "larger underlay"),
+    ("nodes.Docker_4", {}, "lab.nodes.Docker_4", "host name", "choose another"),
     ("nodes", {}, "lab.nodes", "1 to 250 nodes", "add a node"),
     (
         "networks.ov_net1.subnet",
@@ -99,7 +99,7 @@ BAD = [
         "node of this lab",
         "docker01, docker02",
     ),
-    ("networks.ov_net1.mtu", 9000, "lab.networks.ov_net1.mtu", "at most the lab network's MTU", "leave it out"),
+    ("networks.ov_net1.mtu", 9000, "lab.networks.ov_net1.mtu", "at most the underlay's MTU", "leave it out"),
     ("store", {"kind": "etcdd"}, "lab.store.kind", "one of 'consul'", "choose one"),
     ("store", {"node": "docker9"}, "lab.store.node", "node of this lab", "docker01, docker02"),
     ("store", {"acl": True}, "lab.store.acl", "3 or 5 servers", "set store.servers to 3"),
@@ -109,8 +109,8 @@ BAD = [
     ("engine", {"version": "23.0"}, "lab.engine.version", "20", "form"),
     ("workloads.t1.node", "docker7", "lab.workloads.t1.node", "node of this lab", "docker01"),
     ("workloads.t1.networks", ["ov_net9"], "lab.workloads.t1.networks.ov_net9", "network of this lab", "ov_net1"),
-    ("workloads.t1.networks", [], "lab.workloads.t1.networks", "at least one overlay", "name an overlay"),
-    ("workloads.t1.image", "-evil image", "lab.workloads.t1.image", "image reference", "in that form"),
+    ("workloads.t1.networks", [], "lab.workloads.t1.networks", "at least one network", "name a network"),
+    ("workloads.t1.image", "-evil image", "lab.workloads.t1.image", "image reference", "to that form"),
     ("workloads.-x", {"node": "docker01", "networks": ["ov_net1"]}, "lab.workloads.-x", "letters, digits", "another"),
     (
         "checks.c1",
@@ -120,7 +120,7 @@ BAD = [
         "t1, t2",
     ),
     ("name", "Not A Name", "lab.name", "lower-case", "short name"),
-    ("name", 5, "lab.name", "lower-case", "short name"),
+    ("name", 5, "lab.name", "text", "in quotes"),
 ]
 
 
@@ -132,7 +132,7 @@ def test_refused(path: str, value: Any, where: str, rule: str, remedy: str) -> N
     assert remedy in found[where][2]
 
 
-def test_every_problem_is_told_at_once() -> None:
+def test_every_problem_is_reported_at_once() -> None:
     raw = lab()
     for path, value in [("netwrk", {}), ("store", {"kind": "x"}), ("machine", {"vcpu": "1", "memory_mib": 1})]:
         put(raw, path, value)

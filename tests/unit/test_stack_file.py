@@ -1,4 +1,4 @@
-"""Stack files: read as Pulumi reads them, and refused with a place where readers differ or nothing can be read."""
+"""Stack files are read as Pulumi reads them, or refused with a place where readers differ or reading fails."""
 
 from __future__ import annotations
 
@@ -82,6 +82,8 @@ AS_PULUMI_READS = {
     ".5": 0.5,
     "-0": 0,
     "=": "=",
+    "!!str 5": "5",
+    "!!str yes": "yes",
     "1:60": "1:60",
     "0x": "0x",
     "0b2": "0b2",
@@ -98,9 +100,9 @@ AS_PULUMI_READS = {
 
 @pytest.mark.parametrize("text", AS_PULUMI_READS)
 def test_a_plain_value_is_read_as_pulumi_reads_it(text: str) -> None:
-    value, traps = yaml_reader.read(f"key: {text}\n")
+    value, ambiguous = yaml_reader.read(f"key: {text}\n")
     assert value == {"key": AS_PULUMI_READS[text]}
-    assert not traps
+    assert not ambiguous
 
 
 FILES: list[tuple[str, str | bytes, str, str]] = [
@@ -120,7 +122,7 @@ FILES: list[tuple[str, str | bytes, str, str]] = [
     ("an open quote", 'config: "x\n', "(file)", "valid YAML"),
     ("an open bracket", "config: [\n", "(file)", "valid YAML"),
     ("bad indentation", "config:\n  a: 1\n b: 2\n", "(file)", "valid YAML"),
-    ("two documents", "config: {}\n---\nconfig: {}\n", "(file)", "one YAML document"),
+    ("two documents", "config: {}\n---\nconfig: {}\n", "(file)", "one valid YAML document"),
     ("a key twice", "config:\n  overlab:lab:\n    nodes: {a1: {}, a1: {}}\n", "lab.nodes.a1", "each key once"),
     (
         "a section twice",
@@ -130,14 +132,14 @@ FILES: list[tuple[str, str | bytes, str, str]] = [
     ),
     ("config twice", "config: {}\nconfig: {}\n", "config", "each key once"),
     ("a tag", "config:\n  overlab:lab:\n    nodes: !!python/object:os.system {a1: {}}\n", "lab.nodes", "no YAML tags"),
-    ("a tag on text", "config:\n  overlab:lab: {name: !!str x}\n", "lab.name", "no YAML tags"),
+    ("a tag on text", "config:\n  overlab:lab: {name: !!int x}\n", "lab.name", "no YAML tags"),
     ("a merge key", "config:\n  overlab:lab:\n    nodes: {<<: {a1: {}}}\n", 'lab.nodes."<<"', "no merge keys"),
     ("a list as key", "config:\n  overlab:lab:\n    nodes: {? [a] : {}}\n", "lab.nodes", "keys are plain text"),
     ("a number as key", "config:\n  overlab:lab:\n    nodes: {1: {}}\n", "lab.nodes.1", "a name is text"),
     ("nothing as key", "config:\n  overlab:lab:\n    nodes: {~: {}}\n", "lab.nodes.None", "a name is text"),
     ("yes as key", "config:\n  overlab:lab:\n    workloads: {on: {}}\n", "lab.workloads.on", "every YAML reader"),
-    ("no such anchor", "config: *nothing\n", "(file)", "alias of something before it"),
-    ("an endless alias", "config: &a {b: *a}\n", "(file)", "alias of something before it"),
+    ("no such anchor", "config: *nothing\n", "(file)", "undefined alias"),
+    ("an endless alias", "config: &a {b: *a}\n", "(file)", "no alias inside what it stands for"),
     ("another key of ours", "config:\n  overlab:lb: {}\n", "config.overlab:lb", "unknown key"),
     ("a key of no one", "config:\n  labs: {}\n", "config.labs", "unknown key"),
     ("our key twice", "config:\n  overlab:lab: {}\n  lab: {}\n", "config.lab", "not beside overlab:lab"),
@@ -183,13 +185,13 @@ def test_line_ends_and_byte_order_marks_do_not_matter(tmp_path: Path, ending: st
     assert lab_settings.from_stack_file(tmp_path, "x").workloads["t1"].command == ("sleep", "a")
 
 
-def test_traps_outside_the_lab_are_others_to_judge(tmp_path: Path) -> None:
+def test_ambiguous_values_outside_the_lab_do_not_matter(tmp_path: Path) -> None:
     text = LAB % "a" + "  aws:region: yes\n  pulumi:tags: {on: 0777}\nencryptionsalt: v1:0x\n"
     (tmp_path / "Pulumi.x.yaml").write_text(text)
     assert lab_settings.from_stack_file(tmp_path, "x").name == "x"
 
 
-def test_traps_and_wrong_values_are_told_together_and_each_once(tmp_path: Path) -> None:
+def test_ambiguous_and_wrong_values_are_reported_together_and_each_once(tmp_path: Path) -> None:
     text = "nodes: {a1: }, engine: {live_restore: yes, firewall: 3}, store: {kind: x}"
     found = problems(tmp_path, f"config:\n  overlab:lab: {{{text}}}\n")
     assert set(found) == {"lab.engine.live_restore", "lab.engine.firewall", "lab.store.kind"}

@@ -1,4 +1,4 @@
-"""``overlab validate`` and ``overlab new``: judged without a platform, made valid, with comments kept."""
+"""``overlab validate`` and ``overlab new``: no platform is needed, results are valid, comments are kept."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from components.config import settings as lab_settings
-from overlab import cli, new, validate
+from overlab import cli
 from overlab.cli import application
+from overlab.config import new, validate
 
 PROJECT = Path(__file__).parents[2]
 
@@ -144,7 +145,7 @@ def test_changes_are_made_at_their_paths(project: Path) -> None:
         (["mine", "--from", "nowhere"], 2, "the stack's settings file exists"),
         (["mine", "--set", "machine.memory_mib=1"], 2, "lab.machine.memory_mib = 1"),
         (["mine", "--set", "underlay.cidr=10.0.0.9/24"], 2, "without host bits"),
-        (["mine", "--from", "site", "--set", "underlay.cidr=10.9.0.0/28"], 2, "inside the lab network"),
+        (["mine", "--from", "site", "--set", "underlay.cidr=10.9.0.0/28"], 2, "inside the underlay"),
         (["mine", "--set", "machine.memory_mib"], 1, "is no change"),
         (["mine", "--set", "machine..x=1"], 1, "is no change"),
         (["mine", "--set", "machine=[1"], 1, "is no YAML"),

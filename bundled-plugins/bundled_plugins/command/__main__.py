@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from bundled_plugins.runtime import light
+from bundled_plugins.runtime import fast_import
 
 
 def main() -> None:
     """Serve the plugin until the engine ends it."""
-    light.start()
+    fast_import.start()
     # Its every failed attempt to log in would be a traceback; what matters of it is in our errors.
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 

@@ -39,7 +39,7 @@ class Running(NamedTuple):
         """Show it in the status column only."""
         self.op.log("info", self.mask(message), True)
 
-    def say(self, severity: str, message: str) -> None:
+    def log(self, severity: str, message: str) -> None:
         self.op.log(severity, self.mask(message), False)
 
 

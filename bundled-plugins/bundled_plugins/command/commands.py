@@ -1,4 +1,4 @@
-"""The life of a command resource, local or remote: which command runs when, and what of it is kept."""
+"""The lifecycle of a command resource, local or remote: which command runs when, and what of it is kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bundled_plugins.command.client import Running, running
 from bundled_plugins.command.output import Capture, Logging, go_quote
 from bundled_plugins.runtime.compare import changes
 from bundled_plugins.runtime.model import Model
-from bundled_plugins.runtime.resource import Checked, Difference, Live, Operation, Resource
+from bundled_plugins.runtime.resource import Checked, Difference, Operation, ReadResult, Resource
 from bundled_plugins.runtime.values import UNKNOWN, Properties, unwrap
 
 #: A process's environment cannot hold a longer string (Linux: MAX_ARG_STRLEN, 32 pages with the terminating zero).
@@ -20,40 +20,36 @@ LONGEST_VARIABLE: Final = 128 * 1024 - 1
 PREVIOUS: Final = {"PULUMI_COMMAND_STDOUT": "stdout", "PULUMI_COMMAND_STDERR": "stderr"}
 
 
-class Shell(Model):
-    """Inputs of every command that runs in a shell."""
+OUTPUTS: Final = ("stdout", "stderr")
 
+
+class CommandInputs(Model):
+    """Inputs of every command resource."""
+
+    create: str | None = None
+    update: str | None = None
+    delete: str | None = None
+    triggers: list[Any] | None = None
     stdin: str | None = None
     environment: dict[str, str] | None = None
     logging: Logging = "stdoutAndStderr"
     add_previous_output_in_env: bool = True
 
 
-class Lifecycle(Shell):
-    """Inputs of a command resource."""
-
-    create: str | None = None
-    update: str | None = None
-    delete: str | None = None
-    triggers: list[Any] | None = None
-
-
 @dataclass(frozen=True)
 class Result:
-    """What a command left."""
+    """What a command printed."""
 
     stdout: str = ""
     stderr: str = ""
-    extra: Properties | None = None
-    """Further outputs."""
 
     @property
     def outputs(self) -> Properties:
-        return {"stdout": self.stdout, "stderr": self.stderr, **(self.extra or {})}
+        return {"stdout": self.stdout, "stderr": self.stderr}
 
 
-class Inputs(Resource):
-    """A resource that compares inputs with inputs, replaces on triggers only, and never looks at the world."""
+class InputDiffResource(Resource):
+    """A resource that compares inputs with inputs, replaces on triggers only, and never reads what it manages."""
 
     model: ClassVar[type[Model]]
 
@@ -70,25 +66,21 @@ class Inputs(Resource):
         replacing = {path for path in found if path == "triggers" or path.startswith("triggers[")}
         return Difference({path: kind.replacing() if path in replacing else kind for path, kind in found.items()})
 
-    def read(self, op: Operation, id: str, outputs: Properties, inputs: Properties) -> Live | None:
-        return Live(id, outputs, inputs)
+    def read(self, op: Operation, id: str, outputs: Properties, inputs: Properties) -> ReadResult | None:
+        return ReadResult(id, outputs, inputs)
 
 
-class Command(Inputs):
+class Command(InputDiffResource):
     """Runs ``create``; on a change ``update`` (else ``create`` again); at the end ``delete``."""
 
-    model: ClassVar[type[Lifecycle]]
+    model: ClassVar[type[CommandInputs]]
 
     def run(self, run: Running, inputs: Any, command: str, previous: dict[str, str]) -> Result:
         """Run one command with the environment of a ``previous`` run; ProviderError if it fails."""
         raise NotImplementedError
 
-    def outputs_only(self, inputs: Properties) -> tuple[str, ...]:
-        """Names of the outputs that are not inputs."""
-        return ("stdout", "stderr")
-
     def preview_create(self, op: Operation, inputs: Properties) -> Properties:
-        return inputs | dict.fromkeys(self.outputs_only(inputs), UNKNOWN)
+        return inputs | dict.fromkeys(OUTPUTS, UNKNOWN)
 
     def create(self, op: Operation, inputs: Properties) -> tuple[str, Properties]:
         result = self._run(op, inputs, "create", {})
@@ -97,7 +89,7 @@ class Command(Inputs):
     def preview_update(
         self, op: Operation, id: str, olds: Properties, old_inputs: Properties, news: Properties
     ) -> Properties:
-        return news | dict.fromkeys(self.outputs_only(news), UNKNOWN)
+        return news | dict.fromkeys(OUTPUTS, UNKNOWN)
 
     def update(self, op: Operation, id: str, olds: Properties, old_inputs: Properties, news: Properties) -> Properties:
         which: Literal["create", "update"] = "create" if news.get("update") is None else "update"
@@ -113,12 +105,8 @@ class Command(Inputs):
         command: str | None = getattr(parsed, which)
         with running(op, inputs, olds) as run:
             if command is None:
-                return self.nothing(parsed)
+                return Result()
             return self.run(run, parsed, command, _previous(parsed, run, olds))
-
-    def nothing(self, inputs: Any) -> Result:
-        """What is left where there is no command to run."""
-        return Result()
 
 
 def failure(run: Running, why: str, command: str, capture: Capture) -> str:
@@ -127,7 +115,7 @@ def failure(run: Running, why: str, command: str, capture: Capture) -> str:
     return f"{why}: running {go_quote(run.mask(command))}:\n{capture.quoted()}"
 
 
-def _previous(inputs: Lifecycle, run: Running, olds: Properties) -> dict[str, str]:
+def _previous(inputs: CommandInputs, run: Running, olds: Properties) -> dict[str, str]:
     if not inputs.add_previous_output_in_env:
         return {}
     found: dict[str, str] = {}
@@ -137,7 +125,7 @@ def _previous(inputs: Lifecycle, run: Running, olds: Properties) -> dict[str, st
             continue
         size = len(variable) + 1 + len(value.encode())
         if size > LONGEST_VARIABLE or "\0" in value:
-            run.say(
+            run.log(
                 "warning",
                 f"{variable} is left out of the command's environment: the previous {output} "
                 + ("holds a NUL byte" if "\0" in value else f"has {size} bytes, a variable at most {LONGEST_VARIABLE}")

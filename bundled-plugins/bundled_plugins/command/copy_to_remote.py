@@ -1,4 +1,4 @@
-"""``command:remote:CopyToRemote``: a file, a text or a directory put on another machine."""
+"""``command:remote:CopyToRemote``: copies a file or a text to another machine."""
 
 from __future__ import annotations
 
@@ -12,25 +12,23 @@ from pydantic import AfterValidator, Field
 
 from bundled_plugins.command import connection, sessions
 from bundled_plugins.command.client import Running, running
-from bundled_plugins.command.commands import Inputs
+from bundled_plugins.command.commands import InputDiffResource
 from bundled_plugins.command.connection import Connection
 from bundled_plugins.command.copying import Copier
 from bundled_plugins.runtime.errors import ProviderError
 from bundled_plugins.runtime.model import Model
 from bundled_plugins.runtime.resource import Operation
-from bundled_plugins.runtime.values import Archive, Asset, Properties
+from bundled_plugins.runtime.values import Asset, Properties
 
 
 def _copyable(source: Any) -> Any:
-    if isinstance(source, Asset):
-        if source.kind not in ("path", "text", None):
-            raise ValueError("asset must be a path-based file asset or a text asset")
-    elif isinstance(source, Archive):
-        if source.kind not in ("path", None):
-            raise ValueError("archive must be a path to a file or directory")
-    else:
-        raise ValueError("either asset or archive must be set: a FileAsset, StringAsset or FileArchive")
-    return source
+    if isinstance(source, Asset) and source.kind in ("path", "text", None):
+        return source
+    given = type(source).__name__ if not isinstance(source, Asset) else "Asset with a URL"
+    raise ValueError(
+        f"a source of type {given} is not supported by the bundled plugin for CopyToRemote; give a FileAsset or a "
+        "StringAsset, or use the official plugin"
+    )
 
 
 class CopyInputs(Model):
@@ -42,14 +40,14 @@ class CopyInputs(Model):
     triggers: list[Any] | None = None
 
 
-class CopyToRemote(Inputs):
-    """Copies when the source's hash or the path changes; never deletes and never looks what is there."""
+class CopyToRemote(InputDiffResource):
+    """Copies when the source's hash or the path changes; never deletes, and never reads the remote file."""
 
     token = "command:remote:CopyToRemote"
     model = CopyInputs
 
     def complete(self, inputs: Properties) -> Properties:
-        return inputs | {"connection": connection.checked(inputs["connection"])}
+        return inputs | {"connection": connection.with_defaults(inputs["connection"])}
 
     def preview_create(self, op: Operation, inputs: Properties) -> Properties:
         return inputs
@@ -79,10 +77,10 @@ def _copy(op: Operation, inputs: Properties) -> None:
         raise ProviderError("the source's contents did not arrive, only its hash: is `source` under ignoreChanges?")
     with running(op, inputs) as run, _sftp(run, parsed.connection) as sftp:
         copier = Copier(sftp, run.stop)
-        if isinstance(parsed.source, Asset) and parsed.source.kind == "text":
+        if parsed.source.kind == "text":
             copier.text(parsed.source.content, parsed.remote_path)
         else:
-            copier.path(parsed.source.content, parsed.remote_path)
+            copier.file(parsed.source.content, parsed.remote_path)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Copying files and directories to another machine over SFTP, by the official provider's rules."""
+"""Copying files to another machine over SFTP, by the official provider's rules."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _BLOCK: Final = 32 * 1024
 
 
 class Copier:
-    """Copies to one server; every method overwrites what is there and leaves modes, owners and times alone."""
+    """Copies to one server; every method overwrites existing files and does not set modes, owners and times."""
 
     def __init__(self, sftp: paramiko.SFTPClient, stop: Stop) -> None:
         self._sftp = sftp
         self._stop = stop
 
     def text(self, content: str, destination: str) -> None:
-        """A text to the file ``destination``, whose parents are made."""
+        """A text to the file ``destination``, whose parents are created."""
         if self._is_directory(destination):
             raise ProviderError(
                 f"remote path {destination} is a directory; when using a text asset, remotePath must be a file path"
@@ -33,42 +33,16 @@ class Copier:
         self._make_parents(destination)
         self._write(io.BytesIO(content.encode()), "the text asset", destination)
 
-    def path(self, source: str, destination: str) -> None:
-        """A local file or directory. ``source/`` (slash at the end) means the directory's contents."""
+    def file(self, source: str, destination: str) -> None:
+        """A local file to ``destination``, or into it where that is a directory."""
         local = Path(source)
-        if local.is_dir():
-            self._tree(local, destination, contents_only=source.endswith("/"))
-        elif local.exists():
-            self._file(local, destination)
-        else:
+        if not local.exists():
             raise ProviderError(f"failed to stat local path {source} (in {Path.cwd()}): no such file or directory")
-
-    def _file(self, source: Path, destination: str) -> None:
         if self._is_directory(destination):
-            destination = posixpath.join(destination, source.name)
+            destination = posixpath.join(destination, local.name)
         else:
             self._make_parents(destination)
-        self._send(source, destination)
-
-    def _tree(self, source: Path, destination: str, *, contents_only: bool) -> None:
-        self._make_directory(destination)
-        if not contents_only:
-            destination = posixpath.join(destination, source.name or source.resolve().name)
-            self._make_directory(destination)
-        self._contents(source, destination)
-
-    def _contents(self, source: Path, destination: str) -> None:
-        for entry in sorted(source.iterdir()):
-            target = posixpath.join(destination, entry.name)
-            if entry.is_symlink() and entry.is_dir():
-                raise ProviderError(
-                    f"failed to copy file {entry} to remote path {target}: it is a symbolic link to a directory"
-                )
-            if entry.is_dir():
-                self._make_directory(target)
-                self._contents(entry, target)
-            else:
-                self._send(entry, target)
+        self._send(local, destination)
 
     def _send(self, source: Path, destination: str) -> None:
         try:
@@ -94,7 +68,7 @@ class Copier:
                     self._stop.check()
                     following = file.read(_BLOCK)
                     if not following:
-                        # The last write waits for the answers to all of them: only they tell of a full disk.
+                        # The last write waits for the answers to all of them: only they report a full disk.
                         remote.set_pipelined(False)
                     remote.write(block)
                     block = following
@@ -120,7 +94,7 @@ class Copier:
         try:
             self._sftp.mkdir(path)
         except OSError as error:
-            if not self._is_directory(path):  # another operation may have made it meanwhile
+            if not self._is_directory(path):  # another operation may have created it meanwhile
                 raise ProviderError(f"failed to create remote directory {path}: {_reason(error)}") from error
 
     def _is_directory(self, path: str) -> bool:

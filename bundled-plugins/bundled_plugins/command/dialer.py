@@ -1,8 +1,7 @@
-"""Logging in to an SSH server, as often as it takes."""
+"""Dialing an SSH server, repeated within limits."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import select
@@ -10,15 +9,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import paramiko
 
-from bundled_plugins.command.connection import Connection, Endpoint
-from bundled_plugins.command.keys import PinnedKey, SocketAgent, private_key
+from bundled_plugins.command.connection import Connection
+from bundled_plugins.command.keys import PinnedKey, private_key
 from bundled_plugins.command.stopping import Stop
 from bundled_plugins.command.transport import KEEPALIVE_S, Transport
-from bundled_plugins.runtime.errors import Cancelled, ProviderError
+from bundled_plugins.runtime.errors import ProviderError
 
 #: Waits between attempts: the first, the factor, the longest.
 FIRST_WAIT_S: Final = 0.1
@@ -30,7 +29,6 @@ LONGEST_WAIT_S: Final = 5.0
 HANDSHAKE_S: Final = 60.0
 
 Notify = Callable[[str], None]
-T = TypeVar("T")
 
 
 class AttemptError(Exception):
@@ -41,72 +39,36 @@ def dial(connection: Connection, stop: Stop, notify: Notify) -> Transport:
     """A logged-in transport. Raises ProviderError when the connection's error limit is passed.
 
     Whatever fails is tried again: refused ports, silent hosts, and wrong credentials too, since a booting machine
-    may not know its users yet. Only what cannot get better is not: keys that cannot be parsed, a missing agent.
+    may not know its users yet. Only keys that cannot be parsed fail at once.
     """
-    target = Login(connection)
-    proxy = connection.proxy
-    if proxy is None:
-        return _retry("Dial", connection, lambda: target.to(_tcp(connection, stop), stop), stop, notify)
-    with _prefixed("proxy: "):
-        gate = Login(proxy)
-        bastion = _retry("Dial proxy", proxy, lambda: gate.to(_tcp(proxy, stop), stop), stop, notify)
-    try:
-        with _prefixed("proxy: "):
-            through = _retry("Dial from proxy", proxy, lambda: _forwarded(bastion, connection), stop, notify)
-
-        def attempt() -> Transport:
-            nonlocal through
-            if through.closed:
-                through = _forwarded(bastion, connection)
-            return target.to(through, stop)
-
-        with _prefixed("proxy: "):
-            transport = _retry("Dial", connection, attempt, stop, notify)
-    except BaseException:
-        bastion.close()
-        raise
-    transport.bastion = bastion
-    return transport
-
-
-@contextlib.contextmanager
-def _prefixed(prefix: str) -> Any:
-    try:
-        yield
-    except Cancelled:
-        raise
-    except ProviderError as error:
-        raise ProviderError(f"{prefix}{error}") from error
-
-
-def _retry(label: str, endpoint: Endpoint, attempt: Callable[[], T], stop: Stop, notify: Notify) -> T:
-    limit = endpoint.dial_error_limit
+    authenticator = Authenticator(connection)
+    limit = connection.dial_error_limit
     started = time.monotonic()
     wait = FIRST_WAIT_S
     failed = 0
     while True:
         stop.check()
         try:
-            return attempt()
+            return authenticator.log_in(_tcp(connection, stop), stop)
         except AttemptError as error:
             stop.check()
             failed += 1
             if 0 <= limit < failed:
-                took = f"({endpoint}, {time.monotonic() - started:.1f} s)"
+                took = f"({connection}, {time.monotonic() - started:.1f} s)"
                 raise ProviderError(f"after {limit} failed attempts: {error} {took}") from error
-            notify(f"{label} {failed}/{limit if limit >= 0 else 'inf'} failed: retrying ({error})")
+            notify(f"Dial {failed}/{limit if limit >= 0 else 'inf'} failed: retrying ({error})")
         stop.sleep(wait)
         wait = min(wait * WAIT_FACTOR, LONGEST_WAIT_S)
 
 
-def _tcp(endpoint: Endpoint, stop: Stop) -> socket.socket:
-    """A TCP connection within the endpoint's perDialTimeout, given up at once when the operation is to end."""
-    where = f"dial tcp {endpoint.address}"
-    deadline = time.monotonic() + endpoint.per_dial_timeout if endpoint.per_dial_timeout else None
+def _tcp(connection: Connection, stop: Stop) -> socket.socket:
+    """A TCP connection within the connection's perDialTimeout, given up at once when the operation is stopped."""
+    where = f"dial tcp {connection.address}"
+    deadline = time.monotonic() + connection.per_dial_timeout if connection.per_dial_timeout else None
     try:
-        addresses = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(connection.host, connection.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise AttemptError(f"{where}: lookup {endpoint.host}: {error.strerror}") from error
+        raise AttemptError(f"{where}: lookup {connection.host}: {error.strerror}") from error
     last = ""
     for family, kind, protocol, _, address in addresses:
         sock = socket.socket(family, kind, protocol)
@@ -120,7 +82,7 @@ def _tcp(endpoint: Endpoint, stop: Stop) -> socket.socket:
 
 
 def _connect(sock: socket.socket, address: Any, deadline: float | None, stop: Stop) -> int:
-    """The errno of the connection's outcome."""
+    """The errno of the connection attempt, 0 for success."""
     sock.setblocking(False)
     code = sock.connect_ex(address)
     poll = select.poll()
@@ -137,27 +99,18 @@ def _connect(sock: socket.socket, address: Any, deadline: float | None, stop: St
     return code
 
 
-def _forwarded(bastion: Transport, target: Endpoint) -> paramiko.Channel:
-    try:
-        return bastion.open_channel(
-            "direct-tcpip", (target.host, target.port), ("127.0.0.1", 0), timeout=target.per_dial_timeout or 3600
+class Authenticator:
+    """Checks the host key and authenticates, on a fresh connection. Created once, used for every attempt."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._limit_s = max(HANDSHAKE_S, connection.per_dial_timeout)
+        self._pinned = PinnedKey(connection.host_key) if connection.host_key else None
+        self._key = (
+            private_key(connection.private_key, connection.private_key_password) if connection.private_key else None
         )
-    except (paramiko.SSHException, EOFError, OSError) as error:
-        raise AttemptError(f"dial tcp {target.address} from the proxy: {_text(error)}") from error
 
-
-class Login:
-    """Proves both sides to each other on a fresh connection. Made once, used for every attempt."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self._limit_s = max(HANDSHAKE_S, endpoint.per_dial_timeout)
-        self._pinned = PinnedKey(endpoint.host_key) if endpoint.host_key else None
-        self._key = private_key(endpoint.private_key, endpoint.private_key_password) if endpoint.private_key else None
-        if self._key is None and endpoint.agent_socket_path:
-            SocketAgent(endpoint.agent_socket_path).close()  # a missing agent is an error at once
-
-    def to(self, sock: Any, stop: Stop) -> Transport:
+    def log_in(self, sock: socket.socket, stop: Stop) -> Transport:
         """The logged-in transport over ``sock``, which is closed if that fails."""
         transport = Transport(sock, self._pinned.algorithms if self._pinned else ())
         overdue = threading.Event()
@@ -192,7 +145,8 @@ class Login:
         return text
 
     def _handshake(self, transport: Transport) -> None:
-        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = self._limit_s
+        # Later than the timer, which reports the limit.
+        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = 2 * self._limit_s
         agreed = threading.Event()
         transport.start_client(event=agreed)
         while not agreed.wait(0.1) and transport.is_active():
@@ -207,58 +161,23 @@ class Login:
             )
 
     def _authenticate(self, transport: Transport) -> None:
-        tried: list[str] = []
-        reasons: list[str] = []
-        for method, attempt in self._methods():
-            tried.append(method)
-            try:
-                attempt(transport)
-            except paramiko.AuthenticationException as error:
-                if not transport.is_active():
-                    raise
-                reasons.append(_text(error))
-            if transport.is_authenticated():
-                return
-        raise paramiko.AuthenticationException(
-            f"ssh: unable to authenticate as {self._endpoint.user}, attempted methods [{' '.join(tried)}], "
-            f"no supported methods remain: {'; '.join(dict.fromkeys(reasons))}"
-        )
-
-    def _methods(self) -> list[tuple[str, Callable[[Transport], object]]]:
-        user, password, key = self._endpoint.user, self._endpoint.password, self._key
-        methods: list[tuple[str, Callable[[Transport], object]]] = []
-        if key is not None:
-            methods.append(("publickey", lambda transport: transport.auth_publickey(user, key)))
-        if password is not None:
-            methods += [
-                ("password", lambda transport: transport.auth_password(user, password, fallback=False)),
-                (
-                    "keyboard-interactive",
-                    lambda transport: transport.auth_interactive(user, lambda _t, _i, asked: [password for _ in asked]),
-                ),
-            ]
-        agent = self._endpoint.agent_socket
-        if key is None and agent:
-            methods.append(("publickey", lambda transport: _ask_agent(transport, user, agent)))
-        return methods or [("none", lambda transport: transport.auth_none(user))]
-
-
-def _ask_agent(transport: Transport, user: str, path: str) -> None:
-    try:
-        agent = SocketAgent(path)
-    except ProviderError as error:
-        raise paramiko.AuthenticationException(str(error)) from error
-    try:
-        for key in agent.get_keys():
-            with contextlib.suppress(paramiko.AuthenticationException):
+        user, key = self._connection.user, self._key
+        try:
+            if key is not None:
                 transport.auth_publickey(user, key)
-            if transport.is_authenticated() or not transport.is_active():
-                return
-        raise paramiko.AuthenticationException(
-            f"none of the {len(agent.get_keys())} keys of the agent {path} was taken"
-        )
-    finally:
-        agent.close()
+            else:
+                transport.auth_none(user)
+        except paramiko.AuthenticationException as error:
+            if not transport.is_active():
+                raise
+            raise paramiko.AuthenticationException(
+                f"ssh: unable to authenticate as {user}, attempted methods [{'none' if key is None else 'publickey'}], "
+                f"no supported methods remain: {_text(error)}"
+            ) from error
+        if not transport.is_authenticated():
+            raise paramiko.AuthenticationException(
+                f"ssh: {user} is not authenticated: the server wants more than a key"
+            )
 
 
 def _text(error: BaseException) -> str:

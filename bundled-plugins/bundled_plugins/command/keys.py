@@ -1,17 +1,15 @@
-"""The keys of a connection: the user's private key, the server's pinned key, and the agent's."""
+"""The keys of a connection: the user's private key, and the server's pinned key."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import io
-import socket
 from typing import Final
 
 import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from paramiko.agent import AgentSSH
 
 from bundled_plugins.runtime.errors import ProviderError
 
@@ -22,7 +20,7 @@ _PLAIN: Final = (serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH
 
 
 class PinnedKey:
-    """The one host key that a server may show."""
+    """The only host key that a server may present."""
 
     def __init__(self, line: str) -> None:
         """``line``: ``TYPE BASE64 [COMMENT]`` as in authorized_keys (options in front are skipped)."""
@@ -74,21 +72,3 @@ def private_key(text: str, password: str | None) -> paramiko.PKey:
             f"the connection's privateKey is a {type(loaded).__name__}: use Ed25519, ECDSA or RSA (as OpenSSH does)"
         )
     return kind.from_private_key(io.StringIO(loaded.private_bytes(*_PLAIN).decode()))
-
-
-class SocketAgent(AgentSSH):
-    """An SSH agent at a stated socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(10)
-        try:
-            connection.connect(path)
-            self._connect(connection)  # type: ignore[attr-defined]  # how paramiko's own agents attach
-        except (OSError, paramiko.SSHException) as error:
-            connection.close()
-            raise ProviderError(f"failed to open the SSH agent's socket {path}: {error}") from error
-
-    def close(self) -> None:
-        self._close()  # type: ignore[attr-defined]  # as above

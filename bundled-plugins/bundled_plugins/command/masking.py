@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from bundled_plugins.command.connection import CREDENTIALS
 from bundled_plugins.runtime.values import Properties, Secret
 
 MASK = "[secret]"
@@ -12,8 +13,6 @@ MASK = "[secret]"
 #: Shorter secrets, and shorter lines of secrets, would mask ordinary text all over.
 SHORTEST = 3
 SHORTEST_LINE = 8
-
-_CREDENTIALS = ("password", "privateKey", "privateKeyPassword")
 
 
 class Mask:
@@ -45,12 +44,9 @@ def _secrets(properties: Properties) -> Iterator[str]:
 
 
 def _credentials(value: Any) -> Iterator[str]:
-    bare = value.value if isinstance(value, Secret) else value
-    if not isinstance(bare, dict):
-        return
-    for name in _CREDENTIALS:
-        yield from _strings(bare.get(name), inside=True)
-    yield from _credentials(bare.get("proxy"))
+    plain = value.value if isinstance(value, Secret) else value
+    for name in CREDENTIALS if isinstance(plain, dict) else ():
+        yield from _strings(plain.get(name), inside=True)
 
 
 def _strings(value: Any, *, inside: bool) -> Iterator[str]:

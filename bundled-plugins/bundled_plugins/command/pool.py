@@ -1,4 +1,4 @@
-"""One SSH connection for all operations with equal settings: a login costs an emulated guest seconds."""
+"""One SSH connection for all operations with equal settings: a login takes an emulated guest seconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHANNELS: Final = 8
 
 
 @dataclass
-class Line:
+class PooledConnection:
     """One established connection."""
 
     transport: Transport
@@ -37,28 +37,28 @@ class Line:
 class Lease:
     """The right to one channel of a connection, for one operation."""
 
-    line: Line
+    pooled: PooledConnection
     fresh: bool
     """Dialled for this operation; otherwise it may have died unnoticed."""
 
     @property
     def transport(self) -> Transport:
-        return self.line.transport
+        return self.pooled.transport
 
-    def crowded(self) -> bool:
-        """Note that the server refused one more channel; whether another connection may help."""
-        others = self.line.active - 1
-        self.line.cap = max(1, others)
+    def limit_reached(self) -> bool:
+        """Record that the server refused one more channel; whether another connection may help."""
+        others = self.pooled.active - 1
+        self.pooled.cap = max(1, others)
         return others > 0
 
     def discard(self) -> None:
-        """No further operation on this connection: it is dead, or not to be trusted."""
-        self.line.retired = True
+        """No further operation on this connection: it is dead, or suspect."""
+        self.pooled.retired = True
 
 
 @dataclass
 class _Dialing:
-    """A dial under way and who waits for it."""
+    """A dial under way and the operations that wait for it."""
 
     done: Future[None] = field(default_factory=Future)
     listeners: list[Notify] = field(default_factory=list)
@@ -71,41 +71,41 @@ class _Dialing:
 class Pool:
     """Connections by identity.
 
-    A user's groups are fixed at login, so for any user but root a connection is not used any more by operations that
-    begin after another command on that host has ended: it may have changed them.
+    A user's groups are fixed at login, so for any user but root a connection is not used by operations that begin
+    after another command on that host has ended: that may have changed them.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._lines: dict[str, list[Line]] = {}
+        self._connections: dict[str, list[PooledConnection]] = {}
         self._dialing: dict[Connection, _Dialing] = {}
         self._last_command: dict[str, float] = {}
 
     @contextlib.contextmanager
     def lease(self, connection: Connection, stop: Stop, notify: Notify) -> Iterator[Lease]:
-        """A channel's worth of a live connection, dialled if need be."""
+        """One channel of a live connection, which is dialed if there is none."""
         lease = self._acquire(connection, stop, notify)
         try:
             yield lease
         finally:
-            self._release(connection, lease.line)
+            self._release(connection, lease.pooled)
 
     def close(self) -> None:
         """Close every connection."""
         with self._changed:
-            lines = [line for lines in self._lines.values() for line in lines]
-            self._lines.clear()
-        for line in lines:
-            line.retired = True
-            line.transport.close()
+            connections = [pooled for connections in self._connections.values() for pooled in connections]
+            self._connections.clear()
+        for pooled in connections:
+            pooled.retired = True
+            pooled.transport.close()
 
     def _acquire(self, connection: Connection, stop: Stop, notify: Notify) -> Lease:
         while True:
             with self._changed:
-                line = self._free(connection)
-                if line is not None:
-                    line.active += 1
-                    return Lease(line, fresh=False)
+                pooled = self._free(connection)
+                if pooled is not None:
+                    pooled.active += 1
+                    return Lease(pooled, fresh=False)
                 dialing = self._dialing.get(connection)
                 mine = dialing is None
                 if dialing is None:
@@ -115,29 +115,29 @@ class Pool:
                 return Lease(self._dial(connection, dialing, stop), fresh=True)
             self._await(dialing, stop)
 
-    def _free(self, connection: Connection) -> Line | None:
-        lines = self._lines.get(connection.identity, [])
+    def _free(self, connection: Connection) -> PooledConnection | None:
+        connections = self._connections.get(connection.identity, [])
         logged_in_after = 0.0 if connection.user == "root" else self._last_command.get(connection.address, 0.0)
-        for line in list(lines):
-            if not line.transport.is_active() or line.dialed < logged_in_after:
-                line.retired = True
-            if line.retired:
-                lines.remove(line)
-                if line.active == 0:
-                    line.transport.close()
-        return next((line for line in lines if line.active < line.cap), None)
+        for pooled in list(connections):
+            if not pooled.transport.is_active() or pooled.dialed < logged_in_after:
+                pooled.retired = True
+            if pooled.retired:
+                connections.remove(pooled)
+                if pooled.active == 0:
+                    pooled.transport.close()
+        return next((pooled for pooled in connections if pooled.active < pooled.cap), None)
 
-    def _dial(self, connection: Connection, dialing: _Dialing, stop: Stop) -> Line:
+    def _dial(self, connection: Connection, dialing: _Dialing, stop: Stop) -> PooledConnection:
         began = time.monotonic()
         try:
-            line = Line(dial(connection, stop, dialing.notify), began, active=1)
+            pooled = PooledConnection(dial(connection, stop, dialing.notify), began, active=1)
         except BaseException as error:
             self._dialed(connection, dialing, error)
             raise
         with self._changed:
-            self._lines.setdefault(connection.identity, []).append(line)
+            self._connections.setdefault(connection.identity, []).append(pooled)
         self._dialed(connection, dialing, None)
-        return line
+        return pooled
 
     def _dialed(self, connection: Connection, dialing: _Dialing, error: BaseException | None) -> None:
         with self._changed:
@@ -149,7 +149,7 @@ class Pool:
             self._changed.notify_all()
 
     def _await(self, dialing: _Dialing, stop: Stop) -> None:
-        """Until the dial of another operation ended; its failure is ours too, its being stopped is not."""
+        """Until another operation's dial ended; its failure is this one's too, unless it was stopped."""
 
         def wake() -> None:
             with self._changed:
@@ -160,9 +160,9 @@ class Pool:
         stop.check()
         dialing.done.result()
 
-    def _release(self, connection: Connection, line: Line) -> None:
+    def _release(self, connection: Connection, pooled: PooledConnection) -> None:
         with self._changed:
-            line.active -= 1
+            pooled.active -= 1
             self._last_command[connection.address] = time.monotonic()
-            if line.retired and line.active == 0:
-                line.transport.close()
+            if pooled.retired and pooled.active == 0:
+                pooled.transport.close()

@@ -97,7 +97,7 @@ def _pump(process: subprocess.Popen[bytes], stdin: str | None, capture: Capture,
 
 
 def _write(key: selectors.SelectorKey, waiting: memoryview, selector: selectors.BaseSelector) -> memoryview:
-    """What is left to write; the pipe is closed after the last byte, or when nobody reads it."""
+    """What is left to write; the pipe is closed after the last byte, or when its reader has closed it."""
     try:
         waiting = waiting[os.write(key.fd, waiting[:_CHUNK]) :]
     except BlockingIOError:
@@ -115,8 +115,8 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def ending(status: int) -> str:
-    """A failed process's end as Go words it: ``exit status 3``, ``signal: killed``."""
+def describe_exit(status: int) -> str:
+    """A failed process's exit as Go prints it: ``exit status 3``, ``signal: killed``."""
     if status >= 0:
         return f"exit status {status}"
     return f"signal: {(signal.strsignal(-status) or str(-status)).lower()}"

@@ -1,4 +1,4 @@
-"""The bundled stand-in for the official ``command`` provider, for machines where that cannot be had."""
+"""The provider ``command`` 1.2.1."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from typing import Any
 
 from bundled_plugins.command.client import Client
 from bundled_plugins.command.copy_to_remote import CopyToRemote
-from bundled_plugins.command.local_command import LocalCommand, Run
+from bundled_plugins.command.local_command import LocalCommand
 from bundled_plugins.command.remote_command import RemoteCommand
 from bundled_plugins.runtime.resource import Checked, Plugin
 from bundled_plugins.runtime.values import Properties
 
 
 class CommandPlugin(Plugin):
-    """No configuration; ``command:remote:CopyFile`` (deprecated) is refused by name."""
+    """No configuration; ``command:remote:CopyFile`` and ``command:local:run`` are refused by name."""
 
     name = "command"
     version = "1.2.1"
     resources = (LocalCommand, RemoteCommand, CopyToRemote)
-    functions = (Run,)
 
     def check_config(self, olds: Properties, news: Properties) -> Checked:
         return Checked(news)

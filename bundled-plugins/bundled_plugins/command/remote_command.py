@@ -13,7 +13,7 @@ import paramiko
 
 from bundled_plugins.command import connection, sessions
 from bundled_plugins.command.client import Running
-from bundled_plugins.command.commands import Command, Lifecycle, Result, failure
+from bundled_plugins.command.commands import Command, CommandInputs, Result, failure
 from bundled_plugins.command.connection import Connection
 from bundled_plugins.command.output import Capture, Display
 from bundled_plugins.command.transport import exit_signal, request_env
@@ -30,7 +30,7 @@ _REFUSED: Final = (
 )
 
 
-class RemoteCommandInputs(Lifecycle):
+class RemoteCommandInputs(CommandInputs):
     """Inputs of ``command:remote:Command``."""
 
     connection: Connection
@@ -43,7 +43,7 @@ class RemoteCommand(Command):
     model = RemoteCommandInputs
 
     def complete(self, inputs: Properties) -> Properties:
-        return inputs | {"connection": connection.checked(inputs["connection"])}
+        return inputs | {"connection": connection.with_defaults(inputs["connection"])}
 
     def run(self, run: Running, inputs: Any, command: str, previous: dict[str, str]) -> Result:
         display = Display(run.op.log, run.mask, inputs.logging)
@@ -83,14 +83,14 @@ def _set_environment(
                 request_env(channel, name, value)
             except sessions.BROKEN as error:
                 run.stop.check()
-                if not sessions.alive(channel):
+                if not sessions.is_alive(channel):
                     raise ProviderError(
                         f"{sessions.reason(error)} (the SSH connection broke before the command was sent)"
                     ) from error
                 if name in environment:
-                    run.say("error", _REFUSED.format(name))
+                    run.log("error", _REFUSED.format(name))
                     raise ProviderError(f'could not set environment variable "{name}": ssh: setenv failed') from error
-                run.say("warning", _REFUSED.format(name))
+                run.log("warning", _REFUSED.format(name))
                 return name
     return None
 
@@ -102,17 +102,17 @@ def _executed(run: Running, channel: paramiko.Channel, command: str, stdin: str,
             channel.exec_command(command)
     except sessions.BROKEN as error:
         run.stop.check()
-        if sessions.alive(channel):
+        if sessions.is_alive(channel):
             return "ssh: command failed: the server refused to run it"
         return f"{sessions.reason(error)} (the SSH connection broke; the command may have started)"
     writer = threading.Thread(target=_write, args=(channel, stdin.encode()), name="stdin", daemon=True)
     writer.start()
     _collect(run, channel, capture)
-    return _ending(channel)
+    return _exit_failure(channel)
 
 
 def _write(channel: paramiko.Channel, data: bytes) -> None:
-    with contextlib.suppress(*sessions.BROKEN):  # nobody reads it any more
+    with contextlib.suppress(*sessions.BROKEN):  # the command does not read it
         for start in range(0, len(data), _CHUNK):  # paramiko copies the whole rest for every packet
             channel.sendall(data[start : start + _CHUNK])
         channel.shutdown_write()
@@ -139,7 +139,7 @@ def _collect(run: Running, channel: paramiko.Channel, capture: Capture) -> None:
         run.stop.check()
 
 
-def _ending(channel: paramiko.Channel) -> str:
+def _exit_failure(channel: paramiko.Channel) -> str:
     name = exit_signal(channel)
     if name is not None:
         number = int(getattr(signal, f"SIG{name}", 0))
@@ -149,6 +149,6 @@ def _ending(channel: paramiko.Channel) -> str:
         return ""
     if status > 0:
         return f"Process exited with status {status}"
-    if not sessions.alive(channel):
-        return "EOF (the SSH connection broke while the command ran; it may go on there)"
+    if not sessions.is_alive(channel):
+        return "EOF (the SSH connection broke while the command ran; the command may still run)"
     return "wait: remote command exited without exit status or exit signal"

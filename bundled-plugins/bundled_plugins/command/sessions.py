@@ -1,4 +1,4 @@
-"""Channels on shared connections, with a dead one replaced before anything was sent over it."""
+"""Channels on shared connections, with a dead one replaced before anything is sent over it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _opened(run: Running, lease: Lease, *, last: bool) -> paramiko.Channel | Non
     try:
         return lease.transport.open_session(timeout=run.stop.remaining(CHANNEL_S))
     except paramiko.ChannelException as error:
-        if not last and lease.crowded():
+        if not last and lease.limit_reached():
             return None
         raise ProviderError(f"ssh: rejected: {error.text} (the server refused a session)") from error
     except BROKEN as error:
@@ -50,11 +50,11 @@ def _opened(run: Running, lease: Lease, *, last: bool) -> paramiko.Channel | Non
         raise ProviderError(f"{reason(error)} (the SSH connection broke before anything was sent)") from error
 
 
-def alive(channel: paramiko.Channel) -> bool:
-    """Whether the connection under the channel still stands."""
+def is_alive(channel: paramiko.Channel) -> bool:
+    """Whether the connection that carries the channel is up."""
     return channel.get_transport().is_active()
 
 
 def reason(error: BaseException) -> str:
-    """The error in words; paramiko raises some without any."""
+    """The error's text; paramiko raises some errors without one."""
     return str(error) or ("EOF" if isinstance(error, EOFError) else type(error).__name__)

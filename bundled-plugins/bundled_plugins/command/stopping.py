@@ -1,4 +1,4 @@
-"""How a running operation is told to end: the engine's Cancel, or the time limit of its customTimeouts."""
+"""How a running operation is stopped: by the engine's Cancel, or the time limit of its customTimeouts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ DEADLINE = "context deadline exceeded"
 
 
 class Stop:
-    """The end of one operation, wanted from outside.
+    """The stop signal of one operation.
 
-    As a context manager it turns whatever error the forced end provokes in the operation into ``Cancelled``.
+    As a context manager it turns whatever error the stop provokes in the operation into ``Cancelled``.
     """
 
     def __init__(self, limit_s: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""Paramiko's transport with cheap algorithms, long flights of data, and the two answers that paramiko drops."""
+"""Paramiko's transport with cheap algorithms, a large window, and the two answers that paramiko drops."""
 
 from __future__ import annotations
 
@@ -23,12 +23,9 @@ DEAD_PEER_MS: Final = 120_000
 
 
 class Transport(paramiko.Transport):
-    """Client side of one SSH connection over a connected socket (or a channel of another connection)."""
+    """Client side of one SSH connection over a connected socket."""
 
-    bastion: Transport | None = None
-    """The connection that carries this one; closed with it."""
-
-    def __init__(self, sock: Any, host_key_types: tuple[str, ...] = ()) -> None:
+    def __init__(self, sock: socket.socket, host_key_types: tuple[str, ...] = ()) -> None:
         """``host_key_types``: the only host key algorithms to agree on; empty = all."""
         super().__init__(sock, default_window_size=WINDOW_BYTES)
         options = self.get_security_options()
@@ -36,15 +33,9 @@ class Transport(paramiko.Transport):
         options.kex = _first(KEX, options.kex)
         if host_key_types:
             options.key_types = host_key_types
-        if isinstance(sock, socket.socket):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with contextlib.suppress(OSError, AttributeError):  # not on every system
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
-
-    def close(self) -> None:
-        super().close()
-        if self.bastion is not None:
-            self.bastion.close()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError, AttributeError):  # not on every system
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
 
     _channel_handler_table: ClassVar[dict[int, Any]]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bundled_plugins.runtime import light
+from bundled_plugins.runtime import fast_import
 
 
 def main() -> None:
     """Serve until the engine ends the process."""
-    light.start()
+    fast_import.start()
     from bundled_plugins.docker.provider import DockerPlugin
     from bundled_plugins.runtime import provider
 

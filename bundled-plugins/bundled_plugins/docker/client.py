@@ -6,7 +6,7 @@ import contextvars
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import docker
@@ -16,9 +16,8 @@ from docker.errors import APIError, create_api_error_from_http_exception
 from docker.utils import version_lt
 
 from bundled_plugins.docker.errors import Unreachable, text
-from bundled_plugins.docker.registry import Registries
 from bundled_plugins.docker.ssh_transport import Destination, RemoteCommandEnded, SSHAdapter
-from bundled_plugins.docker.transport import Material, TcpAdapter, UnixAdapter
+from bundled_plugins.docker.transport import TcpAdapter, TlsMaterial, UnixAdapter
 from bundled_plugins.runtime.errors import Cancelled, ProviderError
 from bundled_plugins.runtime.resource import Operation
 
@@ -36,10 +35,9 @@ class Target:
     host: str
     """``unix://PATH``, ``tcp://HOST:PORT`` or ``ssh://[USER@]HOST[:PORT]``."""
     ssh_options: tuple[str, ...] = ()
-    tls: Material | None = None
+    tls: TlsMaterial | None = None
     ping: bool = True
     """Test the daemon before the first operation."""
-    registries: Registries = field(default_factory=Registries)
 
     @property
     def is_ssh(self) -> bool:
@@ -68,15 +66,11 @@ class Api(docker.APIClient):
             self.mount("http://", self._adapter)
             self.mount("https://", self._adapter)
 
-    @property
-    def registries(self) -> Registries:
-        return self._target.registries
-
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         try:
             return self._requested(str(method), str(url), *args, **kwargs)
         except Unreachable:
-            # A kept connection may have died with the daemon's last restart; asking again harms nobody.
+            # A kept connection may have broken with the daemon's last restart; a read can be repeated.
             if not self._answered or str(method).upper() not in ("GET", "HEAD"):
                 raise
             self._answered = False
@@ -169,7 +163,7 @@ class Daemon:
         self._connected()
 
     def stop(self) -> None:
-        """Give up what is on its way."""
+        """Give up the requests under way."""
         api = self._api
         if api is not None:
             api.abandon()

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from bundled_plugins.docker.durations import parse_duration
 from bundled_plugins.docker.labels import Label
 from bundled_plugins.runtime.model import Model, Prop
+from bundled_plugins.runtime.values import Properties, has_unknown
 
 REPLACE = Prop(replace=True)
 REPLACE_SET = Prop(replace=True, unordered=True)
@@ -17,7 +18,7 @@ WRITE_ONLY_SET = Prop(replace=True, unordered=True, write_only=True)
 COMPUTED = Prop(replace=True, computed=True)
 COMPUTED_SET = Prop(replace=True, computed=True, unordered=True)
 STATE_ONLY = Prop(write_only=True)
-"""Shown as an update, and nothing happens to the container."""
+"""Planned as an update; nothing happens to the container."""
 IN_PLACE = Prop()
 """Applied to the running container."""
 
@@ -30,25 +31,33 @@ NEVER_EMPTIED = Prop(replace=True, same=_emptied)
 
 
 def same_ports(old: Any, new: Any) -> bool:
-    """Whether two lists publish the same ports in whatever order; an external port left out keeps its value."""
+    """Whether a difference between two lists of ports is none, by the official provider's rule.
+
+    The order does not matter; but a node port that is left out keeps the one at the same place of the old list, so in
+    another order than that it is a difference.
+    """
     if not isinstance(old, list) or not isinstance(new, list) or len(old) != len(new):
         return False
-    rest = list(old)
-    for port in new:
-        match = next((live for live in rest if _same_port(live, port)), None)
-        if match is None:
+    wanted = [
+        port | {"external": port.get("external") or before["external"]} for before, port in zip(old, new, strict=True)
+    ]
+    for before in old:
+        same = [port for port in wanted if port["internal"] == before["internal"]]
+        if not same or any(_binding(port) != _binding(before) for port in same):
             return False
-        rest.remove(match)
     return True
 
 
-def _same_port(live: Any, wanted: Any) -> bool:
-    return bool(
-        live.get("internal") == wanted.get("internal")
-        and (live.get("protocol") or "tcp") == (wanted.get("protocol") or "tcp")
-        and (live.get("ip") or "0.0.0.0") == (wanted.get("ip") or "0.0.0.0")
-        and wanted.get("external") in (None, 0, live.get("external"))
-    )
+def _binding(port: Properties) -> tuple[Any, ...]:
+    return port["external"], port.get("ip") or "0.0.0.0", port.get("protocol") or "tcp"
+
+
+def publishes_twice(ports: Any) -> bool:
+    """Whether a container port has two node ports (the official provider reads the last one twice)."""
+    if not isinstance(ports, list):
+        return False
+    keys = [(port.get("internal"), port.get("protocol")) for port in ports if isinstance(port, dict)]
+    return any(keys.count(key) > 1 and not has_unknown(list(key)) for key in keys)
 
 
 class Port(Model):
@@ -94,6 +103,8 @@ class TmpfsOptions(Model):
 class Mount(Model):
     """A mount in the newer notation."""
 
+    unsupported = ("volumeOptions",)
+
     target: str
     type: Literal["bind", "volume", "tmpfs"]
     source: str | None = None
@@ -123,6 +134,8 @@ class Host(Model):
 
 class NetworkAttachment(Model):
     """A network that the container joins."""
+
+    unsupported = ("gwPriority",)
 
     name: str
     aliases: Annotated[list[str] | None, Prop(unordered=True)] = None
@@ -157,7 +170,7 @@ class Device(Model):
 
 
 class Healthcheck(Model):
-    """How the daemon finds out whether the container is well."""
+    """How the daemon checks the container's health."""
 
     tests: list[str]
     interval: Annotated[str | None, Prop(default="0s")] = None
@@ -176,6 +189,18 @@ class Healthcheck(Model):
 
 class ContainerInputs(Model):
     """Inputs of a Container."""
+
+    unsupported = (
+        "attach",
+        "deviceReadBps",
+        "deviceReadIops",
+        "deviceRequests",
+        "deviceWriteBps",
+        "deviceWriteIops",
+        "gpus",
+        "logs",
+        "rm",
+    )
 
     image: Annotated[str, REPLACE]
     name: Annotated[str | None, Prop(replace=True, autoname=255)] = None
@@ -239,12 +264,9 @@ class ContainerInputs(Model):
     remove_volumes: Annotated[bool | None, Prop(default=True, write_only=True)] = None
     wait: Annotated[bool | None, STATE_ONLY] = None
     wait_timeout: Annotated[int | None, Prop(default=60, write_only=True)] = None
-    attach: Annotated[bool | None, STATE_ONLY] = None
-    logs: Annotated[bool | None, STATE_ONLY] = None
-    rm: Annotated[bool | None, Prop()] = None
     destroy_grace_seconds: Annotated[int | None, STATE_ONLY, Field(ge=0)] = None
     container_read_refresh_timeout_milliseconds: Annotated[int | None, Prop(default=15000, write_only=True)] = None
 
 
-OUTPUTS = ("bridge", "containerLogs", "exitCode", "networkDatas")
+OUTPUTS = ("bridge", "exitCode", "networkDatas")
 """Outputs that are never inputs."""

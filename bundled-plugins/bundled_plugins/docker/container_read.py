@@ -49,7 +49,6 @@ def _process(config: dict[str, Any], host: dict[str, Any]) -> Properties:
         "stopSignal": config.get("StopSignal", ""),
         "stopTimeout": config.get("StopTimeout") or 0,
         "init": bool(host.get("Init")),
-        "rm": host["AutoRemove"],
         "restart": host["RestartPolicy"]["Name"],
         "maxRetryCount": host["RestartPolicy"]["MaximumRetryCount"],
         "runtime": host["Runtime"],
@@ -126,7 +125,7 @@ def _state(inspect: dict[str, Any], known: Properties) -> Properties:
         "networkDatas": [_network_data(name, data) for name, data in sorted((settings.get("Networks") or {}).items())],
     }
     if known.get("ports") and (running or must_run):
-        result["ports"] = _ports(settings.get("Ports") or {})
+        result["ports"] = _ports(settings.get("Ports") or {}, known["ports"])
     if not running:
         result["exitCode"] = inspect["State"]["ExitCode"]
         if must_run:
@@ -177,20 +176,20 @@ def _devices(devices: list[dict[str, str]], known: list[Properties]) -> list[Pro
     ]
 
 
-def _ports(ports: dict[str, list[dict[str, str]] | None]) -> list[Properties]:
-    found = []
-    for key, bindings in sorted(ports.items(), key=lambda item: int(item[0].split("/")[0])):
-        internal, protocol = key.split("/")
-        for binding in bindings or []:
-            found.append(
-                {
-                    "internal": int(internal),
-                    "external": int(binding["HostPort"] or 0),
-                    "ip": binding["HostIp"],
-                    "protocol": protocol,
-                }
-            )
-    return found
+def _ports(ports: dict[str, list[dict[str, str]] | None], known: list[Properties]) -> list[Properties]:
+    """Sorted by container port; protocols of one port in the known order."""
+    places = {f"{port['internal']}/{port.get('protocol') or 'tcp'}": place for place, port in enumerate(known)}
+    order = sorted(ports, key=lambda key: (int(key.split("/")[0]), places.get(key, len(places))))
+    return [
+        {
+            "internal": int(key.split("/")[0]),
+            "external": int(binding["HostPort"] or 0),
+            "ip": binding["HostIp"],
+            "protocol": key.split("/")[1],
+        }
+        for key in order
+        for binding in ports[key] or []
+    ]
 
 
 def _network_data(name: str, data: dict[str, Any]) -> Properties:

@@ -13,15 +13,15 @@ from typing import Any, Final
 
 from bundled_plugins.docker.container_inputs import ContainerInputs, Mount, Upload, Volume
 from bundled_plugins.docker.durations import parse_duration
-from bundled_plugins.docker.errors import Failed
 from bundled_plugins.docker.labels import as_mapping
+from bundled_plugins.runtime.errors import ProviderError
 
 MIB: Final = 1024 * 1024
 _UNMASKED: Final = "systempaths=unconfined"
 
 
 def create_body(inputs: ContainerInputs) -> dict[str, Any]:
-    """The request without networks; raises Failed for values that cannot be turned into one."""
+    """The request without networks; raises ProviderError for values that cannot be turned into one."""
     binds, anonymous, volumes_from = _volumes(inputs.volumes or [])
     return _stated(
         {
@@ -85,7 +85,6 @@ def _host_config(inputs: ContainerInputs, binds: list[str], volumes_from: list[s
             "Runtime": inputs.runtime,
             "Privileged": inputs.privileged,
             "ReadonlyRootfs": inputs.read_only,
-            "AutoRemove": inputs.rm,
             "ShmSize": (inputs.shm_size or 0) * MIB,
             "NanoCpus": _nano_cpus(inputs.cpus),
             "CpuPeriod": inputs.cpu_period,
@@ -127,19 +126,23 @@ def uploads_tar(uploads: list[Upload]) -> bytes:
 def _content(upload: Upload) -> bytes:
     given = [value for value in (upload.content, upload.content_base64, upload.source) if value]
     if not given:
-        raise Failed("error with upload content: one of 'content', 'content_base64', or 'source' must be set")
+        raise ProviderError("error with upload content: one of 'content', 'content_base64', or 'source' must be set")
     if len(given) > 1:
-        raise Failed("error with upload content: only one of 'content', 'content_base64', or 'source' can be set")
+        raise ProviderError(
+            "error with upload content: only one of 'content', 'content_base64', or 'source' can be set"
+        )
     if upload.source:
         try:
             return Path(upload.source).read_bytes()
         except OSError as error:
-            raise Failed(f"could not read file: open {upload.source}: {error.strerror}") from error
+            raise ProviderError(f"could not read file: open {upload.source}: {error.strerror}") from error
     if upload.content_base64:
         try:
             return base64.b64decode(upload.content_base64, validate=True)
         except binascii.Error as error:
-            raise Failed(f"error with upload content: content_base64 of {upload.file} is no base64: {error}") from error
+            raise ProviderError(
+                f"error with upload content: content_base64 of {upload.file} is no base64: {error}"
+            ) from error
     return (upload.content or "").encode()
 
 
@@ -151,7 +154,7 @@ def _mode(upload: Upload) -> int:
 
 def _command(command: list[str] | None) -> list[str] | None:
     if command and "" in command:
-        raise Failed("values for command may not be empty")
+        raise ProviderError("values for command may not be empty")
     return command or None
 
 
@@ -161,11 +164,11 @@ def _volumes(volumes: list[Volume]) -> tuple[list[str], list[str], list[str]]:
     for volume in volumes:
         source, path = volume.host_path or volume.volume_name, volume.container_path
         if volume.from_container and path:
-            raise Failed("Unable to parse volumes: Both a container and a path specified in a volume entry")
+            raise ProviderError("Unable to parse volumes: Both a container and a path specified in a volume entry")
         if volume.from_container:
             volumes_from.append(volume.from_container)
         elif not path:
-            raise Failed("Unable to parse volumes: Volume entry without container path or source container")
+            raise ProviderError("Unable to parse volumes: Volume entry without container path or source container")
         elif source:
             relabel = f",{volume.selinux_relabel}" if volume.selinux_relabel else ""
             binds.append(f"{source}:{path}:{'ro' if volume.read_only else 'rw'}{relabel}")
@@ -205,7 +208,9 @@ def _nano_cpus(cpus: str | None) -> int:
     try:
         return int(Decimal(cpus) * 1_000_000_000)
     except InvalidOperation:
-        raise Failed(f'error setting cpus: "{cpus}" is not a decimal number of CPUs such as 0.5 or 1.5') from None
+        raise ProviderError(
+            f'error setting cpus: "{cpus}" is not a decimal number of CPUs such as 0.5 or 1.5'
+        ) from None
 
 
 def _healthcheck(inputs: ContainerInputs) -> dict[str, Any] | None:
@@ -213,7 +218,7 @@ def _healthcheck(inputs: ContainerInputs) -> dict[str, Any] | None:
     if check is None:
         return None
     if parse_duration(check.start_interval or "0s"):
-        raise Failed(
+        raise ProviderError(
             "Unable to create container: "
             '"specify health-check start interval" requires API version 1.44, but the bundled plugin speaks none so new'
         )

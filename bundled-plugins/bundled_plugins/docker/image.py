@@ -9,7 +9,7 @@ from docker.errors import DockerException
 from bundled_plugins.docker import images
 from bundled_plugins.docker.base import DockerResource
 from bundled_plugins.docker.client import Api
-from bundled_plugins.docker.errors import missing, told
+from bundled_plugins.docker.errors import error_context, not_found
 from bundled_plugins.runtime.model import Model, Prop
 from bundled_plugins.runtime.resource import Difference, Operation
 from bundled_plugins.runtime.values import Properties
@@ -17,6 +17,8 @@ from bundled_plugins.runtime.values import Properties
 
 class RemoteImageInputs(Model):
     """Inputs of a RemoteImage."""
+
+    unsupported = ("build",)
 
     name: Annotated[str, Prop(replace=True)]
     platform: Annotated[str | None, Prop(replace=True, write_only=True)] = None
@@ -38,30 +40,32 @@ class RemoteImage(DockerResource):
         difference.delete_before_replace = False
         return difference
 
-    def make(self, op: Operation, api: Api, inputs: Properties) -> tuple[str, Properties]:
+    def create_object(self, op: Operation, api: Api, inputs: Properties) -> str:
         name = inputs["name"]
-        with told("Unable to read Docker image into resource"):
+        with error_context("Unable to read Docker image into resource"):
             image = images.find(api, name) or images.pull(op, api, name, inputs.get("platform"))
-        return _id(image, name), _facts(image, name)
+        return _id(image, name)
 
-    def observe(self, op: Operation, api: Api, id: str, known: Properties) -> tuple[str, Properties] | None:
+    def read_object(self, op: Operation, api: Api, id: str, known: Properties) -> tuple[str, Properties] | None:
         name = known.get("name") or id.removeprefix("sha256:")[64:]
         image = images.find(api, name)
         return None if image is None else (_id(image, name), {"name": name} | _facts(image, name))
 
-    def change(self, op: Operation, api: Api, id: str, olds: Properties, news: Properties) -> Properties:
-        """Only keepLocally and forceRemove change in place; the image is made sure to be there."""
-        return news | self.make(op, api, news)[1]
+    def update_object(self, op: Operation, api: Api, id: str, olds: Properties, news: Properties) -> Properties:
+        """Only keepLocally and forceRemove change in place; an image that is missing is pulled."""
+        name = news["name"]
+        with error_context("Unable to read Docker image into resource"):
+            return _facts(images.find(api, name) or images.pull(op, api, name, news.get("platform")), name)
 
-    def remove(self, op: Operation, api: Api, id: str, known: Properties) -> None:
+    def delete_object(self, op: Operation, api: Api, id: str, known: Properties) -> None:
         """Remove by name, parents are kept; nothing happens with keepLocally."""
         if known.get("keepLocally"):
             return
-        with told("Unable to remove Docker image"):
+        with error_context("Unable to remove Docker image"):
             try:
                 api.remove_image(known["name"], force=bool(known.get("forceRemove")), noprune=True)
             except DockerException as error:
-                if not missing(error):
+                if not not_found(error):
                     raise
 
 

@@ -21,5 +21,5 @@ def as_mapping(labels: Sequence[Label] | None) -> dict[str, str]:
 
 
 def as_list(labels: Mapping[str, str] | None) -> list[Properties]:
-    """As the provider tells them, sorted."""
+    """As the provider returns them, sorted."""
     return [{"label": label, "value": value} for label, value in sorted((labels or {}).items())]

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from docker.errors import DockerException
 from docker.types import IPAMConfig, IPAMPool
 
-from bundled_plugins.docker.base import NAME_LIMIT, DockerResource, Unfinished, retried
+from bundled_plugins.docker.base import DockerResource, retried
 from bundled_plugins.docker.client import Api
-from bundled_plugins.docker.errors import BROKEN, missing, told
+from bundled_plugins.docker.errors import error_context, not_found
 from bundled_plugins.docker.labels import Label, as_list, as_mapping
-from bundled_plugins.runtime.errors import ProviderError
 from bundled_plugins.runtime.model import Model, Prop
+from bundled_plugins.runtime.model_resource import NAME_LIMIT
 from bundled_plugins.runtime.resource import Operation
 from bundled_plugins.runtime.values import Properties
 
@@ -56,10 +56,10 @@ class Network(DockerResource):
     model = NetworkInputs
     outputs = ("scope",)
 
-    def make(self, op: Operation, api: Api, inputs: Properties) -> tuple[str, Properties]:
+    def create_object(self, op: Operation, api: Api, inputs: Properties) -> str:
         spec = NetworkInputs.parse(inputs)
-        with told("Unable to create network"):
-            id_ = str(
+        with error_context("Unable to create network"):
+            return str(
                 api.create_network(
                     spec.name or "",
                     driver=spec.driver,
@@ -73,29 +73,24 @@ class Network(DockerResource):
                     ingress=spec.ingress,
                 )["Id"]
             )
-        try:
-            live = self.observe(op, api, id_, inputs)
-        except (*BROKEN, ProviderError) as error:
-            raise Unfinished(id_, error) from error
-        return id_, {} if live is None else live[1]
 
-    def observe(self, op: Operation, api: Api, id: str, known: Properties) -> tuple[str, Properties] | None:
+    def read_object(self, op: Operation, api: Api, id: str, known: Properties) -> tuple[str, Properties] | None:
         try:
             network = api.inspect_network(id)
         except DockerException as error:
-            if missing(error):
+            if not_found(error):
                 return None
             raise
         return id, _facts(network)
 
-    def remove(self, op: Operation, api: Api, id: str, known: Properties) -> None:
+    def delete_object(self, op: Operation, api: Api, id: str, known: Properties) -> None:
         """Waits up to 30 s for the last container to leave."""
 
         def attempt() -> None:
             try:
                 api.remove_network(id)
             except DockerException as error:
-                if not missing(error):
+                if not not_found(error):
                     raise
 
         retried(op, attempt, "has active endpoints", "pending")

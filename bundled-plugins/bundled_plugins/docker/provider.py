@@ -11,11 +11,9 @@ from typing import Any
 from bundled_plugins.docker.client import Daemon, Target
 from bundled_plugins.docker.container import Container
 from bundled_plugins.docker.errors import Unreachable
-from bundled_plugins.docker.functions import GetLogs, GetNetwork, GetRemoteImage
 from bundled_plugins.docker.image import RemoteImage
 from bundled_plugins.docker.network import Network
-from bundled_plugins.docker.registry import Registries, RegistryAuth
-from bundled_plugins.docker.transport import Material
+from bundled_plugins.docker.transport import TlsMaterial
 from bundled_plugins.docker.volume import Volume
 from bundled_plugins.runtime.errors import CheckFailure, ProviderError
 from bundled_plugins.runtime.model import Model
@@ -29,21 +27,20 @@ _NOT_OURS = frozenset({"version", "pluginDownloadURL"})
 class ProviderInputs(Model):
     """Configuration of the provider."""
 
+    unsupported = ("context", "registryAuth")
+
     host: str | None = None
-    context: str | None = None
     ssh_opts: list[str] | None = None
     ca_material: str | None = None
     cert_material: str | None = None
     key_material: str | None = None
     cert_path: str | None = None
-    registry_auth: list[RegistryAuth] | None = None
     disable_docker_daemon_check: bool | None = None
 
 
-_JSON_TEXT = frozenset({"sshOpts", "registryAuth", "disableDockerDaemonCheck"})
+_JSON_TEXT = frozenset({"sshOpts", "disableDockerDaemonCheck"})
 _VARIABLES = {
     "host": "DOCKER_HOST",
-    "context": "DOCKER_CONTEXT",
     "caMaterial": "DOCKER_CA_MATERIAL",
     "certMaterial": "DOCKER_CERT_MATERIAL",
     "keyMaterial": "DOCKER_KEY_MATERIAL",
@@ -57,7 +54,6 @@ class DockerPlugin(Plugin):
     name = "docker"
     version = "5.1.0"
     resources = (Container, Network, RemoteImage, Volume)
-    functions = (GetNetwork, GetRemoteImage, GetLogs)
 
     def check_config(self, olds: Properties, news: Properties) -> Checked:
         """What is not a string arrives, and goes back, as JSON text. The daemon is not contacted."""
@@ -68,7 +64,7 @@ class DockerPlugin(Plugin):
         failures = ProviderInputs.failures(inputs, "the provider docker")
         if failures:
             return Checked(news, failures)
-        return Checked(news | _secret_passwords(news, inputs))
+        return Checked({key: _json_text(key, inputs.get(key), value) for key, value in news.items()})
 
     def configure(self, args: Properties, variables: Mapping[str, str]) -> Daemon:
         """Dials everything but ssh hosts, whose machines may not exist yet."""
@@ -79,6 +75,10 @@ class DockerPlugin(Plugin):
                 given[key] = value
         if "sshOpts" not in given and os.environ.get("DOCKER_SSH_OPTS"):
             given["sshOpts"] = os.environ["DOCKER_SSH_OPTS"].split()
+        if not given.get("host") and os.environ.get("DOCKER_CONTEXT"):
+            raise ProviderError(
+                "DOCKER_CONTEXT is not supported by the bundled docker plugin; set the provider's 'host' or DOCKER_HOST"
+            )
         return _reached(ProviderInputs.parse(given))
 
     def cancel(self, client: Any) -> None:
@@ -97,18 +97,17 @@ def _decoded(key: str, value: Value) -> Value:
         raise ValueError(f"provider input '{key}' must be JSON text: {error}") from error
 
 
-def _secret_passwords(news: Properties, inputs: Properties) -> Properties:
-    auth = inputs.get("registryAuth")
-    if not isinstance(auth, list) or has_unknown(auth) or isinstance(news["registryAuth"], Secret):
-        return {}
-    if any(entry.get("password") for entry in auth):
-        return {"registryAuth": Secret(news["registryAuth"])}
-    return {}
+def _json_text(key: str, decoded: Value, value: Value) -> Value:
+    """What is not a string as compact JSON text, as the official provider writes it; secret if it was."""
+    if key not in _JSON_TEXT or has_unknown(decoded):
+        return value
+    text = json.dumps(decoded, separators=(",", ":"), ensure_ascii=False)
+    return Secret(text) if isinstance(value, Secret) else text
 
 
 def _reached(inputs: ProviderInputs) -> Daemon:
     """The daemon; the first that answers where no host is given."""
-    hosts = [_context_host(inputs.context)] if inputs.context else [inputs.host] if inputs.host else _usual_hosts()
+    hosts = [inputs.host] if inputs.host else _usual_hosts()
     refusals = []
     for host in hosts:
         daemon = Daemon(_target(inputs, host))
@@ -138,11 +137,10 @@ def _target(inputs: ProviderInputs, host: str) -> Target:
         ssh_options=tuple(inputs.ssh_opts or ()),
         tls=None if host.startswith("unix://") else tls,
         ping=not inputs.disable_docker_daemon_check,
-        registries=Registries.of(inputs.registry_auth or []),
     )
 
 
-def _material(inputs: ProviderInputs) -> Material | None:
+def _material(inputs: ProviderInputs) -> TlsMaterial | None:
     texts = {
         "caMaterial": inputs.ca_material,
         "certMaterial": inputs.cert_material,
@@ -150,24 +148,12 @@ def _material(inputs: ProviderInputs) -> Material | None:
     }
     absent = [name for name, value in texts.items() if not value]
     if len(absent) == len(texts):
-        return Material.from_directory(inputs.cert_path) if inputs.cert_path else None
+        return TlsMaterial.from_directory(inputs.cert_path) if inputs.cert_path else None
     if absent:
         raise ProviderError(f"caMaterial, certMaterial and keyMaterial go together; missing: {', '.join(absent)}")
     if inputs.cert_path:
         raise ProviderError("certPath and caMaterial, certMaterial, keyMaterial exclude each other; give one")
-    return Material(inputs.ca_material or "", inputs.cert_material or "", inputs.key_material or "")
-
-
-def _context_host(context: str) -> str:
-    """The daemon's URL in a context of Docker's command line."""
-    root = Path.home() / ".docker" / "contexts" / "meta"
-    known = []
-    for path in sorted(root.glob("*/meta.json")):
-        meta = json.loads(path.read_text())
-        known.append(meta.get("Name"))
-        if meta.get("Name") == context:
-            return str(meta["Endpoints"]["docker"]["Host"])
-    raise ProviderError(f"context '{context}' not found below {root}; it has {', '.join(map(str, known)) or 'none'}")
+    return TlsMaterial(inputs.ca_material or "", inputs.cert_material or "", inputs.key_material or "")
 
 
 def _usual_hosts() -> list[str]:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import urllib3.connectionpool
 from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAdapter
 
-from bundled_plugins.docker.transport import Abandonable
+from bundled_plugins.docker.transport import Breakable
 from bundled_plugins.runtime.errors import ProviderError
 
 MAX_CONNECTIONS: Final = 4
@@ -28,7 +28,7 @@ _STDERR_SHOWN: Final = 4000
 
 
 class RemoteCommandEnded(ConnectionError):
-    """The ssh child ended; the text says its command line, exit status and stderr."""
+    """The ssh child ended; the text holds its command line, exit status and stderr."""
 
 
 @dataclass(frozen=True)
@@ -107,23 +107,23 @@ class _Connection(SSHConnection):
         try:
             return super().getresponse()
         except (ConnectionError, http.client.HTTPException) as error:
-            raise self._why(error) from error
+            raise self._explain_end(error) from error
         finally:
             self._answering = False
 
     def close(self) -> None:
         super().close()
-        # While an answer fails, http.client closes first: the child's last words are still wanted then.
+        # While an answer fails, http.client closes first; the child's stderr is still needed then.
         if not self._answering:
-            self._bury()
+            self._reap()
 
     def kill(self) -> None:
-        """End the child, from any thread: whoever waits for its answer gets an error."""
+        """End the child, from any thread; a request that waits for its answer fails."""
         process = self._process
         if process is not None:
             process.terminate()
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         self.kill()
         process, self._process = self._process, None
         if process is not None:
@@ -136,8 +136,8 @@ class _Connection(SSHConnection):
         if stderr is not None:
             stderr.close()
 
-    def _why(self, error: Exception) -> Exception:
-        """The end of the ssh child as the reason, if that is what broke the connection."""
+    def _explain_end(self, error: Exception) -> Exception:
+        """The exit of the ssh child as the reason, if that is what broke the connection."""
         process, stderr = self._process, self._stderr
         if process is None or stderr is None:
             return error
@@ -168,7 +168,7 @@ class _SSHPool(SSHConnectionPool):
         return urllib3.connectionpool.HTTPConnectionPool._get_conn(self, timeout)
 
 
-class _Pool(Abandonable, _SSHPool):
+class _Pool(Breakable, _SSHPool):
     """At most ``MAX_CONNECTIONS`` connections; callers wait for a free one."""
 
     def __init__(self, argv: list[str], timeout: int) -> None:

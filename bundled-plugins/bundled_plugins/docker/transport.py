@@ -23,7 +23,7 @@ CONNECTIONS: Final = 10
 """Connections to a daemon that are kept for reuse."""
 
 
-class Abandonable:
+class Breakable:
     """Mixin of a urllib3 pool that remembers its connections."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -46,7 +46,7 @@ class Abandonable:
         return connection
 
     def abandon(self) -> None:
-        """Break every connection, for good: whoever waits for an answer or for a free connection gets an error."""
+        """Break every connection, permanently: requests that wait for an answer or a free connection fail."""
         self._abandoned = True
         with self._guard:
             made = list(self._made)
@@ -60,15 +60,15 @@ class Abandonable:
                 sock.shutdown(socket.SHUT_RDWR)
 
 
-class _UnixPool(Abandonable, UnixHTTPConnectionPool):
+class _UnixPool(Breakable, UnixHTTPConnectionPool):
     pass
 
 
-class _TcpPool(Abandonable, HTTPConnectionPool):
+class _TcpPool(Breakable, HTTPConnectionPool):
     pass
 
 
-class _TlsPool(Abandonable, HTTPSConnectionPool):
+class _TlsPool(Breakable, HTTPSConnectionPool):
     pass
 
 
@@ -87,7 +87,7 @@ class UnixAdapter(UnixHTTPAdapter):
 
 
 @dataclass(frozen=True, repr=False)
-class Material:
+class TlsMaterial:
     """Client certificate, its key and the authority of the daemon's certificate, as PEM texts."""
 
     ca: str
@@ -95,7 +95,7 @@ class Material:
     key: str
 
     @classmethod
-    def from_directory(cls, directory: str) -> Material:
+    def from_directory(cls, directory: str) -> TlsMaterial:
         """``ca.pem``, ``cert.pem`` and ``key.pem`` of a directory."""
         try:
             ca, cert, key = ((Path(directory) / name).read_text() for name in ("ca.pem", "cert.pem", "key.pem"))
@@ -125,7 +125,7 @@ class Material:
 class TcpAdapter(HTTPAdapter):
     """Requests' transport over TCP; with TLS where there is material, and then with nothing else."""
 
-    def __init__(self, material: Material | None) -> None:
+    def __init__(self, material: TlsMaterial | None) -> None:
         self._context = material.context() if material else None
         super().__init__(pool_maxsize=CONNECTIONS)
 
@@ -142,5 +142,5 @@ class TcpAdapter(HTTPAdapter):
         pools = self.poolmanager.pools
         for key in pools.keys():  # noqa: SIM118 - urllib3's container cannot be iterated itself
             pool = pools.get(key)
-            if isinstance(pool, Abandonable):
+            if isinstance(pool, Breakable):
                 pool.abandon()

@@ -17,7 +17,7 @@ _UV_ENVIRONMENT = ".venv"
 
 
 class OptionError(Exception):
-    """A runtime option that cannot be honoured; the text says which, where it stands, and the remedy."""
+    """A runtime option that cannot be honored; the text names it, its file, and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def interpreter_for(info: language_pb2.ProgramInfo) -> Interpreter:
         if not os.access(executable, os.X_OK):
             raise OptionError(
                 f"runtime options of {info.root_directory}: virtualenv {virtualenv} has no bin/python; make it "
-                f"with `pulumi install`, or with `python3 -m venv {virtualenv}` and install the program's packages"
+                f"with `python3 -m venv {virtualenv}` and install the program's packages"
             )
         return Interpreter(executable, virtualenv)
     return interpreter_on_path()

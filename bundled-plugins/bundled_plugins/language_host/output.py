@@ -8,13 +8,11 @@ from io import BufferedReader
 from queue import SimpleQueue
 from typing import Literal
 
-from bundled_plugins.language_host.process import Child
-
 Stream = Literal["stdout", "stderr"]
 
 _CHUNK_BYTES = 65536
 
-#: A grandchild may hold the pipes open for ever after the child's end.
+#: A grandchild may hold the pipes open after the child's end.
 _DRAIN_S = 2.0
 
 
@@ -38,16 +36,6 @@ class Output:
         """Wait, but not long, until the pumps have passed on all."""
         for pump in self._pumps:
             pump.join(_DRAIN_S)
-
-    def close_after(self, child: Child) -> None:
-        """Close when ``child`` has ended and the pumps have passed on all."""
-
-        def wait() -> None:
-            child.wait()
-            self.drain()
-            self.close()
-
-        threading.Thread(target=wait, name="close-output", daemon=True).start()
 
     def close(self) -> None:
         """End the iteration after what was put before; may be called more than once."""

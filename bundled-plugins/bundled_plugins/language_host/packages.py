@@ -15,7 +15,7 @@ _TIMEOUT_S = 60
 
 
 class DescribeError(Exception):
-    """The program's interpreter could not be asked; the text says which and what it printed."""
+    """The program's interpreter could not list its packages; the text holds which and what it printed."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The Analyzer between the engine and a policy pack.
 
-A pack learns its project, stack and config from its environment only, and the engine tells them by a call after the
-pack has started. So the engine talks to this proxy, which starts the pack when it knows them.
+A pack reads its project, stack and config from its environment only, and the engine sends them by a call after the
+pack has started. So the engine talks to this proxy, which starts the pack once it has them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _LAST_ANSWERS_S = 2.0
 
 
 class PackError(Exception):
-    """The pack did not come to serve; the text says why."""
+    """The pack does not serve; the text holds the reason."""
 
 
 #: Starts the pack with these variables added to its environment and gives the port it serves on. Raises ``PackError``.
 StartPack = Callable[[dict[str, str]], int]
 
-#: Text about the pack's end, ``None`` while it runs.
+#: How the pack ended, ``None`` while it runs.
 PackEnd = Callable[[], str | None]
 
 
@@ -52,7 +52,7 @@ class PolicyProxy:
         self._server.start()
 
     def stop(self) -> None:
-        """What is being answered gets out, if it does so soon: that may be why there is an end."""
+        """Answers under way are sent first, within a limit: one may hold the reason for the end."""
         self._server.stop(_LAST_ANSWERS_S).wait()
         if self._channel is not None:
             self._channel.close()

@@ -16,7 +16,7 @@ from bundled_plugins.language_host.interpreter import Interpreter
 
 RUNNER = Path(__file__).with_name("runner.py")
 
-#: From the polite SIGINT to SIGKILL.
+#: From SIGINT to SIGKILL.
 STOP_GRACE_S = 5.0
 
 
@@ -76,7 +76,7 @@ class Child:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether the end, past or coming, is the doing of ``stop``."""
+        """Whether ``stop`` ended it, or is about to."""
         return self._stopping
 
     @property
@@ -84,7 +84,7 @@ class Child:
         return not self._ended.is_set()
 
     def wait(self) -> int:
-        """The exit code, negative for a signal, once the child has ended. The callers bound this by ``stop``."""
+        """The exit code, negative for a signal, once the child has ended. Callers bound this by ``stop``."""
         self._ended.wait()
         return self._process.returncode
 
@@ -146,7 +146,7 @@ class Children:
 
 
 def describe_exit(code: int) -> str:
-    """``exited with ...`` for people; the code as ``Child.wait`` gives it."""
+    """``exited with ...`` for an error text; the code as ``Child.wait`` gives it."""
     if code >= 0:
         return f"exited with non-zero exit code: {code}"
     try:

@@ -1,4 +1,4 @@
-"""Starts a Pulumi program and says how it ended."""
+"""Starts a Pulumi program and reports how it ended."""
 
 from __future__ import annotations
 

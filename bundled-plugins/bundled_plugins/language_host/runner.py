@@ -5,7 +5,6 @@ so this file needs the standard library and public names of ``pulumi`` only.
 
     runner.py LIFELINE program [settings] ENTRY [ARGUMENT...]   a Pulumi program; config comes in the environment
     runner.py LIFELINE module NAME [ARGUMENT...]                like ``python -m NAME``
-    runner.py LIFELINE script PATH [ARGUMENT...]                like ``python PATH``
 
 LIFELINE is the descriptor of a pipe: its end means that the language host is gone.
 """
@@ -27,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-#: "The program failed and has said why": the language host adds nothing.
+#: "The program failed and has reported it": the language host adds nothing.
 EXIT_REPORTED = 32
 
 #: ``--parallel`` may be "unlimited", a number no pool of threads should take literally.
@@ -36,19 +35,15 @@ MAX_THREADS = 1024
 
 def main() -> None:
     lifeline, mode, arguments = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-    # This file's neighbours must not be importable: a program may have modules of the same names.
+    # This file's neighbors must not be importable: a program may have modules of the same names.
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != _directory_of(__file__)]
     _die_with_host(lifeline)
     if mode == "program":
         run_program(arguments)
-    elif mode == "module":
+    else:
         sys.path.insert(0, str(Path.cwd()))
         sys.argv = arguments
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = arguments
-        sys.path.insert(0, str(_directory_of(arguments[0])))
-        runpy.run_path(str(_main_file(arguments[0])), run_name="__main__")
 
 
 def _die_with_host(lifeline: int) -> None:
@@ -62,7 +57,7 @@ def _die_with_host(lifeline: int) -> None:
 
 def run_program(arguments: list[str]) -> NoReturn:
     """Run a Pulumi program to its end and exit: 0, the code it chose itself, or ``EXIT_REPORTED``."""
-    # The engine interrupts a program that waits for its death; nobody wants a traceback of that.
+    # The engine interrupts a program that waits for its end; a traceback of that is noise.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -135,7 +130,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _new_loop(parallel: int) -> asyncio.AbstractEventLoop:
-    # The SDK leaves tasks behind when the engine shuts down; asyncio's remarks on that help nobody.
+    # The SDK leaves tasks behind when the engine shuts down; asyncio's warnings about them are noise.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

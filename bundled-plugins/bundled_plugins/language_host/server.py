@@ -1,5 +1,5 @@
 """The language runtime that the engine calls."""
-# ruff: noqa: N802 - the methods bear the protocol's names
+# ruff: noqa: N802 - the methods have the protocol's names
 
 from __future__ import annotations
 
@@ -11,34 +11,32 @@ import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, language_pb2, language_pb2_grpc, plugin_pb2
 
-from bundled_plugins.language_host.install import InstallError, install_dependencies
 from bundled_plugins.language_host.interpreter import OptionError, interpreter_for
 from bundled_plugins.language_host.packages import DescribeError, Environment, describe
-from bundled_plugins.language_host.plugin import run_plugin
+from bundled_plugins.language_host.policy_pack import PolicyPack
 from bundled_plugins.language_host.process import Child, Children
 from bundled_plugins.language_host.program import outcome, start_program
 
-#: The CLI this host was made for and tested with.
+#: The CLI that this host is written for and tested with.
 VERSION = "3.259.0"
 
 _REFUSED = grpc.StatusCode.FAILED_PRECONDITION
 
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
-    """Runs Python programs and plugins. ``engine`` is the engine's address; empty until Handshake in attach mode.
+    """Runs Python programs and policy packs. ``engine`` is the engine's address; empty until Handshake in attach mode.
 
-    What the engine does not call for a program, a policy pack or a source plugin (Pack, Link, Generate*) is
-    left unimplemented.
+    What the engine does not call for a program or a policy pack (Template, Pack, Generate*) is left unimplemented.
     """
 
     def __init__(self, engine: str) -> None:
         self._engine = engine
         self._programs = Children()
-        self._plugins = Children()
+        self._packs = Children()
 
     def stop(self, grace_s: float) -> None:
         """End every child; returns when all have ended."""
-        for stopping in self._programs.begin_stop(grace_s) + self._plugins.begin_stop(grace_s):
+        for stopping in self._programs.begin_stop(grace_s) + self._packs.begin_stop(grace_s):
             stopping.join()
 
     def Handshake(
@@ -75,18 +73,25 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def RunPlugin(
         self, request: language_pb2.RunPluginRequest, context: grpc.ServicerContext
     ) -> Iterator[language_pb2.RunPluginResponse]:
+        if request.kind != "analyzer":
+            _abort(
+                context,
+                f"plugins of the kind {request.kind!r} in Python are not supported by the bundled Python language host "
+                f"({request.info.program_directory}): use the official language host",
+            )
         try:
-            yield from run_plugin(request, context, self._plugins)
+            yield from PolicyPack(request, self._packs).run(context)
         except (OptionError, OSError) as error:
             _abort(context, str(error))
 
     def InstallDependencies(
         self, request: language_pb2.InstallDependenciesRequest, context: grpc.ServicerContext
     ) -> Iterator[language_pb2.InstallDependenciesResponse]:
-        try:
-            yield from install_dependencies(request.info, self._programs)
-        except (OptionError, InstallError, OSError) as error:
-            _abort(context, str(error))
+        _abort(
+            context,
+            "`pulumi install` is not supported by the bundled Python language host: install the program's packages "
+            "with pip into the environment that 'virtualenv' names, or use the official language host",
+        )
 
     def GetRequiredPackages(
         self, request: language_pb2.GetRequiredPackagesRequest, context: grpc.ServicerContext
@@ -116,16 +121,6 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             ]
         )
 
-    def RuntimeOptionsPrompts(
-        self, request: language_pb2.RuntimeOptionsRequest, context: grpc.ServicerContext
-    ) -> language_pb2.RuntimeOptionsResponse:
-        return language_pb2.RuntimeOptionsResponse()
-
-    def Template(
-        self, request: language_pb2.TemplateRequest, context: grpc.ServicerContext
-    ) -> language_pb2.TemplateResponse:
-        return language_pb2.TemplateResponse()
-
     def _describe(self, info: language_pb2.ProgramInfo, context: grpc.ServicerContext) -> Environment:
         try:
             return describe(interpreter_for(info), dict(os.environ), info.program_directory)
@@ -133,7 +128,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             _abort(context, str(error))
 
     def _report(self, text: str) -> language_pb2.RunResponse:
-        """Say why nothing was run, as an error of the stack: an error in the response itself is called unhandled."""
+        """Report why nothing was run, as an error of the stack: an error in the response itself is called unhandled."""
         if not self._engine:
             return language_pb2.RunResponse(error=text)
         with grpc.insecure_channel(self._engine) as channel:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import libvirt
 
 from bundled_plugins.libvirt import iso
-from bundled_plugins.libvirt.base import NAME_LIMIT, LibvirtResource
+from bundled_plugins.libvirt.base import LibvirtResource
 from bundled_plugins.libvirt.connection import Hypervisor
 from bundled_plugins.libvirt.errors import STORAGE_VOL_EXIST, message
 from bundled_plugins.libvirt.storage import (
@@ -23,9 +23,10 @@ from bundled_plugins.libvirt.storage import (
     refresh,
     upload,
 )
-from bundled_plugins.libvirt.xmltree import add, element, written
+from bundled_plugins.libvirt.xmltree import add, element, to_xml
 from bundled_plugins.runtime.errors import ProviderError
 from bundled_plugins.runtime.model import Model, Prop
+from bundled_plugins.runtime.model_resource import NAME_LIMIT
 from bundled_plugins.runtime.resource import Operation
 from bundled_plugins.runtime.values import Properties
 
@@ -46,13 +47,13 @@ class CloudInitDiskInputs(Model):
 class CloudInitDisk(LibvirtResource):
     """An ISO volume with ``user-data``, ``meta-data`` and ``network-config``, labelled ``cidata``.
 
-    A volume of that name that is already there is an error, unless it is this very disk left by an interrupted run.
+    An existing volume of that name is an error, unless it is this very disk, left by an interrupted run.
     """
 
     token = "libvirt:index/cloudInitDisk:CloudInitDisk"
     model = CloudInitDiskInputs
 
-    def make(self, op: Operation, host: Hypervisor, inputs: Properties) -> str:
+    def create_object(self, op: Operation, host: Hypervisor, inputs: Properties) -> str:
         image = iso.made(inputs)
         with host.pool_locked(op, inputs["pool"]):
             pool = pool_named(host, inputs["pool"])
@@ -69,7 +70,7 @@ class CloudInitDisk(LibvirtResource):
         await_volume(op, host, key)
         return f"{key};{uuid.uuid4()}"
 
-    def observe(self, op: Operation, host: Hypervisor, id: str, known: Properties) -> Properties | None:
+    def read_object(self, op: Operation, host: Hypervisor, id: str, known: Properties) -> tuple[str, Properties] | None:
         volume = current_volume(op, host, volume_key(id), known.get("pool"))
         if volume is None:
             return None
@@ -77,15 +78,10 @@ class CloudInitDisk(LibvirtResource):
             texts = iso.texts_of(download(op, host, volume, LIMIT_BYTES))
         except iso.NotAnIso as error:
             raise ProviderError(f"the cloud-init disk {volume_key(id)} cannot be read: {error}") from error
-        return {
-            "name": volume.name(),
-            "pool": volume.storagePoolLookupByVolume().name(),
-            "userData": "",
-            "metaData": "",
-            "networkConfig": "",
-        } | texts
+        facts = {"name": volume.name(), "pool": volume.storagePoolLookupByVolume().name()}
+        return id, facts | dict.fromkeys(iso.FILES, "") | texts
 
-    def remove(self, op: Operation, host: Hypervisor, id: str, outputs: Properties) -> None:
+    def delete_object(self, op: Operation, host: Hypervisor, id: str, outputs: Properties) -> None:
         delete_volume(op, host, volume_key(id), outputs.get("pool") or DEFAULT_POOL)
 
 
@@ -107,7 +103,7 @@ def _created(op: Operation, host: Hypervisor, pool: Any, inputs: Properties, siz
     add(add(target, "permissions"), "mode", "644")
     what = f"error creating libvirt volume for cloudinit device {name}"
     try:
-        return pool.createXML(written(root), 0)
+        return pool.createXML(to_xml(root), 0)
     except libvirt.libvirtError as error:
         if error.get_error_code() != STORAGE_VOL_EXIST:
             raise ProviderError(f"{what}: {message(error)}") from error
@@ -118,7 +114,7 @@ def _created(op: Operation, host: Hypervisor, pool: Any, inputs: Properties, siz
 
 
 def _left_by_interrupted_run(op: Operation, host: Hypervisor, volume: Any, inputs: Properties) -> bool:
-    """Whether the volume holds exactly these texts, or nothing yet: then writing it again harms nobody."""
+    """Whether the volume holds exactly these texts, or nothing yet: then writing it again changes nothing."""
     if volume.info()[1] > LIMIT_BYTES:
         return False
     content = download(op, host, volume, LIMIT_BYTES)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import libvirt
 
 from bundled_plugins.libvirt.errors import message
-from bundled_plugins.libvirt.waits import held
+from bundled_plugins.libvirt.waits import locked
 from bundled_plugins.runtime.errors import ProviderError
 from bundled_plugins.runtime.resource import Operation
 
@@ -30,7 +30,7 @@ _event_loop_runs = False
 class Hypervisor:
     """One libvirt daemon: its connection, and the locks that keep its storage pools consistent.
 
-    Dials at once. Raises :class:`ProviderError` when the daemon does not answer. A connection found dead is dialled
+    Dials at once. Raises :class:`ProviderError` when the daemon does not answer. A connection found dead is dialed
     again by the next operation.
     """
 
@@ -57,13 +57,13 @@ class Hypervisor:
         """One change at a time in the pool: libvirt refuses to refresh a pool while something is uploaded to it."""
         with self._guard:
             lock = self._pool_locks[name]
-        with held(op, lock, f"the storage pool '{name}'"):
+        with locked(op, lock, f"the storage pool '{name}'"):
             yield
 
     @contextmanager
     def network_locked(self, op: Operation) -> Iterator[None]:
         """One network definition at a time, so that two do not pick the same bridge."""
-        with held(op, self._network_lock, "the definition of another network"):
+        with locked(op, self._network_lock, "the definition of another network"):
             yield
 
 

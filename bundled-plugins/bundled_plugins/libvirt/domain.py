@@ -7,20 +7,20 @@ from typing import Any
 
 import libvirt
 
-from bundled_plugins.libvirt.base import LibvirtResource, passed_on
+from bundled_plugins.libvirt.base import LibvirtResource
 from bundled_plugins.libvirt.capabilities import DEFAULT_MACHINES, Capabilities
 from bundled_plugins.libvirt.cloud_init_disk import volume_key
 from bundled_plugins.libvirt.connection import Hypervisor
 from bundled_plugins.libvirt.domain_model import DomainInputs
 from bundled_plugins.libvirt.domain_read import domain_properties
 from bundled_plugins.libvirt.domain_xml import DiskSource, Parts, cloudinit_disk, domain_xml, random_mac
-from bundled_plugins.libvirt.errors import INVALID_ARG, NO_DOMAIN, NO_SUPPORT, gone, message, told
-from bundled_plugins.libvirt.interfaces import announce, await_leases, network_of
-from bundled_plugins.libvirt.ownership import made_here, new_uuid
+from bundled_plugins.libvirt.errors import INVALID_ARG, NO_DOMAIN, NO_SUPPORT, error_context, find, message, not_found
+from bundled_plugins.libvirt.ownership import created_by_this_stack, new_uuid
 from bundled_plugins.libvirt.storage import volume_format, volume_with_key
-from bundled_plugins.libvirt.waits import until
-from bundled_plugins.libvirt.xmltree import attribute, parse, text_of, written
-from bundled_plugins.runtime.errors import PartialFailure, ProviderError
+from bundled_plugins.libvirt.waits import wait_until
+from bundled_plugins.libvirt.xmltree import attribute, parse, text_of, to_xml
+from bundled_plugins.runtime.errors import ProviderError
+from bundled_plugins.runtime.model_resource import PartiallyCreated
 from bundled_plugins.runtime.resource import Operation
 from bundled_plugins.runtime.values import Properties
 
@@ -34,71 +34,53 @@ _TRAY_LIMIT_S = 90.0
 
 
 class Domain(LibvirtResource):
-    """A machine. Deleting it cuts its power; its volumes and DHCP host entries stay.
+    """A machine. Deleting it cuts its power; its volumes stay.
 
-    In place only ``autostart``, ``cloudinit`` (the medium is swapped) and DHCP host entries change, and any update
+    In place only ``autostart`` and ``cloudinit`` (the medium is swapped) change, and any update
     starts a stopped machine; other properties that do not replace are taken into the state without effect.
     """
 
     token = "libvirt:index/domain:Domain"
     model = DomainInputs
 
-    def make(self, op: Operation, host: Hypervisor, inputs: Properties) -> str:
-        networks = [network_of(host, nic) for nic in inputs.get("networkInterfaces") or []]
+    def create_object(self, op: Operation, host: Hypervisor, inputs: Properties) -> str:
+        networks = [_network_of(host, nic) for nic in inputs.get("networkInterfaces") or []]
         parts = _parts(op, host, inputs, networks)
         xml = domain_xml(inputs, parts)
         _remove_leftover(op, host, inputs["name"])
-        for nic, network, mac in _nics(inputs, networks, parts.macs):
-            if network is not None:
-                announce(network, nic, mac, inputs["name"], nic.get("addresses") or [])
-        with told("error defining libvirt domain"):
+        with error_context("error defining libvirt domain"):
             domain = host.connection.defineXML(xml)
         try:
             if inputs.get("autostart"):
-                with told("error setting autostart for domain"):
+                with error_context("error setting autostart for domain"):
                     domain.setAutostart(1)
-            with told("error creating libvirt domain"):
+            with error_context("error creating libvirt domain"):
                 domain.create()
         except ProviderError:
             # Left defined, it would block the next try with "already exists".
             _undefine(domain)
             raise
         id_ = str(domain.UUIDString())
-        try:
-            with passed_on():
-                self._settle(op, domain, inputs, networks, parts.macs)
-        except ProviderError as error:
-            raise PartialFailure(id_, self._outputs(op, host, domain, inputs), [str(error)]) from error
+        if not inputs["running"]:
+            try:
+                with error_context("error destroying libvirt domain"):
+                    domain.destroy()
+            except ProviderError as error:
+                raise PartiallyCreated(id_, error) from error
         return id_
 
-    def _settle(
-        self, op: Operation, domain: Any, inputs: Properties, networks: list[Any | None], macs: list[str]
-    ) -> None:
-        """What happens once the machine runs."""
-        waiting = [item for item in _nics(inputs, networks, macs) if item[0].get("waitForLease")]
-        await_leases(op, domain, [mac for _nic, _network, mac in waiting], bool(inputs.get("qemuAgent")))
-        if not inputs["running"]:
-            with told("error destroying libvirt domain"):
-                domain.destroy()
-
-    def _outputs(self, op: Operation, host: Hypervisor, domain: Any, inputs: Properties) -> Properties:
-        """Outputs of a machine that could not be finished, as far as they can still be told."""
-        with contextlib.suppress(ProviderError, libvirt.libvirtError):
-            return inputs | domain_properties(host, domain, inputs)
-        return inputs
-
-    def observe(self, op: Operation, host: Hypervisor, id: str, known: Properties) -> Properties | None:
+    def read_object(self, op: Operation, host: Hypervisor, id: str, known: Properties) -> tuple[str, Properties] | None:
         domain = _lookup(host, id)
         if domain is None:
             return None
         try:
-            return domain_properties(host, domain, known)
+            return id, domain_properties(host, domain, known)
         except libvirt.libvirtError as error:
             if error.get_error_code() == NO_DOMAIN:
                 return None
             raise
 
-    def change(self, op: Operation, host: Hypervisor, id: str, olds: Properties, news: Properties) -> None:
+    def update_object(self, op: Operation, host: Hypervisor, id: str, olds: Properties, news: Properties) -> Properties:
         domain = _lookup(host, id)
         if domain is None:
             raise ProviderError(f"the domain {id} does not exist any more; run 'pulumi refresh'")
@@ -106,24 +88,14 @@ class Domain(LibvirtResource):
         if news.get("cloudinit") != olds.get("cloudinit"):
             _swap_medium(op, domain, news.get("cloudinit"))
         if not domain.isActive():
-            with told("error creating libvirt domain"):
+            with error_context("error creating libvirt domain"):
                 domain.create()
         if "autostart" in news and news["autostart"] != olds.get("autostart"):
-            with told("error setting autostart for domain"):
+            with error_context("error setting autostart for domain"):
                 domain.setAutostart(int(news["autostart"]))
-        self._announce_changes(host, olds, news)
+        return {}
 
-    def _announce_changes(self, host: Hypervisor, olds: Properties, news: Properties) -> None:
-        before = olds.get("networkInterfaces") or []
-        for index, nic in enumerate(news.get("networkInterfaces") or []):
-            old = before[index] if index < len(before) else {}
-            merged = {key: old[key] for key in ("networkId", "networkName", "mac", "hostname") if key in old} | nic
-            changed = any(key in nic and nic[key] != old.get(key) for key in ("hostname", "addresses", "mac"))
-            if changed and merged.get("networkId") and merged.get("mac") and merged.get("addresses"):
-                network = network_of(host, merged)
-                announce(network, merged, merged["mac"].upper(), news["name"], merged["addresses"])
-
-    def remove(self, op: Operation, host: Hypervisor, id: str, outputs: Properties) -> None:
+    def delete_object(self, op: Operation, host: Hypervisor, id: str, outputs: Properties) -> None:
         domain = _lookup(host, id)
         if domain is None:
             return
@@ -131,32 +103,24 @@ class Domain(LibvirtResource):
             try:
                 domain.destroy()
             except libvirt.libvirtError as error:
-                # It may have ended by itself in between; whoever still runs is an error.
-                if not gone(error) and domain.isActive():
+                # It may have ended by itself in between; one that still runs is an error.
+                if not not_found(error) and domain.isActive():
                     raise ProviderError(f"couldn't destroy libvirt domain: {message(error)}") from error
-        with told("couldn't undefine libvirt domain"):
+        with error_context("couldn't undefine libvirt domain"):
             _undefine(domain, quiet=False)
-        until(op, f"the end of domain {id}", lambda: "" if _lookup(host, id) is None else "it is still there")
+        wait_until(op, f"the end of domain {id}", lambda: "" if _lookup(host, id) is None else "it still exists")
 
 
 def _lookup(host: Hypervisor, id: str) -> Any | None:
-    try:
-        return host.connection.lookupByUUIDString(id)
-    except libvirt.libvirtError as error:
-        if gone(error):
-            return None
-        raise ProviderError(f"error retrieving libvirt domain '{id}': {message(error)}") from error
+    return find(host.connection.lookupByUUIDString, id, "error retrieving libvirt domain")
 
 
 def _remove_leftover(op: Operation, host: Hypervisor, name: str) -> None:
-    try:
-        domain = host.connection.lookupByName(name)
-    except libvirt.libvirtError as error:
-        if gone(error):
-            return
-        raise
-    if made_here(op, domain.UUIDString()):
-        op.log("info", f"the domain '{name}' that an interrupted run left is made anew", False)
+    domain = find(host.connection.lookupByName, name, "error retrieving libvirt domain")
+    if domain is None:
+        return
+    if created_by_this_stack(op, domain.UUIDString()):
+        op.log("info", f"the domain '{name}' left by an interrupted run is recreated", False)
         with contextlib.suppress(libvirt.libvirtError):
             domain.destroy()
         _undefine(domain)
@@ -172,12 +136,22 @@ def _undefine(domain: Any, *, quiet: bool = True) -> None:
                 raise
             domain.undefine()
     except libvirt.libvirtError as error:
-        if not quiet and not gone(error):
+        if not quiet and not not_found(error):
             raise
 
 
-def _nics(inputs: Properties, networks: list[Any | None], macs: list[str]) -> list[tuple[Properties, Any | None, str]]:
-    return list(zip(inputs.get("networkInterfaces") or [], networks, macs, strict=True))
+def _network_of(host: Hypervisor, nic: Properties) -> Any | None:
+    """The network of an interface, None when it is on none."""
+    name, uuid = nic.get("networkName"), nic.get("networkId")
+    if not name and not uuid:
+        return None
+    try:
+        if name:
+            return host.connection.networkLookupByName(name)
+        return host.connection.networkLookupByUUIDString(uuid)
+    except libvirt.libvirtError as error:
+        what = f"network '{name}'" if name else f"network ID {uuid}"
+        raise ProviderError(f"can't retrieve {what}: {message(error)}") from error
 
 
 def _parts(op: Operation, host: Hypervisor, inputs: Properties, networks: list[Any | None]) -> Parts:
@@ -232,7 +206,7 @@ def _swap_medium(op: Operation, domain: Any, cloudinit: str | None) -> None:
 
     def swapped() -> str:
         try:
-            domain.updateDeviceFlags(written(disk), flags)
+            domain.updateDeviceFlags(to_xml(disk), flags)
         except libvirt.libvirtError as error:
             # A machine that has only just started locks its tray for a while, or closes it again.
             if "Tray of " in message(error):
@@ -240,4 +214,4 @@ def _swap_medium(op: Operation, domain: Any, cloudinit: str | None) -> None:
             raise ProviderError(f"error while changing the cloudinit volume: {message(error)}") from error
         return ""
 
-    until(op, "the CD-ROM tray to open", swapped, op.remaining(_TRAY_LIMIT_S))
+    wait_until(op, "the CD-ROM tray to open", swapped, op.remaining(_TRAY_LIMIT_S))

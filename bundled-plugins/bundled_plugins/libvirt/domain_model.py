@@ -6,21 +6,16 @@ a program that wants them applied forces a replace with ``replaceOnChanges``.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from bundled_plugins.libvirt.base import NAME_LIMIT, known_texts
 from bundled_plugins.runtime.model import Model, Prop
+from bundled_plugins.runtime.model_resource import NAME_LIMIT
 
 
 def _same_ignoring_case(old: Any, new: Any) -> bool:
     return str(old).lower() == str(new).lower()
-
-
-class DomainXml(Model):
-    xslt: Annotated[str | None, Prop(replace=True, write_only=True)] = None
 
 
 class DomainCpu(Model):
@@ -28,34 +23,21 @@ class DomainCpu(Model):
 
 
 class DomainDisk(Model):
+    unsupported = ("url", "wwn")
+
     volume_id: str | None = None
     file: str | None = None
     block_device: str | None = None
     scsi: Annotated[bool | None, Prop(replace=True, default=False)] = None
-    wwn: Annotated[str | None, Prop(computed=True)] = None
 
 
 class DomainInterface(Model):
+    unsupported = ("addresses", "hostname", "macvtap", "passthrough", "vepa", "waitForLease")
+
     network_id: Annotated[str | None, Prop(computed=True)] = None
     network_name: Annotated[str | None, Prop(computed=True)] = None
     bridge: str | None = None
-    vepa: str | None = None
-    macvtap: str | None = None
-    passthrough: str | None = None
-    hostname: Annotated[str | None, Prop(computed=True)] = None
     mac: Annotated[str | None, Prop(computed=True, same=_same_ignoring_case)] = None
-    addresses: Annotated[list[str] | None, Prop(computed=True)] = None
-    wait_for_lease: Annotated[bool | None, Prop(write_only=True)] = None
-
-    @field_validator("addresses", mode="after")
-    @classmethod
-    def _parsable(cls, value: Any) -> Any:
-        for item in known_texts(value):
-            try:
-                ipaddress.ip_address(item)
-            except ValueError as error:
-                raise ValueError(f"could not parse addresses '{item}': {error}") from error
-        return value
 
 
 class DomainGraphics(Model):
@@ -64,10 +46,6 @@ class DomainGraphics(Model):
     listen_type: Annotated[str | None, Prop(replace=True, default="none")] = None
     listen_address: Annotated[str | None, Prop(replace=True, default="127.0.0.1")] = None
     websocket: int | None = None
-
-
-class DomainVideo(Model):
-    type: Annotated[str | None, Prop(default="cirrus")] = None
 
 
 class DomainConsole(Model):
@@ -79,21 +57,26 @@ class DomainConsole(Model):
     source_service: Annotated[str | None, Prop(replace=True, default="0")] = None
 
 
-class DomainFilesystem(Model):
-    source: str
-    target: str
-    accessmode: Annotated[str | None, Prop(default="mapped")] = None
-    readonly: Annotated[bool | None, Prop(default=True)] = None
-
-
 class DomainBootDevice(Model):
     devs: list[str] | None = None
 
 
 class DomainInputs(Model):
+    unsupported = (
+        "coreosIgnition",
+        "filesystems",
+        "firmware",
+        "fwCfgName",
+        "metadata",
+        "nvram",
+        "qemuAgent",
+        "tpm",
+        "video",
+        "xml",
+    )
+
     name: Annotated[str | None, Prop(replace=True, autoname=NAME_LIMIT)] = None
     description: Annotated[str | None, Prop(replace=True)] = None
-    metadata: Annotated[str | None, Prop(write_only=True)] = None
     vcpu: Annotated[int | None, Prop(replace=True, default=1), Field(ge=1)] = None
     memory: Annotated[int | None, Prop(replace=True, default=512), Field(ge=1)] = None
     type: Annotated[str | None, Prop(replace=True, default="kvm", write_only=True)] = None
@@ -107,15 +90,11 @@ class DomainInputs(Model):
     boot_devices: Annotated[list[DomainBootDevice] | None, Prop(write_only=True)] = None
     running: Annotated[bool | None, Prop(default=True)] = None
     autostart: Annotated[bool | None, Prop(computed=True)] = None
-    qemu_agent: Annotated[bool | None, Prop(default=False, write_only=True)] = None
     cloudinit: Annotated[str | None, Prop(write_only=True)] = None
     disks: Annotated[list[DomainDisk] | None, Prop(replace=True)] = None
     network_interfaces: list[DomainInterface] | None = None
     graphics: Annotated[DomainGraphics | None, Prop(replace=True, write_only=True)] = None
-    video: Annotated[DomainVideo | None, Prop(write_only=True)] = None
     consoles: Annotated[list[DomainConsole] | None, Prop(replace=True, write_only=True)] = None
-    filesystems: Annotated[list[DomainFilesystem] | None, Prop(replace=True)] = None
-    xml: Annotated[DomainXml | None, Prop(replace=True)] = None
 
     @field_validator("cmdlines", mode="after")
     @classmethod

@@ -10,8 +10,7 @@ import libvirt
 from bundled_plugins.libvirt.capabilities import Capabilities
 from bundled_plugins.libvirt.connection import Hypervisor
 from bundled_plugins.libvirt.domain_xml import CLOUDINIT_SERIAL
-from bundled_plugins.libvirt.errors import OPERATION_INVALID, gone, message
-from bundled_plugins.libvirt.interfaces import dhcp_hostname, held_addresses, networks_by_name
+from bundled_plugins.libvirt.errors import find, message, not_found
 from bundled_plugins.libvirt.storage import activate
 from bundled_plugins.libvirt.xmltree import Element, attribute, parse, text_of
 from bundled_plugins.runtime.errors import ProviderError
@@ -19,12 +18,11 @@ from bundled_plugins.runtime.values import Properties
 
 
 def domain_properties(host: Hypervisor, domain: Any, known: Properties) -> Properties:
-    """Everything that libvirt tells about the domain; ``known`` = the last outputs, empty on import.
+    """Everything that libvirt reports about the domain; ``known`` = the last outputs, empty on import.
 
     A disk whose volume is gone is left out, so that the next run sees that the machine lacks it.
     """
     root = parse(domain.XMLDesc(0))
-    running = domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
     arch = attribute(root, "os/type", "arch")
     capabilities = Capabilities(host.connection.getCapabilities())
     live: Properties = {
@@ -36,7 +34,7 @@ def domain_properties(host: Hypervisor, domain: Any, known: Properties) -> Prope
         "emulator": text_of(root, "devices/emulator"),
         "cpu": {"mode": _cpu_mode(domain)},
         "autostart": bool(domain.autostart()),
-        "running": running,
+        "running": domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING,
     }
     optional: Properties = {
         "description": text_of(root, "description"),
@@ -44,8 +42,7 @@ def domain_properties(host: Hypervisor, domain: Any, known: Properties) -> Prope
         "initrd": text_of(root, "os/initrd"),
         "cmdlines": _cmdlines(text_of(root, "os/cmdline"), known.get("cmdlines") or []),
         "disks": _disks(host, root),
-        "filesystems": [_filesystem(item) for item in root.findall("devices/filesystem")],
-        "networkInterfaces": _interfaces(host, domain, root, known, running),
+        "networkInterfaces": [_interface(host, item) for item in root.findall("devices/interface")],
     }
     return live | {key: value for key, value in optional.items() if value or known.get(key)}
 
@@ -56,7 +53,7 @@ def _cpu_mode(domain: Any) -> str:
 
 
 def _cmdlines(line: str, known: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The kernel's arguments as a list of maps; as the program grouped them, where they say the same."""
+    """The kernel's arguments as a list of maps; as the program grouped them, where the words are the same."""
     words = sorted(line.split())
     if sorted(_words(known)) == words:
         return known
@@ -97,8 +94,6 @@ def _disk(host: Hypervisor, disk: Element) -> Properties | None:
             return None
         return {"file": file, "scsi": False}
     properties: Properties = {"scsi": attribute(disk, "target", "bus") == "scsi"}
-    if properties["scsi"]:
-        properties["wwn"] = text_of(disk, "wwn")
     if source is None:
         return None
     if disk.get("type") == "volume":
@@ -116,72 +111,20 @@ def _volume_key(host: Hypervisor, pool_name: str, volume_name: str) -> str | Non
         activate(pool)
         return str(pool.storageVolLookupByName(volume_name).key())
     except libvirt.libvirtError as error:
-        if gone(error):
+        if not_found(error):
             return None
         raise ProviderError(
             f"error retrieving volume '{volume_name}' of pool '{pool_name}' for disk: {message(error)}"
         ) from error
 
 
-def _filesystem(item: Element) -> Properties:
-    return {
-        "accessmode": item.get("accessmode", ""),
-        "source": attribute(item, "source", "dir"),
-        "target": attribute(item, "target", "dir"),
-        "readonly": item.find("readonly") is not None,
-    }
-
-
-def _interfaces(host: Hypervisor, domain: Any, root: Element, known: Properties, running: bool) -> list[Properties]:
-    items = root.findall("devices/interface")
-    networks = networks_by_name(host, (attribute(item, "source", "network") for item in items))
-    held = _held(domain, bool(known.get("qemuAgent"))) if running and items else {}
-    before = known.get("networkInterfaces") or []
-    return [
-        _interface(item, before[index] if index < len(before) else {}, networks, held)
-        for index, item in enumerate(items)
-    ]
-
-
-def _held(domain: Any, agent: bool) -> dict[str, list[str]]:
-    try:
-        return held_addresses(domain, agent)
-    except libvirt.libvirtError as error:
-        # A guest whose agent has not come up, whose network is down or that stopped meanwhile, holds no address that
-        # anybody could tell.
-        if agent or gone(error) or error.get_error_code() == OPERATION_INVALID or not domain.isActive():
-            return {}
-        raise ProviderError(f"error retrieving interface addresses: {message(error)}") from error
-
-
-def _interface(item: Element, before: Properties, networks: dict[str, Any], held: dict[str, list[str]]) -> Properties:
-    mac = attribute(item, "mac", "address").upper()
-    found: Properties = {"mac": mac, "hostname": before.get("hostname", "")}
+def _interface(host: Hypervisor, item: Element) -> Properties:
+    found: Properties = {"mac": attribute(item, "mac", "address").upper()}
     # On a network of mode bridge a running domain shows the bridge; the official provider then reads no network.
     name = attribute(item, "source", "network") if item.get("type") == "network" else ""
     if name:
-        network = networks.get(name)
-        found["networkName"] = name
-        found["networkId"] = "" if network is None else network.UUIDString()
-        if network is not None:
-            found["hostname"] = dhcp_hostname(network, mac) or found["hostname"]
-    found |= _direct(item)
-    addresses = held.get(mac.lower(), [])
-    if not addresses and not before.get("waitForLease"):
-        # No lease was asked for: the declared addresses may well be configured inside the guest.
-        addresses = before.get("addresses") or []
-    found["addresses"] = addresses
-    if "waitForLease" in before:
-        found["waitForLease"] = before["waitForLease"]
+        network = find(host.connection.networkLookupByName, name, "error retrieving libvirt network")
+        found |= {"networkName": name, "networkId": "" if network is None else network.UUIDString()}
+    if item.get("type") == "bridge":
+        found["bridge"] = attribute(item, "source", "bridge")
     return found
-
-
-def _direct(item: Element) -> Properties:
-    kind = item.get("type")
-    if kind == "bridge":
-        return {"bridge": attribute(item, "source", "bridge")}
-    if kind == "direct":
-        names = {"vepa": "vepa", "bridge": "macvtap", "passthrough": "passthrough"}
-        name = names.get(attribute(item, "source", "mode"))
-        return {name: attribute(item, "source", "dev")} if name else {}
-    return {}

@@ -7,7 +7,7 @@ import secrets
 import string
 from dataclasses import dataclass
 
-from bundled_plugins.libvirt.xmltree import Element, add, element, written
+from bundled_plugins.libvirt.xmltree import Element, add, element, to_xml
 from bundled_plugins.runtime.errors import ProviderError
 from bundled_plugins.runtime.values import Properties
 
@@ -66,7 +66,7 @@ def domain_xml(inputs: Properties, parts: Parts) -> str:
             add(features, feature)
     add(root, "cpu", mode=(inputs.get("cpu") or {}).get("mode"))
     _add_devices(add(root, "devices"), inputs, parts)
-    return written(root, (inputs.get("xml") or {}).get("xslt"))
+    return to_xml(root)
 
 
 def _add_os(root: Element, inputs: Properties, arch: str, machine: str) -> None:
@@ -98,8 +98,6 @@ def _add_devices(devices: Element, inputs: Properties, parts: Parts) -> None:
         devices.append(cloudinit_disk(parts.cloudinit))
     if any(disk.get("scsi") for disk in disks):
         add(devices, "controller", type="scsi", model="virtio-scsi")
-    for filesystem in inputs.get("filesystems") or []:
-        devices.append(_filesystem(filesystem))
     for index, nic in enumerate(inputs.get("networkInterfaces") or []):
         devices.append(_interface(nic, parts.networks[index], parts.macs[index]))
     for console in inputs.get("consoles") or []:
@@ -109,8 +107,6 @@ def _add_devices(devices: Element, inputs: Properties, parts: Parts) -> None:
     add(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
     if parts.host_arch not in _NO_GRAPHICS:
         devices.append(_graphics(inputs.get("graphics")))
-    if inputs.get("video"):
-        add(add(devices, "video"), "model", type=inputs["video"].get("type"))
     rng = add(devices, "rng", model="virtio")
     add(rng, "backend", os.environ.get(RANDOM_VARIABLE) or "/dev/urandom", model="random")
 
@@ -134,7 +130,6 @@ def _disk(index: int, disk: Properties, source: DiskSource | None) -> Element:
         add(made, "target", dev=f"hd{letter}", bus="ide")
     elif disk.get("scsi"):
         add(made, "target", dev=f"sd{letter}", bus="scsi")
-        add(made, "wwn", disk.get("wwn") or f"05abcd{secrets.token_hex(5)}")
     else:
         add(made, "target", dev=f"vd{letter}", bus="virtio")
     return made
@@ -150,27 +145,12 @@ def cloudinit_disk(path: str) -> Element:
     return made
 
 
-def _filesystem(filesystem: Properties) -> Element:
-    made = element("filesystem", type="mount", accessmode=filesystem.get("accessmode"))
-    add(made, "source", dir=filesystem["source"])
-    add(made, "target", dir=filesystem["target"])
-    if filesystem.get("readonly"):
-        add(made, "readonly")
-    return made
-
-
 def _interface(nic: Properties, network: str, mac: str) -> Element:
-    kinds: dict[str, tuple[str, dict[str, object]]] = {
-        "bridge": ("bridge", {"bridge": nic.get("bridge")}),
-        "vepa": ("direct", {"dev": nic.get("vepa"), "mode": "vepa"}),
-        "macvtap": ("direct", {"dev": nic.get("macvtap"), "mode": "bridge"}),
-        "passthrough": ("direct", {"dev": nic.get("passthrough"), "mode": "passthrough"}),
-    }
     kind, source = "user", dict[str, object]()
     if network:
         kind, source = "network", {"network": network}
-    else:
-        kind, source = next((kinds[key] for key in kinds if nic.get(key)), (kind, source))
+    elif nic.get("bridge"):
+        kind, source = "bridge", {"bridge": nic["bridge"]}
     made = element("interface", type=kind)
     add(made, "mac", address=mac)
     if source:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import libvirt
 
@@ -16,14 +17,13 @@ NO_NETWORK = libvirt.VIR_ERR_NO_NETWORK
 NO_STORAGE_POOL = libvirt.VIR_ERR_NO_STORAGE_POOL
 NO_STORAGE_VOL = libvirt.VIR_ERR_NO_STORAGE_VOL
 STORAGE_VOL_EXIST = libvirt.VIR_ERR_STORAGE_VOL_EXIST
-OPERATION_INVALID = libvirt.VIR_ERR_OPERATION_INVALID
 
 GONE = frozenset({NO_DOMAIN, NO_NETWORK, NO_STORAGE_POOL, NO_STORAGE_VOL})
-"""Numbers that say: no such object."""
+"""Numbers that mean: no such object."""
 
 
-def gone(error: libvirt.libvirtError) -> bool:
-    """Whether the error says that the object does not exist."""
+def not_found(error: libvirt.libvirtError) -> bool:
+    """Whether the error means that the object does not exist."""
     return error.get_error_code() in GONE
 
 
@@ -33,9 +33,19 @@ def message(error: libvirt.libvirtError) -> str:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def error_context(what: str) -> Iterator[None]:
     """Turn a libvirt error into a :class:`ProviderError` ``<what>: <libvirt's text>``."""
     try:
         yield
     except libvirt.libvirtError as error:
         raise ProviderError(f"{what}: {message(error)}") from error
+
+
+def find(lookup: Callable[[str], Any], key: str, what: str) -> Any | None:
+    """What ``lookup(key)`` gives, None where there is no such object."""
+    try:
+        return lookup(key)
+    except libvirt.libvirtError as error:
+        if not_found(error):
+            return None
+        raise ProviderError(f"{what} '{key}': {message(error)}") from error

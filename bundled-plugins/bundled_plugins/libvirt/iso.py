@@ -1,4 +1,4 @@
-"""A cloud-init "NoCloud" disk as bytes: made by mkisofs, and read back from plain ISO 9660."""
+"""A cloud-init "NoCloud" disk as bytes: written by mkisofs, and read back from plain ISO 9660."""
 
 from __future__ import annotations
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from xml.etree import ElementTree
 
-from bundled_plugins.libvirt.addresses import parse_cidr, subnet
-from bundled_plugins.libvirt.xmltree import Element, add, attribute, element, parse, text_of, written
+from bundled_plugins.libvirt.addresses import subnet
+from bundled_plugins.libvirt.xmltree import Element, add, attribute, element, parse, text_of, to_xml
 from bundled_plugins.runtime.errors import ProviderError
 from bundled_plugins.runtime.values import Properties
-
-DNSMASQ = "http://libvirt.org/schemas/network/dnsmasq/1.0"
-ElementTree.register_namespace("dnsmasq", DNSMASQ)
 
 ROUTED_MODES = ("none", "nat", "route", "open")
 
@@ -34,67 +30,22 @@ def network_xml(inputs: Properties, uuid: str) -> str:
         add(root, "mtu", size=inputs["mtu"])
     if mode in ROUTED_MODES:
         _add_services(root, inputs)
-    options = ElementTree.SubElement(root, f"{{{DNSMASQ}}}options")
-    for option in (inputs.get("dnsmasqOptions") or {}).get("options") or []:
-        name, value = option.get("optionName", ""), option.get("optionValue")
-        ElementTree.SubElement(options, f"{{{DNSMASQ}}}option", value=name if value is None else f"{name}={value}")
-    return written(root, (inputs.get("xml") or {}).get("xslt"))
+    return to_xml(root)
 
 
 def _add_services(root: Element, inputs: Properties) -> None:
-    dns = inputs.get("dns") or {}
     if inputs.get("domain"):
-        add(root, "domain", name=inputs["domain"], localOnly="yes" if dns.get("localOnly") else None)
-    if dns and dns.get("enabled", True):
-        _add_dns(root, dns)
+        add(root, "domain", name=inputs["domain"])
     has_dhcp = (inputs.get("dhcp") or {}).get("enabled", True)
     for cidr in inputs.get("addresses") or []:
         net = subnet(cidr)
         ip = add(root, "ip", address=net.host, family=net.family, prefix=net.prefix)
         if has_dhcp:
             add(add(ip, "dhcp"), "range", start=net.first, end=net.last)
-    for route in inputs.get("routes") or []:
-        network = parse_cidr(route["cidr"])
-        add(
-            root,
-            "route",
-            family="ipv6" if network.version == 6 else None,
-            address=network.network_address,
-            prefix=network.prefixlen,
-            gateway=route["gateway"],
-        )
-
-
-def _add_dns(root: Element, dns: Properties) -> None:
-    made = add(root, "dns", enable="yes")
-    for forwarder in dns.get("forwarders") or []:
-        add(made, "forwarder", domain=forwarder.get("domain"), addr=forwarder.get("address"))
-    for srv in dns.get("srvs") or []:
-        add(made, "srv", **{key: srv.get(key) for key in _SRV})
-    for ip, names in _hosts_by_ip(dns.get("hosts") or []).items():
-        made.append(dns_host(ip, names))
-
-
-_SRV = ("service", "protocol", "domain", "target", "port", "priority", "weight")
-
-
-def _hosts_by_ip(hosts: list[Properties]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for host in hosts:
-        found.setdefault(host.get("ip", ""), []).append(host.get("hostname", ""))
-    return found
-
-
-def dns_host(ip: str, names: list[str]) -> Element:
-    """``<host ip>`` of the section ``dns``."""
-    made = element("host", ip=ip)
-    for name in names:
-        add(made, "hostname", name)
-    return made
 
 
 def network_properties(xml: str, known: Properties) -> Properties:
-    """What a network's live XML says, in the official provider's terms."""
+    """A network's live XML in the official provider's terms."""
     root = parse(xml)
     live: Properties = {"name": text_of(root, "name"), "bridge": attribute(root, "bridge", "name")}
     mode = attribute(root, "forward", "mode")
@@ -110,12 +61,6 @@ def network_properties(xml: str, known: Properties) -> Properties:
     domain = attribute(root, "domain", "name")
     if domain or known.get("domain"):
         live["domain"] = domain
-    dns = _dns(root, known.get("dns") or {})
-    if dns:
-        live["dns"] = dns
-    routes = [_route(item) for item in root.findall("route")]
-    if routes or known.get("routes"):
-        live["routes"] = routes
     return live
 
 
@@ -129,37 +74,3 @@ def _classful(address: str) -> str:
     """libvirt takes a missing prefix from the address's class."""
     first = int(address.split(".")[0]) if "." in address else 0
     return "64" if ":" in address else "8" if first < 128 else "16" if first < 192 else "24"
-
-
-def _route(item: Element) -> Properties:
-    address = item.get("address", "")
-    prefix = item.get("prefix") or item.get("netmask") or ("128" if ":" in address else "32")
-    return {
-        "cidr": str(ipaddress.ip_network(f"{address}/{prefix}", strict=False)),
-        "gateway": item.get("gateway", ""),
-    }
-
-
-def _dns(root: Element, known: Properties) -> Properties:
-    """The block ``dns``: what was known, with everything that the live XML tells."""
-    section = root.find("dns")
-    live = dict(known)
-    if section is None:
-        return live
-    live["enabled"] = section.get("enable", "yes") == "yes"
-    local_only = attribute(root, "domain", "localOnly")
-    if local_only:
-        live["localOnly"] = local_only == "yes"
-    hosts = [
-        {"ip": host.get("ip", ""), "hostname": name.text or ""}
-        for host in section.findall("host")
-        for name in host.findall("hostname")
-    ]
-    forwarders = [
-        {key: value for key, value in (("address", item.get("addr")), ("domain", item.get("domain"))) if value}
-        for item in section.findall("forwarder")
-    ]
-    for key, found in (("hosts", hosts), ("forwarders", forwarders)):
-        if found or known.get(key):
-            live[key] = found
-    return live

@@ -1,9 +1,9 @@
-"""Recognizing what an interrupted run of this very program left on the hypervisor.
+"""Recognizing objects that an interrupted run of the same program left on the hypervisor.
 
-When the engine is killed while an object is made, the object exists but no state knows it; the next run creates it
-again and would stumble over its name. So objects get a UUID whose first half says who made them: which resource of
-which program, with which engine home and backend, on which machine. Only an object that carries the own half is taken
-for a leftover; the second half is random, so that a new object always has a new id.
+When the engine is killed during a creation, the object exists but is in no state; the next run creates it again and
+would fail on its name. So objects get a UUID whose first half identifies their creator: which resource of
+which program, with which engine home and backend, on which machine. Only an object with the same half counts as a
+leftover; the second half is random, so that a new object always has a new id.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def new_uuid(op: Operation) -> str:
     return str(uuid.UUID(bytes=bytes(raw)))
 
 
-def made_here(op: Operation, id: str) -> bool:
+def created_by_this_stack(op: Operation, id: str) -> bool:
     """Whether the UUID is one that :func:`new_uuid` gave for the same resource of the same program."""
     try:
         found = bytearray(uuid.UUID(id).bytes)

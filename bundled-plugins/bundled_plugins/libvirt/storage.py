@@ -1,4 +1,4 @@
-"""Storage pools and volumes as the other modules use them: lookups that heal, transfers that can be stopped."""
+"""Storage pools and volumes: lookups that start an inactive pool, transfers that can be stopped."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 import libvirt
 
 from bundled_plugins.libvirt.connection import Hypervisor
-from bundled_plugins.libvirt.errors import NO_STORAGE_VOL, gone, message
-from bundled_plugins.libvirt.waits import until
+from bundled_plugins.libvirt.errors import find, message, not_found
+from bundled_plugins.libvirt.waits import wait_until
 from bundled_plugins.libvirt.xmltree import attribute, parse
 from bundled_plugins.runtime.errors import Cancelled, ProviderError
 from bundled_plugins.runtime.resource import Operation
@@ -59,33 +59,23 @@ def refresh(op: Operation, pool: Any, limit_s: float = 60.0) -> None:
             return message(error)
         return ""
 
-    until(op, f"the refresh of storage pool '{pool.name()}'", refreshed, limit_s)
+    wait_until(op, f"the refresh of storage pool '{pool.name()}'", refreshed, limit_s)
 
 
 def volume_with_key(host: Hypervisor, key: str, pool_name: str | None) -> Any | None:
     """The volume, or None when it is gone. Its pool is started if that is why libvirt does not see it."""
-    try:
-        return host.connection.storageVolLookupByKey(key)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != NO_STORAGE_VOL:
-            raise
-    try:
-        if pool_name:
-            pool = host.connection.storagePoolLookupByName(pool_name)
-        else:
-            pool = host.connection.storagePoolLookupByTargetPath(posixpath.dirname(key))
-    except libvirt.libvirtError as error:
-        if gone(error):
-            return None
-        raise
-    if not activate(pool):
+    what = "error retrieving the volume"
+    volume = find(host.connection.storageVolLookupByKey, key, what)
+    if volume is not None:
+        return volume
+    if pool_name:
+        pool = find(host.connection.storagePoolLookupByName, pool_name, "error retrieving the storage pool")
+    else:
+        directory = posixpath.dirname(key)
+        pool = find(host.connection.storagePoolLookupByTargetPath, directory, "error retrieving the storage pool of")
+    if pool is None or not activate(pool):
         return None
-    try:
-        return host.connection.storageVolLookupByKey(key)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == NO_STORAGE_VOL:
-            return None
-        raise
+    return find(host.connection.storageVolLookupByKey, key, what)
 
 
 def current_volume(op: Operation, host: Hypervisor, key: str, pool_name: str | None) -> Any | None:
@@ -117,25 +107,19 @@ def delete_volume(op: Operation, host: Hypervisor, key: str, pool_name: str) -> 
         try:
             volume.delete(0)
         except libvirt.libvirtError as error:
-            if gone(error):
+            if not_found(error):
                 return
             raise ProviderError(f"can't delete volume {key}: {message(error)}") from error
-    until(op, f"the end of volume {key}", lambda: "" if not _has(host, key) else "it is still there")
+    wait_until(op, f"the end of volume {key}", lambda: "" if not _has(host, key) else "it still exists")
 
 
 def await_volume(op: Operation, host: Hypervisor, key: str) -> None:
     """Wait until the volume can be looked up."""
-    until(op, f"volume {key}", lambda: "" if _has(host, key) else "it is not there")
+    wait_until(op, f"volume {key}", lambda: "" if _has(host, key) else "it does not exist yet")
 
 
 def _has(host: Hypervisor, key: str) -> bool:
-    try:
-        host.connection.storageVolLookupByKey(key)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == NO_STORAGE_VOL:
-            return False
-        raise
-    return True
+    return find(host.connection.storageVolLookupByKey, key, "error retrieving the volume") is not None
 
 
 def upload(op: Operation, host: Hypervisor, volume: Any, source: Path, size: int, *, blank: bool = False) -> None:
@@ -207,6 +191,6 @@ def download(op: Operation, host: Hypervisor, volume: Any, limit: int) -> bytes:
 
 
 def stop_if_cancelled(op: Operation) -> None:
-    """Raise :class:`Cancelled` when the engine has said Cancel."""
+    """Raise :class:`Cancelled` when the engine has called Cancel."""
     if op.cancelled.is_set():
         raise Cancelled("cancelled")

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import libvirt
 from pydantic import model_validator
 
-from bundled_plugins.libvirt.base import NAME_LIMIT, LibvirtResource
+from bundled_plugins.libvirt.base import LibvirtResource
 from bundled_plugins.libvirt.connection import Hypervisor
-from bundled_plugins.libvirt.errors import STORAGE_VOL_EXIST, message, told
+from bundled_plugins.libvirt.errors import STORAGE_VOL_EXIST, error_context, message
 from bundled_plugins.libvirt.image import Image, local_image
 from bundled_plugins.libvirt.storage import (
     await_volume,
@@ -22,9 +22,10 @@ from bundled_plugins.libvirt.storage import (
     volume_format,
     volume_with_key,
 )
-from bundled_plugins.libvirt.xmltree import add, element, parse, text_of, written
+from bundled_plugins.libvirt.xmltree import add, element, parse, text_of, to_xml
 from bundled_plugins.runtime.errors import ProviderError
 from bundled_plugins.runtime.model import Model, Prop
+from bundled_plugins.runtime.model_resource import NAME_LIMIT
 from bundled_plugins.runtime.resource import Operation
 from bundled_plugins.runtime.values import Properties
 
@@ -37,11 +38,9 @@ def _same_size(old: Any, new: Any) -> bool:
     return isinstance(old, int) and isinstance(new, int) and -(-new // _KIB) * _KIB == old
 
 
-class VolumeXml(Model):
-    xslt: Annotated[str | None, Prop(replace=True, write_only=True)] = None
-
-
 class VolumeInputs(Model):
+    unsupported = ("xml",)
+
     name: Annotated[str | None, Prop(replace=True, autoname=NAME_LIMIT)] = None
     pool: Annotated[str | None, Prop(replace=True, default=DEFAULT_POOL)] = None
     source: Annotated[str | None, Prop(replace=True, write_only=True)] = None
@@ -50,7 +49,6 @@ class VolumeInputs(Model):
     base_volume_id: Annotated[str | None, Prop(replace=True, write_only=True)] = None
     base_volume_name: Annotated[str | None, Prop(replace=True, write_only=True)] = None
     base_volume_pool: Annotated[str | None, Prop(replace=True, write_only=True)] = None
-    xml: Annotated[VolumeXml | None, Prop(replace=True)] = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> VolumeInputs:
@@ -70,13 +68,13 @@ class VolumeInputs(Model):
 class Volume(LibvirtResource):
     """A volume: empty, a copy of an image file, or an overlay over a base volume.
 
-    A volume of that name that is already there is adopted, and overwritten if there is a ``source``.
+    An existing volume of that name is adopted, and overwritten if there is a ``source``.
     """
 
     token = "libvirt:index/volume:Volume"
     model = VolumeInputs
 
-    def make(self, op: Operation, host: Hypervisor, inputs: Properties) -> str:
+    def create_object(self, op: Operation, host: Hypervisor, inputs: Properties) -> str:
         image = _image(inputs)
         with host.pool_locked(op, inputs["pool"]):
             pool = pool_named(host, inputs["pool"])
@@ -100,29 +98,29 @@ class Volume(LibvirtResource):
                     volume.delete(0)
             raise
 
-    def observe(self, op: Operation, host: Hypervisor, id: str, known: Properties) -> Properties | None:
+    def read_object(self, op: Operation, host: Hypervisor, id: str, known: Properties) -> tuple[str, Properties] | None:
         volume = current_volume(op, host, id, known.get("pool"))
         if volume is None:
             return None
-        return {
+        return id, {
             "name": volume.name(),
             "pool": volume.storagePoolLookupByVolume().name(),
             "size": volume.info()[1],
             "format": volume_format(volume),
         }
 
-    def remove(self, op: Operation, host: Hypervisor, id: str, outputs: Properties) -> None:
+    def delete_object(self, op: Operation, host: Hypervisor, id: str, outputs: Properties) -> None:
         delete_volume(op, host, id, outputs.get("pool") or DEFAULT_POOL)
 
 
 def _created(pool: Any, name: str, xml: str) -> tuple[Any, bool]:
-    """The volume, and whether it was there before."""
+    """The volume, and whether it existed before."""
     try:
         return pool.createXML(xml, 0), False
     except libvirt.libvirtError as error:
         if error.get_error_code() != STORAGE_VOL_EXIST:
             raise ProviderError(f"error creating libvirt volume: {message(error)}") from error
-    with told(f"error looking up the existing libvirt volume '{name}'"):
+    with error_context(f"error looking up the existing libvirt volume '{name}'"):
         return pool.storageVolLookupByName(name), True
 
 
@@ -135,7 +133,7 @@ def _base(host: Hypervisor, inputs: Properties) -> Any | None:
         return volume
     if inputs.get("baseVolumeName"):
         pool = pool_named(host, inputs.get("baseVolumePool") or inputs["pool"])
-        with told(f"can't retrieve base volume with name '{inputs['baseVolumeName']}'"):
+        with error_context(f"can't retrieve base volume with name '{inputs['baseVolumeName']}'"):
             return pool.storageVolLookupByName(inputs["baseVolumeName"])
     return None
 
@@ -168,7 +166,7 @@ def _definition(inputs: Properties, image: Image | None, base: Any | None) -> st
         backing = add(root, "backingStore")
         add(backing, "path", text_of(described, "target/path"))
         add(backing, "format", type=volume_format(base))
-    return written(root, (inputs.get("xml") or {}).get("xslt"))
+    return to_xml(root)
 
 
 def _capacity(inputs: Properties, image: Image | None, base: Any | None) -> int:

@@ -1,4 +1,4 @@
-"""Bounded waits inside one operation: cancellable, and a wait that fails says what it saw."""
+"""Bounded waits inside one operation: cancellable, and a wait that fails reports what it saw last."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ STATE_LIMIT_S = 60.0
 """Limit of the official provider for a network, pool or volume to reach a state."""
 
 
-def until(op: Operation, what: str, done: Callable[[], str], limit_s: float = STATE_LIMIT_S) -> None:
-    """Wait until ``done()`` returns ""; any other answer says what was seen instead.
+def wait_until(op: Operation, what: str, done: Callable[[], str], limit_s: float = STATE_LIMIT_S) -> None:
+    """Wait until ``done()`` returns ""; any other answer describes what was seen instead.
 
     Polls from 0.05 s, doubling to 2 s. Raises :class:`ProviderError` with elapsed, limit and what was seen last, or
     :class:`~bundled_plugins.runtime.errors.Cancelled`.
@@ -30,13 +30,13 @@ def until(op: Operation, what: str, done: Callable[[], str], limit_s: float = ST
 
 
 @contextmanager
-def held(op: Operation, lock: threading.Lock, what: str, limit_s: float = 20 * 60.0) -> Iterator[None]:
+def locked(op: Operation, lock: threading.Lock, what: str, limit_s: float = 20 * 60.0) -> Iterator[None]:
     """Hold the lock; waiting for it is bounded and cancellable."""
 
     def taken() -> str:
         return "" if lock.acquire(timeout=0.1) else "another operation of this run holds it"
 
-    until(op, what, taken, limit_s)
+    wait_until(op, what, taken, limit_s)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Answers to the engine, made of what resources return."""
+"""Answers to the engine, from what resources return."""
 
 from __future__ import annotations
 
@@ -63,17 +63,13 @@ def autoname(request: Any) -> Callable[[int], str]:
     return name
 
 
-def failures(found: list[CheckFailure]) -> list[Any]:
-    """Refused inputs on the wire."""
-    return [
+def check_response(inputs: Properties, found: list[CheckFailure]) -> Any:
+    """Answer of Check and CheckConfig."""
+    refused = [
         provider_pb2.CheckFailure(property=failure.property, reason=transportable(failure.reason, MAX_REASON_CHARS))
         for failure in found
     ]
-
-
-def check_response(inputs: Properties, found: list[CheckFailure]) -> Any:
-    """Answer of Check and CheckConfig."""
-    return provider_pb2.CheckResponse(inputs=encode(inputs), failures=failures(found))
+    return provider_pb2.CheckResponse(inputs=encode(inputs), failures=refused)
 
 
 def diff_response(difference: Difference) -> Any:

@@ -205,18 +205,41 @@ def _canonical(model: type[Model] | None, item: Any) -> str:
     return repr(members)
 
 
-def planned(model: type[Model], olds: Properties, news: Properties, outputs_only: tuple[str, ...] = ()) -> Properties:
-    """Outputs that a preview can promise: the inputs; absent computed ones from the old outputs, else unknown."""
-    result = {key: value for key, value in news.items() if key != DEFAULTS}
+def preview_outputs(
+    model: type[Model], olds: Properties, news: Properties, outputs_only: tuple[str, ...] = ()
+) -> Properties:
+    """Outputs that a plan can promise, at every level: the inputs; of what they leave out, the old values that the
+    provider keeps. Computed properties and ``outputs_only`` without an old value are UNKNOWN.
+    """
+    result = dict(news)
     for name, shape in shapes(model).items():
-        if name not in result and shape.prop.computed:
+        old = olds.get(name)
+        if name in news:
+            result[name] = _preview_nested(shape, old, news[name])
+        elif shape.prop.computed:
             result[name] = olds.get(name, UNKNOWN)
+        elif name in olds and (zero(unwrap(old)) or _suppressed(shape.prop, unwrap(old), None)):
+            result[name] = old
     for name in outputs_only:
         result[name] = olds.get(name, UNKNOWN)
     return result
 
 
-def steady(model: type[Model], known: Properties, live: Properties) -> Properties:
+def _preview_nested(shape: Shape, old: Any, new: Any) -> Any:
+    if shape.model is None or shape.prop.unordered:
+        return new
+    if isinstance(new, dict):
+        return preview_outputs(shape.model, old if isinstance(old, dict) else {}, new)
+    if isinstance(new, list):
+        before = old if isinstance(old, list) else []
+        return [
+            _preview_nested(shape, before[index] if index < len(before) else None, item)
+            for index, item in enumerate(new)
+        ]
+    return new
+
+
+def keep_known_order(model: type[Model], known: Properties, live: Properties) -> Properties:
     """The live properties with every set in the order that was known before, where its elements are the same."""
     result = dict(live)
     for name, shape in shapes(model).items():

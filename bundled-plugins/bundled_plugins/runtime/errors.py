@@ -1,4 +1,4 @@
-"""What a resource raises to tell the engine how an operation failed."""
+"""What a resource raises for a failed operation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ProviderError(Exception):
 
 
 class Cancelled(ProviderError):
-    """The operation was given up because the engine said Cancel or its time limit passed."""
+    """The operation was given up: the engine called Cancel, or its time limit passed."""
 
 
 class PartialFailure(Exception):

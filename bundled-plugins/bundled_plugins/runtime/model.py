@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self, Union
+from typing import Any, ClassVar, Self, Union
 
 from pydantic import (
     BaseModel,
@@ -62,6 +62,9 @@ class Model(BaseModel):
         hide_input_in_errors=True,  # it may be a secret
     )
 
+    unsupported: ClassVar[tuple[str, ...]] = ()
+    """Properties (camelCase) of the official provider that this one refuses by name."""
+
     @field_validator("*", mode="wrap")
     @classmethod
     def _accept_unknown(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
@@ -91,7 +94,7 @@ class Model(BaseModel):
         try:
             cls.parse(properties)
         except ValidationError as error:
-            return [_failure(item, properties, token) for item in error.errors(include_url=False)]
+            return [_failure(cls, item, properties, token) for item in error.errors(include_url=False)]
         return []
 
 
@@ -127,11 +130,16 @@ def _presentable(properties: Properties) -> Properties:
     return typing.cast(Properties, walk(unwrap(visible), clean))
 
 
-def _failure(error: Any, properties: Properties, token: str) -> CheckFailure:
+def _failure(model: type[Model], error: Any, properties: Properties, token: str) -> CheckFailure:
     location, secret = _located(error["loc"], error["type"], properties)
     path = property_path(location)
     if error["type"] == "extra_forbidden":
-        reason = f"'{path}' is not supported by the bundled plugin for {token}; remove it, or use the official plugin"
+        if location[-1] in _model_at(model, location[:-1]).unsupported:
+            reason = (
+                f"'{path}' is not supported by the bundled plugin for {token}; remove it, or use the official plugin"
+            )
+        else:
+            reason = f"'{path}' is no property of {token}; check its spelling"
     elif error["type"] == "missing":
         reason = f"Missing required property '{path}'"
     elif error["type"] == "value_error":
@@ -141,6 +149,13 @@ def _failure(error: Any, properties: Properties, token: str) -> CheckFailure:
     else:
         reason = f"{error['msg']} (got {_shown(error['input'], secret=secret)})"
     return CheckFailure(path, reason)
+
+
+def _model_at(model: type[Model], location: tuple[int | str, ...]) -> type[Model]:
+    for part in location:
+        if isinstance(part, str):
+            model = shapes(model)[part].model or Model
+    return model
 
 
 def _shown(value: Any, *, secret: bool) -> str:

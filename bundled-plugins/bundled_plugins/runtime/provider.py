@@ -18,13 +18,12 @@ from bundled_plugins.runtime.answers import (
     autoname,
     check_response,
     diff_response,
-    failures,
     keep_secrets,
     transportable,
 )
 from bundled_plugins.runtime.engine_log import EngineLog
 from bundled_plugins.runtime.errors import PartialFailure, ProviderError
-from bundled_plugins.runtime.resource import Function, Operation, Plugin, Resource
+from bundled_plugins.runtime.resource import Operation, Plugin, Resource
 from bundled_plugins.runtime.serving import engine_address, serve
 from bundled_plugins.runtime.values import Properties, decode, encode, unwrap
 
@@ -52,14 +51,13 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
         self._plugin = plugin
         self._log = log
         self._resources: dict[str, Resource] = {kind.token: kind() for kind in plugin.resources}
-        self._functions: dict[str, Function] = {kind.token: kind() for kind in plugin.functions}
         self._client: Any = None
         self._cancelled = threading.Event()
 
     # the provider itself
 
     def Attach(self, request: Any, context: Any) -> Any:
-        """An engine takes over a plugin that was started by hand."""
+        """An engine attaches to a plugin that it did not start."""
         self._log = EngineLog(request.address)
         return empty_pb2.Empty()
 
@@ -170,17 +168,7 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Invoke(self, request: Any, context: Any) -> Any:
         with self._errors(context):
-            function = self._functions.get(request.tok)
-            if function is None:
-                raise ProviderError(self._unsupported("function", request.tok, self._functions))
-            args = decode(request.args)
-            refused = function.check(args)
-            if refused:
-                return provider_pb2.InvokeResponse(failures=failures(refused))
-            result = function.call(self._operation(request, preview=request.preview, urn=""), args)
-            response = provider_pb2.InvokeResponse()
-            getattr(response, "return").CopyFrom(encode(result))  # `return` is a keyword
-            return response
+            raise ProviderError(self._unsupported("function", request.tok, {}))
 
     # plumbing
 
@@ -197,14 +185,14 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
             f"(it has {', '.join(sorted(supported)) or 'none'}); use the official plugin for it"
         )
 
-    def _operation(self, request: Any, *, preview: bool, urn: str | None = None) -> Operation:
-        where = request.urn if urn is None else urn
+    def _operation(self, request: Any, *, preview: bool) -> Operation:
+        urn = request.urn
         return Operation(
-            urn=where,
-            name=where.rsplit("::", 1)[-1],
+            urn=urn,
+            name=urn.rsplit("::", 1)[-1],
             preview=preview,
             provider=self._client,
-            log=lambda severity, message, ephemeral: self._log.write(where, severity, message, ephemeral=ephemeral),
+            log=lambda severity, message, ephemeral: self._log.write(urn, severity, message, ephemeral=ephemeral),
             cancelled=self._cancelled,
             timeout_s=getattr(request, "timeout", 0.0),
         )

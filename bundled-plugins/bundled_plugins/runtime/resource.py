@@ -1,4 +1,4 @@
-"""The base of every resource and function that a bundled provider serves."""
+"""The base of every resource that a bundled provider serves."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Live:
+class ReadResult:
     """What ``read`` found: outputs and, for refresh and import, the inputs that they amount to."""
 
     id: str
@@ -67,7 +67,7 @@ LogFunction = Callable[[str, str, bool], None]
 
 @dataclass
 class Operation:
-    """One running call: who it is for, whether it is a preview, how long it may take, and how it is told to stop."""
+    """One running call: who it is for, whether it is a preview, its time limit, and how it is stopped."""
 
     urn: str
     name: str
@@ -119,7 +119,7 @@ class Resource:
         """Make the object; (id, outputs)."""
         raise NotImplementedError
 
-    def read(self, op: Operation, id: str, outputs: Properties, inputs: Properties) -> Live | None:
+    def read(self, op: Operation, id: str, outputs: Properties, inputs: Properties) -> ReadResult | None:
         """The live object, or None when it is gone. ``outputs`` and ``inputs`` are empty on import."""
         raise NotImplementedError
 
@@ -138,25 +138,12 @@ class Resource:
         raise NotImplementedError
 
 
-class Function:
-    """One invoke (data source)."""
-
-    token: ClassVar[str]
-
-    def check(self, args: Properties) -> list[CheckFailure]:
-        raise NotImplementedError
-
-    def call(self, op: Operation, args: Properties) -> Properties:
-        raise NotImplementedError
-
-
 class Plugin:
-    """What one provider plugin serves: its name, version, resources, functions and configuration."""
+    """What one provider plugin serves: its name, version, resources and configuration."""
 
     name: ClassVar[str]
     version: ClassVar[str]
     resources: ClassVar[tuple[type[Resource], ...]] = ()
-    functions: ClassVar[tuple[type[Function], ...]] = ()
 
     def check_config(self, olds: Properties, news: Properties) -> Checked:
         """Validate the provider's own inputs (those that are not strings arrive as JSON text)."""

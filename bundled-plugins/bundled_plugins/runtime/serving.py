@@ -1,4 +1,4 @@
-"""How a plugin process lives and ends: bind, say the port, serve, stop when the engine is gone."""
+"""The lifecycle of a plugin process: bind, print the port, serve, stop when the engine is gone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LAST_ANSWERS_S = 0.5
 
 
 def engine_address(argv: Sequence[str]) -> str | None:
-    """The engine's ``HOST:PORT``, always the last argument; ``None`` when started by hand for an engine to attach to.
+    """The engine's ``HOST:PORT``, always the last argument; ``None`` where an engine attaches later.
 
     Flags (``--logtostderr``, ``-v=N``, ``--tracing URL``) only ever come before it.
     """
@@ -89,7 +89,7 @@ def _wake_on_signals() -> int:
     """Descriptor that becomes readable on SIGINT or SIGTERM, which from now on do nothing else."""
 
     def noted(_signum: int, _frame: FrameType | None) -> None:
-        """The wakeup descriptor tells; a handler is needed only so that the default action does not run."""
+        """Needed only so that the default action does not run; the wakeup descriptor carries the signal."""
 
     readable, writable = os.pipe()
     os.set_blocking(writable, False)

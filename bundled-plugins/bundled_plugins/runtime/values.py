@@ -113,7 +113,7 @@ def _decode(value: struct_pb2.Value) -> Value:
 def _decode_object(struct: struct_pb2.Struct) -> Value:
     fields = struct.fields
     signature = fields[_SIGNATURE].string_value if _SIGNATURE in fields else ""
-    if not signature:
+    if not signature or signature in _UNKNOWNS:
         return decode(struct)
     if signature == _SECRET:
         return Secret(_decode(fields["value"]) if "value" in fields else None)
@@ -124,10 +124,10 @@ def _decode_object(struct: struct_pb2.Struct) -> Value:
         return next((_decode(fields[name]) for name in ("id", "urn") if name in fields), UNKNOWN)
     hash_ = fields["hash"].string_value if "hash" in fields else ""
     if signature == _ASSET:
-        for kind in _ASSET_KINDS:
-            if kind in fields:
-                return Asset(kind, fields[kind].string_value, hash_)
-        return Asset(None, None, hash_)
+        # The official plugins' states hold an empty text beside a path.
+        stated = [kind for kind in _ASSET_KINDS if kind in fields]
+        kind = next((kind for kind in stated if fields[kind].string_value), stated[0] if stated else None)
+        return Asset(kind, fields[kind].string_value if kind else None, hash_)
     if signature == _ARCHIVE:
         if "assets" in fields:
             return Archive("assets", decode(fields["assets"].struct_value), hash_)

@@ -8,6 +8,25 @@ from pathlib import Path
 import pytest
 
 from conformance.engine import Home
+from conformance.harness import other_plugins
+
+_REAL_DAEMONS = {"daemon", "hypervisor", "sshd", "own_sshd"}
+"""Fixtures that start a private daemon, which takes root."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts daemons ``root`` and what runs the Pulumi CLI ``slow``; with other plugins than the bundled
+    ones, skip what can only hold for those."""
+    others = other_plugins()
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & _REAL_DAEMONS:
+            item.add_marker(pytest.mark.root)
+        if "pulumi_cli" in fixtures:
+            item.add_marker(pytest.mark.slow)
+        if others is not None and item.get_closest_marker("bundled_only"):
+            item.add_marker(pytest.mark.skip(reason=f"holds for the bundled plugins only, not for those of {others}"))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,6 @@ import subprocess
 import tarfile
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +31,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from conformance.harness import until
 
 IMAGE = "busybox:1.35"
 TLS_PORT = 2376
@@ -98,12 +99,12 @@ class PrivateDocker:
         return {name.lstrip("/") for entry in self.api.containers(all=True) for name in entry["Names"]}
 
     def wait_until_ended(self, container: str, limit_s: float = 20) -> None:
-        _until(lambda: not self.inspect(container)["State"]["Running"], limit_s, lambda: f"{container} still runs")
+        until(lambda: not self.inspect(container)["State"]["Running"], limit_s, lambda: f"{container} still runs")
 
     def wait_for_file(self, container: str, path: str, limit_s: float = 20) -> None:
         """Until the container's own process has made a file."""
         probe = ["docker", "-H", self.host, "exec", container, "test", "-e", path]
-        _until(
+        until(
             lambda: subprocess.run(probe, capture_output=True, timeout=60).returncode == 0,
             limit_s,
             lambda: f"{container} has no {path}",
@@ -124,7 +125,7 @@ class PrivateDocker:
     def start(self) -> None:
         """Start containerd and dockerd and wait until the daemon answers."""
         self._spawn("containerd", "--config", str(self.directory / "containerd.toml"))
-        _until((self.directory / "containerd.sock").exists, START_LIMIT_S, self._log("containerd"))
+        until((self.directory / "containerd.sock").exists, START_LIMIT_S, self._log("containerd"))
         self.start_daemon()
 
     def start_daemon(self) -> None:
@@ -140,7 +141,7 @@ class PrivateDocker:
             *("--tlscacert", str(self.tls / "ca.pem")),
             *("--tlscert", str(self.tls / "server-cert.pem"), "--tlskey", str(self.tls / "server-key.pem")),
         )
-        _until(self._answers, START_LIMIT_S, self._log("dockerd"))
+        until(self._answers, START_LIMIT_S, self._log("dockerd"))
 
     def stop_daemon(self) -> None:
         """Stop dockerd alone."""
@@ -155,7 +156,7 @@ class PrivateDocker:
         )
         self._spawn("docker-registry", "serve", str(config))
         probe = [*self.inside, "busybox", "wget", "-q", "-O", "-", f"http://127.0.0.1:{REGISTRY_PORT}/v2/"]
-        _until(
+        until(
             lambda: subprocess.run(probe, capture_output=True).returncode == 0,
             START_LIMIT_S,
             self._log("docker-registry"),
@@ -203,7 +204,7 @@ class PrivateDocker:
         for pid in _processes_mentioning(str(self.directory)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        _until(
+        until(
             lambda: not _processes_mentioning(str(self.directory)),
             10,
             lambda: f"left over: {_processes_mentioning(str(self.directory))}",
@@ -365,12 +366,3 @@ def _processes_mentioning(text: str) -> list[int]:
                 if text.encode() in (entry / "cmdline").read_bytes():
                     found.append(int(entry.name))
     return found
-
-
-def _until(condition: Callable[[], bool], limit_s: float, seen: Callable[[], str]) -> None:
-    started = time.monotonic()
-    while not condition():
-        elapsed = time.monotonic() - started
-        if elapsed > limit_s:
-            raise AssertionError(f"not within {elapsed:.0f} of {limit_s:.0f} s: {seen()}")
-        time.sleep(0.05)

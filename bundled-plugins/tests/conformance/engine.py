@@ -9,13 +9,13 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+from conformance.harness import ROOT, other_plugins, until
+
 RUN_LIMIT_S = 90.0
 
 
@@ -57,12 +57,17 @@ class Home:
         }
 
     def add_plugin(self, kind: str, name: str, version: str, module: str) -> None:
-        """A launcher as it is installed for the product; ``module`` is the plugin's package."""
+        """A launcher as it is installed for the product, or the plugin that is tested in place of the bundled one."""
         launcher = self.directory / "home" / "plugins" / f"{kind}-{name}-v{version}" / f"pulumi-{kind}-{name}"
         launcher.parent.mkdir(parents=True)
+        others = other_plugins()
+        if others is not None and kind == "resource":
+            launcher.symlink_to(others / launcher.name)
+            return
         launcher.write_text(
             f"#!/bin/sh\n'''exec' '{sys.executable}' \"$0\" \"$@\"\n' '''\n"
-            f"import sys\nsys.path[0] = {str(ROOT)!r}\nfrom {module}.__main__ import main\nsys.exit(main())\n"
+            f"import sys\nsys.path[0] = {str(ROOT)!r}\n"
+            f"from {module}.__main__ import main\nsys.exit(main())\n"
         )
         launcher.chmod(0o755)
 
@@ -180,16 +185,6 @@ class Command:
         with self._process.stdout as stream:
             while chunk := os.read(stream.fileno(), 65536):
                 self._printed += chunk
-
-
-def until(condition: Callable[[], bool], limit_s: float, seen: Callable[[], str]) -> None:
-    """Wait until ``condition`` holds; fail after ``limit_s`` with what was ``seen`` last."""
-    start = time.monotonic()
-    while not condition():
-        elapsed = time.monotonic() - start
-        if elapsed > limit_s:
-            raise AssertionError(f"not within {elapsed:.1f}/{limit_s:.0f} s: {seen()}")
-        time.sleep(0.02)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -2,8 +2,8 @@
 
 ``running("bundled_plugins.docker", ...)`` starts the plugin and gives a :class:`Provider`, whose methods are the
 protocol's calls with plain dicts (see :mod:`bundled_plugins.runtime.values` for secrets, unknowns and assets).
-``Provider.resource`` gives a :class:`Managed` resource, which walks one resource through ``up``, ``refresh`` and ``destroy`` the way the
-engine does, keeping its state.
+``Provider.resource`` gives a :class:`Managed` resource: ``up``, ``refresh`` and ``destroy`` move it the way the engine
+does, keeping its state.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,9 +29,30 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, prov
 
 from conformance import sdk
 
-ROOT = Path(__file__).resolve().parents[3]
+PLUGINS_ENV = "OVERLAB_TEST_PLUGINS"
+"""A directory with ``pulumi-resource-NAME`` files that are tested instead of the bundled plugins."""
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHONPATH = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
 START_LIMIT_S = 60
 CALL_LIMIT_S = 300
+
+
+def other_plugins() -> Path | None:
+    """The directory that the environment names; None = the bundled plugins are tested."""
+    named = os.environ.get(PLUGINS_ENV)
+    return Path(named).absolute() if named else None
+
+
+def plugin_command(module: str) -> list[str]:
+    """How to start the plugin of a bundled module, or the other plugin of that name."""
+    others = other_plugins()
+    if others is None or not module.startswith("bundled_plugins."):
+        return [sys.executable, "-m", module]
+    file = others / f"pulumi-resource-{module.rsplit('.', 1)[-1]}"
+    if not file.is_file():
+        raise FileNotFoundError(f"{PLUGINS_ENV}: there is no {file}")
+    return [str(file)]
 
 
 @dataclass(frozen=True)
@@ -89,7 +111,7 @@ class Diff:
 
 
 @dataclass(frozen=True)
-class Live:
+class ReadResult:
     """Answer of Read for an object that exists."""
 
     id: str
@@ -193,53 +215,30 @@ class Provider:
 
     def check(self, token: str, name: str, news: Properties, olds: Properties | None = None) -> Properties:
         """Inputs with defaults. ``olds`` are the old inputs; none on create and replace."""
-        request = provider_pb2.CheckRequest(
-            urn=self.urn(token, name),
-            name=name,
-            type=token,
-            olds=encode(olds or {}),
-            news=encode(news),
-            randomSeed=(name.encode() * 32)[:32],
-        )
-        return self._checked(self._call("Check", request))
+        seed = (name.encode() * 32)[:32]
+        response = self._resource_call("Check", token, name, olds=olds or {}, news=news, randomSeed=seed)
+        return self._checked(response)
 
     def diff(self, token: str, name: str, id: str, olds: Properties, old_inputs: Properties, news: Properties) -> Diff:
-        request = provider_pb2.DiffRequest(
-            id=id,
-            urn=self.urn(token, name),
-            name=name,
-            type=token,
-            olds=encode(olds),
-            old_inputs=encode(old_inputs),
-            news=encode(news),
-        )
-        return _diff(self._call("Diff", request))
+        return _diff(self._resource_call("Diff", token, name, id=id, olds=olds, old_inputs=old_inputs, news=news))
 
     def preview(self, token: str, name: str, inputs: Properties) -> Properties:
         """Outputs that a preview of the creation promises."""
-        return decode(self._create(token, name, inputs, 0, preview=True).properties)
+        return decode(self._resource_call("Create", token, name, properties=inputs, preview=True).properties)
 
     def create(self, token: str, name: str, inputs: Properties, timeout: float = 0) -> tuple[str, Properties]:
         """(id, outputs)."""
-        response = self._create(token, name, inputs, timeout, preview=False)
+        response = self._resource_call("Create", token, name, properties=inputs, timeout=timeout)
         return response.id, decode(response.properties)
 
     def read(
         self, token: str, name: str, id: str, outputs: Properties | None = None, inputs: Properties | None = None
-    ) -> Live | None:
+    ) -> ReadResult | None:
         """The live object, None when gone; without outputs and inputs an import."""
-        request = provider_pb2.ReadRequest(
-            id=id,
-            urn=self.urn(token, name),
-            name=name,
-            type=token,
-            properties=encode(outputs or {}),
-            inputs=encode(inputs or {}),
-        )
-        response = self._call("Read", request)
+        response = self._resource_call("Read", token, name, id=id, properties=outputs or {}, inputs=inputs or {})
         if not response.id:
             return None
-        return Live(response.id, decode(response.properties), decode(response.inputs))
+        return ReadResult(response.id, decode(response.properties), decode(response.inputs))
 
     def update(
         self,
@@ -249,35 +248,16 @@ class Provider:
         olds: Properties,
         old_inputs: Properties,
         news: Properties,
-        timeout: float = 0,
-        preview: bool = False,
+        **options: Any,
     ) -> Properties:
-        request = provider_pb2.UpdateRequest(
-            id=id,
-            urn=self.urn(token, name),
-            name=name,
-            type=token,
-            olds=encode(olds),
-            old_inputs=encode(old_inputs),
-            news=encode(news),
-            timeout=timeout,
-            preview=preview,
-        )
-        return decode(self._call("Update", request).properties)
+        """The new outputs. ``options``: ``timeout``, ``preview``."""
+        fields = {"id": id, "olds": olds, "old_inputs": old_inputs, "news": news} | options
+        return decode(self._resource_call("Update", token, name, **fields).properties)
 
     def delete(
         self, token: str, name: str, id: str, outputs: Properties, inputs: Properties, timeout: float = 0
     ) -> None:
-        request = provider_pb2.DeleteRequest(
-            id=id,
-            urn=self.urn(token, name),
-            name=name,
-            type=token,
-            properties=encode(outputs),
-            old_inputs=encode(inputs),
-            timeout=timeout,
-        )
-        self._call("Delete", request)
+        self._resource_call("Delete", token, name, id=id, properties=outputs, old_inputs=inputs, timeout=timeout)
 
     def invoke(self, token: str, args: Properties) -> Properties:
         response = self._call("Invoke", provider_pb2.InvokeRequest(tok=token, args=encode(args)))
@@ -291,16 +271,11 @@ class Provider:
 
     # plumbing
 
-    def _create(self, token: str, name: str, inputs: Properties, timeout: float, *, preview: bool) -> Any:
-        request = provider_pb2.CreateRequest(
-            urn=self.urn(token, name),
-            name=name,
-            type=token,
-            properties=encode(inputs),
-            timeout=timeout,
-            preview=preview,
-        )
-        return self._call("Create", request)
+    def _resource_call(self, method: str, token: str, name: str, **fields: Any) -> Any:
+        """A call about one resource; fields that are objects go as structs."""
+        encoded = {key: encode(value) if isinstance(value, dict) else value for key, value in fields.items()}
+        request = getattr(provider_pb2, f"{method}Request")
+        return self._call(method, request(urn=self.urn(token, name), name=name, type=token, **encoded))
 
     def _call(self, method: str, request: Any) -> Any:
         try:
@@ -397,7 +372,7 @@ class Managed:
     def _update(self, news: Properties, timeout: float) -> None:
         try:
             self.outputs = self.provider.update(
-                self.token, self.name, self.id, self.outputs, self.inputs, news, timeout
+                self.token, self.name, self.id, self.outputs, self.inputs, news, timeout=timeout
             )
             self.inputs, self.initialized = news, True
             self._fits_the_sdk()
@@ -435,7 +410,7 @@ def running(
     cwd: Path | None = None,
     prefix: tuple[str, ...] = (),
 ) -> Iterator[Provider]:
-    """The plugin ``python -m module``, started; checked and configured with ``config`` unless told otherwise.
+    """The plugin of the module, started; checked and configured with ``config`` unless ``configure`` is False.
 
     ``env`` is laid over this process's environment; ``prefix`` goes before the command
     (``("ip", "netns", "exec", NAME)``).
@@ -443,13 +418,13 @@ def running(
     """
     engine = Engine()
     process = subprocess.Popen(
-        [*prefix, sys.executable, "-m", module, engine.address],
+        [*prefix, *plugin_command(module), engine.address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=cwd or ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+        env={**os.environ, "PYTHONPATH": PYTHONPATH, **(env or {})},
         start_new_session=True,
     )
     errors = _Drain(process)
@@ -471,6 +446,16 @@ def running(
                 stream.close()
         engine.stop()
         sys.stderr.write(errors.text())
+
+
+def until(condition: Callable[[], bool], limit_s: float, seen: Callable[[], str]) -> None:
+    """Wait until ``condition`` holds; fail after ``limit_s`` with what was ``seen`` last."""
+    start = time.monotonic()
+    while not condition():
+        elapsed = time.monotonic() - start
+        if elapsed > limit_s:
+            raise AssertionError(f"not within {elapsed:.1f}/{limit_s:.0f} s: {seen()}")
+        time.sleep(0.02)
 
 
 class _Drain(threading.Thread):
@@ -504,7 +489,7 @@ def _port(process: subprocess.Popen[str], errors: _Drain) -> int:
     try:
         line = lines.get(timeout=START_LIMIT_S)
     except queue.Empty:
-        raise AssertionError(f"the plugin said no port within {START_LIMIT_S} s; stderr:\n{errors.text()}") from None
+        raise AssertionError(f"the plugin printed no port within {START_LIMIT_S} s; stderr:\n{errors.text()}") from None
     if not line.strip().isdigit():
         process.wait(5)
         errors.join()

@@ -60,19 +60,6 @@ def outputs(token: str) -> dict[str, Type]:
     return {"id": str} | _properties(resource_class(token))
 
 
-@functools.cache
-def arguments(token: str) -> set[str]:
-    """Arguments of a function, by wire name (a plain function: all its arguments are plain values)."""
-    package, module, name = token.replace("/", ":").split(":")[0], token.split(":")[1], token.rsplit(":", 1)[1]
-    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
-    for found in _modules(package):
-        function = vars(found).get(snake)
-        if inspect.isfunction(function) and f"'{token}'" in inspect.getsource(function):
-            parameters = inspect.signature(function).parameters
-            return {_camel(parameter) for parameter in parameters if parameter != "opts"}
-    raise LookupError(f"no function for {token} in the SDK (module {module})")
-
-
 def mismatches(value: Any, wanted: Type, path: str = "") -> list[str]:
     """Where a value (as it is on the wire) is not what the SDK reads; empty = all is well. Null always is."""
     if value is None or wanted is object or type(value).__name__ in ("Unknown", "Asset", "Archive"):
@@ -105,7 +92,15 @@ def _modules(package: str) -> tuple[ModuleType, ...]:
     root = importlib.import_module(f"pulumi_{package}")
     # config: only aliases of the package's settings, and not importable by itself.
     names = [m.name for m in pkgutil.walk_packages(root.__path__, f"{root.__name__}.") if ".config" not in m.name]
-    return (root, *(importlib.import_module(name) for name in names))
+    return (root, *(_loaded(name) for name in names))
+
+
+def _loaded(name: str) -> ModuleType:
+    """The module, executed. A package that the SDK imports lazily stays without its classes, for the whole process,
+    when one of its modules is imported before it was executed."""
+    module = importlib.import_module(name)
+    getattr(module, "__all__", None)  # any attribute executes it
+    return module
 
 
 def _properties(described: Any) -> dict[str, Type]:

@@ -23,9 +23,11 @@ from bundled_plugins.runtime.engine_log import EngineLog
 from bundled_plugins.runtime.model import Model
 from bundled_plugins.runtime.provider import ProviderServicer
 from bundled_plugins.runtime.resource import Plugin
-from bundled_plugins.runtime.values import UNKNOWN, Archive, Asset, Secret, decode, encode
+from bundled_plugins.runtime.values import UNKNOWN, Archive, Asset, Secret, encode
 from google.protobuf import struct_pb2
 from pulumi.runtime.proto import provider_pb2
+
+pytestmark = pytest.mark.bundled_only
 
 CASES = 2000
 """In all, shared among the targets."""
@@ -36,8 +38,7 @@ CONFIGURATIONS: dict[str, type[Model]] = {
     "libvirt": libvirt_provider.ProviderInputs,
 }
 RESOURCES = [(name, kind) for name, plugin in PLUGINS.items() for kind in plugin().resources]
-FUNCTIONS = [(name, kind) for name, plugin in PLUGINS.items() for kind in plugin().functions]
-PER_TARGET = CASES // (len(RESOURCES) + len(FUNCTIONS) + len(PLUGINS)) + 1
+PER_TARGET = CASES // (len(RESOURCES) + len(PLUGINS)) + 1
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 TEXTS = (
@@ -192,20 +193,6 @@ def test_check_diff_and_preview(servicers: dict[str, ProviderServicer], name: st
     assert took, "not one bag got past check: diff and preview were not tried"
 
 
-@pytest.mark.parametrize(("name", "kind"), FUNCTIONS, ids=lambda item: getattr(item, "token", item))
-def test_arguments_of_functions(servicers: dict[str, ProviderServicer], name: str, kind: Any) -> None:
-    function = servicers[name]._functions[kind.token]
-    model = getattr(kind, "model", None) or Model
-    for seed in range(PER_TARGET):
-        try:
-            args = decode(wire(Bags(f"{kind.token} {seed}").of(model)))
-        except ValueError as error:
-            assert "unsupported signature" in str(error)  # noqa: PT017  # of another stage than the one that is tested
-            continue
-        for failure in function.check(args):
-            assert failure.reason
-
-
 @pytest.mark.parametrize("name", PLUGINS)
 def test_configurations(servicers: dict[str, ProviderServicer], name: str) -> None:
     model = CONFIGURATIONS.get(name, Model)
@@ -220,4 +207,4 @@ def test_configurations(servicers: dict[str, ProviderServicer], name: str) -> No
 
 
 def test_two_thousand_cases_are_tried() -> None:
-    assert PER_TARGET * (len(RESOURCES) + len(FUNCTIONS) + len(PLUGINS)) >= CASES
+    assert PER_TARGET * (len(RESOURCES) + len(PLUGINS)) >= CASES

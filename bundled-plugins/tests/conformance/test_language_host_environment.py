@@ -13,6 +13,8 @@ from bundled_plugins.language_host.interpreter import Interpreter, OptionError, 
 from bundled_plugins.language_host.packages import DescribeError, describe
 from pulumi.runtime.proto import language_pb2
 
+pytestmark = pytest.mark.bundled_only
+
 HERE = Interpreter(Path(sys.executable), None)
 
 
@@ -47,7 +49,7 @@ def test_virtualenv_is_relative_to_the_project(options: dict[str, str], expected
         ({"virtualenv": "missing"}, "/lab/missing has no bin/python"),
     ],
 )
-def test_option_that_cannot_be_honoured_is_refused_by_name(options: dict[str, Any], said: str) -> None:
+def test_option_that_cannot_be_honored_is_refused_by_name(options: dict[str, Any], said: str) -> None:
     with pytest.raises(OptionError, match=said) as refused:
         interpreter_for(info(**options))
     assert "/lab" in str(refused.value)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 
 from conformance.engine import Home, Project, Result
+
+pytestmark = pytest.mark.bundled_only
 
 PROGRAM = """
 import pulumi
@@ -113,7 +113,7 @@ def test_import_error_in_the_pack_is_shown(project: Project) -> None:
     project.home.wait_until_idle()
 
 
-def test_pack_without_its_environment_says_so(project: Project) -> None:
+def test_pack_without_its_environment_is_reported(project: Project) -> None:
     project.write("pack/PulumiPolicy.yaml", "runtime: {name: python, options: {virtualenv: env}}\nversion: 1.2.3\n")
 
     shown = preview(project, "fine").failed()
@@ -142,55 +142,6 @@ def test_pack_that_never_serves_is_interrupted(project: Project) -> None:
         command.send(signal.SIGKILL)
         command.result(5)
     project.home.wait_until_idle()
-
-
-def test_component_plugin_in_python(pulumi_home: Home, tmp_path: Path) -> None:
-    """The engine starts a directory with PulumiPlugin.yaml through RunPlugin."""
-    project = Project(pulumi_home, tmp_path / "project", name="plugged").create()
-    project.write(
-        "Pulumi.yaml",
-        f"name: plugged\nruntime: {project.runtime}\nplugins: {{providers: [{{name: sourced, path: plugin}}]}}\n",
-    )
-    project.write("plugin/PulumiPlugin.yaml", f"runtime: {{name: python, options: {{virtualenv: {sys.prefix}}}}}\n")
-    project.write(
-        "plugin/__main__.py",
-        """
-        from typing import Optional, TypedDict
-        import pulumi
-        from pulumi.provider.experimental import component_provider_host
-
-        class Args(TypedDict):
-            word: pulumi.Input[str]
-
-        class Shout(pulumi.ComponentResource):
-            loud: pulumi.Output[str]
-
-            def __init__(self, name: str, args: Args, opts: Optional[pulumi.ResourceOptions] = None):
-                super().__init__("sourced:index:Shout", name, {}, opts)
-                self.loud = pulumi.Output.from_input(args["word"]).apply(str.upper)
-                self.register_outputs({"loud": self.loud})
-
-        if __name__ == "__main__":
-            component_provider_host(name="sourced", components=[Shout])
-        """,
-    )
-
-    shown = project.up(
-        """
-        import pulumi
-
-        class Shout(pulumi.ComponentResource):
-            loud: pulumi.Output[str]
-
-            def __init__(self, name, word):
-                super().__init__("sourced:index:Shout", name, {"word": word, "loud": None}, remote=True)
-
-        pulumi.export("heard", Shout("one", "hello").loud)
-        """
-    ).passed()
-
-    assert 'heard: "HELLO"' in shown
-    pulumi_home.wait_until_idle()
 
 
 def preview(project: Project, other: str) -> Result:

@@ -20,8 +20,9 @@ from bundled_plugins.language_host.server import LanguageHost
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, language_pb2, language_pb2_grpc
 
-from conformance.engine import ROOT, until
-from conformance.harness import Engine
+from conformance.harness import ROOT, Engine, until
+
+pytestmark = pytest.mark.bundled_only
 
 HERE = Interpreter(Path(sys.executable), None)
 
@@ -57,7 +58,7 @@ class Families:
         """The child, and the ids of child and grandchild. ``prepare`` is what the child does first."""
         script = self._directory / "family.py"
         script.write_text(FAMILY.format(prepare=prepare))
-        child = Child(HERE, ["script", str(script)], directory="/", environment=os.environ, piped=True)
+        child = Child(HERE, ["module", "family"], directory=str(script.parent), environment=os.environ, piped=True)
         ids = [int(each) for each in child.stdout.readline().split()]
         assert len(ids) == 2
         self._doomed += ids
@@ -135,7 +136,7 @@ def test_grandchild_that_ignores_the_interrupt_dies_with_its_parent(families: Fa
 def test_stop_after_the_end_does_nothing(tmp_path: Path) -> None:
     script = tmp_path / "short.py"
     script.write_text("raise SystemExit(5)\n")
-    child = Child(HERE, ["script", str(script)], directory=str(tmp_path), environment=os.environ, piped=True)
+    child = Child(HERE, ["module", "short"], directory=str(tmp_path), environment=os.environ, piped=True)
     assert child.wait() == 5
 
     child.stop()
@@ -169,7 +170,7 @@ def test_child_does_not_outlive_a_killed_host(tmp_path: Path, doomed: list[int])
         "from pathlib import Path\n"
         "from bundled_plugins.language_host.interpreter import Interpreter\n"
         "from bundled_plugins.language_host.process import Child\n"
-        f"Child(Interpreter(Path(sys.executable), None), ['script', {str(script)!r}], directory='/', "
+        f"Child(Interpreter(Path(sys.executable), None), ['module', 'family'], directory={str(tmp_path)!r}, "
         "environment=os.environ, piped=False)\n"
         "time.sleep(3600)\n"
     )
@@ -243,8 +244,7 @@ def test_cancel_interrupts_the_running_program(tmp_path: Path) -> None:
         assert running.result(5) == language_pb2.RunResponse(bail=True)
 
 
-@pytest.mark.parametrize("kind", ["resource", "analyzer"])
-def test_plugin_ends_when_the_engine_drops_its_stream(tmp_path: Path, doomed: list[int], kind: str) -> None:
+def test_policy_pack_ends_when_the_engine_drops_its_stream(tmp_path: Path, doomed: list[int]) -> None:
     (tmp_path / "__main__.py").write_text(
         "import os, time\nfrom pathlib import Path\nPath('id').write_text(str(os.getpid()))\ntime.sleep(3600)\n"
     )
@@ -252,14 +252,13 @@ def test_plugin_ends_when_the_engine_drops_its_stream(tmp_path: Path, doomed: li
     written = tmp_path / "id"
     info = language_pb2.ProgramInfo(root_directory=str(tmp_path), program_directory=str(tmp_path))
     info.options.update({"virtualenv": "env"})
-    request = language_pb2.RunPluginRequest(kind=kind, pwd=str(tmp_path), args=["127.0.0.1:1"], info=info)
+    request = language_pb2.RunPluginRequest(kind="analyzer", pwd=str(tmp_path), args=["127.0.0.1:1"], info=info)
     with hosted() as host:
         stream: Any = host.RunPlugin(request)
-        if kind == "analyzer":
-            with grpc.insecure_channel(f"127.0.0.1:{int(next(stream).stdout)}") as channel:
-                analyzer = analyzer_pb2_grpc.AnalyzerStub(channel)
-                configuring = analyzer.ConfigureStack.future(analyzer_pb2.AnalyzerStackConfigureRequest())
-                until(written.exists, 20, lambda: f"no pack; ConfigureStack: {configuring}")
+        with grpc.insecure_channel(f"127.0.0.1:{int(next(stream).stdout)}") as channel:
+            analyzer = analyzer_pb2_grpc.AnalyzerStub(channel)
+            configuring = analyzer.ConfigureStack.future(analyzer_pb2.AnalyzerStackConfigureRequest())
+            until(written.exists, 20, lambda: f"no pack; ConfigureStack: {configuring}")
         until(lambda: written.exists() and written.read_text() != "", 20, lambda: "no plugin")
         plugin = int(written.read_text())
         doomed.append(plugin)
@@ -268,6 +267,21 @@ def test_plugin_ends_when_the_engine_drops_its_stream(tmp_path: Path, doomed: li
         stream.cancel()
 
         until(lambda: gone([plugin]), 8, lambda: f"plugin {plugin} lives")
+
+
+def test_what_is_not_supported_is_refused_by_name(tmp_path: Path) -> None:
+    info = language_pb2.ProgramInfo(root_directory=str(tmp_path), program_directory=str(tmp_path))
+    with hosted() as host:
+        for stream, reason in (
+            (host.InstallDependencies(language_pb2.InstallDependenciesRequest(info=info)), "`pulumi install` is not"),
+            (
+                host.RunPlugin(language_pb2.RunPluginRequest(kind="resource", info=info)),
+                "plugins of the kind 'resource'",
+            ),
+        ):
+            with pytest.raises(grpc.RpcError) as refused:
+                next(iter(stream))
+            assert str(refused.value.details()).startswith(reason)
 
 
 def test_what_cannot_be_run_is_an_error_of_the_stack() -> None:

@@ -13,6 +13,8 @@ from bundled_plugins.runtime.serving import MESSAGE_OPTIONS, new_server
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 
+pytestmark = pytest.mark.bundled_only
+
 
 class Pack(analyzer_pb2_grpc.AnalyzerServicer):
     """A policy pack's server; what it does not implement here it does not implement."""
@@ -97,7 +99,7 @@ def test_calls_and_errors_pass_through(packs: Packs, analyzer: analyzer_pb2_grpc
     assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_pack_that_died_is_said_to_have_died(packs: Packs, analyzer: analyzer_pb2_grpc.AnalyzerStub) -> None:
+def test_the_end_of_a_pack_is_reported(packs: Packs, analyzer: analyzer_pb2_grpc.AnalyzerStub) -> None:
     analyzer.GetPluginInfo(empty_pb2.Empty(), timeout=5)
     packs.server.stop(0).wait(5)
     packs.ended = "the pack was ended by signal 9"

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from bundled_plugins.language_host import describe, runner
 
+pytestmark = pytest.mark.bundled_only
+
 
 @pytest.mark.parametrize("script", [runner, describe])
 def test_scripts_for_foreign_interpreters_stand_alone(script: Any) -> None:
@@ -25,10 +27,10 @@ def test_scripts_for_foreign_interpreters_stand_alone(script: Any) -> None:
     assert imported <= set(sys.stdlib_module_names) | {"pulumi"}
 
 
-def test_no_neighbour_of_the_scripts_hides_a_standard_module() -> None:
+def test_no_neighbor_of_the_scripts_hides_a_standard_module() -> None:
     # Until its first lines have run, the script's own directory comes first on the path.
-    neighbours = {path.stem for path in Path(runner.__file__).parent.glob("*.py")}
-    assert not neighbours & set(sys.stdlib_module_names)
+    neighbors = {path.stem for path in Path(runner.__file__).parent.glob("*.py")}
+    assert not neighbors & set(sys.stdlib_module_names)
 
 
 def test_traceback_without_a_frame_of_the_program_is_whole(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ import grpc
 import pytest
 from bundled_plugins.runtime.serving import MESSAGE_OPTIONS, engine_address
 
-from conformance.engine import ROOT
+from conformance.harness import ROOT
+
+pytestmark = pytest.mark.bundled_only
 
 #: Serves /test/echo, which answers its request, and /test/hang, which never answers.
 PLUGIN = """

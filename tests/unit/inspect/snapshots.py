@@ -1,4 +1,4 @@
-"""Looks that were recorded on a real lab, and what can befall them."""
+"""Snapshots that were recorded on a real lab, and changes to them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from overlab.inspect.snapshot import Snapshot
 
-_DIRECTORY = Path(__file__).parent / "looks"
+_DIRECTORY = Path(__file__).parent / "recorded"
 Raw = dict[str, Any]
 
 
@@ -20,7 +20,7 @@ def recorded(name: str = "healthy") -> Snapshot:
 
 
 def changed(*changes: Callable[[Raw], None], name: str = "healthy") -> Snapshot:
-    """The recorded look after something happened to it."""
+    """The recorded snapshot with faults in it."""
     raw = copy.deepcopy(_raw(name))
     for change in changes:
         change(raw)
@@ -38,19 +38,19 @@ def report(raw: Raw, node: str) -> Raw:
 
 
 def container(raw: Raw, node: str, name: str) -> Raw:
-    found: Raw = next(one for one in report(raw, node)["containers"] if one["name"] == name)
+    found: Raw = next(container for container in report(raw, node)["containers"] if container["name"] == name)
     return found
 
 
-def namespace(raw: Raw, node: str, overlay: str) -> Raw:
-    """The overlay's namespace on a node."""
-    nid = next(one["id"] for one in report(raw, node)["networks"] if one["name"] == overlay)
-    found: Raw = next(one for one in report(raw, node)["overlays"] if nid.startswith(one["network"]))
+def namespace(raw: Raw, node: str, network: str) -> Raw:
+    """The network's namespace on a node."""
+    id_ = next(one["id"] for one in report(raw, node)["networks"] if one["name"] == network)
+    found: Raw = next(one for one in report(raw, node)["overlay_namespaces"] if id_.startswith(one["network"]))
     return found
 
 
 def stored(raw: Raw, part: str, change: Callable[[Raw], bool | None]) -> None:
-    """Change the store's values below a part of libnetwork's data, for every node; False takes the key away."""
+    """Change the store's values below a part of libnetwork's data, for every node; False removes the key."""
     for node in raw["nodes"].values():
         keys = node["report"]["store"]["keys"]
         for key in [key for key in keys if key.startswith(f"docker/network/v1.0/{part}/") and keys[key]]:

@@ -1,4 +1,4 @@
-"""The looking commands where there is nothing to look at: a sentence, a remedy, and the right exit code."""
+"""The read-only commands without a lab: a sentence, a remedy, and the right exit code."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from overlab import cli
-from overlab.inspect import collect, command
+from overlab.inspect import command, lab_collector
 from overlab.inspect.snapshot import Snapshot
-from tests.unit.inspect import test_compare as befalls
+from tests.unit.inspect import faults
 from tests.unit.inspect.snapshots import changed, recorded
 
 
 @pytest.fixture(autouse=True)
-def nobody_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
@@ -35,16 +35,16 @@ def overlab(*args: str) -> Result:
         (["context", "docker01"], 1),
     ],
 )
-def test_without_a_lab_the_remedy_is_told(args: list[str], code: int, capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_a_lab_there_is_a_remedy(args: list[str], code: int, capfd: pytest.CaptureFixture[str]) -> None:
     result = overlab(*args)
     assert (result.exit_code, result.stdout) == (code, "")
     assert "overlab up --stack dev" in result.stderr
 
 
-@pytest.mark.parametrize(("look", "code"), [(recorded(), 0), (changed(befalls.cut_cable), 1)])
-def test_status_ends_as_the_lab_is(look: Snapshot, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("snapshot", "code"), [(recorded(), 0), (changed(faults.veth_detached), 1)])
+def test_the_exit_code_of_status(snapshot: Snapshot, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "recorded", lambda _: None)
-    monkeypatch.setattr(collect, "look_at", lambda *_: look)
+    monkeypatch.setattr(lab_collector, "take_snapshot", lambda *_: snapshot)
     assert overlab("status").exit_code == code
     assert overlab("--stack", "dev", "status", "--json").exit_code == code
 

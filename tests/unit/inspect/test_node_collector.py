@@ -1,4 +1,4 @@
-"""What runs on a node, as far as it can be tried without one."""
+"""What runs on a node, as far as it can be tested without one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from overlab.inspect import node_collector
-from overlab.inspect.report import NodeReport, OverlayNamespace, Sandbox
+from overlab.inspect.node_report import Container, EngineNetwork, NodeReport, OverlayNamespace, SandboxNamespace
+from overlab.inspect.snapshot import TIMEOUT
 
 SCRIPT = Path(node_collector.__file__)
 NETWORK = "0123456789"
@@ -25,7 +26,7 @@ def _ip(*words: str) -> None:
 
 @pytest.fixture
 def overlay() -> Iterator[Path]:
-    """Namespaces as libnetwork makes them: a bridge with a VXLAN device and a cable into a sandbox."""
+    """Namespaces as libnetwork makes them: a bridge with a VXLAN device, and a veth pair into a sandbox."""
     name, sandbox = f"{os.getpid()}-{NETWORK}", f"{os.getpid()}abcdef"
     try:
         for one in (name, sandbox):
@@ -36,8 +37,8 @@ def overlay() -> Iterator[Path]:
             _ip("-n", name, "link", "add", "vxlan0", *vxlan)
         except subprocess.CalledProcessError as error:
             pytest.skip(f"this kernel has no VXLAN: {error.stderr}")
-        cable = "link add veth0 type veth peer name eth0 address 02:42:0a:00:00:02 mtu 1450 netns".split()
-        _ip("-n", name, *cable, sandbox)
+        veth = "link add veth0 type veth peer name eth0 address 02:42:0a:00:00:02 mtu 1450 netns".split()
+        _ip("-n", name, *veth, sandbox)
         for port in ("vxlan0", "veth0"):
             _ip("-n", name, "link", "set", port, "master", "br0")
         for device in ("br0", "vxlan0", "veth0"):
@@ -56,7 +57,7 @@ def overlay() -> Iterator[Path]:
 
 @pytest.fixture
 def node() -> node_collector.Node:
-    return node_collector.Node("http://127.0.0.1:1", "no-such-bridge", "/no/such/guard", 30)
+    return node_collector.Node("http://127.0.0.1:1", "no-such-bridge", "/no/such/watchdog", 30)
 
 
 def _whole(node: node_collector.Node) -> NodeReport:
@@ -65,49 +66,118 @@ def _whole(node: node_collector.Node) -> NodeReport:
 
 @pytest.mark.root
 @needs_root
-def test_an_overlays_namespace_is_read_whole(overlay: Path, node: node_collector.Node) -> None:
-    seen = OverlayNamespace.model_validate(node._overlay(overlay))
-    assert seen.network == NETWORK
-    assert seen.devices == {"vxlan0": 259}
-    assert [port.name for port in seen.ports] == ["veth0"]
-    assert [(entry.mac, entry.to) for entry in seen.forwarding] == [("02:42:0a:00:00:03", "10.99.0.12")]
-    assert [(one.address, one.mac, one.device) for one in seen.neighbours] == [
-        ("10.0.0.3", "02:42:0a:00:00:03", "vxlan0")
-    ]
+def test_a_network_namespace_is_read_whole(overlay: Path, node: node_collector.Node) -> None:
+    namespace = OverlayNamespace.model_validate(node._overlay_namespace(overlay))
+    assert namespace.network == NETWORK
+    assert namespace.devices == {"vxlan0": 259}
+    assert [port.name for port in namespace.ports] == ["veth0"]
+    assert [(entry.mac, entry.destination) for entry in namespace.fdb] == [("02:42:0a:00:00:03", "10.99.0.12")]
+    assert [(entry.address, entry.mac) for entry in namespace.neighbors] == [("10.0.0.3", "02:42:0a:00:00:03")]
 
 
 @pytest.mark.root
 @needs_root
-def test_a_sandbox_is_read_and_its_cable_ends_in_the_overlay(overlay: Path, node: node_collector.Node) -> None:
+def test_a_sandbox_is_read_and_its_veth_peer_is_found(overlay: Path, node: node_collector.Node) -> None:
     file = str(overlay.with_name(f"{os.getpid()}abcdef"))
-    node._containers = [{"running": True, "mode": "ov_net1", "sandbox_key": file}]
-    sandbox = Sandbox.model_validate(node.sandboxes()[file])
+    node._containers = [{"running": True, "network_mode": "ov_net1", "sandbox_key": file}]
+    sandbox = SandboxNamespace.model_validate(node.sandboxes()[file])
     (eth0,) = sandbox.interfaces
     assert (eth0.name, eth0.mac, eth0.mtu, str(eth0.addresses[0])) == ("eth0", "02:42:0a:00:00:02", 1450, "10.0.0.2/24")
     assert sandbox.default_route == "10.0.0.1"
-    assert eth0.peer in [port["index"] for port in node._overlay(overlay)["ports"]]
+    assert eth0.peer in [port["index"] for port in node._overlay_namespace(overlay)["ports"]]
 
 
-def test_missing_parts_are_named_and_the_rest_is_told(
+ENGINE = {
+    "/containers/json?all=1": [
+        {
+            "Id": "c1",
+            "Names": ["/peer/alias", "/t1"],
+            "Status": "Up 2 minutes",
+            "State": "running",
+            "HostConfig": {"NetworkMode": "ov_net1"},
+            "Ports": [{"PublicPort": 90, "PrivatePort": 80, "Type": "tcp"}, {"PrivatePort": 443, "Type": "tcp"}],
+        }
+    ],
+    "/containers/c1/json": {
+        "State": {"Pid": os.getpid()},
+        "NetworkSettings": {
+            "SandboxID": "s1",
+            "SandboxKey": "/var/run/docker/netns/s1",
+            "Networks": {
+                "ov_net1": {
+                    "NetworkID": "n1",
+                    "EndpointID": "e1",
+                    "IPAddress": "10.0.0.2",
+                    "MacAddress": "02:42:0a:00:00:02",
+                    "Aliases": None,
+                }
+            },
+        },
+    },
+    "/networks": [
+        {"Id": "n1", "Name": "ov_net1", "Driver": "overlay", "Scope": "global", "Internal": True, "IPAM": {}},
+        {"Id": "n2", "Name": "docker_gwbridge", "Driver": "bridge"},
+        {"Id": "n3", "Name": "bridge", "Driver": "bridge"},
+    ],
+    "/networks/n2": {
+        "Id": "n2",
+        "Name": "docker_gwbridge",
+        "Driver": "bridge",
+        "Scope": "local",
+        "Internal": False,
+        "IPAM": {"Config": [{"Subnet": "172.30.1.0/24", "Gateway": "172.30.1.1"}]},
+        "Containers": {"c1": {"EndpointID": "e2", "Name": "gateway_s1", "MacAddress": "02:42:ac:1e:01:02"}},
+    },
+}
+
+
+def test_the_engines_answers_become_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = node_collector.Node("http://127.0.0.1:1", "docker_gwbridge", "/no/such/watchdog", 30)
+    monkeypatch.setattr(node, "_engine", lambda path, _limit_s=0: ENGINE[path])
+    (t1,) = [Container.model_validate(container) for container in node.containers()]
+    assert (t1.name, t1.running, t1.network_mode, t1.sandbox, t1.ports) == (
+        "t1",
+        True,
+        "ov_net1",
+        "s1",
+        ("90->80/tcp",),
+    )
+    assert t1.network_namespace == Path("/proc/self/ns/net").stat().st_ino
+    (endpoint,) = t1.endpoints
+    assert endpoint.model_dump() == {
+        "network": "ov_net1",
+        "network_id": "n1",
+        "id": "e1",
+        "address": "10.0.0.2",
+        "mac": "02:42:0a:00:00:02",
+        "aliases": (),
+    }
+    overlay, bridge = [EngineNetwork.model_validate(network) for network in node.networks()]
+    assert (overlay.name, overlay.internal, overlay.subnet, overlay.endpoints) == ("ov_net1", True, "", {})
+    assert (bridge.subnet, bridge.gateway, bridge.scope) == ("172.30.1.0/24", "172.30.1.1", "local")
+    assert bridge.endpoints["e2"].name == "gateway_s1"
+
+
+def test_missing_parts_are_named_and_the_rest_is_reported(
     node: node_collector.Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node_collector, "ENGINE_SOCKET", "/no/such/socket")
     monkeypatch.setattr(node_collector, "NAMESPACES", Path("/no/such/directory"))
     report = _whole(node)
     assert report.engine is None
-    assert report.overlays == ()
-    assert report.bridge == ()
+    assert report.overlay_namespaces == ()
+    assert report.gateway_ports == ()
     assert "No such file" in report.errors["engine"]
     assert "did not answer before" in report.errors["containers"]
     assert "Connection refused" in report.errors["store"]
-    assert "guard" in report.errors
+    assert "watchdog" in report.errors
 
 
-def test_nothing_is_looked_at_after_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    late = node_collector.Node("http://127.0.0.1:1", "no-such-bridge", "/no/such/guard", 0)
+def test_nothing_is_collected_after_the_limit() -> None:
+    late = node_collector.Node("http://127.0.0.1:1", "no-such-bridge", "/no/such/watchdog", 0)
     report = _whole(late)
-    assert {"engine", "unit", "store", "guard"} <= report.errors.keys()
-    assert "not looked at: 0 s were over" in report.errors["store"]
+    assert {"engine", "unit", "store", "watchdog"} <= report.errors.keys()
+    assert report.errors["store"] == f"{TIMEOUT} 0 s"
 
 
 def test_it_runs_on_a_nodes_python_without_the_project() -> None:

@@ -20,7 +20,7 @@ from overlab.core.process import end, spawn
 from overlab.core.progress import Progress
 from overlab.core.tools import output
 from overlab.core.wait import NotYet, until
-from overlab.inspect import collect, contexts, ssh_config, ui
+from overlab.inspect import contexts, lab_collector, ssh_config, ui
 from overlab.platform.private_libvirtd import PrivateLibvirtd
 from tests.unit import ssh_lab
 from tests.unit.ssh_lab import Lab
@@ -81,14 +81,14 @@ def test_plain_ssh_refuses_a_node_with_another_host_key(config: Path) -> None:
     assert "Host key verification failed" in done.stderr
 
 
-def test_an_address_where_nobody_is_is_said(config: Path) -> None:
+def test_an_address_without_a_host_is_an_error(config: Path) -> None:
     done = _ssh(config, "-o", "HostName=10.96.0.77", "docker01", "true")
     assert done.returncode == 255
     assert "cannot connect to 10.96.0.77 port 22" in done.stderr
 
 
 @pytest.mark.usefixtures("store")
-def test_the_page_is_reached_from_outside_and_ends_with_its_context(lab: Lab) -> None:
+def test_the_web_ui_is_reached_from_outside_and_ends_with_its_context(lab: Lab) -> None:
     with ui.opened(lab.settings, lab.platform, Progress(quiet=True)) as page:
         assert page.url.endswith("/ui/dc1/kv/docker/nodes/")
         assert page.url.startswith("http://127.0.0.1:")
@@ -120,7 +120,7 @@ def test_a_port_that_is_taken_is_refused(lab: Lab) -> None:
             pass
 
 
-def test_no_store_is_told_after_its_limit(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_store_is_an_error_after_its_limit(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ui, "CONNECT_LIMIT_S", 3.0)
     with (
         pytest.raises(OverlabError, match=r"waited .* of 3 s for the store on docker01; seen last: "),
@@ -154,28 +154,35 @@ def test_an_engine_without_a_tls_port_has_no_tls_exports(lab: Lab) -> None:
         contexts.over_tls(lab.settings, lab.platform, "docker01")
 
 
-def test_a_look_at_nodes_without_engines_names_what_is_missing_and_what_is_silent(lab: Lab) -> None:
-    look = collect.look_at(lab.settings, lab.platform)
-    here, refused = look.nodes["docker01"], look.nodes["docker02"]
+def test_a_snapshot_of_nodes_without_engines_names_what_is_missing(lab: Lab) -> None:
+    snapshot = lab_collector.take_snapshot(lab.settings, lab.platform)
+    answered, refused = snapshot.nodes["docker01"], snapshot.nodes["docker02"]
     assert refused.report is None
     assert refused.error == "Host key verification failed."
-    assert here.report is not None
-    assert here.report.engine is None
-    assert here.report.overlays == ()
-    assert {"engine", "containers", "networks", "store"} <= here.report.errors.keys()
-    assert set(look.machines) == {"docker01", "docker02"}
-    assert all(state.startswith("unseen: ") for state in look.machines.values())
+    assert answered.report is not None
+    assert answered.report.engine is None
+    assert answered.report.overlay_namespaces == ()
+    assert {"engine", "containers", "networks", "store"} <= answered.report.errors.keys()
+    assert set(snapshot.machines) == {"docker01", "docker02"}
+    assert all(state.startswith("unknown: ") for state in snapshot.machines.values())
 
 
-def test_a_look_that_is_late_has_what_was_told_so_far(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_times_out_has_the_parts_that_arrived(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     script = 'import time; print(\'{"hostname": "x", "gossip": {}}\\n{"eng\', flush=True); time.sleep(60)'
-    monkeypatch.setattr(collect, "SESSION_LIMIT_S", 4)
-    monkeypatch.setattr(collect, "files", lambda _: _Script(script))
-    node = collect.look_at(lab.settings, lab.platform, ["docker01"]).nodes["docker01"]
+    monkeypatch.setattr(lab_collector, "SESSION_LIMIT_S", 4)
+    monkeypatch.setattr(lab_collector, "files", lambda _: _Script(script))
+    node = lab_collector.take_snapshot(lab.settings, lab.platform, ["docker01"]).nodes["docker01"]
     assert node.seconds < 20
     assert node.report is not None
     assert node.report.gossip == {}
     assert node.report.errors["engine"] == "no answer within 4 s"
+
+
+def test_a_collector_that_fails_is_named_with_its_last_message(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab_collector, "files", lambda _: _Script("raise SystemExit('no journal here')"))
+    node = lab_collector.take_snapshot(lab.settings, lab.platform, ["docker01"]).nodes["docker01"]
+    assert node.report is None
+    assert node.error == "node collector ended with exit code 1: no journal here"
 
 
 class _Script:

@@ -1,4 +1,4 @@
-"""What a person and a program get to see of a look."""
+"""What a person and a program see of a snapshot."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from syrupy.assertion import SnapshotAssertion
 
 from components.config.settings import Settings, parse, read_stack_file
 from overlab.core.errors import OverlabError
-from overlab.inspect import cnm, collect, command, status
+from overlab.inspect import cnm, command, lab_collector, status_screen
 from overlab.inspect.snapshot import Snapshot
-from overlab.inspect.summary import Summary, summary
+from overlab.inspect.status import LabStatus
 from overlab.platform.manifest import checkout
-from tests.unit.inspect import test_compare as befalls
+from tests.unit.inspect import faults
 from tests.unit.inspect.snapshots import Raw, changed, recorded
 
 
@@ -26,30 +26,30 @@ def _drawn(thing: object, width: int = 200) -> str:
 
 
 def several(raw: Raw) -> None:
-    befalls.split(raw)
-    befalls.stopped(raw)
-    befalls.node_silent(raw)
+    faults.gossip_partition(raw)
+    faults.container_stopped(raw)
+    faults.node_unreachable(raw)
 
 
-def all_silent(raw: Raw) -> None:
+def no_answer(raw: Raw) -> None:
     raw["nodes"] = {key: {"report": None, "error": "no route to host", "seconds": 15.0} for key in raw["nodes"]}
     raw["machines"] = dict.fromkeys(raw["machines"], "shut off")
 
 
 def test_a_healthy_lab_on_one_screen(snapshot: SnapshotAssertion) -> None:
-    assert _drawn(status.render(summary(recorded()))) == snapshot
+    assert _drawn(status_screen.render(LabStatus.of(recorded()))) == snapshot
 
 
 def test_a_lab_with_a_cluster_of_servers_on_one_screen(snapshot: SnapshotAssertion) -> None:
-    assert _drawn(status.render(summary(recorded("cluster")))) == snapshot
+    assert _drawn(status_screen.render(LabStatus.of(recorded("cluster")))) == snapshot
 
 
 def test_a_lab_in_trouble_on_one_screen(snapshot: SnapshotAssertion) -> None:
-    assert _drawn(status.render(summary(changed(several)))) == snapshot
+    assert _drawn(status_screen.render(LabStatus.of(changed(several)))) == snapshot
 
 
 def test_a_lab_without_its_store_on_one_screen(snapshot: SnapshotAssertion) -> None:
-    assert _drawn(status.render(summary(changed(befalls.store_silent)))) == snapshot
+    assert _drawn(status_screen.render(LabStatus.of(changed(faults.store_down)))) == snapshot
 
 
 def test_the_model_of_every_node(snapshot: SnapshotAssertion) -> None:
@@ -57,42 +57,43 @@ def test_the_model_of_every_node(snapshot: SnapshotAssertion) -> None:
 
 
 @pytest.mark.parametrize(
-    ("look", "code"),
+    ("snapshot", "code"),
     [
         (recorded(), 0),
-        (changed(befalls.unlearn), 0),
-        (changed(befalls.cut_cable), 1),
-        (changed(befalls.node_silent), 1),
-        (changed(all_silent), 2),
+        (changed(faults.unresolved), 0),
+        (changed(faults.veth_detached), 1),
+        (changed(faults.node_unreachable), 1),
+        (changed(no_answer), 2),
     ],
-    ids=["healthy", "only a note", "a disagreement", "a node is silent", "all are silent"],
+    ids=["healthy", "only a note", "a disagreement", "a node does not answer", "no node answers"],
 )
-def test_the_exit_code_says_how_it_is(look: Snapshot, code: int) -> None:
-    assert summary(look).exit_code == code
+def test_the_exit_code_is_the_state_of_the_lab(snapshot: Snapshot, code: int) -> None:
+    assert LabStatus.of(snapshot).exit_code == code
 
 
-def test_programs_get_the_same() -> None:
-    found = summary(changed(several))
-    told = json.loads(json.dumps(found.as_json()))
-    assert Summary.model_validate(told) == found
-    (t2,) = [end for overlay in told["overlays"] for end in overlay["endpoints"] if end["name"] == "t2"]
-    assert t2["kernel"] == {"docker01": "wrong", "docker02": "wrong", "docker03": "unseen"}
-    assert told["healthy"] is False
+def test_json_has_the_same() -> None:
+    status = LabStatus.of(changed(several))
+    document = json.loads(json.dumps(status.as_json()))
+    assert LabStatus.model_validate(document) == status
+    endpoints = [endpoint for network in document["networks"] for endpoint in network["endpoints"]]
+    (t2,) = [endpoint for endpoint in endpoints if endpoint["name"] == "t2"]
+    assert t2["kernel"] == {"docker01": "wrong", "docker02": "wrong", "docker03": "unknown"}
+    assert document["healthy"] is False
 
 
 def test_two_containers_of_one_sandbox_are_one_sandbox() -> None:
-    found = cnm.models(recorded())["docker02"]
-    assert isinstance(found, cnm.Model)
-    shared = [box for box in found.sandboxes if "web5" in box.containers]
-    assert [box.containers for box in shared] == [("web5", "web6")]
-    assert [end.network for end in shared[0].ends] == ["ov_net3", "docker_gwbridge"]
+    model = cnm.models(recorded())["docker02"]
+    assert isinstance(model, cnm.NodeModel)
+    shared = [sandbox for sandbox in model.sandboxes if "web5" in sandbox.containers]
+    assert [sandbox.containers for sandbox in shared] == [("web5", "web6")]
+    assert [endpoint.network for endpoint in shared[0].endpoints] == ["ov_net3", "docker_gwbridge"]
 
 
 def test_a_markup_like_name_is_shown_as_it_is() -> None:
     def odd(raw: Raw) -> None:
         raw["nodes"]["docker03"] = {"report": None, "error": "[bold]no[/]", "seconds": 1.0}
 
-    assert "silent: [bold]no[/]" in _drawn(status.render(summary(changed(odd))))
+    assert "unreachable: [bold]no[/]" in _drawn(status_screen.render(LabStatus.of(changed(odd))))
 
 
 @pytest.fixture
@@ -100,25 +101,25 @@ def settings() -> Settings:
     return parse(read_stack_file(checkout(), "dev"), "dev")
 
 
-def test_a_lab_that_is_not_up_is_said(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lab_that_is_not_up_is_an_error(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/no/such/state")
     with pytest.raises(OverlabError, match=r"the lab dev is not up\n.*overlab up --stack dev"):
         command.status(settings, as_json=False)
 
 
-def test_watching_looks_again_until_interrupted_and_ends_as_the_last_look_was(
+def test_watch_repeats_until_interrupted_and_exits_by_the_last_snapshot(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    looks = iter([recorded(), changed(befalls.cut_cable)])
+    snapshots = iter([recorded(), changed(faults.veth_detached)])
 
-    def look_at(*_: object) -> Snapshot:
+    def take_snapshot(*_: object) -> Snapshot:
         try:
-            return next(looks)
+            return next(snapshots)
         except StopIteration:
             raise KeyboardInterrupt from None
 
     monkeypatch.setattr(command, "recorded", lambda _: None)
-    monkeypatch.setattr(collect, "look_at", look_at)
+    monkeypatch.setattr(lab_collector, "take_snapshot", take_snapshot)
     assert command.watch(settings, 0.01, as_json=False) == 1
     screens = capsys.readouterr().out
     assert screens.count("store: endpoint") == 2

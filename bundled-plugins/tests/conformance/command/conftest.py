@@ -72,5 +72,5 @@ def host(sshd: Sshd) -> Host:
 
 
 def messages(provider: Provider, token: str, name: str) -> list[Message]:
-    """What the plugin told the engine about one resource."""
+    """Messages of the plugin to the engine about one resource."""
     return [message for message in provider.engine.messages if message.urn == provider.urn(token, name)]

@@ -40,16 +40,14 @@ def test_a_connection_is_completed_and_secret_in_itself_and_in_its_credentials(p
     checked = plugin.check(
         token,
         "filled",
-        {"connection": {"host": "h", "password": "p", "privateKey": None, "proxy": {"host": "q", "privateKey": "k"}}}
-        | more,
+        {"connection": {"host": "h", "privateKey": "k", "hostKey": None}} | more,
     )
     assert checked == more | {
         "connection": Secret(
             {
                 "host": "h",
-                "password": Secret("p"),
+                "privateKey": Secret("k"),
                 **FILLED,
-                "proxy": {"host": "q", "privateKey": Secret("k"), **FILLED},
             }
         )
     }
@@ -67,6 +65,7 @@ def test_unknowns_pass_and_stay(plugin: Provider) -> None:
     assert partly["connection"].value == FILLED | {"host": UNKNOWN, "privateKey": UNKNOWN}
 
 
+@pytest.mark.bundled_only
 def test_all_refusals_come_at_once_with_their_paths(plugin: Provider) -> None:
     refusals = _refusals(
         plugin,
@@ -74,9 +73,10 @@ def test_all_refusals_come_at_once_with_their_paths(plugin: Provider) -> None:
         {
             "create": 3,
             "interpreter": ["sh"],
+            "assetPath": ["*"],
             "environment": {"A": 1, "B": "fine"},
             "logging": "all",
-            "connection": Secret({"port": 99999, "sshPort": 1, "proxy": {"user": True}}),
+            "connection": Secret({"port": 99999, "sshPort": 1, "proxy": {"user": True}, "password": "p", "user": True}),
         },
     )
     assert set(refusals) == {
@@ -87,10 +87,17 @@ def test_all_refusals_come_at_once_with_their_paths(plugin: Provider) -> None:
         "connection.host",
         "connection.port",
         "connection.sshPort",
-        "connection.proxy.host",
-        "connection.proxy.user",
+        "connection.proxy",
+        "connection.password",
+        "connection.user",
+        "assetPath",
     }
-    assert refusals["interpreter"].startswith("'interpreter' is not supported by the bundled plugin for " + REMOTE)
+    assert refusals["interpreter"] == f"'interpreter' is no property of {REMOTE}; check its spelling"
+    for name in ("proxy", "password"):
+        assert refusals[f"connection.{name}"] == (
+            f"'connection.{name}' is not supported by the bundled plugin for {REMOTE}; "
+            "remove it, or use the official plugin"
+        )
     assert refusals["connection.host"] == "Missing required property 'connection.host'"
     assert "99999" not in refusals["connection.port"], "what lies in a secret is not shown"
 
@@ -100,6 +107,13 @@ def test_required_inputs(plugin: Provider) -> None:
     assert set(_refusals(plugin, COPY, {})) == {"connection", "source", "remotePath"}
 
 
+@pytest.mark.bundled_only
+def test_functions_are_refused_by_name(plugin: Provider) -> None:
+    with pytest.raises(CallFailed, match="the function command:local:run is not supported by the bundled command"):
+        plugin.invoke("command:local:run", {"command": "true"})
+
+
+@pytest.mark.bundled_only
 def test_copy_file_is_refused_by_name(plugin: Provider) -> None:
     with pytest.raises(
         CallFailed, match="the resource type command:remote:CopyFile is not supported by the bundled command"
@@ -108,10 +122,10 @@ def test_copy_file_is_refused_by_name(plugin: Provider) -> None:
 
 
 def test_previews_promise_the_inputs_and_nothing_that_only_a_run_can_tell(plugin: Provider) -> None:
-    inputs = {"create": "x", "assetPaths": ["*"], "archivePaths": ["*"]}
-    unknown = dict.fromkeys(("stdout", "stderr", "assets", "archive"), UNKNOWN)
+    inputs = {"create": "x"}
+    unknown = dict.fromkeys(("stdout", "stderr"), UNKNOWN)
     assert plugin.preview(LOCAL, "p", inputs) == inputs | unknown
-    old = inputs | {"stdout": "o", "stderr": "e", "assets": {}, "archive": {}}
+    old = inputs | {"stdout": "o", "stderr": "e"}
     news = inputs | {"create": "y"}
     assert plugin.update(LOCAL, "p", "id", old, inputs, news, preview=True) == news | unknown
     copied = {"connection": Secret({"host": "h"}), "source": Asset("text", "x", "h"), "remotePath": "/x"}
@@ -156,9 +170,3 @@ def test_read_takes_everything_as_it_is(plugin: Provider) -> None:
     imported = plugin.read(LOCAL, "r", "any-id")
     assert imported is not None
     assert imported.id == "any-id"
-
-
-def test_arguments_of_run_are_checked(plugin: Provider) -> None:
-    with pytest.raises(Refused) as caught:
-        plugin.invoke("command:local:run", {"create": "x"})
-    assert {failure.property for failure in caught.value.failures} == {"command", "create"}

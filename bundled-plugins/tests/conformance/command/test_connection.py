@@ -1,14 +1,11 @@
-"""Logging in: host keys, credentials, retries and their limits, proxies."""
+"""Logging in: host keys, credentials, retries and their limits."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from conformance.command.conftest import REMOTE, Host, messages
-from conformance.command.fake_server import PASSWORD, fake_server
 from conformance.harness import CallFailed, Provider
 from conformance.sshd import Key, Sshd, free_port, prepared_sshd, private_sshd
 
@@ -131,70 +127,17 @@ def test_a_private_key_that_cannot_be_parsed_is_an_error_at_once_and_not_shown(p
     assert "no key at all" not in message
 
 
-@pytest.mark.parametrize("method", ["password", "keyboard-interactive"])
-def test_the_password_answers_both_ways_of_asking(own_plugin: Provider, method: str) -> None:
-    with fake_server(method) as server:
-        connection = {"host": "127.0.0.1", "port": server.port, "password": PASSWORD}
-        assert _run(own_plugin, method, connection) == "ran echo in"
-        assert server.tried[-1] == method
+def test_without_a_private_key_the_login_is_refused(plugin: Provider, sshd: Sshd) -> None:
+    message = _refused(plugin, "no-credential", sshd.connection(privateKey=None, dialErrorLimit=0))
+    assert "unable to authenticate as root, attempted methods [none]" in message
 
 
-def test_a_wrong_password_is_refused_and_not_shown(own_plugin: Provider) -> None:
-    with fake_server("password,publickey") as server:
-        connection = {
-            "host": "127.0.0.1",
-            "port": server.port,
-            "password": "wrong horse",
-            "privateKey": Key.generate().private,
-            "dialErrorLimit": 0,
-        }
-        message = _refused(own_plugin, "wrong", connection)
-        assert server.tried[:2] == ["publickey", "password"]
-    assert "attempted methods [publickey password keyboard-interactive]" in message
-    assert "wrong horse" not in message
-
-
-@pytest.fixture
-def agent(tmp_path: Path, sshd: Sshd) -> Iterator[Path]:
-    """An ssh-agent's socket; it holds a key that nobody knows and the right one."""
-    path = tmp_path / "agent"
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
-    try:
-        limit = time.monotonic() + 10
-        while not path.exists():
-            assert time.monotonic() < limit
-            time.sleep(0.02)
-        for key in (Key.generate(), sshd.client_key):
-            subprocess.run(
-                ["ssh-add", "-q", "-"],
-                input=key.private,
-                text=True,
-                check=True,
-                env={**os.environ, "SSH_AUTH_SOCK": str(path)},
-            )
-        yield path
-    finally:
-        process.terminate()
-        process.wait(5)
-
-
-def test_an_agent_is_asked_where_there_is_no_private_key(own_plugin: Provider, sshd: Sshd, agent: Path) -> None:
-    assert _run(own_plugin, "agent", sshd.connection(privateKey=None, agentSocketPath=str(agent))) == "in"
-
-
-def test_the_users_own_agent_is_the_default_and_stays_out_of_the_inputs(
-    sshd: Sshd, agent: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
-    transport = dial(Connection.parse(sshd.connection(privateKey=None)), Stop(), print)
-    assert transport.is_authenticated()
-    transport.close()
-
-
-def test_an_agent_that_is_not_there_is_an_error_at_once(plugin: Provider, sshd: Sshd) -> None:
-    message = _refused(plugin, "no-agent", sshd.connection(privateKey=None, agentSocketPath="/no/agent"))
-    assert message.startswith("failed to open the SSH agent's socket /no/agent: ")
-    assert messages(plugin, REMOTE, "no-agent") == []
+def test_a_key_that_is_only_half_of_what_the_server_wants(own_plugin: Provider, tmp_path: Path) -> None:
+    with private_sshd(
+        tmp_path / "sshd", AuthenticationMethods="publickey,password", PasswordAuthentication="yes"
+    ) as both:
+        message = _refused(own_plugin, "half", both.connection(dialErrorLimit=0))
+    assert "ssh: root is not authenticated: the server wants more than a key" in message
 
 
 # retries
@@ -249,7 +192,8 @@ def test_a_silent_address_ends_at_the_dial_timeout(plugin: Provider, sshd: Sshd)
     assert f"dial tcp 127.0.0.1:{address[1]}: i/o timeout" in message
 
 
-def test_a_server_that_says_nothing_ends_at_the_handshake_limit(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.bundled_only
+def test_a_silent_server_ends_at_the_handshake_limit(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialer, "HANDSHAKE_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         connection = Connection.parse(sshd.connection(port=mute.getsockname()[1], dialErrorLimit=0, perDialTimeout=0))
@@ -259,18 +203,20 @@ def test_a_server_that_says_nothing_ends_at_the_handshake_limit(sshd: Sshd, monk
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.bundled_only
 def test_a_time_limit_ends_the_dial_loop(plugin: Provider, sshd: Sshd) -> None:
     with pytest.raises(CallFailed) as caught:
         _run(plugin, "deadline", sshd.connection(port=free_port(), dialErrorLimit=-1), timeout=1)
     assert caught.value.message.startswith("context deadline exceeded")
 
 
-def test_an_unknown_host_is_said(plugin: Provider, sshd: Sshd) -> None:
+def test_an_unknown_host_is_reported(plugin: Provider, sshd: Sshd) -> None:
     message = _refused(plugin, "unknown-host", sshd.connection(host="no-such-host.invalid", dialErrorLimit=0))
     assert "dial tcp no-such-host.invalid:" in message
     assert "lookup no-such-host.invalid: " in message
 
 
+@pytest.mark.bundled_only
 def test_operations_that_wait_for_the_same_dial_share_its_failure(sshd: Sshd) -> None:
     pool = Pool()
     connection = Connection.parse(sshd.connection(port=free_port(), dialErrorLimit=7))
@@ -295,6 +241,7 @@ def test_operations_that_wait_for_the_same_dial_share_its_failure(sshd: Sshd) ->
     assert said, "who waits for a dial hears how it goes"
 
 
+@pytest.mark.bundled_only
 def test_an_operation_takes_over_the_dial_of_one_that_was_stopped(tmp_path: Path) -> None:
     server = prepared_sshd(tmp_path / "sshd")
     pool = Pool()
@@ -368,6 +315,7 @@ class Wire(threading.Thread):
                     sink.sendall(data)
 
 
+@pytest.mark.bundled_only
 def test_a_shared_connection_that_went_silent_is_replaced(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "CHANNEL_S", 5.0)
     wire = Wire(sshd.port)
@@ -386,63 +334,7 @@ def test_a_shared_connection_that_went_silent_is_replaced(sshd: Sshd, monkeypatc
         wire.close()
 
 
-# proxies
-
-
-def test_a_proxy_carries_the_connection(own_plugin: Provider, sshd: Sshd, own_sshd: Sshd) -> None:
-    connection = sshd.connection(proxy=own_sshd.connection())
-    before = sshd.logins()
-    assert _run(own_plugin, "through", connection) == "in"
-    assert _run(own_plugin, "through-again", connection) == "in"
-    assert (sshd.logins() - before, own_sshd.logins()) == (1, 1)
-
-
-def test_a_dead_proxy_connection_is_replaced(own_plugin: Provider, sshd: Sshd, own_sshd: Sshd) -> None:
-    connection = sshd.connection(proxy=own_sshd.connection())
-    _run(own_plugin, "before", connection)
-    own_sshd.stop()
-    own_sshd.start()
-    assert _run(own_plugin, "after", connection) == "in"
-
-
-def test_a_closed_connection_closes_its_proxys(sshd: Sshd) -> None:
-    transport = dial(Connection.parse(sshd.connection(proxy=sshd.connection())), Stop(), print)
-    bastion = transport.bastion
-    assert bastion is not None
-    assert bastion.is_active()
-    transport.close()
-    assert not bastion.is_active()
-
-
-@pytest.mark.parametrize(
-    ("where", "label", "reason"),
-    [
-        ("proxy", "Dial proxy", "connection refused"),
-        ("target", "Dial from proxy", "from the proxy"),
-        ("login", "Dial", "unable to authenticate"),
-    ],
-)
-def test_each_stage_of_a_proxied_connection_has_its_own_limit(
-    plugin: Provider, sshd: Sshd, where: str, label: str, reason: str
-) -> None:
-    proxy, target = sshd.connection(dialErrorLimit=2), sshd.connection(dialErrorLimit=2)
-    if where == "login":
-        target["privateKey"] = Key.generate().private
-    else:
-        {"proxy": proxy, "target": target}[where]["port"] = free_port()
-    message = _refused(plugin, f"stage-{where}", target | {"proxy": proxy})
-    assert message.startswith("proxy: after 2 failed attempts: ")
-    assert reason in message
-    texts = [m.text.split(" (")[0] for m in messages(plugin, REMOTE, f"stage-{where}")]
-    assert texts == [f"{label} 1/2 failed: retrying", f"{label} 2/2 failed: retrying"]
-
-
-def test_a_proxy_that_forwards_nothing(own_plugin: Provider, sshd: Sshd, tmp_path: Path) -> None:
-    with private_sshd(tmp_path / "sshd", AllowTcpForwarding="no") as closed:
-        message = _refused(own_plugin, "closed", sshd.connection(proxy=closed.connection(dialErrorLimit=1)))
-    assert message.startswith("proxy: after 1 failed attempts: dial tcp 127.0.0.1:")
-
-
+@pytest.mark.bundled_only
 def test_handshakes_with_cheap_algorithms(sshd: Sshd) -> None:
     transport: Any = dial(Connection.parse(sshd.connection()), Stop(), print)
     assert transport.remote_cipher == "aes128-gcm@openssh.com"
@@ -450,8 +342,9 @@ def test_handshakes_with_cheap_algorithms(sshd: Sshd) -> None:
     transport.close()
 
 
+@pytest.mark.bundled_only
 def test_a_host_in_use_by_many_connections(own_plugin: Provider, host: Host, sshd: Sshd) -> None:
-    """Limits of dialling are no part of a connection's identity."""
+    """Limits of dialing are no part of a connection's identity."""
     before = sshd.logins()
     _run(own_plugin, "impatient", sshd.connection(dialErrorLimit=1))
     _run(own_plugin, "patient", sshd.connection(dialErrorLimit=100, perDialTimeout=3))

@@ -48,7 +48,7 @@ def project(pulumi_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iter
     pulumi_home.wait_until_idle()
 
 
-def test_a_program_lives_its_life(project: Project, sshd: Sshd, tmp_path: Path) -> None:
+def test_the_lifecycle_of_a_program(project: Project, sshd: Sshd, tmp_path: Path) -> None:
     log = tmp_path / "log"
     snake = {"privateKey": "private_key", "hostKey": "host_key", "dialErrorLimit": "dial_error_limit",
              "perDialTimeout": "per_dial_timeout"}  # fmt: skip

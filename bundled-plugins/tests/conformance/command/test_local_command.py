@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from bundled_plugins.runtime.values import Asset, Secret
+from bundled_plugins.runtime.values import Secret
 
 from conformance.command.conftest import LOCAL, messages
-from conformance.harness import CallFailed, Provider, running
+from conformance.harness import CallFailed, Provider, running, until
 
 
 def test_outputs_are_the_inputs_and_both_streams_without_one_newline(plugin: Provider) -> None:
@@ -97,6 +96,7 @@ def test_the_previous_output_is_in_the_environment_of_update_and_delete_only(plu
     assert resource["stdout"] == "out:unset err:unset"
 
 
+@pytest.mark.bundled_only
 def test_a_previous_output_too_long_for_a_variable_is_left_out_with_a_warning(plugin: Provider) -> None:
     resource = plugin.resource(LOCAL, "long")
     resource.up({"create": "head -c 140000 /dev/zero | tr '\\0' x", "logging": "none"})
@@ -149,13 +149,14 @@ def test_a_long_stdin_and_a_long_output_do_not_wait_for_each_other(plugin: Provi
         ('echo "a\tb"; false', 'exit status 1: running "echo \\"a\\tb\\"; false":\na\tb\n'),
     ],
 )
-def test_a_failed_command_says_how_it_ended_and_what_it_printed(plugin: Provider, command: str, start: str) -> None:
+def test_a_failed_command_reports_its_exit_and_output(plugin: Provider, command: str, start: str) -> None:
     with pytest.raises(CallFailed) as caught:
         plugin.resource(LOCAL, "failed").up({"create": command})
     assert caught.value.message == start
     assert caught.value.partial is None
 
 
+@pytest.mark.bundled_only
 def test_of_a_long_output_the_error_quotes_the_end(plugin: Provider) -> None:
     with pytest.raises(CallFailed) as caught:
         plugin.resource(LOCAL, "verbose").up({"create": "seq 1 100000; exit 1", "logging": "none"})
@@ -200,6 +201,7 @@ def test_logging_shows_lines_in_the_status_column(plugin: Provider, logging: str
     assert all(message.ephemeral and message.severity == "info" for message in found)
 
 
+@pytest.mark.bundled_only
 def test_a_line_of_any_length_is_captured_and_shown(plugin: Provider) -> None:
     resource = plugin.resource(LOCAL, "long-line")
     resource.up({"create": "head -c 1000000 /dev/zero | tr '\\0' x; echo; echo after"})
@@ -213,6 +215,7 @@ def test_output_faster_than_the_engine_is_captured_whole(plugin: Provider) -> No
     assert resource["stdout"].endswith("\n199999\n200000")
 
 
+@pytest.mark.bundled_only
 def test_bytes_that_are_no_text_are_replaced(plugin: Provider) -> None:
     resource = plugin.resource(LOCAL, "binary")
     resource.up({"create": "printf 'a\\377\\0b'"})
@@ -221,6 +224,7 @@ def test_bytes_that_are_no_text_are_replaced(plugin: Provider) -> None:
     assert resource["stdout"] == "unset"
 
 
+@pytest.mark.bundled_only
 def test_secrets_stay_secret_and_out_of_errors_and_logs(plugin: Provider) -> None:
     inputs = {
         "create": Secret("echo hunter2 $TOKEN; cat; exit 1"),
@@ -247,6 +251,7 @@ def test_a_value_that_turns_secret_is_an_update(plugin: Provider) -> None:
     assert resource.plan({"create": "true", "stdin": Secret("x")}).paths == {"stdin": "UPDATE"}
 
 
+@pytest.mark.bundled_only
 def test_a_time_limit_kills_the_command_and_its_children(plugin: Provider, tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(CallFailed) as caught:
@@ -260,6 +265,7 @@ def test_a_time_limit_kills_the_command_and_its_children(plugin: Provider, tmp_p
     _gone(int((tmp_path / "child").read_text()))
 
 
+@pytest.mark.bundled_only
 def test_cancel_ends_running_commands_with_an_error(own_plugin: Provider, tmp_path: Path) -> None:
     caught: list[CallFailed] = []
 
@@ -279,6 +285,7 @@ def test_cancel_ends_running_commands_with_an_error(own_plugin: Provider, tmp_pa
     _gone(pid)
 
 
+@pytest.mark.bundled_only
 @pytest.mark.parametrize("how", ["killed engine", "interrupt"])
 def test_no_command_outlives_the_plugin(tmp_path: Path, how: str) -> None:
     with running("bundled_plugins.command") as provider:
@@ -304,45 +311,18 @@ def test_a_background_process_that_lets_go_of_the_streams_is_left_alone(plugin: 
         os.kill(pid, signal.SIGKILL)
 
 
-def test_globs_make_assets_and_an_archive(plugin: Provider, tmp_path: Path) -> None:
-    resource = plugin.resource(LOCAL, "built")
-    resource.up(
-        {
-            "create": "mkdir -p out/deep; echo a > out/a.txt; echo b > out/deep/b.txt; echo c > out/c.log",
-            "dir": str(tmp_path),
-            "assetPaths": ["out/*", "!**.log"],
-            "archivePaths": ["out/**"],
-        }
-    )
-    digest = subprocess.run(["sha256sum", tmp_path / "out/a.txt"], capture_output=True, check=True, text=True).stdout
-    assert resource["assets"] == {"out/a.txt": Asset("path", str(tmp_path / "out/a.txt"), digest.split()[0])}
-    assert sorted(resource["archive"].content) == ["out/a.txt", "out/c.log", "out/deep/b.txt"]
-    assert resource["archive"].hash
-
-
-def test_run_runs_at_once(plugin: Provider) -> None:
-    result = plugin.invoke("command:local:run", {"command": "echo $A", "environment": {"A": "b"}})
-    assert result == {"command": "echo $A", "environment": {"A": "b"}, "stdout": "b", "stderr": ""}
-
-
 def _ignoring(provider: Provider, command: str) -> None:
     with contextlib.suppress(CallFailed, ValueError):  # how the call ends is not what the test is about
         provider.resource(LOCAL, "abandoned").up({"create": command})
 
 
 def _written(path: Path) -> int:
-    limit = time.monotonic() + 10
-    while not (path.exists() and path.read_text().strip()):
-        assert time.monotonic() < limit, f"{path} was not written"
-        time.sleep(0.02)
+    until(lambda: path.exists() and bool(path.read_text().strip()), 10, lambda: f"{path} was not written")
     return int(path.read_text())
 
 
 def _gone(pid: int) -> None:
-    limit = time.monotonic() + 5
-    while _alive(pid):
-        assert time.monotonic() < limit, f"process {pid} still runs"
-        time.sleep(0.02)
+    until(lambda: not _alive(pid), 5, lambda: f"process {pid} still runs")
 
 
 def _alive(pid: int) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 from bundled_plugins.runtime.values import Secret
 
 from conformance.command.conftest import REMOTE, Host, messages
-from conformance.harness import CallFailed, Provider
+from conformance.harness import CallFailed, Provider, until
 from conformance.sshd import Sshd, private_sshd
 
 pytestmark = pytest.mark.root
@@ -26,25 +24,6 @@ def test_outputs_are_the_inputs_and_both_streams_without_one_newline(plugin: Pro
     assert (resource["stdout"], resource["stderr"]) == ("a\n", "b")
     assert set(resource.outputs) == {"connection", "create", "stdout", "stderr"}
     assert resource.id.startswith("plain")
-
-
-def test_a_second_up_runs_nothing(plugin: Provider, host: Host, tmp_path: Path) -> None:
-    resource = plugin.resource(REMOTE, "twice")
-    inputs = host.command(f"echo x >> {tmp_path}/runs")
-    resource.up(inputs)
-    assert resource.refresh()
-    assert resource.up(inputs) == "same"
-    assert (tmp_path / "runs").read_text() == "x\n"
-
-
-def test_update_and_delete(plugin: Provider, host: Host, tmp_path: Path) -> None:
-    resource = plugin.resource(REMOTE, "lifecycle")
-    log = tmp_path / "log"
-    silent = {"addPreviousOutputInEnv": False, "delete": f"echo delete >> {log}"}
-    resource.up(host.command(f"echo create >> {log}", **silent))
-    assert resource.up(host.command(f"echo create >> {log}", update=f"echo update >> {log}", **silent)) == "update"
-    resource.destroy()
-    assert log.read_text() == "create\nupdate\ndelete\n"
 
 
 def test_a_changed_trigger_replaces_and_a_changed_connection_updates(
@@ -73,7 +52,7 @@ def test_a_changed_trigger_replaces_and_a_changed_connection_updates(
         ("echo a; echo b; exit 1", 'Process exited with status 1: running "echo a; echo b; exit 1":\na\nb\n'),
     ],
 )
-def test_a_failed_command_says_how_it_ended(plugin: Provider, host: Host, command: str, message: str) -> None:
+def test_a_failed_command_reports_its_exit(plugin: Provider, host: Host, command: str, message: str) -> None:
     with pytest.raises(CallFailed) as caught:
         plugin.resource(REMOTE, "failed").up(host.command(command))
     assert caught.value.message == message
@@ -110,6 +89,7 @@ def test_a_command_that_reads_no_stdin_is_no_error(plugin: Provider, host: Host)
     assert resource["stdout"] == "done"
 
 
+@pytest.mark.bundled_only
 def test_lines_of_any_length_are_shown_masked(plugin: Provider, host: Host) -> None:
     plugin.resource(REMOTE, "shown").up(
         host.command("head -c 300000 /dev/zero | tr '\\0' x; echo; cat", stdin=Secret("t0ps3cret\n"))
@@ -152,6 +132,7 @@ def test_a_refused_previous_output_is_only_a_warning(plugin: Provider, host: Hos
     ]
 
 
+@pytest.mark.bundled_only
 def test_secrets_stay_secret_and_out_of_errors(plugin: Provider, host: Host, sshd: Sshd) -> None:
     resource = plugin.resource(REMOTE, "secretive")
     inputs = host.command("cat", stdin=Secret("t0ps3cret"))
@@ -166,6 +147,7 @@ def test_secrets_stay_secret_and_out_of_errors(plugin: Provider, host: Host, ssh
     assert sshd.client_key.private not in caught.value.message
 
 
+@pytest.mark.bundled_only
 def test_operations_share_one_login(own_plugin: Provider, host: Host, sshd: Sshd) -> None:
     before = sshd.logins()
     with ThreadPoolExecutor(6) as executor:
@@ -178,6 +160,7 @@ def test_operations_share_one_login(own_plugin: Provider, host: Host, sshd: Sshd
     assert sshd.logins() - before == 1
 
 
+@pytest.mark.bundled_only
 def test_more_operations_than_channels_get_a_second_login_and_wait_for_nobody(
     own_plugin: Provider, tmp_path: Path
 ) -> None:
@@ -191,6 +174,7 @@ def test_more_operations_than_channels_get_a_second_login_and_wait_for_nobody(
         assert server.logins() == 2
 
 
+@pytest.mark.bundled_only
 def test_a_server_with_fewer_sessions_than_channels(own_plugin: Provider, tmp_path: Path) -> None:
     with private_sshd(tmp_path / "sshd", MaxSessions="2") as server, ThreadPoolExecutor(5) as executor:
         host = Host(server)
@@ -202,6 +186,7 @@ def test_a_server_with_fewer_sessions_than_channels(own_plugin: Provider, tmp_pa
         assert server.logins() <= 5
 
 
+@pytest.mark.bundled_only
 def test_users_other_than_root_get_a_login_that_sees_what_commands_changed(
     own_plugin: Provider, tmp_path: Path
 ) -> None:
@@ -219,6 +204,7 @@ def test_users_other_than_root_get_a_login_that_sees_what_commands_changed(
         assert server.logins() == 3
 
 
+@pytest.mark.bundled_only
 def test_a_dead_shared_connection_is_replaced_unnoticed(own_plugin: Provider, own_sshd: Sshd, tmp_path: Path) -> None:
     host = Host(own_sshd)
     own_plugin.resource(REMOTE, "before").up(host.command("true"))
@@ -231,6 +217,7 @@ def test_a_dead_shared_connection_is_replaced_unnoticed(own_plugin: Provider, ow
     assert own_sshd.logins() == 2
 
 
+@pytest.mark.bundled_only
 def test_a_connection_that_breaks_under_a_command_is_an_error_and_nothing_runs_twice(
     own_plugin: Provider, own_sshd: Sshd, tmp_path: Path
 ) -> None:
@@ -246,7 +233,7 @@ def test_a_connection_that_breaks_under_a_command_is_an_error_and_nothing_runs_t
 
     thread = threading.Thread(target=create)
     thread.start()
-    _until(lambda: "said" in [message.text for message in messages(own_plugin, REMOTE, "broken")])
+    until(lambda: "said" in [m.text for m in messages(own_plugin, REMOTE, "broken")], 10, lambda: "no output")
     own_sshd.stop()
     own_sshd.start()
     thread.join(10)
@@ -256,6 +243,7 @@ def test_a_connection_that_breaks_under_a_command_is_an_error_and_nothing_runs_t
     assert (tmp_path / "runs").read_text() == "x\n"
 
 
+@pytest.mark.bundled_only
 def test_a_time_limit_ends_a_running_command(plugin: Provider, host: Host) -> None:
     with pytest.raises(CallFailed) as caught:
         plugin.resource(REMOTE, "slow").up(host.command("echo on; sleep 100"), timeout=5)
@@ -263,6 +251,7 @@ def test_a_time_limit_ends_a_running_command(plugin: Provider, host: Host) -> No
     assert "\non\n" in caught.value.message
 
 
+@pytest.mark.bundled_only
 def test_cancel_ends_a_running_command_and_a_dial_loop(own_plugin: Provider, host: Host, sshd: Sshd) -> None:
     nowhere = sshd.connection(port=1, dialErrorLimit=-1)
     caught: list[CallFailed] = []
@@ -279,7 +268,8 @@ def test_cancel_ends_a_running_command_and_a_dial_loop(own_plugin: Provider, hos
     ]
     for thread in threads:
         thread.start()
-    _until(lambda: all(messages(own_plugin, REMOTE, name) for name in ("running", "dialing", "waiting")))
+    names = ("running", "dialing", "waiting")
+    until(lambda: all(messages(own_plugin, REMOTE, name) for name in names), 10, lambda: "not all have begun")
     own_plugin.cancel()
     for thread in threads:
         thread.join(5)
@@ -301,10 +291,3 @@ def test_delete_on_a_host_that_is_gone_fails_after_the_dial_limit(own_plugin: Pr
     without.id, without.inputs, without.outputs = resource.id, dict(resource.inputs), dict(resource.outputs)
     del without.inputs["delete"]
     without.destroy()
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.02)

@@ -25,6 +25,6 @@ def plugin(daemon: PrivateDocker) -> Iterator[Provider]:
 
 @pytest.fixture
 def provider(plugin: Provider, daemon: PrivateDocker) -> Iterator[Provider]:
-    """The shared plugin; whatever a test leaves in the daemon is removed."""
+    """The shared plugin; what a test leaves in the daemon is removed."""
     yield plugin
     daemon.clear()

@@ -15,8 +15,6 @@ CONTAINER = "docker:index/container:Container"
 NETWORK = "docker:index/network:Network"
 SLEEP = {"image": IMAGE, "command": ["sleep", "600"]}
 
-pytestmark = [pytest.mark.root]
-
 
 def made(provider: Provider, logical_name: str, **inputs: object) -> Managed:
     container = provider.resource(CONTAINER, logical_name)
@@ -60,7 +58,7 @@ def test_second_up_and_refresh_change_nothing(provider: Provider) -> None:
     assert web.up(SLEEP | {"envs": ["A=1", "B=2"], "labels": [{"label": "x", "value": "y"}]}) == "same"
 
 
-def test_container_removed_by_hand_is_gone_for_refresh(provider: Provider, daemon: PrivateDocker) -> None:
+def test_container_removed_outside_pulumi_is_gone_for_refresh(provider: Provider, daemon: PrivateDocker) -> None:
     web = made(provider, "web")
     daemon.api.remove_container(web.id, force=True)
     assert not web.refresh()
@@ -80,7 +78,7 @@ def test_a_daemon_that_does_not_answer_is_an_error_and_not_a_vanished_container(
     assert web.refresh()
 
 
-def test_import_by_id_tells_what_the_daemon_knows(provider: Provider) -> None:
+def test_import_by_id_reads_what_the_daemon_knows(provider: Provider) -> None:
     web = made(provider, "web", hostname="inside", memory=64, memorySwap=64)
     live = provider.read(CONTAINER, "web", web.id)
     assert live is not None
@@ -163,19 +161,29 @@ def test_limits_change_in_place(provider: Provider, daemon: PrivateDocker) -> No
     assert web.up(SLEEP | changed) == "same"
 
 
-def test_update_that_the_daemon_refuses_keeps_the_old_state(provider: Provider) -> None:
+def test_outputs_that_no_input_states_are_kept_by_an_update(provider: Provider) -> None:
     web = made(provider, "web", memory=64, memorySwap=64)
+    before = dict(web.outputs)
+    assert web.up(SLEEP | {"memory": 64, "memorySwap": 64, "cpuShares": 512}) == "update"
+    assert web.outputs == before | {"cpuShares": 512}
+
+
+def test_update_that_the_daemon_refuses_is_in_the_state_all_the_same(provider: Provider) -> None:
+    web = made(provider, "web", memory=64, memorySwap=64)
+    refused = SLEEP | {"memory": 64, "memorySwap": 64, "cpuSet": "4000"}
     with pytest.raises(
         CallFailed, match="Unable to update a container: Error response from daemon: Requested CPUs"
     ) as failed:
-        web.up(SLEEP | {"memory": 64, "memorySwap": 64, "cpuSet": "4000"})
+        web.up(refused)
     assert failed.value.partial is not None
     assert failed.value.partial.id == web.id
-    assert failed.value.partial.outputs["cpuSet"] == ""
+    assert web["cpuSet"] == "4000"
+    # In the state of the engine the new inputs stand too.
+    assert not provider.diff(CONTAINER, "web", web.id, web.outputs, web.inputs, web.inputs | {"cpuSet": "4000"}).changed
 
 
 @pytest.mark.parametrize(
-    "change", [{"healthcheck": {"tests": ["CMD", "true"]}}, {"tmpfs": {"/x": "size=1m"}}, {"init": True}, {"rm": True}]
+    "change", [{"healthcheck": {"tests": ["CMD", "true"]}}, {"tmpfs": {"/x": "size=1m"}}, {"init": True}]
 )
 def test_change_that_is_for_the_state_only_leaves_the_container_alone(
     provider: Provider, daemon: PrivateDocker, change: dict[str, object]
@@ -218,7 +226,7 @@ def test_state_of_the_official_plugin_is_taken_over(provider: Provider, daemon: 
 # files, networks, health
 
 
-def test_uploads_are_there_before_the_first_process(provider: Provider, daemon: PrivateDocker) -> None:
+def test_uploads_arrive_before_the_first_process(provider: Provider, daemon: PrivateDocker) -> None:
     box = made(
         provider,
         "box",
@@ -233,9 +241,7 @@ def test_uploads_are_there_before_the_first_process(provider: Provider, daemon: 
     assert daemon.cli("exec", box.id, "stat", "-c", "%s", "/root/out") == "3"
 
 
-def test_upload_from_a_file_that_is_missing_fails_before_anything_is_made(
-    provider: Provider, daemon: PrivateDocker
-) -> None:
+def test_upload_from_a_missing_file_fails_before_anything_is_created(provider: Provider, daemon: PrivateDocker) -> None:
     with pytest.raises(CallFailed, match="could not read file: open /no/such/file: No such file or directory"):
         made(provider, "box", uploads=[{"file": "/x", "source": "/no/such/file"}])
     assert daemon.names() == set()
@@ -272,15 +278,40 @@ def test_container_can_share_another_ones_network(provider: Provider) -> None:
     assert side.up(SLEEP | shared) == "same"
 
 
-def test_published_ports_are_read_back_and_their_order_does_not_matter(provider: Provider) -> None:
-    ports = [{"internal": 81, "external": 18081}, {"internal": 80}]
+def test_published_ports_are_read_back(provider: Provider) -> None:
+    ports: list[dict[str, object]] = [{"internal": 80}, {"internal": 81, "external": 18081}]
     web = made(provider, "web", ports=ports)
     assert [port["internal"] for port in web["ports"]] == [80, 81]
     assert web["ports"][0]["external"] >= 1024
     assert web.refresh()
     assert web.up(SLEEP | {"ports": ports}) == "same"
+    assert web.plan(SLEEP | {"ports": [{"internal": 80}, {"internal": 81, "external": 18082}]}).replace
+
+
+def test_the_order_of_ports_does_not_matter_where_every_node_port_is_given(provider: Provider) -> None:
+    ports = [{"internal": 81, "external": 18081}, {"internal": 80, "external": 18080}]
+    web = made(provider, "web", ports=ports)
+    assert web.up(SLEEP | {"ports": ports}) == "same"
+    assert web.refresh()
+    assert web.up(SLEEP | {"ports": ports}) == "same"
     assert web.up(SLEEP | {"ports": ports[::-1]}) == "same"
-    assert web.plan(SLEEP | {"ports": [{"internal": 81, "external": 18082}, {"internal": 80}]}).replace
+
+
+@pytest.mark.parametrize(
+    "ports",
+    [
+        [{"internal": 81}, {"internal": 80}],
+        [{"internal": 81, "external": 18081}, {"internal": 80}],
+        [{"internal": 80, "external": 18080}, {"internal": 80, "external": 18081}],
+    ],
+    ids=["unsorted", "unsorted with one node port", "one container port twice"],
+)
+def test_ports_that_the_official_provider_replaces_at_every_up(provider: Provider, ports: list[dict[str, int]]) -> None:
+    web = made(provider, "web", ports=ports)
+    for _ in range(2):
+        assert web.up(SLEEP | {"ports": ports}) == "replace"
+        assert web.last_diff is not None
+        assert web.last_diff.replaces == ["ports"]
 
 
 def test_wait_returns_when_the_container_is_healthy(provider: Provider, daemon: PrivateDocker) -> None:
@@ -299,39 +330,15 @@ def test_wait_gives_up_in_time_and_keeps_the_container(provider: Provider) -> No
     assert failed.value.partial.id
 
 
-def test_wait_without_a_healthcheck_says_so(provider: Provider) -> None:
+def test_wait_without_a_healthcheck_is_an_error(provider: Provider) -> None:
     with pytest.raises(CallFailed, match="does not have a healthcheck defined"):
         made(provider, "web", wait=True)
-
-
-def test_attach_waits_for_the_end_and_collects_the_output(provider: Provider) -> None:
-    job = provider.resource(CONTAINER, "job")
-    job.up(
-        {
-            "image": IMAGE,
-            "command": ["sh", "-c", "echo out; echo err >&2; sleep 1; exit 5"],
-            "attach": True,
-            "logs": True,
-            "mustRun": False,
-        }
-    )
-    assert job["exitCode"] == 5
-    assert sorted(job["containerLogs"].split()) == ["err", "out"]
-
-
-def test_self_removing_job_vanishes_while_it_is_made(provider: Provider, daemon: PrivateDocker) -> None:
-    with pytest.raises(
-        CallFailed, match="expected non-nil error with nil state during Create of urn:pulumi:"
-    ) as failed:
-        made(provider, "job", command=["true"], rm=True, attach=True)
-    assert failed.value.partial is None
-    assert daemon.names() == set()
 
 
 # failures
 
 
-def test_taken_name_says_who_has_it(provider: Provider) -> None:
+def test_name_in_use_is_reported_with_its_container(provider: Provider) -> None:
     first = made(provider, "one", name="taken")
     with pytest.raises(CallFailed) as failed:
         made(provider, "two", name="taken")
@@ -353,20 +360,24 @@ def test_missing_image_that_cannot_be_pulled(provider: Provider, daemon: Private
     assert daemon.names() == set()
 
 
-def test_failed_start_keeps_the_id_and_the_next_up_calls_it_healthy(provider: Provider, daemon: PrivateDocker) -> None:
-    """As the official provider does; whoever cannot live with it says replaceOnChanges=["#initerror"]."""
+def test_a_container_whose_start_failed_is_replaced_by_the_next_up(provider: Provider, daemon: PrivateDocker) -> None:
     web = provider.resource(CONTAINER, "web")
-    broken = SLEEP | {"command": ["/no/such/program"]}
+    broken = SLEEP | {"name": "web", "command": ["/no/such/program"]}
     with pytest.raises(CallFailed, match="Unable to start container: Error response from daemon: ") as failed:
         web.up(broken)
     partial = failed.value.partial
     assert partial is not None
     assert partial.id == daemon.inspect(partial.id)["Id"]
     assert partial.reasons[0].startswith(f"creating {provider.urn(CONTAINER, 'web')}: 1 error occurred:\n\t* Unable ")
-    assert web.up(broken) == "update"
-    assert daemon.inspect(web.id)["State"]["Status"] == "created"
-    web.destroy()
-    assert daemon.names() == set()
+    plan = web.plan(broken)
+    assert plan.replace
+    assert plan.delete_before_replace
+    with pytest.raises(CallFailed, match="Unable to start container"):
+        web.up(broken)
+    assert web.id != partial.id
+    assert web.refresh(), "a refresh completes the state"
+    assert web.plan(broken).paths == {"mustRun": "UPDATE"}
+    assert daemon.names() == {"web"}
 
 
 def test_unknown_network_fails_the_start(provider: Provider) -> None:
@@ -384,6 +395,7 @@ def test_static_address_needs_a_network_with_a_subnet(provider: Provider) -> Non
         made(provider, "web", networksAdvanced=[{"name": "plain", "ipv4Address": "10.1.1.1"}])
 
 
+@pytest.mark.bundled_only
 def test_several_wrong_inputs_are_all_named(provider: Provider) -> None:
     with pytest.raises(Refused) as refused:
         provider.check(
@@ -437,15 +449,7 @@ def test_removing_what_is_gone_succeeds(provider: Provider, daemon: PrivateDocke
     web.destroy()
 
 
-def test_self_removing_container_can_be_destroyed(provider: Provider, daemon: PrivateDocker) -> None:
-    web = made(provider, "web", rm=True)
-    web.destroy()
-    assert daemon.names() == set()
-
-
-def test_anonymous_volumes_go_with_the_container_unless_told_otherwise(
-    provider: Provider, daemon: PrivateDocker
-) -> None:
+def test_anonymous_volumes_are_removed_with_the_container_by_default(provider: Provider, daemon: PrivateDocker) -> None:
     gone = made(provider, "gone", volumes=[{"containerPath": "/data"}])
     gone.destroy()
     assert not daemon.api.volumes()["Volumes"]
@@ -506,22 +510,27 @@ def test_secrets_reach_the_daemon_and_stay_secret_in_the_state(provider: Provide
 # limits and cancellation
 
 
+UNHEALTHY = {"wait": True, "waitTimeout": 60, "healthcheck": {"tests": ["CMD", "false"], "interval": "1s"}}
+
+
+@pytest.mark.bundled_only
 def test_stated_time_limit_ends_a_long_wait(provider: Provider) -> None:
     started = time.monotonic()
-    job = provider.resource(CONTAINER, "job")
-    with pytest.raises(CallFailed, match="still runs after 2 s"):
-        job.up(SLEEP | {"attach": True, "mustRun": False}, timeout=2)
+    web = provider.resource(CONTAINER, "web")
+    with pytest.raises(CallFailed, match="the time limit of 2 s has passed"):
+        web.up(SLEEP | UNHEALTHY, timeout=2)
     assert time.monotonic() - started < 10
-    assert job.id
+    assert web.id
 
 
+@pytest.mark.bundled_only
 def test_cancel_ends_a_long_wait_and_keeps_the_container(daemon: PrivateDocker) -> None:
     with running("bundled_plugins.docker", {"host": daemon.host}) as provider:
-        job = provider.resource(CONTAINER, "job")
+        web = provider.resource(CONTAINER, "web")
         threading.Timer(1.5, provider.cancel).start()
         started = time.monotonic()
         with pytest.raises(CallFailed, match="cancelled"):
-            job.up(SLEEP | {"attach": True, "mustRun": False})
+            web.up(SLEEP | UNHEALTHY)
         assert time.monotonic() - started < 10
-        assert job.id == daemon.inspect(job.id)["Id"]
+        assert web.id == daemon.inspect(web.id)["Id"]
     daemon.clear()

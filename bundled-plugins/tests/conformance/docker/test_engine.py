@@ -10,8 +10,6 @@ import pytest
 from conformance.daemons import IMAGE, PrivateDocker
 from conformance.engine import Home, Project
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
-
 PROGRAM = """
     import pulumi
     import pulumi_docker as docker
@@ -35,8 +33,6 @@ PROGRAM = """
         opts=options,
     )
     pulumi.export("address", web.network_datas[0].ip_address)
-    found = docker.get_network_output(name=network.name, opts=pulumi.InvokeOptions(provider=provider))
-    pulumi.export("scope", found.scope)
 """
 
 
@@ -84,6 +80,7 @@ def test_up_up_again_refresh_change_and_destroy(project: Project, daemon: Privat
     project.home.wait_until_idle()
 
 
+@pytest.mark.bundled_only
 def test_refused_input_and_failed_creation_reach_the_user(project: Project, daemon: PrivateDocker) -> None:
     refused = project.up(
         f"""
@@ -104,11 +101,12 @@ def test_refused_input_and_failed_creation_reach_the_user(project: Project, daem
     ).failed()
     assert "Unable to start container: Error response from daemon: " in failed
     assert "docker:index/container:Container" in project.run("stack").passed()
+    assert "1 to replace" in project.run("preview").passed(), "what did not start is no healthy container"
     project.run("destroy", "--yes", "--skip-preview").passed()
     assert daemon.names() == set()
 
 
-def test_unreachable_daemon_is_told_in_the_preview(project: Project, tmp_path: Path) -> None:
+def test_unreachable_daemon_is_reported_in_the_preview(project: Project, tmp_path: Path) -> None:
     project.write(
         "__main__.py",
         f"""

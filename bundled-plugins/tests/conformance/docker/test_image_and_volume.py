@@ -14,8 +14,6 @@ IMAGE_TYPE = "docker:index/remoteImage:RemoteImage"
 VOLUME = "docker:index/volume:Volume"
 CONTAINER = "docker:index/container:Container"
 
-pytestmark = [pytest.mark.root]
-
 
 @pytest.fixture(scope="module")
 def pullable(daemon: PrivateDocker) -> Iterator[str]:
@@ -61,7 +59,7 @@ def test_container_pulls_its_image(provider: Provider, daemon: PrivateDocker, ab
     web.destroy()
 
 
-def test_image_that_is_there_is_not_pulled(provider: Provider) -> None:
+def test_existing_image_is_not_pulled(provider: Provider) -> None:
     """No registry has this name: a pull would fail."""
     here = provider.resource(IMAGE_TYPE, "here")
     here.up({"name": IMAGE, "keepLocally": True})
@@ -121,7 +119,7 @@ def test_image_in_use_cannot_be_removed(provider: Provider, daemon: PrivateDocke
     used.destroy()
 
 
-def test_image_that_nobody_has(provider: Provider) -> None:
+def test_image_that_no_registry_has(provider: Provider) -> None:
     with pytest.raises(
         CallFailed,
         match=r"Unable to read Docker image into resource: unable to pull image 127\.0\.0\.1:1/no:1: "

@@ -12,7 +12,6 @@ from conformance.harness import CallFailed, Provider
 NETWORK = "docker:index/network:Network"
 CONTAINER = "docker:index/container:Container"
 
-pytestmark = [pytest.mark.root]
 
 LAB = {
     "name": "lab",
@@ -32,7 +31,7 @@ LAB = {
 }
 
 
-def test_network_is_made_as_stated_and_stays(provider: Provider, daemon: PrivateDocker) -> None:
+def test_network_is_created_as_declared_and_does_not_drift(provider: Provider, daemon: PrivateDocker) -> None:
     lab = provider.resource(NETWORK, "lab")
     assert lab.up(LAB) == "create"
     live = daemon.api.inspect_network(lab.id)
@@ -113,7 +112,7 @@ def test_overlapping_subnet_is_an_error(provider: Provider) -> None:
         provider.resource(NETWORK, "two").up(LAB | {"name": "two"})
 
 
-def test_overlay_without_a_store_says_what_is_missing(provider: Provider) -> None:
+def test_overlay_without_a_cluster_store_reports_what_is_missing(provider: Provider) -> None:
     with pytest.raises(CallFailed, match=r"Unable to create network: Error response from daemon: .*swarm"):
         provider.resource(NETWORK, "over").up({"driver": "overlay"})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -30,13 +29,19 @@ def _no_docker_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 # CheckConfig
 
 
-def test_json_text_goes_back_as_json_text() -> None:
-    news = {"host": "ssh://u@h", "sshOpts": '["-o","X=y"]', "disableDockerDaemonCheck": "true", "version": "5.1.0"}
-    checked = DockerPlugin().check_config({}, news)
-    assert checked.failures == []
-    assert checked.inputs == news
+@pytest.mark.bundled_only
+def test_json_text_goes_back_as_compact_json_text() -> None:
+    news = {"host": "ssh://u@h", "disableDockerDaemonCheck": "true", "version": "5.1.0"}
+    compact = '["-o","X=ä"]'
+    for given in ('["-o", "X=ä"]', compact, '[ "-o", "X=\\u00e4" ]'):
+        checked = DockerPlugin().check_config({}, news | {"sshOpts": given})
+        assert checked.failures == []
+        assert checked.inputs == news | {"sshOpts": compact}
+    assert DockerPlugin().check_config({}, {"sshOpts": Secret("[ ]")}).inputs == {"sshOpts": Secret("[]")}
+    assert DockerPlugin().check_config({}, {"sshOpts": UNKNOWN}).inputs == {"sshOpts": UNKNOWN}
 
 
+@pytest.mark.bundled_only
 @pytest.mark.parametrize(
     ("news", "property"),
     [
@@ -44,22 +49,17 @@ def test_json_text_goes_back_as_json_text() -> None:
         ({"sshOpts": "-o X=y"}, ""),
         ({"hots": "unix:///x"}, "hots"),
         ({"disableDockerDaemonCheck": '"yes"'}, "disableDockerDaemonCheck"),
-        ({"registryAuth": '[{"username":"u"}]'}, "registryAuth[0].address"),
+        ({"registryAuth": "[]"}, "registryAuth"),
+        ({"context": "lab"}, "context"),
     ],
 )
 def test_wrong_configuration_is_refused_by_name(news: dict[str, str], property: str) -> None:
     assert [failure.property for failure in DockerPlugin().check_config({}, news).failures] == [property]
 
 
+@pytest.mark.bundled_only
 def test_unknown_host_is_accepted() -> None:
     assert DockerPlugin().check_config({}, {"host": UNKNOWN}).inputs == {"host": UNKNOWN}
-
-
-def test_password_makes_registry_auth_secret() -> None:
-    auth = json.dumps([{"address": "r", "username": "u", "password": "p"}])
-    assert DockerPlugin().check_config({}, {"registryAuth": auth}).inputs == {"registryAuth": Secret(auth)}
-    plain = json.dumps([{"address": "r", "authDisabled": True}])
-    assert DockerPlugin().check_config({}, {"registryAuth": plain}).inputs == {"registryAuth": plain}
 
 
 def test_changed_host_is_an_update_of_the_provider_in_place() -> None:
@@ -73,7 +73,8 @@ def test_changed_host_is_an_update_of_the_provider_in_place() -> None:
 # Configure
 
 
-def test_ssh_hosts_are_never_dialled_by_configure() -> None:
+@pytest.mark.bundled_only
+def test_ssh_hosts_are_never_dialed_by_configure() -> None:
     daemon = DockerPlugin().configure({"host": "ssh://root@192.0.2.1:2222", "sshOpts": '["-v"]'}, {})
     assert daemon.target.host == "ssh://root@192.0.2.1:2222"
     assert daemon.target.ssh_options == ("-v",)
@@ -91,6 +92,7 @@ def test_host_that_does_not_answer_fails_configure(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.bundled_only
 def test_host_comes_from_the_environment_or_from_flat_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "ssh://from-environment")
     monkeypatch.setenv("DOCKER_SSH_OPTS", "-o A=b")
@@ -101,16 +103,15 @@ def test_host_comes_from_the_environment_or_from_flat_variables(monkeypatch: pyt
     assert plugin.configure({"host": "ssh://input"}, {"docker:config:host": "ssh://v"}).target.host == "ssh://input"
 
 
-def test_context_overrides_the_host(tmp_path: Path) -> None:
-    meta = tmp_path / ".docker" / "contexts" / "meta" / "abc" / "meta.json"
-    meta.parent.mkdir(parents=True)
-    meta.write_text(json.dumps({"Name": "lab", "Endpoints": {"docker": {"Host": "ssh://in-context"}}}))
-    plugin = DockerPlugin()
-    assert plugin.configure({"host": "ssh://h", "context": "lab"}, {}).target.host == "ssh://in-context"
-    with pytest.raises(ProviderError, match=r"context 'other' not found .*; it has lab"):
-        plugin.configure({"context": "other"}, {})
+@pytest.mark.bundled_only
+def test_a_docker_context_of_the_environment_is_refused_where_no_host_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONTEXT", "lab")
+    with pytest.raises(ProviderError, match="DOCKER_CONTEXT is not supported by the bundled docker plugin"):
+        DockerPlugin().configure({}, {})
+    assert DockerPlugin().configure({"host": "ssh://h"}, {}).target.host == "ssh://h"
 
 
+@pytest.mark.bundled_only
 @pytest.mark.parametrize(
     ("host", "complaint"),
     [
@@ -122,11 +123,12 @@ def test_context_overrides_the_host(tmp_path: Path) -> None:
         ("npipe:////./pipe/docker", "is not understood"),
     ],
 )
-def test_host_that_cannot_be_used_says_why(host: str, complaint: str) -> None:
+def test_host_that_cannot_be_used_is_refused_with_the_reason(host: str, complaint: str) -> None:
     with pytest.raises(ProviderError, match=complaint):
         DockerPlugin().configure({"host": host}, {})
 
 
+@pytest.mark.bundled_only
 def test_tls_material_must_be_whole_and_of_one_kind(tmp_path: Path) -> None:
     plugin = DockerPlugin()
     with pytest.raises(ProviderError, match="go together; missing: caMaterial, keyMaterial"):
@@ -140,7 +142,8 @@ def test_tls_material_must_be_whole_and_of_one_kind(tmp_path: Path) -> None:
         plugin.configure({"host": "tcp://h:1", **whole}, {})
 
 
-def test_tls_material_breaks_an_ssh_host_with_a_clear_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.bundled_only
+def test_tls_material_for_an_ssh_host_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("ca", "cert", "key"):
         (tmp_path / f"{name}.pem").write_text("x")
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
@@ -148,29 +151,9 @@ def test_tls_material_breaks_an_ssh_host_with_a_clear_word(monkeypatch: pytest.M
         DockerPlugin().configure({"host": "ssh://h"}, {})
 
 
-def test_registry_configuration_file_must_exist(tmp_path: Path) -> None:
-    auth = json.dumps([{"address": "r.example"}])
-    with pytest.raises(ProviderError, match=r"could not open config file: .*/\.docker/config\.json does not exist"):
-        DockerPlugin().configure({"host": "ssh://h", "registryAuth": auth}, {})
-
-
-def test_registry_credentials_go_to_their_registry_only(tmp_path: Path) -> None:
-    auth = json.dumps(
-        [
-            {"address": "https://r.example:5000", "username": "u", "password": "p"},
-            {"address": "registry-1.docker.io", "configFileContent": '{"auths": {"docker.io": {"auth": "YTpi"}}}'},
-        ]
-    )
-    registries = DockerPlugin().configure({"host": "ssh://h", "registryAuth": auth}, {}).target.registries
-    assert registries.for_image("r.example:5000/lib/x:1")["password"] == "p"
-    assert registries.for_image("busybox:1")["username"] == "a"
-    assert registries.for_image("elsewhere.example/x") == {}
-
-
 # the wire
 
 
-@pytest.mark.root
 @pytest.mark.parametrize("how", ["material", "path"])
 def test_tcp_with_tls(daemon: PrivateDocker, how: str) -> None:
     texts = {name: (daemon.tls / f"{name}.pem").read_text() for name in ("ca", "cert", "key")}
@@ -180,11 +163,10 @@ def test_tcp_with_tls(daemon: PrivateDocker, how: str) -> None:
         daemon.forwarded(TLS_PORT) as port,
         running("bundled_plugins.docker", {"host": f"tcp://127.0.0.1:{port}"} | how_said) as provider,
     ):
-        found = provider.invoke("docker:index/getRemoteImage:getRemoteImage", {"name": IMAGE})
-        assert found["name"] == IMAGE
+        image = provider.resource("docker:index/remoteImage:RemoteImage", "image")
+        assert image.up({"name": IMAGE, "keepLocally": True}) == "create"
 
 
-@pytest.mark.root
 def test_tls_daemon_of_another_authority_is_not_trusted(daemon: PrivateDocker, tmp_path: Path) -> None:
     write_certificates(tmp_path)
     with daemon.forwarded(TLS_PORT) as port:
@@ -196,7 +178,7 @@ def test_tls_daemon_of_another_authority_is_not_trusted(daemon: PrivateDocker, t
             pass
 
 
-@pytest.mark.root
+@pytest.mark.bundled_only
 @pytest.mark.parametrize("how", ["unix", "tcp"])
 def test_cancel_breaks_off_a_request_that_the_daemon_takes_its_time_for(daemon: PrivateDocker, how: str) -> None:
     with (
@@ -218,7 +200,7 @@ def test_cancel_breaks_off_a_request_that_the_daemon_takes_its_time_for(daemon: 
     daemon.clear()
 
 
-@pytest.mark.root
+@pytest.mark.bundled_only
 def test_many_parallel_first_operations_share_one_client(daemon: PrivateDocker, provider: Provider) -> None:
     networks = [provider.resource(NETWORK, f"n{index}") for index in range(16)]
     with ThreadPoolExecutor(16) as pool:
@@ -226,13 +208,12 @@ def test_many_parallel_first_operations_share_one_client(daemon: PrivateDocker, 
         list(pool.map(lambda network: network.destroy(), networks))
 
 
-@pytest.mark.root
+@pytest.mark.bundled_only
 def test_unsupported_resource_is_named(provider: Provider) -> None:
     with pytest.raises(CallFailed, match="docker:index/secret:Secret is not supported by the bundled docker plugin"):
         provider.check("docker:index/secret:Secret", "x", {})
 
 
-@pytest.mark.root
 def test_refused_configuration_over_the_wire() -> None:
     with running("bundled_plugins.docker", configure=False) as provider, pytest.raises(Refused, match="nonsense"):
         provider.check_config({"nonsense": "x"})

@@ -9,6 +9,8 @@ from bundled_plugins.docker.container_read import decimal_text
 from bundled_plugins.docker.durations import format_duration, parse_duration
 from bundled_plugins.docker.images import repo_digest
 
+pytestmark = pytest.mark.bundled_only
+
 
 @pytest.mark.parametrize(
     ("text", "nanoseconds", "printed"),
@@ -51,7 +53,7 @@ def test_slow_guests_get_the_whole_time_that_an_operation_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("digests", "told"),
+    ("digests", "reported"),
     [
         ([], ""),
         (["other@sha256:1"], "other@sha256:1"),
@@ -59,11 +61,12 @@ def test_slow_guests_get_the_whole_time_that_an_operation_has() -> None:
         (["a@sha256:1", "b@sha256:2"], "a@sha256:1"),
     ],
 )
-def test_digest_of_the_images_own_repository_is_told(digests: list[str], told: str) -> None:
-    assert repo_digest("web:1.0", digests) == told
+def test_digest_of_the_images_own_repository_is_reported(digests: list[str], reported: str) -> None:
+    assert repo_digest("web:1.0", digests) == reported
 
 
 WEB = {"internal": 80, "external": 8080, "ip": "0.0.0.0", "protocol": "tcp"}
+OTHER = WEB | {"internal": 81, "external": 8081}
 
 
 @pytest.mark.parametrize(
@@ -74,11 +77,15 @@ WEB = {"internal": 80, "external": 8080, "ip": "0.0.0.0", "protocol": "tcp"}
         ([WEB], [{"internal": 80, "external": 8081}], False),
         ([WEB], [{"internal": 80, "protocol": "udp"}], False),
         ([WEB], [{"internal": 80, "ip": "127.0.0.1"}], False),
-        ([WEB, WEB | {"protocol": "udp"}], [WEB | {"protocol": "udp"}, WEB], True),
+        ([WEB, OTHER], [OTHER, WEB], True),
+        ([WEB, OTHER], [{"internal": 80}, {"internal": 81}], True),
+        ([WEB, OTHER], [{"internal": 81}, {"internal": 80}], False),
+        ([WEB, OTHER], [OTHER, {"internal": 80}], False),
+        ([WEB, WEB | {"protocol": "udp"}], [WEB | {"protocol": "udp"}, WEB], False),
         ([WEB], [WEB, WEB], False),
         ([], [WEB], False),
         (None, [WEB], False),
     ],
 )
-def test_ports_are_compared_without_order(old: object, new: object, same: bool) -> None:
+def test_ports_are_compared_as_the_official_provider_does(old: object, new: object, same: bool) -> None:
     assert same_ports(old, new) is same

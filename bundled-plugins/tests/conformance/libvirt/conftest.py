@@ -119,7 +119,7 @@ class Bench:
         return {"name": f"{what}.img", "pool": self.named("pool")} | size | program
 
     def domain_program(self, **more: Any) -> Properties:
-        """A machine that boots nothing and runs for ever."""
+        """A machine that boots nothing and runs on."""
         return {
             "name": self.named("vm"),
             "type": "qemu",

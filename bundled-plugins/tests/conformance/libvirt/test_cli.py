@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from conformance.engine import Home, Project, until
+from conformance.engine import Home, Project
+from conformance.harness import until
 from conformance.libvirt.conftest import Bench
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
@@ -108,7 +109,8 @@ def uuids(bench: Bench) -> dict[str, str]:
     return {name: bench.connection.lookupByName(name).UUIDString() for name in bench.domains()}
 
 
-def test_the_whole_life(project: Project, bench: Bench) -> None:
+@pytest.mark.bundled_only
+def test_the_whole_lifecycle(project: Project, bench: Bench) -> None:
     """Killed and resumed, no change, no drift, healed, the chain replaced, a medium swapped, destroyed half dead."""
     with project.started("up", "--yes", "--skip-preview") as command:
         until(lambda: bool(bench.domains()), 120, lambda: f"no domain yet:\n{command.text}")

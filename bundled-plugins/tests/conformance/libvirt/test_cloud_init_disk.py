@@ -66,7 +66,7 @@ def test_a_changed_text_makes_another_disk_with_another_id(bench: Bench) -> None
     assert disk.id != before
 
 
-def test_an_edit_by_hand_is_seen(bench: Bench) -> None:
+def test_an_edit_outside_pulumi_shows(bench: Bench) -> None:
     bench.pool()
     disk = bench.resource(ISO, "seed")
     disk.up(program(bench))
@@ -101,7 +101,7 @@ def test_a_secret_is_in_no_message(bench: Bench, capfd: pytest.CaptureFixture[st
     assert text not in capfd.readouterr().err
 
 
-def test_removed_by_hand_is_gone(bench: Bench) -> None:
+def test_a_disk_removed_outside_pulumi_is_gone(bench: Bench) -> None:
     bench.pool()
     disk = bench.resource(ISO, "seed")
     disk.up(program(bench))
@@ -112,6 +112,7 @@ def test_removed_by_hand_is_gone(bench: Bench) -> None:
     disk.destroy()
 
 
+@pytest.mark.bundled_only
 def test_destroy_removes_the_volume_even_of_a_stopped_pool(bench: Bench) -> None:
     pool = bench.pool()
     disk = bench.resource(ISO, "seed")
@@ -124,7 +125,7 @@ def test_destroy_removes_the_volume_even_of_a_stopped_pool(bench: Bench) -> None
     assert list((bench.directory / "pool").iterdir()) == []
 
 
-def test_a_volume_that_somebody_else_has_is_an_error(bench: Bench) -> None:
+def test_an_existing_volume_of_that_name_is_an_error(bench: Bench) -> None:
     bench.pool()
     (bench.directory / "pool" / "vm1.iso").write_bytes(b"precious")
     disk = bench.resource(ISO, "seed")
@@ -133,8 +134,9 @@ def test_a_volume_that_somebody_else_has_is_an_error(bench: Bench) -> None:
     assert (bench.directory / "pool" / "vm1.iso").read_bytes() == b"precious"
 
 
+@pytest.mark.bundled_only
 @pytest.mark.parametrize("left", ["whole", "blank"])
-def test_what_a_killed_run_left_is_taken_over(bench: Bench, left: str) -> None:
+def test_a_disk_left_by_a_killed_run_is_taken_over(bench: Bench, left: str) -> None:
     bench.pool()
     path = bench.directory / "pool" / "vm1.iso"
     path.write_bytes(iso.made({"userData": USER, "metaData": META}) if left == "whole" else bytes(100_000))
@@ -144,7 +146,7 @@ def test_what_a_killed_run_left_is_taken_over(bench: Bench, left: str) -> None:
     assert disk["userData"] == USER
 
 
-def test_a_damaged_disk_is_an_error_that_says_which(bench: Bench) -> None:
+def test_a_damaged_disk_is_an_error_that_names_it(bench: Bench) -> None:
     bench.pool()
     disk = bench.resource(ISO, "seed")
     disk.up(program(bench))
@@ -158,6 +160,7 @@ def test_an_id_of_something_else_is_refused(bench: Bench) -> None:
         bench.plugin.read(ISO, "seed", "/x")
 
 
+@pytest.mark.bundled_only
 @pytest.mark.parametrize("texts", [{}, {"userData": "x" * 100_000}, {"networkConfig": "ünïcödé\r\n"}])
 def test_any_text_survives_the_disk(texts: dict[str, str]) -> None:
     if shutil.which("mkisofs") is None:
@@ -166,6 +169,7 @@ def test_any_text_survives_the_disk(texts: dict[str, str]) -> None:
     assert iso.texts_of(iso.made(texts)) == empty | texts
 
 
+@pytest.mark.bundled_only
 def test_a_cut_disk_is_no_disk() -> None:
     if shutil.which("mkisofs") is None:
         pytest.skip("needs mkisofs")
@@ -175,7 +179,8 @@ def test_a_cut_disk_is_no_disk() -> None:
             iso.texts_of(whole[:length])
 
 
-def test_the_texts_lie_nowhere_afterwards(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.bundled_only
+def test_the_texts_stay_in_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     iso.made({"userData": USER})
     assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from conformance.runtime import strategies
 
+pytestmark = pytest.mark.bundled_only
+
 TOKEN = "x:index:X"
 ADD, DELETE, UPDATE = Kind.ADD, Kind.DELETE, Kind.UPDATE
 REPLACE = {ADD: Kind.ADD_REPLACE, DELETE: Kind.DELETE_REPLACE, UPDATE: Kind.UPDATE_REPLACE}
@@ -68,7 +70,7 @@ def differ(old: Properties, new: Properties) -> Difference:
 # check
 
 
-def test_check_fills_names_and_defaults_at_every_level_and_says_which() -> None:
+def test_check_fills_names_and_defaults_at_every_level_and_lists_them() -> None:
     found = checked({"image": "i", "start": False, "memory": None, "ports": [{"internal": 1}], "check": {"tests": []}})
     assert not found.failures
     assert found.inputs == {
@@ -234,7 +236,7 @@ def test_a_second_up_changes_nothing(program: Properties, chance: random.Random)
 def test_a_difference_goes_away_once_it_is_applied(before: Properties, after: Properties) -> None:
     old = checked(before).inputs
     new = checked(after, old).inputs
-    applied = bridge.planned(Container, old, new)
+    applied = bridge.preview_outputs(Container, old, new)
     assert bridge.diff(Container, applied, new).paths == {}
 
 
@@ -256,8 +258,8 @@ def test_no_state_crashes_a_diff(state: Properties) -> None:
 
 
 def test_a_preview_promises_inputs_and_what_is_known_of_computed_ones() -> None:
-    news = checked({"image": "i"}).inputs
-    fresh = bridge.planned(Container, {}, news, ("ip",))
+    news = {key: value for key, value in checked({"image": "i"}).inputs.items() if key != DEFAULTS}
+    fresh = bridge.preview_outputs(Container, {}, news, ("ip",))
     assert fresh == {
         "image": "i",
         "name": "auto-20",
@@ -266,8 +268,14 @@ def test_a_preview_promises_inputs_and_what_is_known_of_computed_ones() -> None:
         "hostname": UNKNOWN,
         "ip": UNKNOWN,
     }
-    kept = bridge.planned(Container, {"hostname": "h", "ip": "1.2.3.4"}, news, ("ip",))
+    kept = bridge.preview_outputs(Container, {"hostname": "h", "ip": "1.2.3.4"}, news, ("ip",))
     assert (kept["hostname"], kept["ip"]) == ("h", "1.2.3.4")
+
+
+def test_an_update_keeps_the_old_values_that_no_difference_takes_away() -> None:
+    olds = {"image": "i", "memory": 0, "envs": [], "commands": ["a"], "check": {"interval": "5s", "retries": 0}}
+    kept = bridge.preview_outputs(Container, olds, {"image": "i", "check": {"interval": "5s"}})
+    assert kept == {"image": "i", "memory": 0, "envs": [], "check": olds["check"], "hostname": UNKNOWN}
 
 
 def test_a_refresh_takes_live_values_for_what_the_program_gave() -> None:
@@ -301,5 +309,5 @@ def test_an_import_leaves_out_zeros_and_defaults() -> None:
 def test_sets_keep_the_order_that_was_known() -> None:
     known = {"envs": ["a", "b"], "commands": ["a", "b"], "ports": [{"internal": 1}, {"internal": 2}]}
     live = {"envs": ["b", "a"], "commands": ["b", "a"], "ports": [{"internal": 2, "protocol": "tcp"}, {"internal": 1}]}
-    found = bridge.steady(Container, known, live)
+    found = bridge.keep_known_order(Container, known, live)
     assert found == live | {"envs": ["a", "b"], "ports": known["ports"]}

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from conformance.runtime import strategies
 
+pytestmark = pytest.mark.bundled_only
+
 ADD, DELETE, UPDATE = Kind.ADD, Kind.DELETE, Kind.UPDATE
 
 

@@ -12,11 +12,15 @@ from pydantic import Field, field_validator
 
 from conformance.runtime import strategies
 
+pytestmark = pytest.mark.bundled_only
+
 TOKEN = "x:index:X"
 
 
 class Part(Model):
     """A nested object."""
+
+    unsupported = ("color",)
 
     name: str
     size_mib: int | None = None
@@ -107,12 +111,23 @@ def test_refused(properties: dict[str, Any], found: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("properties", "path"), [({"wrod": 1}, "wrod"), ({"part": {"name": "x", "size_mib": 1}}, "part.size_mib")]
+    ("properties", "path"),
+    [
+        ({"part": {"name": "x", "color": 1}}, "part.color"),
+        ({"parts": [{"name": "x"}, Secret({"name": "x", "color": UNKNOWN})]}, "parts[1].color"),
+    ],
 )
 def test_what_is_not_supported_is_refused_by_name(properties: dict[str, Any], path: str) -> None:
     assert failures(properties) == {
         path: f"'{path}' is not supported by the bundled plugin for {TOKEN}; remove it, or use the official plugin"
     }
+
+
+@pytest.mark.parametrize(
+    ("properties", "path"), [({"wrod": 1}, "wrod"), ({"part": {"name": "x", "size_mib": 1}}, "part.size_mib")]
+)
+def test_what_no_provider_has_is_refused_with_another_reason(properties: dict[str, Any], path: str) -> None:
+    assert failures(properties) == {path: f"'{path}' is no property of {TOKEN}; check its spelling"}
 
 
 def test_python_names_are_no_wire_names() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,9 +14,11 @@ from bundled_plugins.runtime.values import UNKNOWN, Properties, Secret, encode, 
 from hypothesis import HealthCheck, given, settings
 from pulumi.runtime.proto import plugin_pb2, provider_pb2
 
-from conformance.harness import CallFailed, Engine, Failure, Provider, Refused, running
+from conformance.harness import CallFailed, Engine, Failure, Provider, Refused, running, until
 from conformance.runtime import strategies
 from conformance.runtime.toy import CROWD, TOKEN
+
+pytestmark = pytest.mark.bundled_only
 
 URN = Provider.urn(TOKEN, "thing")
 
@@ -88,7 +89,7 @@ def test_generated_names_are_stable_and_short_enough(toy: Provider) -> None:
     ("mode", "proposed", "expected"),
     [("PROPOSE", "wanted", "wanted"), ("ENFORCE", "forced", "forced"), ("DISABLE", "", None)],
 )
-def test_the_engines_naming_is_honoured(toy: Provider, mode: str, proposed: str, expected: str | None) -> None:
+def test_the_engines_naming_is_honored(toy: Provider, mode: str, proposed: str, expected: str | None) -> None:
     options = provider_pb2.CheckRequest.AutonamingOptions
     request = provider_pb2.CheckRequest(
         urn=URN,
@@ -124,7 +125,7 @@ def test_top_level_key_of_a_path(path: str, top: str) -> None:
 def test_a_preview_makes_nothing_and_has_no_id(toy: Provider) -> None:
     inputs = {"mode": "fail", "word": Secret("s")}
     assert toy.preview(TOKEN, "thing", inputs) == inputs | {"made": UNKNOWN}
-    assert toy._create(TOKEN, "thing", inputs, 0, preview=True).id == ""
+    assert toy._resource_call("Create", TOKEN, "thing", properties=inputs, preview=True).id == ""
     assert toy.update(TOKEN, "thing", "id", {}, {}, inputs, preview=True) == inputs | {"made": UNKNOWN}
 
 
@@ -175,7 +176,7 @@ def test_an_error_is_the_users_text_and_nothing_else(toy: Provider) -> None:
     assert _message(toy, "fail") == "refused thing"
 
 
-def test_a_bug_is_said_to_be_one(toy: Provider) -> None:
+def test_a_bug_is_reported_as_an_internal_error(toy: Provider) -> None:
     assert _message(toy, "bug") == "internal error in the bundled toy plugin: KeyError: 'in action'"
     with pytest.raises(CallFailed, match="internal error in the bundled toy plugin: KeyError: 'in diff'"):
         toy.diff(TOKEN, "thing", "id", {}, {}, {"mode": "bug"})
@@ -234,14 +235,13 @@ def test_bags_with_unsupported_signatures_are_errors_of_one_call(toy: Provider) 
         ("Check", provider_pb2.CheckRequest(urn=URN, news=odd)),
         ("Create", provider_pb2.CreateRequest(urn=URN, properties=odd)),
         ("DiffConfig", provider_pb2.DiffRequest(urn=URN, news=odd)),
-        ("Invoke", provider_pb2.InvokeRequest(tok="toy:index:echo", args=odd)),
     ):
         with pytest.raises(CallFailed, match="unsupported signature"):
             toy._call(method, request)
     assert toy.version() == "1.2.3"
 
 
-# reading, functions, logs
+# reading, logs
 
 
 def test_read_of_what_is_gone_is_empty(toy: Provider) -> None:
@@ -252,13 +252,7 @@ def test_read_of_what_is_gone_is_empty(toy: Provider) -> None:
     assert (imported.id, imported.inputs) == ("some-id", {})
 
 
-def test_functions(toy: Provider) -> None:
-    assert toy.invoke("toy:index:echo", {"a": [1, "b"]}) == {"a": [1, "b"]}
-    with pytest.raises(Refused) as caught:
-        toy.invoke("toy:index:echo", {"word": 1})
-    assert caught.value.reason("word") == "is not allowed"
-    with pytest.raises(CallFailed, match=r"^refused$"):
-        toy.invoke("toy:index:echo", {"fail": True})
+def test_functions_are_refused_by_name(toy: Provider) -> None:
     with pytest.raises(CallFailed, match="the function toy:index:other is not supported by the bundled toy plugin"):
         toy.invoke("toy:index:other", {})
 
@@ -309,10 +303,7 @@ def test_cancel_ends_what_waits_and_answers_though_the_plugin_is_broken(own_toy:
 
     thread = threading.Thread(target=create)
     thread.start()
-    limit = time.monotonic() + 10
-    while not own_toy.engine.messages:
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    until(lambda: bool(own_toy.engine.messages), 10, lambda: "no message")
     own_toy.cancel()
     thread.join(5)
     assert not thread.is_alive()
@@ -326,7 +317,7 @@ def test_calls_run_at_the_same_time_and_cancel_gets_through(own_toy: Provider) -
         assert {outputs["made"] for _, outputs in made} == {f"n{number}" for number in range(CROWD)}
 
 
-def test_unimplemented_calls_say_so(toy: Provider) -> None:
+def test_unimplemented_calls_answer_unimplemented(toy: Provider) -> None:
     with pytest.raises(CallFailed) as caught:
         toy._call("GetSchema", provider_pb2.GetSchemaRequest())
     assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED

@@ -28,6 +28,8 @@ from pulumi.runtime import rpc
 
 from conformance.runtime import strategies
 
+pytestmark = pytest.mark.bundled_only
+
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 KINDS = [codec._SECRET, codec._ASSET, codec._ARCHIVE, codec._REFERENCE, codec._OUTPUT, "no such kind", ""]
 
@@ -109,6 +111,8 @@ def test_every_kind_of_unknown_is_the_unknown(text: str) -> None:
         ({SIGNATURE: codec._REFERENCE, "urn": "urn:x"}, "urn:x"),
         ({SIGNATURE: codec._ASSET, "text": "t", "hash": "h"}, Asset("text", "t", "h")),
         ({SIGNATURE: codec._ASSET, "hash": "h"}, Asset(None, None, "h")),
+        ({SIGNATURE: codec._ASSET, "text": "", "path": "p", "hash": "h"}, Asset("path", "p", "h")),
+        ({SIGNATURE: codec._ASSET, "text": ""}, Asset("text", "", "")),
         ({SIGNATURE: codec._ARCHIVE, "path": "p"}, Archive("path", "p", "")),
         (
             {

@@ -10,7 +10,7 @@ from bundled_plugins.runtime import provider
 from bundled_plugins.runtime.compare import changes
 from bundled_plugins.runtime.errors import CheckFailure, PartialFailure, ProviderError
 from bundled_plugins.runtime.model import Model
-from bundled_plugins.runtime.resource import Checked, Difference, Function, Live, Operation, Plugin, Resource
+from bundled_plugins.runtime.resource import Checked, Difference, Operation, Plugin, ReadResult, Resource
 from bundled_plugins.runtime.values import UNKNOWN, Properties, unwrap
 
 TOKEN = "toy:index:Thing"
@@ -57,10 +57,10 @@ class Thing(Resource):
     def create(self, op: Operation, inputs: Properties) -> tuple[str, Properties]:
         return "the-id", self._act(op, inputs)
 
-    def read(self, op: Operation, id: str, outputs: Properties, inputs: Properties) -> Live | None:
+    def read(self, op: Operation, id: str, outputs: Properties, inputs: Properties) -> ReadResult | None:
         if id == "gone":
             return None
-        return Live(id, unwrap(outputs) | {"seen": True}, unwrap(inputs))
+        return ReadResult(id, unwrap(outputs) | {"seen": True}, unwrap(inputs))
 
     def preview_update(
         self, op: Operation, id: str, olds: Properties, old_inputs: Properties, news: Properties
@@ -98,27 +98,12 @@ class Thing(Resource):
         return outputs
 
 
-class Echo(Function):
-    """Gives its arguments back."""
-
-    token = "toy:index:echo"
-
-    def check(self, args: Properties) -> list[CheckFailure]:
-        return [CheckFailure("word", "is not allowed")] if "word" in args else []
-
-    def call(self, op: Operation, args: Properties) -> Properties:
-        if args.get("fail"):
-            raise ProviderError("refused")
-        return args
-
-
 class Toy(Plugin):
     """The provider."""
 
     name = "toy"
     version = "1.2.3"
     resources = (Thing,)
-    functions = (Echo,)
 
     def check_config(self, olds: Properties, news: Properties) -> Checked:
         failures = [CheckFailure("bad", "is bad")] if "bad" in news else []

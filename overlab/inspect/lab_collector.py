@@ -1,0 +1,119 @@
+"""Takes a snapshot of a whole lab: one SSH session a node, all at once, and the machines from the hypervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from typing import Any
+
+from pydantic import ValidationError
+
+from components.config import conventions, docker_names
+from components.config.platform import Platform
+from components.config.settings import Settings
+from components.node import watchdog
+from overlab import remote
+from overlab.inspect import machines
+from overlab.inspect.node_report import NodeReport
+from overlab.inspect.snapshot import TIMEOUT, ExpectedState, NodeAnswer, Snapshot
+
+CONNECT_LIMIT_S = 15
+COLLECT_LIMIT_S = 90
+"""Of everything that runs on a node, once connected."""
+SSH_FAILED = 255
+"""Exit code of ssh for its own errors."""
+SESSION_LIMIT_S = CONNECT_LIMIT_S + COLLECT_LIMIT_S + 15
+
+
+def take_snapshot(settings: Settings, platform: Platform, only: Iterable[str] | None = None) -> Snapshot:
+    """The lab's present state. Takes as long as the slowest node, at most :data:`SESSION_LIMIT_S`; raises nothing.
+
+    A node that does not answer is in the snapshot, with the reason. ``only`` names the nodes that are asked.
+    """
+    sessions: list[subprocess.Popen[bytes]] = []
+    with ThreadPoolExecutor(max_workers=len(settings.nodes) + 1) as pool, _terminated_at_the_end(sessions):
+        states = pool.submit(machines.states, settings, platform)
+        answers = {key: pool.submit(_answer, settings, platform, key, sessions) for key in only or settings.nodes}
+        return Snapshot(
+            lab=settings.name,
+            expected=expected_state(settings),
+            machines=states.result(),
+            nodes={key: answer.result() for key, answer in answers.items()},
+        )
+
+
+@contextlib.contextmanager
+def _terminated_at_the_end(sessions: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """After an interrupt the sessions' threads would be waited for."""
+    try:
+        yield
+    finally:
+        for process in sessions:
+            process.terminate()
+
+
+def expected_state(settings: Settings) -> ExpectedState:
+    return ExpectedState(
+        stack=settings.stack,
+        store=docker_names.store_url(settings),
+        servers=settings.store.servers,
+        store_nodes=settings.store_nodes,
+        nodes={key: str(node.address) for key, node in settings.nodes.items()},
+        advertise={key: docker_names.advertised(node) for key, node in settings.nodes.items()},
+        networks={name: str(spec.subnet) if spec.subnet else None for name, spec in settings.networks.items()},
+        workloads=dict(settings.placement),
+    )
+
+
+def _answer(settings: Settings, platform: Platform, key: str, sessions: list[subprocess.Popen[bytes]]) -> NodeAnswer:
+    begun = time.monotonic()
+    output, reason = _run_collector(settings, platform, key, sessions)
+    report, error = _read(output, reason)
+    return NodeAnswer(report=report, error=error, seconds=round(time.monotonic() - begun, 1))
+
+
+def _run_collector(
+    settings: Settings, platform: Platform, key: str, sessions: list[subprocess.Popen[bytes]]
+) -> tuple[bytes, str]:
+    """What the collector printed on a node, and why it may have printed no more."""
+    store = f"http://{docker_names.store_address(settings)}"
+    cmd = ["python3", "-", store, conventions.GWBRIDGE, watchdog.SCRIPT, str(COLLECT_LIMIT_S)]
+    ssh = remote.command(settings, platform, key, cmd, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
+    script = (files("overlab.inspect") / "node_collector.py").read_bytes()
+    try:
+        process = subprocess.Popen(ssh, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except OSError as error:
+        return b"", f"{ssh[0]}: {error}"
+    sessions.append(process)
+    with process:
+        try:
+            output, errors = process.communicate(script, timeout=SESSION_LIMIT_S)
+        except subprocess.TimeoutExpired as timeout:
+            process.kill()
+            return timeout.stdout or b"", f"{TIMEOUT} {SESSION_LIMIT_S} s"
+    message = (errors.decode(errors="replace").strip().splitlines() or ["no message"])[-1].strip()
+    failed = "" if process.returncode == SSH_FAILED else f"node collector ended with exit code {process.returncode}: "
+    return output, failed + message
+
+
+def _read(output: bytes, reason: str) -> tuple[NodeReport | None, str | None]:
+    """The report in a collector's output, line by line; a part that is not in it is missing because of ``reason``."""
+    parts: dict[str, Any] = {}
+    for line in output.splitlines():
+        # The last line may be cut off.
+        with contextlib.suppress(ValueError):
+            parts |= json.loads(line)
+    if "hostname" not in parts:
+        return None, reason
+    errors = parts.setdefault("errors", {})
+    for name in NodeReport.model_fields.keys() - parts.keys():
+        parts[name], errors[name] = None, reason
+    try:
+        return NodeReport.model_validate(parts), None
+    except ValidationError as error:
+        return None, f"the node's report is not valid: {error.errors()[0]}"
