@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ET
 from overlab.checks.reproduce import reproduce_command
 from overlab.checks.results import CheckResult, CheckRun
 from overlab.checks.text import lines_of
+from overlab.core.xmltext import clean
 from overlab.diagnosis import causes
-from overlab.report.xmltext import clean
 
 
 def render(run: CheckRun) -> str:

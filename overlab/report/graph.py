@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from overlab.core.tools import output
+from overlab.core.xmltext import clean
 from overlab.report.picture import Node, Picture, Published, Workload
-from overlab.report.xmltext import clean
 
 Format = Literal["mermaid", "dot", "svg"]
 

@@ -9,8 +9,8 @@ import itertools
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
+from overlab.core.xmltext import clean
 from overlab.report.picture import Attachment, Network, Node, Picture, State, Status, Workload
-from overlab.report.xmltext import clean
 
 _MARGIN = 16
 _LABEL = 184

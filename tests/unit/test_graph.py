@@ -17,9 +17,9 @@ from syrupy.assertion import SnapshotAssertion
 from components.config.fields import HOSTNAME, OBJECT_NAME
 from components.config.settings import parse
 from overlab.core.errors import ToolError
+from overlab.core.xmltext import clean
 from overlab.report import graph, picture, svg
 from overlab.report.picture import Attachment, Network, Node, Picture, Published, State, Workload
-from overlab.report.xmltext import clean
 from overlab.stack.outputs import Outputs
 from tests.unit import check_run_factory
 from tests.unit.lab_configs import HOSTILE_TEXTS, labs
