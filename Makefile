@@ -5,25 +5,27 @@ STACK ?= dev
 USES ?= up bundled
 OVERLAB = .venv/bin/overlab --stack $(STACK)
 BUILD_CLI = .venv/bin/python -m overlab.platform.toolchain >/dev/null
-MAKE_IMAGES = 'from overlab.platform import images, progress; images.ensure(progress.Progress())'
+MAKE_IMAGES = 'from overlab.core.progress import Progress; from overlab.platform import container_images; container_images.ensure(Progress())'
+FAST = not root and not slow and not e2e
+IN_PARALLEL = -n auto --dist worksteal
 SHELL_SCRIPTS = $(shell find . -type f -not -path './.venv/*' -not -path './.git/*' -not -path './.*_cache/*' -not -name '*.j2' \
 	-exec awk 'FNR == 1 { if (/^\#!.*\/(env )?(ba)?sh( |$$)/) print FILENAME; nextfile }' {} +)
 
 .PHONY: up preview refresh down doctor test check policy lint types fast lock bootstrap
 
-up: bootstrap ## bring the lab up; again: change nothing
+up: bootstrap ## bring the lab up; a second run changes nothing
 	@$(OVERLAB) up
 
-preview: bootstrap ## say what `up` would do
+preview: bootstrap ## preview the changes that `up` would make
 	@$(OVERLAB) preview
 
-refresh: bootstrap ## bring the state in line with what is there
+refresh: bootstrap ## update the state from the deployed resources
 	@$(OVERLAB) refresh
 
 down: bootstrap ## destroy the lab; PLATFORM=1 removes its platform too
 	@$(OVERLAB) down $(if $(PLATFORM),--platform)
 
-doctor: bootstrap ## look at every prerequisite
+doctor: bootstrap ## check every prerequisite
 	@$(OVERLAB) doctor
 
 bootstrap:
@@ -33,13 +35,14 @@ test: ## all tests, real machines included
 	@scripts/bootstrap up bundled test check
 	@-$(BUILD_CLI)
 	@-.venv/bin/python -c $(MAKE_IMAGES) # Consul is in one of them
-	.venv/bin/pytest $(PYTEST_ARGS)
+	.venv/bin/pytest -m '$(FAST)' $(IN_PARALLEL)
+	.venv/bin/pytest -m 'not ($(FAST))' $(PYTEST_ARGS)
 
-check: ## linters, types and the fast tests
+check: ## linters, types and the fast tests, side by side
 	@scripts/bootstrap up bundled test check
-	@$(MAKE) --no-print-directory lint types fast
+	@$(MAKE) --no-print-directory -j --output-sync=target types fast lint
 
-policy: ## the policy pack: linters, types, every rule, a poisoned program for each
+policy: ## the policy pack: linters, types, every rule with a violating program
 	@scripts/bootstrap up bundled test check
 	.venv/bin/ruff check policy tests/policy
 	.venv/bin/ruff format --check policy tests/policy
@@ -61,12 +64,11 @@ bench-scale: ## how the program grows with the nodes; writes docs/scale.md
 	@scripts/bootstrap up test check
 	.venv/bin/python -m benchmarks.scale
 
-schema: ## the editors' schema of stack files, after a change of the settings
+schema: ## write the JSON Schema of stack files, after a change of the settings
 	.venv/bin/overlab schema
 
 fast:
-	@-$(BUILD_CLI)
-	.venv/bin/pytest tests/unit tests/components
+	.venv/bin/pytest tests/unit tests/components -m '$(FAST)' $(IN_PARALLEL)
 
 lock: ## resolve pyproject.toml into requirements.lock
 	@scripts/lock

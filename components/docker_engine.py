@@ -110,7 +110,7 @@ class DockerEngine(Component[DockerEngineArgs]):
             pulumi.FileAsset(packages.bundle),
             BUNDLE,
             self.child_options(),
-            triggers=[packages.content],
+            triggers=[packages.content_hash],
             limit_s=conventions.ENGINE_LIMIT_S,
         )
 

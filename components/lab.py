@@ -54,7 +54,7 @@ class Lab(Component[Args]):
             pool_name=f"overlab-{settings.name}",
             pool_path=hypervisor.pool_path,
             image_source=platform.image.source,
-            image_hash=platform.image.content,
+            image_hash=platform.image.content_hash,
         )
         underlay = UnderlayArgs(
             provider=provider,

@@ -16,7 +16,7 @@ _CONNECT_LIMIT_S = 30
 
 
 def options(platform: Platform, connect_limit_s: int = _CONNECT_LIMIT_S) -> dict[str, str]:
-    """OpenSSH's options for every node: the lab's key and nobody's else, and its pinned host keys."""
+    """OpenSSH's options for every node: only the lab's key, and its pinned host keys."""
     return {
         "IdentityFile": str(platform.identity.client_key),
         "IdentitiesOnly": "yes",
@@ -28,7 +28,7 @@ def options(platform: Platform, connect_limit_s: int = _CONNECT_LIMIT_S) -> dict
         "PasswordAuthentication": "no",
         "KbdInteractiveAuthentication": "no",
         "ConnectTimeout": str(connect_limit_s),
-        # a node that dies is noticed after two minutes; one that is only busy answers
+        # a dead node is detected after two minutes; one that is only busy answers
         "ServerAliveInterval": "15",
         "ServerAliveCountMax": "8",
         "LogLevel": "ERROR",
@@ -36,7 +36,7 @@ def options(platform: Platform, connect_limit_s: int = _CONNECT_LIMIT_S) -> dict
 
 
 def node_named(settings: Settings, node: str) -> Node:
-    """The node with this key. Raises :class:`OverlabError` with those that there are."""
+    """The node with this key. Raises :class:`OverlabError` that lists the known ones."""
     known = settings.nodes.get(node)
     if known is None:
         raise OverlabError(f"the lab {settings.name} has no node {node}", f"its nodes: {', '.join(settings.nodes)}")
@@ -68,5 +68,5 @@ def command(
 
 
 def replace_process(cmd: Sequence[str]) -> None:
-    """Become that command: standard streams, signals and exit code are then its own. Does not return."""
+    """Replace this process by the command, with its streams, signals and exit code. Does not return."""
     os.execvp(cmd[0], list(cmd))

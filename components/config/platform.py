@@ -34,10 +34,8 @@ class Image(_Fact):
 
     source: str
     """Local path or URL, as libvirt's ``Volume.source`` takes it."""
-    content: str
+    content_hash: str
     """First 16 hex digits of the SHA-256 of the image's content (or of the inputs it was made from)."""
-    engine: str | None = None
-    """Version of dockerd in the image; None for a plain image."""
 
 
 class Packages(_Fact):
@@ -45,9 +43,7 @@ class Packages(_Fact):
 
     bundle: str
     """Local path of one ``.tar`` with the ``.deb`` files at its top level."""
-    content: str
-    engine: str
-    """Version of dockerd in the bundle."""
+    content_hash: str
 
 
 class HostKey(_Fact):
@@ -97,15 +93,12 @@ class Platform(_Fact):
     """Everything that exists before ``pulumi up``."""
 
     version: Literal[1] = 1
-    lab: str
     kind: Literal["bundled", "system"]
     hypervisor: Hypervisor | None = None
     """The lab's only one, if it has no name in the settings."""
     hypervisors: dict[str, Hypervisor] = Field(default_factory=dict)
     """Those that run machines, by their names in the settings."""
     image: Image
-    plain_image: Image | None = None
-    """An image without an engine, for stacks that install it."""
     packages: Packages | None = None
     registry_mirror: str | None = None
     """URL of a registry mirror of the hub, as the nodes reach it; None for the hub itself."""

@@ -15,8 +15,7 @@ from overlab.checks.results import CheckRun
 from overlab.checks.select import limited, select
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
-from overlab.lab_handle import OpenedLab
-from overlab.report import page
+from overlab.stack.lab_handle import LabHandle
 
 EXIT_COULD_NOT_RUN = 2
 
@@ -39,19 +38,17 @@ class CheckOptions:
                 file.unlink(missing_ok=True)
 
 
-def once(lab: OpenedLab, options: CheckOptions, progress: Progress) -> CheckRun:
-    """Run the checks now, keep what they found, write the files. Raises :class:`OverlabError` where it cannot begin."""
+def once(lab: LabHandle, options: CheckOptions, progress: Progress) -> CheckRun:
+    """Run the checks, save the results, write the JUnit file. Raises :class:`OverlabError` where it cannot begin."""
     matrix = limited(select(lab.matrix, options.only), options.timeout_s)
     with progress.step("checks"):
         progress.waiting_for("the stack's outputs")
         known = lab.outputs()
         transport = runner.transport(lab.settings, lab.platform)
         found = runner.run(lab.settings, matrix, known, transport, tuple(options.only), progress.waiting_for)
-    results.save(found, lab.record)
+    results.save(found, results.file(lab.stack.paths.state, lab.stack.name))
     if options.junit is not None:
         _write(options.junit, junit.document(found))
-    if options.html is not None:
-        _write(options.html, page.render_run(found).encode())
     return found
 
 

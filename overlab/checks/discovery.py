@@ -7,7 +7,7 @@ from typing import Any
 
 from components import checks
 from components.config.settings import Settings
-from overlab.outputs import Outputs
+from overlab.stack.outputs import Outputs
 
 
 def script(node: str, settings: Settings) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from components import checks
 from components.checks.model import CheckResult
 from overlab.checks.results import CheckRun, from_up, generation_of, load
-from overlab.outputs import Outputs
+from overlab.stack.outputs import Outputs
 
 
 @dataclass(frozen=True)

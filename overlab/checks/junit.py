@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from components.checks.model import CheckResult
 from overlab.checks.results import CheckRun
 from overlab.checks.text import rows
-from overlab.report.xmltext import clean
+from overlab.core.xmltext import clean
 
 
 def document(run: CheckRun) -> bytes:

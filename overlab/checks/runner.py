@@ -17,8 +17,8 @@ from overlab.checks import discovery
 from overlab.checks.results import CheckRun, generation_of, now
 from overlab.checks.session import SSH_FAILED, ProcessResult, Session, session_command
 from overlab.core.paths import LabPaths
-from overlab.outputs import Outputs
 from overlab.platform.private_libvirtd import PrivateLibvirtd
+from overlab.stack.outputs import Outputs
 
 _BULK_PORTS = range(20_000, 30_000, 2)
 """Of two runs at the same time each has listeners of its own."""

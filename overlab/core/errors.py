@@ -1,12 +1,12 @@
-"""Errors of the platform: one sentence that says what is wrong, and the remedy."""
+"""Expected errors: one sentence about what is wrong, and the remedy."""
 
 from __future__ import annotations
 
 
 class OverlabError(Exception):
-    """The platform cannot be prepared, found or taken down.
+    """Any expected failure: settings apart, what a user can cause or repair.
 
-    ``str(error)`` is a sentence for people; ``remedy`` says what to do (a command where there is one).
+    ``str(error)`` is shown to the user; ``remedy`` is what to do (a command where there is one).
     """
 
     def __init__(self, what: str, remedy: str | None = None) -> None:
@@ -20,4 +20,4 @@ class ToolError(OverlabError):
 
 
 class WaitError(OverlabError):
-    """A bounded wait ran into its limit; the message says how long, for what, and what was seen last."""
+    """A bounded wait ran into its limit; the message names elapsed time, limit, condition and the last observation."""

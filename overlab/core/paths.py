@@ -1,4 +1,4 @@
-"""Every directory of a lab, derived from the lab's name; the one place that knows them."""
+"""Every directory of a lab, derived from the lab's name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run_root() -> Path:
 
 @dataclass(frozen=True)
 class LabPaths:
-    """Where one lab keeps what is its own. Nothing here is shared between labs."""
+    """The directories of one lab; labs share none of them."""
 
     lab: str
 
@@ -62,8 +62,13 @@ class LabPaths:
         return self.state / "passphrase"
 
     @property
+    def stack_files(self) -> Path:
+        """Copies of stack files, in which Pulumi may write the salt of the stack's secrets."""
+        return self.state / "stack-files"
+
+    @property
     def bin(self) -> Path:
-        """Holds the ``pulumi`` shim that enters the lab's network namespace."""
+        """Directory of the lab's ``pulumi`` command (``shim.py``)."""
         return self.state / "bin"
 
     @property
@@ -76,7 +81,7 @@ class LabPaths:
 
     @property
     def pool(self) -> Path:
-        """Target of the lab's libvirt storage pool; made and removed by libvirt."""
+        """Target of the lab's libvirt storage pool; created and removed by libvirt."""
         return self.state / "pool"
 
     @property

@@ -1,4 +1,4 @@
-"""Processes that outlive the command that started them, told apart from strangers with a recycled pid."""
+"""Processes that outlive the command that started them, distinguished from others with a reused pid."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ProcessRecord(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> ProcessRecord | None:
-        """Record saved by :meth:`save`; None when there is none or it is not whole."""
+        """Record saved by :meth:`save`; None when there is none or it is incomplete."""
         try:
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValueError):
@@ -89,7 +89,7 @@ def spawn(cmd: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = 
 
 
 def end(processes: Iterable[ProcessRecord], grace_s: float = 10) -> None:
-    """TERM, and KILL those that are still there after ``grace_s``. Returns when all are gone."""
+    """TERM, then KILL for those still running after ``grace_s``. Returns when all are gone."""
     for number, limit_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
         processes = [process for process in processes if process.alive()]
         for process in processes:

@@ -1,35 +1,24 @@
-"""Progress of long steps for people: name, elapsed time, what is being waited for, and the final duration.
+"""Progress of long steps on standard error: name, elapsed time, what is being waited for, and the final duration.
 
-On a terminal the running steps are a live table; elsewhere they are plain lines. Everything goes to
-standard error, so that standard output stays clean for data. One :class:`Progress` may be used by
+On a terminal the running steps are a live table; elsewhere they are plain lines. One :class:`Progress` may be used by
 several threads at once: each thread has its own stack of steps.
 """
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
-import signal
-import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from overlab.core.errors import ToolError
-
 _SHOW_AFTER_S = 1.0  # shorter steps leave no line
-_REPEAT_PLAIN_S = 20.0  # a running step says again what it waits for, where there is no terminal
-_LOG_TAIL_LINES = 15
-_LOG_TAIL_BYTES = 16_384
+_REPEAT_PLAIN_S = 20.0  # interval at which a running step is printed again where there is no terminal
 
 
 @dataclass(frozen=True)
@@ -87,7 +76,7 @@ class Progress:
             self._end(step, failed=failed)
 
     def waiting_for(self, text: str) -> None:
-        """Say what this thread's innermost step waits for (a log's last line, another process, a probe)."""
+        """Show what this thread's innermost step waits for (a log's last line, another process, a probe)."""
         stack = self._stack()
         if stack:
             stack[-1].waiting_for = text
@@ -197,141 +186,3 @@ class Progress:
         if self._live is not None:
             self._live.stop()
             self._live = None
-
-
-# -- external tools --------------------------------------------------------------------------------
-
-_running: set[subprocess.Popen[bytes]] = set()
-_running_lock = threading.Lock()
-
-
-def run(
-    cmd: Sequence[str | Path],
-    *,
-    log: Path,
-    progress: Progress | None = None,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    stdin: bytes | None = None,
-    limit_s: float | None = None,
-) -> None:
-    """Run an external tool with its output appended to ``log``; its last line is shown while it runs.
-
-    The tool gets its own process group, so that it and its children end together: on the time limit, on
-    an exception in this thread, and by :func:`stop_running`. ``env`` is the whole environment.
-    Raises :class:`ToolError` with the command, exit code and the last lines of its output.
-    """
-    words = [str(word) for word in cmd]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as out:
-        out.write(f"$ {shlex.join(words)}\n".encode())
-        out.flush()
-        start = out.tell()
-        process = _start(words, out.fileno(), cwd, env, stdin)
-        try:
-            code = _follow(process, log, start, progress, limit_s)
-        finally:
-            _end_group(process)
-            with _running_lock:
-                _running.discard(process)
-    if code != 0:
-        reason = f"did not end within {limit_s:g} s" if code is None else f"ended with exit code {code}"
-        said = _indent(tail(log, start))
-        raise ToolError(f"`{shlex.join(words)}` {reason}; its last lines:\n{said}", f"read the whole log: {log}")
-
-
-def output(cmd: Sequence[str | Path], *, env: Mapping[str, str] | None = None, limit_s: float = 60) -> str:
-    """Standard output of a short tool. Raises :class:`ToolError` as :func:`run` does."""
-    words = [str(word) for word in cmd]
-    try:
-        done = subprocess.run(
-            words, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s, check=False
-        )
-    except FileNotFoundError as error:
-        raise ToolError(f"`{words[0]}` is not installed", "run: overlab doctor") from error
-    except subprocess.TimeoutExpired as error:
-        raise ToolError(f"`{shlex.join(words)}` did not end within {limit_s:g} s") from error
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip()
-        raise ToolError(f"`{shlex.join(words)}` ended with exit code {done.returncode}:\n{_indent(said)}")
-    return done.stdout
-
-
-def stop_running() -> None:
-    """End every tool started by :func:`run` in any thread of this process (on an interrupt)."""
-    with _running_lock:
-        processes = list(_running)
-    for process in processes:
-        _end_group(process)
-
-
-def tail(log: Path, start: int = 0, lines: int = _LOG_TAIL_LINES) -> str:
-    """The last lines of a log from byte ``start`` on."""
-    with log.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(start, file.tell() - _LOG_TAIL_BYTES))
-        text = file.read().decode(errors="replace").replace("\r", "\n")
-    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
-
-
-def _start(
-    words: list[str], out: int, cwd: Path | None, env: Mapping[str, str] | None, stdin: bytes | None
-) -> subprocess.Popen[bytes]:
-    if shutil.which(words[0], path=None if env is None else env.get("PATH")) is None:
-        raise ToolError(f"`{words[0]}` is not installed", "run: overlab doctor")
-    # a tool whose overlab was killed ends too, or it would work on beside the next one
-    bound = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
-    process = subprocess.Popen(
-        [*bound, *words],
-        cwd=cwd,
-        env=env,
-        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-        stdout=out,
-        stderr=subprocess.STDOUT,
-        process_group=0,
-    )
-    with _running_lock:
-        _running.add(process)
-    if stdin is not None and process.stdin is not None:
-        try:
-            process.stdin.write(stdin)
-        except BrokenPipeError:
-            pass  # the exit code tells
-        finally:
-            process.stdin.close()
-    return process
-
-
-def _follow(
-    process: subprocess.Popen[bytes], log: Path, start: int, progress: Progress | None, limit_s: float | None
-) -> int | None:
-    """Exit code, or None when the limit was reached."""
-    begun = time.monotonic()
-    while True:
-        try:
-            return process.wait(timeout=0.25)
-        except subprocess.TimeoutExpired:
-            if progress is not None:
-                progress.waiting_for(tail(log, start, lines=1))
-            if limit_s is not None and time.monotonic() - begun > limit_s:
-                return None
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """TERM, then KILL, to the group of a tool that still runs; a group whose leader has ended is left alone."""
-    if process.poll() is not None:
-        return
-    for sign, grace in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
-        try:
-            os.killpg(process.pid, sign)
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(timeout=grace)
-        except subprocess.TimeoutExpired:
-            continue
-        return
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())

@@ -1,11 +1,14 @@
-"""Bounded waits: nothing in the platform waits without a limit, and a wait that fails says what it saw."""
+"""Bounded waits: nothing in the platform waits without a limit, and a failed wait names its last observation."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock, Timeout
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from overlab.core.errors import WaitError
@@ -15,7 +18,7 @@ T = TypeVar("T")
 
 
 class NotYet(Exception):
-    """Raised by a probe whose condition does not hold yet; its text says what was seen instead."""
+    """Raised by a probe whose condition does not hold yet; its text is what was observed instead."""
 
 
 def until(
@@ -29,8 +32,8 @@ def until(
 ) -> T:
     """The probe's value, as soon as it does not raise :class:`NotYet`.
 
-    Any other exception of the probe passes on at once. After ``limit_s`` a :class:`WaitError` says what was
-    waited for, elapsed and limit, and what was seen last.
+    Any other exception of the probe passes on at once. After ``limit_s`` a :class:`WaitError` says names what was
+    waited for.
     """
     begun = time.monotonic()
 
@@ -51,6 +54,22 @@ def until(
         raise WaitError(
             f"waited {time.monotonic() - begun:.1f} of {limit_s:g} s for {what}; seen last: {seen}", remedy
         ) from seen
+
+
+@contextmanager
+def locked(lock_file: Path, waiting_for: Callable[[], str], progress: Progress) -> Iterator[None]:
+    """Hold a lock between processes; while another holds it, ``progress`` shows what is waited for."""
+    lock = FileLock(lock_file)
+    while True:
+        try:
+            lock.acquire(timeout=0.5)
+            break
+        except Timeout:
+            progress.waiting_for(waiting_for())
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _seen(state: RetryCallState) -> str:

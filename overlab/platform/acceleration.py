@@ -1,4 +1,4 @@
-"""Whether machines can run with KVM here, decided by trying it: the device file alone proves nothing."""
+"""Whether machines can run with KVM here, decided by booting one: the device file alone proves nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BOOT_CODE = bytes.fromhex(
 
 @dataclass(frozen=True)
 class Acceleration:
-    """libvirt's domain type for machines here, and what it was decided by."""
+    """libvirt's domain type for machines here, and the reason."""
 
     domain_type: Literal["kvm", "qemu"]
     reason: str

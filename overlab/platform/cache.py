@@ -2,13 +2,13 @@
 
 Layout, below :func:`overlab.core.paths.cache_root`::
 
-    KIND/KEY/content/...      what the builder made
+    KIND/KEY/content/...      the builder's output
     KIND/KEY/manifest.json    every file with size, mtime and SHA-256, written when the build was complete
-    KIND/.KEY.lock, .KEY.owner   one builder at a time, and who it is
-    KIND/.tmp-KEY-XXXX/       a build under way
+    KIND/.KEY.lock, .KEY.owner   one builder at a time, and its process
+    KIND/.tmp-KEY-XXXX/       a build in progress
 
-An entry is visible only when whole: it is built beside its place, flushed to disk and renamed. An entry that
-does not match its manifest any more is removed and built again.
+An entry is visible only when complete: it is built in a temporary directory, flushed to disk and renamed. An entry
+that no longer matches its manifest is removed and rebuilt.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ from filelock import FileLock, Timeout
 
 from overlab.core.errors import OverlabError
 from overlab.core.paths import cache_root
+from overlab.core.process import write_private
 from overlab.core.progress import Progress
+from overlab.core.wait import locked
 
 _MANIFEST = "manifest.json"
 _CONTENT = "content"
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class EntryState:
-    """One cache entry as found by :func:`survey`."""
+    """One cache entry as found by :func:`inspect_entries`."""
 
-    kind: str
-    key: str
+    directory: Path
+    """``KIND/KEY`` below the cache's root."""
     size: int
     problem: str | None
 
@@ -65,10 +66,10 @@ def log_file(kind: str) -> Path:
     return cache_root() / "log" / f"{kind}.log"
 
 
-def has(kind: str, key_parts: Mapping[str, object]) -> bool:
-    """Whether the entry exists and passes the fast check. Takes no lock and builds nothing."""
-    place = cache_root() / kind / key_of(kind, key_parts)
-    return place.is_dir() and _problem(place) is None
+def find(kind: str, key_parts: Mapping[str, object]) -> Path | None:
+    """Content of an existing entry that passes the fast check. Takes no lock and builds nothing."""
+    entry_dir = cache_root() / kind / key_of(kind, key_parts)
+    return entry_dir / _CONTENT if entry_dir.is_dir() and _problem(entry_dir) is None else None
 
 
 def entry(
@@ -78,84 +79,83 @@ def entry(
     progress: Progress,
     *,
     space_mib: int = 0,
-    full_check: bool = False,
 ) -> Path:
-    """Directory with the entry's content, built by ``build(empty directory)`` if it is not there whole.
+    """Directory with the entry's content, built by ``build(empty directory)`` if it does not exist or is damaged.
 
-    ``key_parts`` are all inputs that decide the content. Only one process builds an entry; others wait and show for
-    whom. ``space_mib`` is refused up front when the file system has less. ``full_check`` reads every byte instead of
-    trusting sizes and times. The caller must not write into the result.
+    ``key_parts`` are all inputs that decide the content. Only one process builds an entry; others wait and show
+    it. Fails at once when the file system has less than ``space_mib``. The caller must not
+    write into the result.
     """
     key = key_of(kind, key_parts)
-    shelf = cache_root() / kind
-    place = shelf / key
-    if not full_check and place.is_dir() and _problem(place, read=False) is None:
-        return place / _CONTENT
-    shelf.mkdir(parents=True, exist_ok=True)
-    with _only_builder(shelf, key, progress):
-        if place.exists() or place.is_symlink():
-            progress.waiting_for(f"verifying {place}")
-            problem = _problem(place, full=full_check, repair_times=True)
+    kind_dir = cache_root() / kind
+    entry_dir = kind_dir / key
+    if entry_dir.is_dir() and _problem(entry_dir, read=False) is None:
+        return entry_dir / _CONTENT
+    kind_dir.mkdir(parents=True, exist_ok=True)
+    with _only_builder(kind_dir, key, progress):
+        if entry_dir.exists() or entry_dir.is_symlink():
+            progress.waiting_for(f"verifying {entry_dir}")
+            problem = _problem(entry_dir, repair_times=True)
             if problem is None:
-                return place / _CONTENT
-            progress.note(f"cache entry {place} is broken ({problem}); building it again")
-            _remove(place)
-        _build(shelf, key, place, build, space_mib)
-    return place / _CONTENT
+                return entry_dir / _CONTENT
+            progress.note(f"cache entry {entry_dir} is damaged ({problem}); rebuilding it")
+            _remove(entry_dir)
+        _build(kind_dir, key, entry_dir, build, space_mib)
+    return entry_dir / _CONTENT
 
 
-def survey(*, full: bool = False) -> list[EntryState]:
+def inspect_entries(*, full: bool = False) -> list[EntryState]:
     """Every entry with its size and what is wrong with it; ``full`` reads every byte."""
     root = cache_root()
     states = []
     for manifest in sorted(root.glob(f"*/*/{_MANIFEST}")):
-        place = manifest.parent
-        if place.name.startswith("."):
+        entry_dir = manifest.parent
+        if entry_dir.name.startswith("."):
             continue
-        size = sum(path.lstat().st_size for path in _walk(place))
-        states.append(EntryState(place.parent.name, place.name, size, _problem(place, full=full)))
+        size = sum(path.lstat().st_size for path in _walk(entry_dir))
+        states.append(EntryState(entry_dir, size, _problem(entry_dir, full=full)))
     return states
 
 
 # -- building --------------------------------------------------------------------------------------
 
 
-def _build(shelf: Path, key: str, place: Path, build: Callable[[Path], None], space_mib: int) -> None:
-    _require_space(shelf, space_mib)
-    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{key}-", dir=shelf))
+def _build(kind_dir: Path, key: str, entry_dir: Path, build: Callable[[Path], None], space_mib: int) -> None:
+    _require_space(kind_dir, space_mib)
+    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{key}-", dir=kind_dir))
     try:
         content = temporary / _CONTENT
         content.mkdir()
         build(content)
         _write_manifest(temporary)
         temporary.chmod(0o755)
-        temporary.rename(place)
-        _sync(shelf)
+        temporary.rename(entry_dir)
+        _sync(kind_dir)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise _no_space(shelf, space_mib) from error
+            raise _no_space(kind_dir, space_mib) from error
         raise
     finally:
         if temporary.exists():
             _remove(temporary)
 
 
-def _require_space(shelf: Path, space_mib: int) -> None:
-    if shutil.disk_usage(shelf).free < space_mib << 20:
-        raise _no_space(shelf, space_mib)
+def _require_space(kind_dir: Path, space_mib: int) -> None:
+    if shutil.disk_usage(kind_dir).free < space_mib << 20:
+        raise _no_space(kind_dir, space_mib)
 
 
-def _no_space(shelf: Path, space_mib: int) -> OverlabError:
-    free = shutil.disk_usage(shelf).free >> 20
+def _no_space(kind_dir: Path, space_mib: int) -> OverlabError:
+    free = shutil.disk_usage(kind_dir).free >> 20
     needed = f", {space_mib} MiB are needed" if space_mib else ""
     return OverlabError(
-        f"no space left to build {shelf.name}: {free} MiB free in {shelf}{needed}",
+        f"no space left to build {kind_dir.name}: {free} MiB free in {kind_dir}{needed}",
         "free some space, or point OVERLAB_CACHE at a directory on another file system",
     )
 
 
 def _write_manifest(temporary: Path) -> None:
-    """Record and flush everything: after a power cut the renamed entry is whole or does not match its manifest."""
+    """Record and flush everything: even after a power failure an entry is complete or does not match its manifest."""
     content = temporary / _CONTENT
     files = {}
     for path in _walk(content):
@@ -164,18 +164,13 @@ def _write_manifest(temporary: Path) -> None:
             _sync(path)
     for directory, _, _ in os.walk(content):
         _sync(Path(directory))
-    manifest = temporary / _MANIFEST
-    _write_json(manifest, {"files": files})
+    _save_manifest(temporary, files)
     _sync(temporary)
 
 
-def _write_json(path: Path, value: object) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with temporary.open("w") as file:
-        json.dump(value, file, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def _save_manifest(entry_dir: Path, files: Mapping[str, object]) -> None:
+    text = json.dumps({"files": files}, sort_keys=True)
+    write_private(entry_dir / _MANIFEST, text.encode(), mode=0o644)
 
 
 def _describe(path: Path) -> dict[str, object]:
@@ -198,16 +193,16 @@ def _sync(path: Path) -> None:
 # -- checking --------------------------------------------------------------------------------------
 
 
-def _problem(place: Path, *, read: bool = True, full: bool = False, repair_times: bool = False) -> str | None:
+def _problem(entry_dir: Path, *, read: bool = True, full: bool = False, repair_times: bool = False) -> str | None:
     """What is wrong with an entry, or None.
 
     Files whose size and time match are trusted unless ``full``; others are read, or a problem unless ``read``.
-    ``repair_times`` (the lock is held) records the new times of files whose content is right, so that the next check
-    is fast again.
+    ``repair_times`` (the lock is held) records the new times of files whose content is unchanged, so that the next
+    check is fast again.
     """
-    content = place / _CONTENT
+    content = entry_dir / _CONTENT
     try:
-        recorded = json.loads((place / _MANIFEST).read_text())["files"]
+        recorded = json.loads((entry_dir / _MANIFEST).read_text())["files"]
         found = {str(path.relative_to(content)): path for path in _walk(content)}
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"unreadable: {error}"
@@ -231,7 +226,7 @@ def _problem(place: Path, *, read: bool = True, full: bool = False, repair_times
             touched = True
             recorded[name] = have
     if touched and repair_times:
-        _write_json(place / _MANIFEST, {"files": recorded})
+        _save_manifest(entry_dir, recorded)
     return None
 
 
@@ -248,33 +243,29 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _only_builder(shelf: Path, key: str, progress: Progress) -> Iterator[None]:
-    lock = FileLock(shelf / f".{key}.lock")
-    owner = shelf / f".{key}.owner"
-    while True:
-        try:
-            lock.acquire(timeout=0.5)
-            break
-        except Timeout:
-            progress.waiting_for(f"{shelf.name} is being built by {_read(owner)}")
-    try:
+def _only_builder(kind_dir: Path, key: str, progress: Progress) -> Iterator[None]:
+    owner = kind_dir / f".{key}.owner"
+
+    def builder() -> str:
+        return f"{kind_dir.name} is being built by {owner.read_text() if owner.exists() else 'another process'}"
+
+    with locked(kind_dir / f".{key}.lock", builder, progress):
         owner.write_text(f"process {os.getpid()} ({' '.join(sys.argv)[:80]}) since {time.strftime('%H:%M:%S')}")
-        _remove_abandoned(shelf, key)
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            owner.unlink()
-        lock.release()
+        try:
+            _remove_abandoned(kind_dir, key)
+            yield
+        finally:
+            owner.unlink(missing_ok=True)
 
 
-def _remove_abandoned(shelf: Path, own_key: str) -> None:
-    """Remove builds of dead builders: theirs is every temporary directory whose key's lock can be had."""
-    for temporary in shelf.glob(".tmp-*"):
+def _remove_abandoned(kind_dir: Path, own_key: str) -> None:
+    """Remove builds whose builder has ended: temporary directories whose key's lock is free."""
+    for temporary in kind_dir.glob(".tmp-*"):
         key = temporary.name.split("-")[1]
         if key == own_key:
             _remove(temporary)
             continue
-        lock = FileLock(shelf / f".{key}.lock", timeout=0)
+        lock = FileLock(kind_dir / f".{key}.lock", timeout=0)
         with contextlib.suppress(Timeout), lock:
             _remove(temporary)
 
@@ -285,11 +276,4 @@ def _remove(path: Path) -> None:
     else:
         shutil.rmtree(path, ignore_errors=True)
     if path.exists():
-        raise OverlabError(f"cannot remove {path}", f"remove it by hand: rm -rf {path}")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return "another process"
+        raise OverlabError(f"cannot remove {path}", f"rm -rf {path}")

@@ -1,7 +1,7 @@
 """The lab's certificate authority for the engines' API, what it issues, and how long that is valid.
 
-One directory holds all of it, every file 0600. The clock renews nothing: what expires is told, and :func:`rotate` is
-for a person to call, so that an ``up`` does the same tomorrow as today.
+All in one directory, every file 0600. Nothing is renewed automatically: expiry is reported, and the user calls
+:func:`rotate`, so that an ``up`` does the same tomorrow as today.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CA, _CA_KEY = "ca.pem", "ca-key.pem"
 
 
 def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Tls:
-    """Make what is missing, and what does not fit a node's address or the authority. ``nodes``: key -> address."""
+    """Create what is missing or does not match a node's address or the authority. ``nodes``: key -> address."""
     _finish(directory)
     authority = _authority(directory, lab)
     client_cert, client_key = directory / "client.pem", directory / "client-key.pem"
@@ -52,7 +52,7 @@ def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Tls:
 def rotate(directory: Path, lab: str, nodes: Mapping[str, str], *, authority: bool) -> Tls:
     """New keys and certificates for the client and every server; with ``authority`` of a new authority too.
 
-    All or nothing: an interruption leaves the old ones, or a set that :func:`ensure` puts in place.
+    Atomic: an interruption leaves the old set, or a complete new one that :func:`ensure` installs.
     """
     _finish(directory)
     making = directory.with_name(f"{directory.name}.making")
@@ -67,12 +67,12 @@ def rotate(directory: Path, lab: str, nodes: Mapping[str, str], *, authority: bo
 
 
 def rotation_complete(directory: Path) -> bool:
-    """False where a rotation was interrupted half-way."""
+    """False where a rotation was interrupted."""
     return not _whole(directory).exists()
 
 
 def _finish(directory: Path) -> None:
-    """Put a whole new set in the place of the old files, which keep their names."""
+    """Install a complete new set over the old files, whose names stay."""
     whole = _whole(directory)
     if whole.exists():
         directory.mkdir(exist_ok=True, mode=0o700)
@@ -85,7 +85,7 @@ def _whole(directory: Path) -> Path:
     return directory.with_name(f"{directory.name}.new")
 
 
-# -- how long --------------------------------------------------------------------------------------
+# -- validity --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _validity(whose: str, certificate: x509.Certificate) -> Validity:
     return Validity(whose, f"{certificate.serial_number:X}", until.isoformat(), (until - _now()).days)
 
 
-# -- making them -----------------------------------------------------------------------------------
+# -- issuing -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -163,19 +163,21 @@ def _issue(
     names: list[x509.GeneralName],
     usage: x509.ObjectIdentifier,
 ) -> None:
-    """A certificate by the lab's CA; kept while it fits names, CA and key. The key is kept in any case."""
+    """A certificate by the lab's CA; kept while it matches names, CA and key. The key is always kept."""
     if not key_file.exists():
         write_private(key_file, _pem(ec.generate_private_key(ec.SECP256R1())))
     key = _load_key(key_file)
-    if cert_file.exists() and _fits(x509.load_pem_x509_certificate(cert_file.read_bytes()), authority, key, names):
-        return
+    if cert_file.exists():
+        existing = x509.load_pem_x509_certificate(cert_file.read_bytes())
+        if _is_current(existing, authority, key, names):
+            return
     ends = authority.certificate.not_valid_after_utc
     if ends <= _now():
         raise OverlabError(f"the lab's certificate authority expired on {ends:%Y-%m-%d}", "overlab rotate --ca")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = (
         _builder(subject, authority.certificate.subject, key)
-        # None outlives the authority: it would look valid and be refused.
+        # not longer than the authority's: it would look valid and be rejected
         .not_valid_after(min(ends, _now() + _VALID))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(ca=False), critical=True)
@@ -187,7 +189,7 @@ def _issue(
     write_private(cert_file, builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
 
-def _fits(
+def _is_current(
     certificate: x509.Certificate,
     authority: _Authority,
     key: ec.EllipticCurvePrivateKey,
@@ -195,7 +197,7 @@ def _fits(
 ) -> bool:
     try:
         certificate.verify_directly_issued_by(authority.certificate)
-    except Exception:  # noqa: BLE001 - any way in which it is not ours means that it does not fit
+    except Exception:  # noqa: BLE001 - whatever fails, it is not issued by this CA
         return False
     alternative = [
         list(extension.value)

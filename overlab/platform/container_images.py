@@ -1,4 +1,4 @@
-"""Container images made from Debian packages, in a registry's storage under the names that the hub gives them."""
+"""Container images built from Debian packages, in a registry's storage under Docker Hub's names."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overlab.core.errors import OverlabError
-from overlab.core.progress import Progress, output, run
+from overlab.core.progress import Progress
+from overlab.core.tools import output, run
 from overlab.platform import cache, mirror, oci
-from overlab.platform.registry import writable
 from overlab.platform.rootfs import IN_NAMESPACES_OF_ITS_OWN
 
 REVISION = 1
-"""Raise it to take in newer packages of the same releases; until then an image's digest stays."""
+"""Increment it to pick up newer packages of the same releases; until then an image's digest is constant."""
 FILES = Path(__file__).parent / "containers"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A container image: its names, where its packages come from, and how its tree is made of them."""
+    """A container image: its names, its Debian suite and packages, and how its root directory is filled."""
 
     names: tuple[str, ...]
     suite: str
@@ -32,7 +32,7 @@ class Recipe:
 
 
 def ensure(progress: Progress) -> Path:
-    """Storage directory of a registry that holds all images, from the cache or made now (half a minute)."""
+    """Storage directory of a registry that holds all images, from the cache or built now (half a minute)."""
 
     def build(directory: Path) -> None:
         with progress.step("container images from Debian packages"):
@@ -49,7 +49,7 @@ def names() -> list[str]:
 def _key_parts() -> dict[str, object]:
     files = sorted(path for path in FILES.rglob("*") if path.is_file())
     return {
-        "edition": REVISION,
+        "revision": REVISION,
         "recipes": [(recipe.names, recipe.suite, recipe.packages, repr(recipe.run)) for recipe in RECIPES],
         "files": {str(path.relative_to(FILES)): cache.file_digest(path) for path in files},
         "code": [cache.file_digest(Path(module)) for module in (__file__, oci.__file__)],
@@ -57,24 +57,18 @@ def _key_parts() -> dict[str, object]:
 
 
 def _build(directory: Path, log: Path, progress: Progress) -> None:
-    # inside the entry under construction: what a killed build leaves is removed by the next one
+    # inside the entry under construction: the remains of a killed build are removed by the next one
     scratch = directory / ".scratch"
     scratch.mkdir()
     unpacked = {suite: _unpack(suite, scratch, log, progress) for suite in sorted({one.suite for one in RECIPES})}
-    with writable(directory, log) as registry:
-        for number, recipe in enumerate(RECIPES):
-            tree = scratch / f"tree-{number}"
-            tree.mkdir()
-            recipe.fill(unpacked[recipe.suite], tree)
-            image = oci.build(tree, scratch / f"layer-{number}.tar", recipe.run)
-            for name in recipe.names:
-                progress.waiting_for(f"pushing {name}")
-                repository, _, tag = name.partition(":")
-                oci.push(image, repository, tag, registry)
+    for number, recipe in enumerate(RECIPES):
+        tree = scratch / f"tree-{number}"
+        tree.mkdir()
+        recipe.fill(unpacked[recipe.suite], tree)
+        image = oci.build(tree, scratch / f"layer-{number}.tar", recipe.run)
+        for name in recipe.names:
+            oci.store(image, name, directory)
     shutil.rmtree(scratch)
-    # uploads leave empty directories; a read-only registry does not need them
-    for uploads in list(directory.rglob("_uploads")):
-        shutil.rmtree(uploads)
 
 
 def _unpack(suite: str, scratch: Path, log: Path, progress: Progress) -> Path:
@@ -169,7 +163,7 @@ def _libraries(packages: Path, program: str) -> list[str]:
 
 
 def _real(root: Path, path: str) -> Path:
-    """The file behind a path in a tree whose absolute links mean the tree."""
+    """The file that a path resolves to in a tree; absolute links are relative to the tree."""
     file = root / path
     while file.is_symlink():
         target = file.readlink()
@@ -183,7 +177,7 @@ def _directory(path: Path, mode: int) -> None:
 
 
 def _copy(source: Path, target: Path, mode: int) -> None:
-    """The content behind ``source``, links followed, with the directories above it."""
+    """Copy the content of ``source``, links followed, creating parent directories."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     target.chmod(mode)

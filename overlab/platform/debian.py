@@ -1,25 +1,27 @@
-"""The Debian packages that overlab needs: one list, with a reason for each."""
+"""Lists of Debian packages, with a use and a reason for each; the default is what overlab needs on this machine."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
+
+PACKAGE_LIST = Path(__file__).with_name("debian-packages.txt")
 
 
 @dataclass(frozen=True)
 class DebianPackage:
     name: str
     use: str
-    """``up`` for every lab, ``bundled`` for one made here, ``test`` for the tests, ``check`` for the linters."""
+    """``up`` for every lab, ``bundled`` for the bundled platform, ``test`` for the tests, ``check`` for the linters."""
     reason: str
 
 
-def needed(uses: Sequence[str]) -> list[DebianPackage]:
-    """The list, for these uses, in its order."""
+def needed(uses: Sequence[str], file: Path = PACKAGE_LIST) -> list[DebianPackage]:
+    """A list's packages for these uses, in its order."""
     packages = []
-    for line in (files("overlab.platform") / "debian-packages.txt").read_text().splitlines():
+    for line in file.read_text().splitlines():
         if line.strip() and not line.startswith("#"):
             package = DebianPackage(*line.split(maxsplit=2))
             if package.use in uses:

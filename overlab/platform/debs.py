@@ -1,4 +1,4 @@
-"""The engine's packages, to be carried to nodes whose image has no engine."""
+"""The engine's packages, for nodes whose image has no engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from components.config.platform import Packages
-from overlab.core.progress import Progress, run
+from overlab.core.progress import Progress
+from overlab.core.tools import run
 from overlab.platform import cache, rootfs
 
 _FILE = "engine.tar"
@@ -19,7 +20,7 @@ def ensure(progress: Progress) -> Packages:
     """One tar with the ``.deb`` files of docker.io and all that it needs on top of the plain image.
 
     The set is what apt resolved against the plain image's own package list; installing it needs no network. The files
-    are compressed anew with gzip: a node without KVM unpacks that in a fifth of the time that Debian's xz takes.
+    are recompressed with gzip: a node without KVM unpacks that in a fifth of the time that Debian's xz takes.
     """
     source = rootfs.ensure(progress)
 
@@ -30,7 +31,7 @@ def ensure(progress: Progress) -> Packages:
 
     parts = {"rootfs": rootfs.key_parts(), "code": cache.file_digest(Path(__file__))}
     file = cache.entry("engine-debs", parts, build, progress, space_mib=700) / _FILE
-    return Packages(bundle=str(file), content=cache.file_digest(file)[:16], engine=source.engine_version)
+    return Packages(bundle=str(file), content_hash=cache.file_digest(file)[:16])
 
 
 def repack(deb: Path, scratch: Path, progress: Progress | None = None) -> Path:

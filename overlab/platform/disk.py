@@ -8,7 +8,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from overlab.core.progress import Progress, run
+from overlab.core.progress import Progress
+from overlab.core.tools import run
 
 SIZE_MIB = 4096
 _SECTOR = 512

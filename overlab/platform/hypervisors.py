@@ -1,4 +1,4 @@
-"""The hypervisor of a platform: bundled, or one that the machine or the settings have (native)."""
+"""The hypervisors of a platform: the bundled one, or system ones (this machine's own, or those in the settings)."""
 
 from __future__ import annotations
 
@@ -31,38 +31,38 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Found:
+class HypervisorInfo:
     """A hypervisor that answers."""
 
     uri: str
     pool_path: str
     acceleration: Acceleration
-    rung: str
+    source: str
 
 
 def kind_of(settings: Settings) -> Kind:
-    """What the settings ask for; ``auto`` is native only where they name a hypervisor."""
+    """The platform's kind; ``auto`` is ``system`` only where the settings name a hypervisor."""
     if settings.platform.kind == "auto":
         return "system" if settings.platform.uri is not None or settings.platform.hypervisors else "bundled"
     return settings.platform.kind
 
 
-def ensure(settings: Settings, paths: LabPaths, progress: Progress) -> dict[str, Found]:
-    """Start or adopt the bundled one, or reach the native ones, by name (that of an unnamed one is empty).
+def ensure(settings: Settings, paths: LabPaths, progress: Progress) -> dict[str, HypervisorInfo]:
+    """Start or adopt the bundled one, or connect to the system ones, by name (empty for an unnamed one).
 
     Raises :class:`OverlabError` that names every one that does not answer.
     """
     if kind_of(settings) == "bundled":
         libvirt = PrivateLibvirtd(paths)
         libvirt.ensure(progress)
-        rung = "bundled: a private libvirtd in the lab's network namespace"
-        return {"": Found(libvirt.uri, str(paths.pool), acceleration.probe(), rung)}
-    rung = "system, named by the settings" if settings.platform.uri or settings.hypervisors != ("",) else _OWN
+        source = "bundled: a private libvirtd in the lab's network namespace"
+        return {"": HypervisorInfo(libvirt.uri, str(paths.pool), acceleration.probe(), source)}
+    source = "system, named by the settings" if settings.platform.uri or settings.hypervisors != ("",) else _OWN
     found, errors = {}, []
     for name in settings.hypervisors:
         uri, pools = address(settings, name)
         try:
-            found[name] = Found(uri, f"{pools}/overlab-{paths.lab}", look(uri), f"{rung} ({uri})")
+            found[name] = HypervisorInfo(uri, f"{pools}/overlab-{paths.lab}", connect(uri), f"{source} ({uri})")
         except OverlabError as error:
             errors.append(error)
     if errors:
@@ -71,7 +71,7 @@ def ensure(settings: Settings, paths: LabPaths, progress: Progress) -> dict[str,
 
 
 def address(settings: Settings, name: str) -> tuple[str, str]:
-    """URI of a native hypervisor, and the directory on it in which pools are made."""
+    """URI of a system hypervisor, and the directory on it in which pools are created."""
     if not name:
         return settings.platform.uri or DEFAULT_URI, POOL_DIR
     spec = settings.platform.hypervisors[name]
@@ -86,17 +86,17 @@ def given_image(source: str) -> Image:
             raise OverlabError(
                 f"overlab:lab platform.image {source} is not a file", "correct the path, or remove the key"
             )
-        return Image(source=str(path.resolve()), content=cache.file_digest(path)[:16])
-    return Image(source=source, content=hashlib.sha256(source.encode()).hexdigest()[:16])
+        return Image(source=str(path.resolve()), content_hash=cache.file_digest(path)[:16])
+    return Image(source=source, content_hash=hashlib.sha256(source.encode()).hexdigest()[:16])
 
 
 def is_here(settings: Settings, name: str) -> bool:
-    """Whether the hypervisor is this very machine, as its URI says."""
+    """Whether the hypervisor is this machine, by its URI."""
     return kind_of(settings) == "bundled" or urlsplit(address(settings, name)[0]).hostname is None
 
 
-def look(uri: str) -> Acceleration:
-    """Reach a native one: on this machine what a probe shows, of a remote one what its libvirt says.
+def connect(uri: str) -> Acceleration:
+    """Connect to a system hypervisor: on this machine acceleration is probed, of a remote one its libvirt is asked.
 
     Raises :class:`OverlabError` where it does not answer.
     """
@@ -136,7 +136,7 @@ def _asked(uri: str, question: Callable[[Any], T]) -> T:
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     answers: list[T] = []
     errors: list[Exception] = []
-    # libvirt has no limit of its own on a call: one that hangs is left alone with its thread.
+    # libvirt's calls have no timeout: one that hangs is abandoned with its thread.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_LIMIT_S)

@@ -1,8 +1,7 @@
-"""Keys and certificates of one lab, made once with the lab and extended when nodes are added.
+"""Keys and certificates of one lab, created with the lab and extended when nodes are added.
 
-Everything is below one 0700 directory, every file 0600 but the public halves' content is of course public. Existing
-keys are never replaced, but by :func:`rotate` for those of TLS; known_hosts and server certificates follow a node's
-address.
+Everything is below one 0700 directory, every file 0600. Existing keys are never replaced, except by :func:`rotate` for
+TLS; known_hosts and server certificates follow a node's address.
 """
 
 from __future__ import annotations
@@ -22,15 +21,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from components.config.platform import HostKey, Identity, StoreTokens, Tls
+from components.config.platform import HostKey, Identity, StoreTokens
 from overlab.core.process import write_private
 from overlab.platform import certificates
 
-_TLS = "tls"
-
 
 def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Identity:
-    """Make what is missing. ``nodes`` maps a node's key to its address."""
+    """Create what is missing. ``nodes`` maps a node's key to its address."""
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     client = directory / "client"
@@ -48,44 +45,36 @@ def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Identity:
         client_public_key=_public(client),
         known_hosts=directory / "known_hosts",
         host_keys=host_keys,
-        tls=certificates.ensure(directory / _TLS, lab, nodes),
-        gossip_key=_ensure_gossip_key(directory / "gossip"),
+        tls=certificates.ensure(tls_directory(directory), lab, nodes),
+        gossip_key=_ensure(directory / "gossip", lambda: base64.b64encode(secrets.token_bytes(32)).decode()),
+        # Consul's tokens are UUIDs
         store_tokens=StoreTokens(
-            management=_ensure_token(directory / "store" / "management"),
-            agents=_ensure_token(directory / "store" / "agents"),
-            engines=_ensure_token(directory / "store" / "engines"),
+            **{
+                name: _ensure(directory / "store" / name, lambda: str(uuid.uuid4()))
+                for name in StoreTokens.model_fields
+            }
         ),
     )
 
 
-def rotate(directory: Path, lab: str, nodes: Mapping[str, str], *, authority: bool) -> Tls:
-    """New keys and certificates for TLS, all at once; with ``authority`` of a new authority too."""
-    return certificates.rotate(directory / _TLS, lab, nodes, authority=authority)
-
-
-def rotation_complete(directory: Path) -> bool:
-    """False where a rotation was interrupted; :func:`ensure` ends it."""
-    return certificates.rotation_complete(directory / _TLS)
-
-
-def _ensure_gossip_key(path: Path) -> Path:
-    """A random key for the store's gossip; an existing one is kept, or the servers would lose each other."""
-    return _ensure(path, lambda: base64.b64encode(secrets.token_bytes(32)))
-
-
-def _ensure_token(path: Path) -> Path:
-    """A random token for the store, of the form that Consul asks for; an existing one is kept."""
-    return _ensure(path, lambda: str(uuid.uuid4()).encode())
+def tls_directory(directory: Path) -> Path:
+    """Where the certificates of an identity are; see :mod:`overlab.platform.certificates`."""
+    return directory / "tls"
 
 
 def ensure_passphrase(path: Path) -> None:
     """A random passphrase for the stack's secrets; an existing one is kept, or the secrets would be lost."""
-    _ensure(path, lambda: secrets.token_urlsafe(32).encode())
+    _ensure(path, lambda: secrets.token_urlsafe(32))
 
 
-def _ensure(path: Path, make: Callable[[], bytes]) -> Path:
+def _uuid() -> str:
+    return str(uuid.uuid4())  # the form of Consul's tokens
+
+
+def _ensure(path: Path, make: Callable[[], str]) -> Path:
+    """A secret in a file; an existing one is kept, or what was set up with it would be locked out."""
     if not path.exists():
-        write_private(path, make())
+        write_private(path, make().encode())
     return path
 
 
@@ -93,7 +82,7 @@ def _ensure(path: Path, make: Callable[[], bytes]) -> Path:
 
 
 def _ssh_key(private: Path, comment: str) -> str:
-    """The public line of an ed25519 key, which is made if missing. A missing public half is made from the private."""
+    """The public line of an ed25519 key, created if missing; a missing public half is derived from the private one."""
     public = _public(private)
     if not private.exists():
         key = Ed25519PrivateKey.generate()

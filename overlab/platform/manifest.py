@@ -1,10 +1,10 @@
-"""What was prepared for a lab, beyond the platform record: how each part was come by, and whether it still holds."""
+"""What was prepared for a lab, beyond the platform record: the source of each part, and what it was prepared from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,26 +17,26 @@ from overlab.core.process import write_private
 if TYPE_CHECKING:
     from components.config.settings import Settings
 
-_FILE = "prepared.json"
+_FILE = "manifest.json"
 
 
 class PlatformManifest(BaseModel):
-    """Saved last: where it is, and fits, the whole platform was prepared."""
+    """Saved last: where it exists, the whole platform was prepared."""
 
     model_config = ConfigDict(frozen=True)
 
     checkout: Path
     inputs: str
-    """Digest of everything the platform follows from: settings and the platform's own code."""
+    """Digest of everything that decides the platform: see :func:`inputs_digest`."""
     files: dict[str, tuple[int, int]]
     """Size and mtime_ns of files outside the lab's directories that the record points at."""
     cli: Path
     cli_version: str
-    rungs: dict[str, str]
-    """For each part of the platform the rung of the ladder that was taken, for people."""
+    sources: dict[str, str]
+    """Where each part of the platform came from, for display."""
     bundled_plugins: bool
     images: Path | None
-    """Content of the lab's own registry; None where there is none."""
+    """Storage of the lab's own registry; None where there is none."""
 
     @classmethod
     def load(cls, paths: LabPaths) -> PlatformManifest | None:
@@ -48,19 +48,19 @@ class PlatformManifest(BaseModel):
     def save(self, paths: LabPaths) -> None:
         write_private(paths.state / _FILE, self.model_dump_json(indent=1).encode())
 
-    def fits(self, settings: Settings) -> bool:
-        """Whether the preparation was made from these settings, by this code, and its files are unchanged."""
-        return self.inputs == inputs_digest(settings) and self.files == fingerprints(self.files)
-
 
 def checkout() -> Path:
     """The directory of the project that this code runs from."""
     return Path(overlab.__file__).resolve().parents[1]
 
 
-def inputs_digest(settings: Settings) -> str:
-    """Digest of what the platform is made from. Node addresses count: they are in known_hosts and certificates."""
+def inputs_digest(settings: Settings, tools: Mapping[str, str]) -> str:
+    """Digest of what decides the platform: settings, the platform's code, and which ``tools`` are resolved.
+
+    Node addresses count: they are in known_hosts and certificates.
+    """
     facts = {
+        "tools": dict(tools),
         "checkout": str(checkout()),
         "nodes": {key: [str(node.address), node.hypervisor] for key, node in settings.nodes.items()},
         "network": [str(settings.underlay.cidr), str(settings.gateway)],

@@ -1,4 +1,4 @@
-"""Where this machine gets Debian packages from: read from apt, so that no mirror is named in the project."""
+"""The Debian mirror of this machine, read from apt's configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overlab.core.errors import OverlabError
-from overlab.core.progress import output
+from overlab.core.tools import output
 
 _FORMAT = "$(SITE)\t$(RELEASE)\t$(ORIGIN)\t$(LABEL)"
 _RELEASES = "buster bullseye bookworm trixie forky sid oldoldstable oldstable stable testing unstable".split()
@@ -17,7 +17,7 @@ _TRANSPORT_OPTIONS = ("Acquire::http", "Acquire::https", "Acquire::Retries", "Ac
 
 @dataclass(frozen=True)
 class Mirror:
-    """Base URIs of a Debian archive and of its security archive, as they stand before ``dists/``."""
+    """Base URIs of a Debian archive and of its security archive, the part before ``dists/``."""
 
     main: str
     security: str
@@ -34,7 +34,7 @@ def detect(apt_options: Iterable[str] = ()) -> Mirror:
     """
     command = ["apt-get", *apt_options, "indextargets", "--format", _FORMAT]
     listing = output([*command, "Created-By: Packages"])
-    if not listing:  # apt has not been updated yet: what is configured, without what the archives say of themselves
+    if not listing:  # before the first `apt-get update`: the configuration, without the archives' Release files
         listing = output([*command, "--no-release-info", "Created-By: Packages"])
     return parse(listing)
 
@@ -66,7 +66,7 @@ def parse(listing: str) -> Mirror:
 def transport_options() -> list[str]:
     """The machine's apt settings for reaching that mirror (proxies, certificates), as ``Key "value"`` lines.
 
-    A build in a directory of its own does not read ``/etc/apt``; these settings have to be handed over.
+    A build in a directory of its own does not read ``/etc/apt``; these settings have to be passed on.
     """
     dump = output(["apt-config", "dump", "--no-empty", "--format", "%F\t%v%n"])
     options = []

@@ -1,7 +1,7 @@
 """A named network namespace of one lab, and the processes in it.
 
-The namespace has a loopback and no uplink. It is the lab's own only if the lab's record says so with the
-namespace's inode; one of the same name that is not recorded is never touched.
+The namespace has a loopback and no uplink. It is the lab's own only if the lab's claim file holds the
+namespace's inode; one of the same name without a claim is never touched.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from overlab.core.errors import OverlabError
 from overlab.core.process import ProcessRecord, command_line, end, write_private
-from overlab.core.progress import output
+from overlab.core.tools import output
 from overlab.core.wait import NotYet, until
 
 _DIRECTORY = Path("/run/netns")
@@ -23,7 +23,7 @@ _END_LIMIT_S = 30.0
 
 
 class _Claim(BaseModel):
-    """Who made a namespace. ``inode`` is None between the intention and the deed."""
+    """Who created a namespace. ``inode`` is None until it is created."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,20 +56,20 @@ class Namespace:
         return info.st_ino if info.st_dev == Path("/proc/self/ns/net").stat().st_dev else None
 
     def ours(self) -> bool:
-        """Whether it exists and this lab provably made it."""
+        """Whether it exists and this lab provably created it."""
         inode = self.inode()
         claim = self._claimed()
         return inode is not None and claim is not None and claim.owner == self.owner and claim.inode == inode
 
     def other_owner(self) -> str | None:
-        """Who else provably made it: a lab of the same name with another state directory. None if nobody."""
+        """The other lab of the same name, by its state directory, that provably created it; else None."""
         claim = self._claimed()
         if claim is None or claim.owner == self.owner or claim.inode is None or claim.inode != self.inode():
             return None
         return claim.owner
 
     def ensure(self) -> None:
-        """Make it if it is not there; take down what a dead run of ours left half-made; refuse a stranger's."""
+        """Create it if it does not exist; remove the remains of an interrupted run of ours; refuse another's."""
         if self.ours():
             return
         if self.path.exists():
@@ -117,7 +117,7 @@ class Namespace:
             self.claim.unlink(missing_ok=True)
 
     def _end_all(self) -> None:
-        """End what is inside now; something may have been forked meanwhile, so only an empty look is the end."""
+        """End what is inside now; something may be forked meanwhile, so repeat until there is none."""
         inside = self.processes()
         if inside:
             end(inside)
@@ -132,7 +132,7 @@ class Namespace:
             return None
 
     def _left_over(self) -> bool:
-        """Whether what lies there is provably from a dead run of ours: only the intention was recorded."""
+        """Whether it is provably the remains of an interrupted run of ours: claimed, but without an inode."""
         claim = self._claimed()
         if not self.path.exists() or claim is None:
             return False
@@ -146,8 +146,8 @@ class Namespace:
         users = "; ".join(f"{process.pid} {command_line(process.pid)[:60]}" for process in self.processes()[:3])
         raise OverlabError(
             f"the network namespace {self.name} exists and is not this lab's own"
-            f" (claimed by {claim.owner if claim else 'nobody'}; processes: {users or 'none'})",
-            f"give the lab another name (overlab:lab name), or, if nobody needs it: ip netns delete {self.name}",
+            f" (claimed by {claim.owner if claim else 'none'}; processes: {users or 'none'})",
+            f"give the lab another name (overlab:lab name), or, if it is unused: ip netns delete {self.name}",
         )
 
 

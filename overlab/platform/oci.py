@@ -1,23 +1,20 @@
-"""Container images from directories, byte for byte the same each time, and pushing them to a registry.
+"""Reproducible container images from directories, written into the storage of a registry.
 
-An image has one layer, a plain tar: the engines that pull it run on slow machines, which spend longer on inflating
-a layer than on receiving it. The manifest is Docker's schema 2, which every engine takes.
+An image has one layer, an uncompressed tar: engines on slow machines spend longer on inflating a layer than on
+receiving it, and no compressor's version decides the digest. The manifest is Docker's schema 2, for every engine.
 """
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import io
 import json
 import os
-import socket
+import shutil
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from overlab.core.errors import OverlabError
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -44,7 +41,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Run:
-    """How a container of the image is run, in the words of the image's configuration."""
+    """How a container of the image is run: fields of the image's configuration."""
 
     command: tuple[str, ...]
     entrypoint: tuple[str, ...] = ()
@@ -55,7 +52,7 @@ class Run:
 
 
 def build(root: Path, layer: Path, run: Run) -> Image:
-    """An image of the tree ``root`` (modes and owners as they are there); its layer is written to ``layer``."""
+    """An image of the tree ``root`` with its modes and owners; its layer is written to ``layer``."""
     _write_layer(root, layer)
     with layer.open("rb") as file:
         layer_digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
@@ -75,24 +72,31 @@ def digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def push(image: Image, repository: str, tag: str, registry: Path) -> None:
-    """Upload to a registry that listens on the unix socket ``registry``.
-
-    Raises :class:`OverlabError` with the registry's answer.
-    """
-    connection = _UnixConnection(registry)
-    try:
-        with image.layer.open("rb") as layer:
-            _upload(connection, repository, image.layer_digest, layer, image.layer.stat().st_size)
-        _upload(connection, repository, digest(image.config), io.BytesIO(image.config), len(image.config))
-        path = f"/v2/{repository}/manifests/{tag}"
-        _request(connection, "PUT", path, image.manifest, {"Content-Type": MANIFEST}, expect=201)
-    finally:
-        connection.close()
+def store(image: Image, name: str, storage: Path) -> None:
+    """Add it to a registry's storage directory, laid out as by the registry's own filesystem driver."""
+    repository, _, tag = name.partition(":")
+    manifests, layers = (storage / _REPOSITORIES / repository / part for part in ("_manifests", "_layers"))
+    config = digest(image.config)
+    for blob, data in ((config, image.config), (image.digest, image.manifest), (image.layer_digest, None)):
+        file = _blob(storage, blob)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if data is not None:
+            file.write_bytes(data)
+        elif not file.exists():
+            shutil.copyfile(image.layer, file)
+    for directory, target in (
+        (_by_digest(layers, config), config),
+        (_by_digest(layers, image.layer_digest), image.layer_digest),
+        (_by_digest(manifests / "revisions", image.digest), image.digest),
+        (_by_digest(manifests / "tags" / tag / "index", image.digest), image.digest),
+        (manifests / "tags" / tag / "current", image.digest),
+    ):
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "link").write_text(target)
 
 
 def export(storage: Path, name: str, archive: Path) -> None:
-    """An image of a registry's storage directory as an archive for ``docker load``, under the name that users give."""
+    """An image of a registry's storage directory as an archive for ``docker load``, under its short name."""
     repository, _, tag = name.partition(":")
     link = storage / _REPOSITORIES / repository / "_manifests/tags" / tag / "current/link"
     manifest = json.loads(_blob(storage, link.read_text()).read_bytes())
@@ -158,6 +162,11 @@ def _config(run: Run, layer_digest: str) -> dict[str, object]:
     }
 
 
+def _by_digest(directory: Path, name: str) -> Path:
+    algorithm, _, value = name.partition(":")
+    return directory / algorithm / value
+
+
 def _blob(storage: Path, name: str) -> Path:
     algorithm, _, value = name.strip().partition(":")
     return storage / _BLOBS / algorithm / value[:2] / value / "data"
@@ -165,37 +174,3 @@ def _blob(storage: Path, name: str) -> Path:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
-# -- the registry's HTTP API -----------------------------------------------------------------------
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("registry", timeout=60)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-def _upload(connection: _UnixConnection, repository: str, name: str, data: io.IOBase, size: int) -> None:
-    start = _request(connection, "POST", f"/v2/{repository}/blobs/uploads/", b"", {}, expect=202)
-    location = start["Location"].removeprefix("http://registry")
-    target = f"{location}{'&' if '?' in location else '?'}digest={name}"
-    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-    _request(connection, "PUT", target, data, headers, expect=201)
-
-
-def _request(
-    connection: _UnixConnection, method: str, path: str, body: bytes | io.IOBase, headers: dict[str, str], expect: int
-) -> http.client.HTTPMessage:
-    connection.request(method, path, body=body, headers=headers)
-    answer = connection.getresponse()
-    said = answer.read()
-    if answer.status != expect:
-        text = said.decode(errors="replace")[:300]
-        raise OverlabError(f"the registry answered {answer.status} to {method} {path}: {text}")
-    return answer.headers

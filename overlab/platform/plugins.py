@@ -1,7 +1,7 @@
-"""Pulumi's plugins for one lab: official ones where they can be had, else the bundled ones in Python.
+"""Pulumi's plugins for one lab: official ones where available, else the bundled ones in Python.
 
-The lab has a PULUMI_HOME of its own. A bundled plugin is there a small launcher at the exact version that the
-installed SDK asks for; an official plugin of that version found with the user is linked instead.
+The lab has a PULUMI_HOME of its own. A bundled plugin is a small launcher in it, at the exact version that the
+installed SDK requires; an official plugin of that version from the user's own PULUMI_HOME is linked instead.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ import overlab
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths, state_root
 from overlab.core.process import write_private
-from overlab.platform.toolchain import PulumiCli
 
 CHOICE_ENV = "OVERLAB_PLUGINS"
 """``auto`` (default): official where present, else bundled. ``official``: nothing bundled, Pulumi fetches the rest.
-``bundled``: bundled even where an official one lies on PATH or in the user's plugin cache."""
+``bundled``: bundled even where an official one is on PATH or in the user's plugin cache."""
 
 BUNDLED_ROOT = Path(overlab.__file__).resolve().parents[1] / "bundled-plugins"
 """The project of the bundled plugins in this checkout."""
@@ -63,13 +62,15 @@ PLUGINS = (
 
 
 @dataclass(frozen=True)
-class Found:
-    """Where a plugin comes from. ``source`` is None for bundled, on PATH, beside the CLI, or left to Pulumi."""
+class PluginSource:
+    """Where a plugin comes from, and what the lab's PULUMI_HOME holds of it."""
 
     plugin: Plugin
-    rung: str
-    bundled: bool
-    source: Path | None = None
+    source: str
+    bundled: bool = False
+    """Whether PULUMI_HOME holds our launcher."""
+    link: Path | None = None
+    """The official plugin that PULUMI_HOME links to; None for one on PATH, beside the CLI, or left to Pulumi."""
 
 
 def choice() -> Choice:
@@ -81,26 +82,34 @@ def choice() -> Choice:
     raise OverlabError(f"{CHOICE_ENV}={value} is unknown", "use auto, official or bundled")
 
 
-def survey(cli: PulumiCli) -> list[Found]:
-    """For each plugin the rung of the ladder that is taken. Reads only."""
-    wish = choice()
-    return [_find(plugin, cli, wish) for plugin in PLUGINS]
+def resolve(cli: Path) -> list[PluginSource]:
+    """The source of each plugin for a CLI. Reads only."""
+    setting = choice()
+    return [_resolve(plugin, cli, setting) for plugin in PLUGINS]
 
 
-def install(paths: LabPaths, cli: PulumiCli) -> list[Found]:
-    """Make the lab's PULUMI_HOME hold exactly what :func:`survey` says. Fast when nothing changed."""
-    found = survey(cli)
-    shelf = paths.pulumi_home / "plugins"
-    shelf.mkdir(parents=True, exist_ok=True)
+def install(paths: LabPaths, cli: Path) -> list[PluginSource]:
+    """Make the lab's PULUMI_HOME hold exactly what :func:`resolve` returns. Fast when nothing changed."""
+    sources = resolve(cli)
+    directory = paths.pulumi_home / "plugins"
+    directory.mkdir(parents=True, exist_ok=True)
     paths.pulumi_home.chmod(0o700)
-    for one in found:
-        _place(one, shelf / one.plugin.directory)
-    return found
+    for one in sources:
+        if _problem(one, directory) is not None:
+            _put(one, directory / one.plugin.directory)
+        (directory / f"{one.plugin.directory}.partial").unlink(missing_ok=True)
+    return sources
 
 
-def acquisition_disabled(found: list[Found]) -> bool:
-    """Whether Pulumi is kept from downloading plugins: only where bundled ones are in use."""
-    return any(one.bundled for one in found)
+def problems(paths: LabPaths, cli: Path) -> dict[str, str]:
+    """Plugin name -> how PULUMI_HOME differs from what :func:`resolve` returns; :func:`install` repairs all of it."""
+    found = {one.plugin.name: _problem(one, paths.pulumi_home / "plugins") for one in resolve(cli)}
+    return {name: problem for name, problem in found.items() if problem is not None}
+
+
+def acquisition_disabled(sources: list[PluginSource]) -> bool:
+    """Whether Pulumi must not download plugins: where bundled ones are in use."""
+    return any(one.bundled for one in sources)
 
 
 def launcher(plugin: Plugin, python: Path | None = None, root: Path = BUNDLED_ROOT) -> str:
@@ -115,24 +124,24 @@ def launcher(plugin: Plugin, python: Path | None = None, root: Path = BUNDLED_RO
     )
 
 
-# -- the ladder ------------------------------------------------------------------------------------
+# -- resolution order ------------------------------------------------------------------------------
 
 
-def _find(plugin: Plugin, cli: PulumiCli, wish: Choice) -> Found:
-    beside = cli.path.parent / plugin.file
+def _resolve(plugin: Plugin, cli: Path, setting: Choice) -> PluginSource:
+    beside = cli.parent / plugin.file
     if plugin.kind == "language" and beside.is_file():
-        return Found(plugin, f"official, beside the CLI ({beside})", bundled=False)
+        return PluginSource(plugin, f"official, beside the CLI ({beside})")
     on_path = shutil.which(plugin.file)
-    if on_path is not None and wish != "bundled":
-        return Found(plugin, f"official, on PATH ({on_path})", bundled=False)
-    if wish != "bundled":
+    if on_path is not None and setting != "bundled":
+        return PluginSource(plugin, f"official, on PATH ({on_path})")
+    if setting != "bundled":
         for home in _homes():
             file = home / "plugins" / plugin.directory / plugin.file
             if file.is_file() and not _is_ours(file):
-                return Found(plugin, f"official, in {home}", bundled=False, source=file)
-    if wish == "official":
-        return Found(plugin, "official, fetched by Pulumi itself", bundled=False)
-    return Found(plugin, "bundled", bundled=True)
+                return PluginSource(plugin, f"official, in {home}", link=file)
+    if setting == "official":
+        return PluginSource(plugin, "official, fetched by Pulumi itself")
+    return PluginSource(plugin, "bundled", bundled=True)
 
 
 def _homes() -> list[Path]:
@@ -146,23 +155,29 @@ def _is_ours(file: Path) -> bool:
         return _MARK.encode() in opened.read(4096)
 
 
-def _place(found: Found, directory: Path) -> None:
-    file = directory / found.plugin.file
-    if found.bundled:
-        text = launcher(found.plugin).encode()
-        if not (file.is_file() and not file.is_symlink() and file.read_bytes() == text and os.access(file, os.X_OK)):
-            _clear(directory)
-            write_private(file, text, mode=0o755)
-    elif found.source is not None:
-        if not (file.is_symlink() and file.readlink() == found.source):
-            _clear(directory)
-            directory.mkdir(parents=True)
-            file.symlink_to(found.source)
-    elif file.is_symlink() or (file.is_file() and _is_ours(file)):
-        _clear(directory)
-    directory.with_name(directory.name + ".partial").unlink(missing_ok=True)
+def _problem(one: PluginSource, plugins: Path) -> str | None:
+    file = plugins / one.plugin.directory / one.plugin.file
+    if file.is_symlink() and file.readlink() != one.link:
+        vanished = "" if file.exists() else ", which is gone"
+        return f"linked to {file.readlink()}{vanished}; now: {one.source}"
+    if one.link is not None and not file.is_symlink():
+        return f"not linked to {one.link}"
+    if one.bundled:
+        if not file.is_file():
+            return f"{file} is missing"
+        if file.read_bytes() != launcher(one.plugin).encode() or not os.access(file, os.X_OK):
+            return f"{file} is not this checkout's launcher"
+    elif one.link is None and file.is_file() and _is_ours(file):
+        return f"{file} is bundled; now: {one.source}"
+    return None
 
 
-def _clear(directory: Path) -> None:
+def _put(one: PluginSource, directory: Path) -> None:
     if directory.exists():
         shutil.rmtree(directory)
+    file = directory / one.plugin.file
+    if one.bundled:
+        write_private(file, launcher(one.plugin).encode(), mode=0o755)
+    elif one.link is not None:
+        directory.mkdir(parents=True)
+        file.symlink_to(one.link)

@@ -1,4 +1,4 @@
-"""What must hold before the platform can be prepared, each with the fix: read by `up`, which stops, and by `doctor`."""
+"""Prerequisites of the platform, each with the fix; `up` stops where one is missing, `doctor` lists them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _CACHE_MIB = 4096
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One prerequisite or part of the platform, as found."""
+class PartReport:
+    """The state of one prerequisite or part of the platform."""
 
     part: str
     status: Status
@@ -34,16 +34,16 @@ class Finding:
 
 def require(settings: Settings, kind: Kind) -> None:
     """Raise one :class:`OverlabError` that names everything that is missing."""
-    missing = [finding for finding in findings(settings, kind) if finding.status == "missing"]
+    missing = [report for report in reports(settings, kind) if report.status == "missing"]
     if not missing:
         return
-    what = "; ".join(f"{finding.part}: {finding.found}" for finding in missing)
-    remedies = dict.fromkeys(finding.remedy for finding in missing if finding.remedy)
+    what = "; ".join(f"{report.part}: {report.found}" for report in missing)
+    remedies = dict.fromkeys(report.remedy for report in missing if report.remedy)
     raise OverlabError(f"the platform cannot be prepared: {what}", "\n          ".join(remedies))
 
 
-def findings(settings: Settings, kind: Kind) -> list[Finding]:
-    """Everything that is needed on this machine, in the order in which one would mend it."""
+def reports(settings: Settings, kind: Kind) -> list[PartReport]:
+    """Everything that is needed on this machine, in the order in which to fix it."""
     return [
         rights(kind),
         packages(uses(settings, kind)),
@@ -53,12 +53,12 @@ def findings(settings: Settings, kind: Kind) -> list[Finding]:
     ]
 
 
-def rights(kind: Kind) -> Finding:
+def rights(kind: Kind) -> PartReport:
     if os.geteuid() == 0:
-        return Finding("rights", "ok", "root")
+        return PartReport("rights", "ok", "root")
     if kind == "system":
-        return Finding("rights", "ok", f"user {os.geteuid()}; a system platform needs only access to its libvirt")
-    return Finding(
+        return PartReport("rights", "ok", f"user {os.geteuid()}; a system platform needs only access to its libvirt")
+    return PartReport(
         "rights",
         "missing",
         "not root, and the bundled hypervisor needs network and mount namespaces",
@@ -71,59 +71,59 @@ def uses(settings: Settings, kind: Kind) -> tuple[str, ...]:
     return ("up",) if kind == "system" and settings.platform.image is not None else ("up", "bundled")
 
 
-def packages(parts: tuple[str, ...]) -> Finding:
+def packages(parts: tuple[str, ...]) -> PartReport:
     """Whether these parts of the package list are installed."""
     needed = debian.needed(parts)
     missing = debian.missing(needed)
     part = f"Debian packages ({', '.join(parts)})"
     if not missing:
-        return Finding(part, "ok", f"all {len(needed)} are installed")
-    return Finding(
+        return PartReport(part, "ok", f"all {len(needed)} are installed")
+    return PartReport(
         part, "missing", "not installed: " + " ".join(one.name for one in missing), debian.install_command(missing)
     )
 
 
-def cli(named: str | None) -> Finding:
+def cli(named: str | None) -> PartReport:
     try:
         found = toolchain.find(named)
     except OverlabError as error:
-        return Finding("pulumi", "missing", error.what, error.remedy)
+        return PartReport("pulumi", "missing", error.what, error.remedy)
     if found is not None:
-        return Finding("pulumi", "ok", f"{found.version}, {found.rung} ({found.path})")
+        return PartReport("pulumi", "ok", f"{found.version}, {found.source} ({found.path})")
     try:
         go = toolchain.go()
     except OverlabError as error:
-        return Finding("pulumi", "missing", error.what, error.remedy)
-    return Finding("pulumi", "ok", f"will be built with {go} (some minutes, once)")
+        return PartReport("pulumi", "missing", error.what, error.remedy)
+    return PartReport("pulumi", "ok", f"will be built with {go} (some minutes, once)")
 
 
-def plugin_rungs(named: str | None) -> list[Finding]:
-    """The rung of each plugin; empty while there is no CLI to ask."""
+def plugin_sources(named: str | None) -> list[PartReport]:
+    """The source of each plugin; empty while there is no CLI to ask."""
     try:
         found = toolchain.find(named)
         if found is None:
             return []
         return [
-            Finding(f"plugin {one.plugin.kind} {one.plugin.name}", "ok", f"{one.plugin.version}, {one.rung}")
-            for one in plugins.survey(found)
+            PartReport(f"plugin {one.plugin.kind} {one.plugin.name}", "ok", f"{one.plugin.version}, {one.source}")
+            for one in plugins.resolve(found.path)
         ]
     except OverlabError as error:
-        return [Finding("plugins", "missing", error.what, error.remedy)]
+        return [PartReport("plugins", "missing", error.what, error.remedy)]
 
 
-def cache_space() -> Finding:
+def cache_space() -> PartReport:
     return space(cache_root(), _CACHE_MIB, "OVERLAB_CACHE")
 
 
-def space(directory: Path, needed_mib: int, variable: str) -> Finding:
+def space(directory: Path, needed_mib: int, variable: str) -> PartReport:
     existing = directory
     while not existing.exists():
         existing = existing.parent
     free_mib = shutil.disk_usage(existing).free >> 20
     part = f"disk space below {directory}"
     if free_mib >= needed_mib:
-        return Finding(part, "ok", f"{free_mib} MiB free")
-    return Finding(
+        return PartReport(part, "ok", f"{free_mib} MiB free")
+    return PartReport(
         part,
         "missing",
         f"{free_mib} MiB free, {needed_mib} MiB are needed",
@@ -131,15 +131,15 @@ def space(directory: Path, needed_mib: int, variable: str) -> Finding:
     )
 
 
-def memory(settings: Settings) -> Finding:
+def memory(settings: Settings) -> PartReport:
     here = [node for node in settings.nodes.values() if hypervisors.is_here(settings, node.hypervisor)]
     if not here:
-        return Finding("memory", "ok", "all machines are elsewhere")
+        return PartReport("memory", "ok", "all machines are elsewhere")
     needed_mib = sum(node.machine.memory_mib for node in here)
     available_mib = _available_mib()
     if available_mib >= needed_mib:
-        return Finding("memory", "ok", f"{available_mib} MiB available, the machines take {needed_mib} MiB")
-    return Finding(
+        return PartReport("memory", "ok", f"{available_mib} MiB available, the machines take {needed_mib} MiB")
+    return PartReport(
         "memory",
         "warning",
         f"{available_mib} MiB available, the machines take {needed_mib} MiB",

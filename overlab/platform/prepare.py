@@ -1,24 +1,25 @@
-"""Prepare a lab's platform, find it ready, take it down: the only module that knows the order of the steps."""
+"""Prepare a lab's platform, find it ready, remove it: the only module that knows the order of the steps."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-
-from filelock import FileLock, Timeout
 
 from components.config.conventions import REGISTRY_PORT
 from components.config.platform import Hypervisor, Image, Packages, Platform, Tls
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.process import write_private
-from overlab.core.progress import Progress, stop_running
+from overlab.core.progress import Progress
+from overlab.core.tools import stop_running
+from overlab.core.wait import locked
 from overlab.platform import (
+    certificates,
     container_images,
     debs,
     hypervisors,
@@ -40,18 +41,16 @@ T = TypeVar("T")
 
 
 def ready(settings: Settings) -> Platform | None:
-    """The platform as it stands, if it was prepared from these settings and everything that must run is alive.
+    """The recorded platform, if it is current for these settings and everything that must run is alive.
 
     Takes well under a second, changes nothing.
     """
     paths = LabPaths(settings.name)
-    prepared = PlatformManifest.load(paths)
-    if prepared is None or prepared.checkout != checkout() or not prepared.fits(settings):
-        return None
-    if not identity.rotation_complete(paths.identity):
+    manifest = PlatformManifest.load(paths)
+    if manifest is None or manifest.checkout != checkout() or not _is_current(manifest, settings, paths):
         return None
     platform = read_record(paths)
-    return platform if platform is not None and _alive(paths, platform, prepared) else None
+    return platform if platform is not None and _alive(paths, platform, manifest) else None
 
 
 def prepare(settings: Settings, progress: Progress) -> Platform:
@@ -66,16 +65,15 @@ def prepare(settings: Settings, progress: Progress) -> Platform:
     kind = hypervisors.kind_of(settings)
     preflight.require(settings, kind)
     paths = LabPaths(settings.name)
-    with _only_one(paths, progress):
+    with progress.step("platform"), _only_one(paths, progress):
         _refuse_other_checkout(paths)
         paths.state.mkdir(parents=True, exist_ok=True)
         paths.state.chmod(0o700)
-        parts = _make_parts(settings, kind, paths, progress)
-        return _record(settings, kind, paths, parts)
+        return _record(settings, kind, paths, _make_parts(settings, kind, paths, progress))
 
 
 def rotate(settings: Settings, progress: Progress, *, authority: bool) -> Tls:
-    """New certificates for the engines' API, which the next ``up`` carries to them; with ``authority`` of a new one.
+    """New certificates for the engines' API, which the next ``up`` installs; with ``authority`` a new CA too.
 
     Raises :class:`OverlabError` where the lab has none.
     """
@@ -86,26 +84,27 @@ def rotate(settings: Settings, progress: Progress, *, authority: bool) -> Tls:
         raise OverlabError(f"the platform of lab {settings.name} is not prepared", "overlab up")
     with _only_one(paths, progress):
         _refuse_other_checkout(paths)
-        return identity.rotate(paths.identity, settings.name, _addresses(settings), authority=authority)
+        tls = identity.tls_directory(paths.identity)
+        return certificates.rotate(tls, settings.name, _addresses(settings), authority=authority)
 
 
 def restart_daemons(lab: str, progress: Progress) -> Platform | None:
-    """The recorded platform of a lab, its daemons running again, whatever its settings are now; None if it has none.
+    """The recorded platform of a lab with its daemons running and its CLI and plugins in place; None if it has none.
 
-    For commands that must work on a lab whose settings changed or broke: destroy, look around. Raises
-    :class:`OverlabError` where the lab lives for another checkout.
+    Independent of the settings, for commands that must work on a lab whose settings have changed or are invalid. Raises
+    :class:`OverlabError` where the lab is up from another checkout.
     """
     paths = LabPaths(lab)
-    platform, prepared = read_record(paths), PlatformManifest.load(paths)
-    if platform is None or prepared is None:
+    platform, manifest = read_record(paths), PlatformManifest.load(paths)
+    if platform is None or manifest is None:
         return None
     _refuse_other_checkout(paths)
     with _only_one(paths, progress):
-        if not _alive(paths, platform, prepared):
+        if not _alive(paths, platform, manifest):
             PrivateLibvirtd(paths).ensure(progress)
-            if prepared.images is not None:
-                Registry(paths, prepared.images).ensure()
-        _restore_tools(paths, platform, prepared, progress)
+            if manifest.images is not None:
+                Registry(paths, manifest.images).ensure()
+        _restore_tools(paths, platform, manifest, progress)
     return platform
 
 
@@ -115,13 +114,13 @@ def refuse_orphaning(lab: str) -> None:
     if platform is not None and platform.kind == "system":
         uris = ", ".join(place.uri for place in platform.places.values())
         raise OverlabError(
-            f"the machines of lab {lab} are on {uris}: without a destroy they would stay there, unknown",
+            f"the machines of lab {lab} are on {uris}: without a destroy they would be orphaned there",
             "overlab down --platform",
         )
 
 
 def teardown(lab: str, progress: Progress) -> None:
-    """Remove the lab's platform: no process, namespace, mount, socket or directory of it is left. Repeatable."""
+    """Remove the lab's platform: processes, namespace, mounts, sockets, directories. Repeatable."""
     paths = LabPaths(lab)
     with _only_one(paths, progress):
         if PrivateLibvirtd(paths).namespace.other_owner() is None:
@@ -136,7 +135,7 @@ def teardown(lab: str, progress: Progress) -> None:
 
 
 def read_record(paths: LabPaths) -> Platform | None:
-    """The platform record; None when there is none or it is from another version."""
+    """The platform record; None when there is none or it has another format."""
     try:
         return Platform.model_validate_json(paths.record.read_bytes())
     except (OSError, ValueError):
@@ -149,55 +148,51 @@ def read_record(paths: LabPaths) -> Platform | None:
 @dataclass(frozen=True)
 class _Parts:
     cli: toolchain.PulumiCli
-    plugins: list[plugins.Found]
-    hypervisors: dict[str, hypervisors.Found]
+    plugins: list[plugins.PluginSource]
+    hypervisors: dict[str, hypervisors.HypervisorInfo]
     image: Image
     packages: Packages | None
     images: Path | None
+    """Storage of the lab's own registry."""
     mirror: str | None
-    rungs: dict[str, str]
 
 
 def _make_parts(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, progress: Progress) -> _Parts:
-    """The independent steps in parallel, in the order of their length: image, CLI, container images, hypervisor."""
+    """The independent steps in parallel, longest first: image, CLI, container images, hypervisor."""
     own_registry = kind == "bundled" and settings.platform.registry_mirror is None
     with _Parallel(progress) as parallel:
-        base = parallel.start("base image", lambda: _image(settings, progress))
+        image = parallel.start("base image", lambda: _image(settings, progress))
         cli = parallel.start("Pulumi CLI", lambda: toolchain.ensure(progress, settings.platform.pulumi))
-        contents = (
-            parallel.start("container images", lambda: container_images.ensure(progress)) if own_registry else None
-        )
+        images = parallel.start("container images", lambda: container_images.ensure(progress)) if own_registry else None
         hypervisor = parallel.start("hypervisor", lambda: hypervisors.ensure(settings, paths, progress))
         packages = parallel.start("engine packages", lambda: _packages(settings, progress))
         parallel.finish()
-    if contents is not None:
+    if images is not None:
         with progress.step("registry"):
-            Registry(paths, contents.result()).ensure()
-    mirror = settings.platform.registry_mirror or (_own_mirror(settings) if own_registry else None)
-    found_plugins = plugins.install(paths, cli.result())
-    rungs = {
-        "pulumi": f"{cli.result().version}, {cli.result().rung}",
-        **{f"plugin {one.plugin.name}": f"{one.plugin.version}, {one.rung}" for one in found_plugins},
-        **{f"hypervisor {name}".strip(): one.rung for name, one in hypervisor.result().items()},
-        **{
-            f"acceleration {name}".strip(): f"{one.acceleration.domain_type}: {one.acceleration.reason}"
-            for name, one in hypervisor.result().items()
-        },
-        "image": "given by the settings"
-        if settings.platform.image
-        else f"made from Debian packages ({base.result().source})",
-        "container images": "own registry, made from Debian packages" if own_registry else mirror or "the hub",
-    }
+            Registry(paths, images.result()).ensure()
     return _Parts(
         cli=cli.result(),
-        plugins=found_plugins,
+        plugins=plugins.install(paths, cli.result().path),
         hypervisors=hypervisor.result(),
-        image=base.result(),
+        image=image.result(),
         packages=packages.result(),
-        images=contents.result() if contents is not None else None,
-        mirror=mirror,
-        rungs=rungs,
+        images=images.result() if images is not None else None,
+        mirror=f"http://{settings.gateway}:{REGISTRY_PORT}" if own_registry else settings.platform.registry_mirror,
     )
+
+
+def _sources(settings: Settings, parts: _Parts) -> dict[str, str]:
+    """Where each part of the platform came from, for display."""
+    sources = {"pulumi": f"{parts.cli.version}, {parts.cli.source}"}
+    sources |= {f"plugin {one.plugin.name}": f"{one.plugin.version}, {one.source}" for one in parts.plugins}
+    for name, one in parts.hypervisors.items():
+        sources[f"hypervisor {name}".strip()] = one.source
+        sources[f"acceleration {name}".strip()] = f"{one.acceleration.domain_type}: {one.acceleration.reason}"
+    built = f"built from Debian packages ({parts.image.source})"
+    sources["image"] = "named by the settings" if settings.platform.image else built
+    own = "own registry, built from Debian packages"
+    sources["container images"] = own if parts.images else parts.mirror or "Docker Hub"
+    return sources
 
 
 def _image(settings: Settings, progress: Progress) -> Image:
@@ -210,28 +205,21 @@ def _packages(settings: Settings, progress: Progress) -> Packages | None:
     return debs.ensure(progress) if settings.engine.install == "packages" else None
 
 
-def _own_mirror(settings: Settings) -> str:
-    return f"http://{settings.gateway}:{REGISTRY_PORT}"
-
-
 def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: _Parts) -> Platform:
-    """Write the lab's own files, the platform record, and last of all that everything was prepared."""
+    """Write the lab's own files, the platform record, and last of all the manifest."""
     for directory in (paths.backend, paths.run):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     identity.ensure_passphrase(paths.passphrase)
-    shim.write(paths, parts.cli.path, namespace=paths.namespace if kind == "bundled" else None)
-    plain = parts.image if settings.engine.install != "preinstalled" or settings.platform.image else None
-    places = {
+    shim.write(paths, parts.cli.path, checkout(), namespace=paths.namespace if kind == "bundled" else None)
+    by_name = {
         name: Hypervisor(uri=one.uri, pool_path=one.pool_path, domain_type=one.acceleration.domain_type)
         for name, one in parts.hypervisors.items()
     }
     platform = Platform(
-        lab=settings.name,
         kind=kind,
-        hypervisor=places.pop("", None),
-        hypervisors=places,
+        hypervisor=by_name.pop("", None),
+        hypervisors=by_name,
         image=parts.image,
-        plain_image=plain,
         packages=parts.packages,
         registry_mirror=parts.mirror,
         identity=identity.ensure(paths.identity, settings.name, _addresses(settings)),
@@ -245,41 +233,61 @@ def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: 
         local.append(Path(parts.packages.bundle))
     PlatformManifest(
         checkout=checkout(),
-        inputs=inputs_digest(settings),
+        inputs=inputs_digest(settings, _tools(settings, parts.cli.path)),
         files=fingerprints(local),
         cli=parts.cli.path,
         cli_version=parts.cli.version,
-        rungs=parts.rungs,
+        sources=_sources(settings, parts),
         bundled_plugins=plugins.acquisition_disabled(parts.plugins),
         images=parts.images,
     ).save(paths)
     return platform
 
 
+def _tools(settings: Settings, cli: Path) -> dict[str, str]:
+    """Which CLI is named or on PATH, and the source of each plugin, by the environment as it is now."""
+    return {
+        "pulumi": toolchain.candidate(settings.platform.pulumi),
+        **{one.plugin.name: one.source for one in plugins.resolve(cli)},
+    }
+
+
+def _is_current(manifest: PlatformManifest, settings: Settings, paths: LabPaths) -> bool:
+    """Whether it was prepared from these settings and tools, by this code, and nothing of it was changed since."""
+    return (
+        manifest.inputs == inputs_digest(settings, _tools(settings, manifest.cli))
+        and manifest.files == fingerprints(manifest.files)
+        and not plugins.problems(paths, manifest.cli)
+        and certificates.rotation_complete(identity.tls_directory(paths.identity))
+    )
+
+
 def _addresses(settings: Settings) -> dict[str, str]:
     return {key: str(node.address) for key, node in settings.nodes.items()}
 
 
-def _restore_tools(paths: LabPaths, platform: Platform, prepared: PlatformManifest, progress: Progress) -> None:
-    """CLI and plugins again, where the checkout has moved or the cache was emptied since."""
-    if prepared.checkout == checkout() and prepared.cli.exists():
+def _restore_tools(paths: LabPaths, platform: Platform, manifest: PlatformManifest, progress: Progress) -> None:
+    """CLI and plugins again, where the checkout moved, the cache was emptied, or a plugin vanished or was exchanged."""
+    exists = manifest.cli.exists()
+    if exists and manifest.checkout == checkout() and not plugins.problems(paths, manifest.cli):
         return
-    cli = toolchain.ensure(progress)
-    shim.write(paths, cli.path, namespace=paths.namespace if platform.kind == "bundled" else None)
-    plugins.install(paths, cli)
+    cli = manifest.cli if exists else toolchain.ensure(progress).path
+    shim.write(paths, cli, checkout(), namespace=paths.namespace if platform.kind == "bundled" else None)
+    disabled = plugins.acquisition_disabled(plugins.install(paths, cli))
+    manifest.model_copy(update={"cli": cli, "bundled_plugins": disabled}).save(paths)
 
 
 def _stop(paths: LabPaths) -> None:
-    prepared = PlatformManifest.load(paths)
-    if prepared is not None and prepared.images is not None:
-        Registry(paths, prepared.images).stop()
+    manifest = PlatformManifest.load(paths)
+    if manifest is not None and manifest.images is not None:
+        Registry(paths, manifest.images).stop()
     PrivateLibvirtd(paths).stop()
 
 
-def _alive(paths: LabPaths, platform: Platform, prepared: PlatformManifest) -> bool:
+def _alive(paths: LabPaths, platform: Platform, manifest: PlatformManifest) -> bool:
     if platform.kind == "system":
         return True
-    registry = prepared.images is None or Registry(paths, prepared.images).alive()
+    registry = manifest.images is None or Registry(paths, manifest.images).alive()
     return registry and PrivateLibvirtd(paths).alive()
 
 
@@ -287,33 +295,23 @@ def _alive(paths: LabPaths, platform: Platform, prepared: PlatformManifest) -> b
 
 
 def _refuse_other_checkout(paths: LabPaths) -> None:
-    """Refuse a lab that another checkout holds with a living platform; one that is dead is taken over."""
-    prepared = PlatformManifest.load(paths)
-    if prepared is not None and prepared.checkout != checkout() and prepared.checkout.exists():
+    """Refuse a lab whose platform another checkout has running; one that is down is taken over."""
+    manifest = PlatformManifest.load(paths)
+    if manifest is not None and manifest.checkout != checkout() and manifest.checkout.exists():
         platform = read_record(paths)
         if platform is not None and PrivateLibvirtd(paths).alive():
             raise OverlabError(
-                f"the lab {paths.lab} is up from another checkout, {prepared.checkout}",
+                f"the lab {paths.lab} is up from another checkout, {manifest.checkout}",
                 f"give this lab another name (overlab:lab name), or take that one down:"
-                f" cd {prepared.checkout} && make down PLATFORM=1",
+                f" cd {manifest.checkout} && make down PLATFORM=1",
             )
 
 
-@contextlib.contextmanager
-def _only_one(paths: LabPaths, progress: Progress) -> Iterator[None]:
-    """One command at a time prepares or removes a lab's platform; another waits and says so."""
+def _only_one(paths: LabPaths, progress: Progress) -> contextlib.AbstractContextManager[None]:
+    """One command at a time prepares or removes a lab's platform; another waits and shows it."""
     run_root().mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = FileLock(_lock_file(paths))
-    while True:
-        try:
-            lock.acquire(timeout=0.5)
-            break
-        except Timeout:
-            progress.waiting_for(f"another command that prepares or removes the platform of lab {paths.lab}")
-    try:
-        yield
-    finally:
-        lock.release()
+    other = f"another command that prepares or removes the platform of lab {paths.lab}"
+    return locked(_lock_file(paths), lambda: other, progress)
 
 
 def _lock_file(paths: LabPaths) -> Path:
@@ -321,7 +319,7 @@ def _lock_file(paths: LabPaths) -> Path:
 
 
 class _Parallel(contextlib.AbstractContextManager["_Parallel"]):
-    """Steps in threads. The first failure, or an interrupt, ends the tools of all others."""
+    """Steps in threads. The first failure, or an interrupt, stops the tools of all others."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from overlab.core.errors import OverlabError
 from overlab.core.process import ProcessRecord, end, spawn, write_private
-from overlab.core.progress import Progress, tail
+from overlab.core.progress import Progress
+from overlab.core.tools import tail
 from overlab.core.wait import NotYet, until
 from overlab.platform.namespace import Namespace
 
@@ -51,7 +52,7 @@ cgroup_controllers = []
 
 @dataclass(frozen=True)
 class PrivateLibvirtd:
-    """libvirtd of one lab. All methods may be called again after a crash at any point."""
+    """libvirtd of one lab. All methods may be repeated after a crash at any point."""
 
     paths: LabPaths
 
@@ -70,7 +71,7 @@ class PrivateLibvirtd:
     def ensure(self, progress: Progress) -> None:
         """Adopt the running libvirtd or start one; returns when it answers.
 
-        Raises :class:`OverlabError` when the namespace's name is taken by somebody else or libvirtd does not start.
+        Raises :class:`OverlabError` when the namespace's name is in use or libvirtd does not start.
         """
         if self.alive():
             return
@@ -115,7 +116,7 @@ class PrivateLibvirtd:
         return record if record is not None and record.alive() else None
 
     def _daemons(self) -> list[ProcessRecord]:
-        """Every libvirtd of ours, also one whose start was cut off before its pid was recorded."""
+        """Every libvirtd of ours, also one whose start was interrupted before its pid was recorded."""
         recorded = self._process()
         inside = self.namespace.processes() if self.namespace.ours() else []
         strays = [process for process in inside if process != recorded and process.name() == "libvirtd"]
@@ -142,14 +143,14 @@ class PrivateLibvirtd:
     def _answered(self, process: ProcessRecord) -> None:
         if not process.alive():
             raise OverlabError(
-                f"libvirtd ended at start; its last lines:\n{tail(self.log)}",
+                f"libvirtd exited at start; its last lines:\n{tail(self.log)}",
                 f"read {self.log}; `overlab doctor` lists what is missing",
             )
         _probe(self.uri)
 
 
 def _probe(uri: str) -> None:
-    """One real call over the socket. Raises :class:`NotYet` with libvirt's words."""
+    """One real call over the socket. Raises :class:`NotYet` with libvirt's message."""
     import libvirt
 
     libvirt.registerErrorHandler(lambda _context, _error: None, None)

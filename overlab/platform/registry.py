@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
-import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +13,7 @@ from typing import TYPE_CHECKING
 from components.config.conventions import REGISTRY_PORT
 from overlab.core.errors import OverlabError
 from overlab.core.process import ProcessRecord, end, spawn, write_private
-from overlab.core.progress import tail
+from overlab.core.tools import tail
 from overlab.core.wait import NotYet, until
 from overlab.platform.namespace import Namespace
 
@@ -38,7 +34,7 @@ _PROBE = (
 class Registry:
     """Serves the storage directory ``images`` on port 5000 of every address in the lab's namespace.
 
-    The storage is never written, so labs share it. All methods may be called again after a crash at any point.
+    The storage is read-only, so labs share it. All methods may be repeated after a crash at any point.
     """
 
     paths: LabPaths
@@ -49,7 +45,7 @@ class Registry:
         return self.paths.logs / "registry.log"
 
     def ensure(self) -> None:
-        """Adopt the running registry or start one; returns when it answers. The namespace must be there.
+        """Adopt the running registry or start one; returns when it answers. The namespace must exist.
 
         One that serves another directory is replaced. Raises :class:`OverlabError` when it does not start.
         """
@@ -57,7 +53,7 @@ class Registry:
             return
         self.stop()
         self.paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_private(self._config, _config(self.images, {"addr": f":{REGISTRY_PORT}"}, read_only=True))
+        write_private(self._config, _config(self.images))
         command = ["docker-registry", "serve", str(self._config)]
         process = _spawn(self._namespace.command(command), self.log)
         process.save(self._pid_file)
@@ -103,26 +99,7 @@ class Registry:
             raise NotYet(f"GET /v2/ on port {REGISTRY_PORT} of {self._namespace.name}: {status}")
 
 
-@contextlib.contextmanager
-def writable(storage: Path, log: Path) -> Iterator[Path]:
-    """A private registry over ``storage`` that takes pushes on the unix socket given; it ends with the block.
-
-    It ends too when this process is killed.
-    """
-    with tempfile.TemporaryDirectory(prefix="overlab-registry-") as directory:
-        endpoint = Path(directory) / "socket"
-        config = Path(directory) / "registry.yml"
-        write_private(config, _config(storage, {"net": "unix", "addr": str(endpoint)}, read_only=False))
-        command = ["setpriv", "--pdeathsig", "KILL", "docker-registry", "serve", str(config)]
-        process = _spawn(command, log)
-        try:
-            until("the registry to listen", lambda: _connected(endpoint, process, log), _START_LIMIT_S)
-            yield endpoint
-        finally:
-            end([process])
-
-
-def _config(storage: Path, http: dict[str, object], *, read_only: bool) -> bytes:
+def _config(storage: Path) -> bytes:
     """The registry's configuration; JSON is YAML."""
     config = {
         "version": 0.1,
@@ -130,9 +107,9 @@ def _config(storage: Path, http: dict[str, object], *, read_only: bool) -> bytes
         "storage": {
             "filesystem": {"rootdirectory": str(storage)},
             "cache": {"blobdescriptor": "inmemory"},
-            "maintenance": {"uploadpurging": {"enabled": False}, "readonly": {"enabled": read_only}},
+            "maintenance": {"uploadpurging": {"enabled": False}, "readonly": {"enabled": True}},
         },
-        "http": {**http, "secret": secrets.token_hex(16)},
+        "http": {"addr": f":{REGISTRY_PORT}", "secret": secrets.token_hex(16)},
     }
     return json.dumps(config, indent=1).encode()
 
@@ -152,18 +129,9 @@ def _spawn(command: list[str], log: Path) -> ProcessRecord:
 def _require_alive(process: ProcessRecord, log: Path) -> None:
     if not process.alive():
         raise OverlabError(
-            f"docker-registry ended at start; its last lines:\n{tail(log, lines=5)}",
+            f"docker-registry exited at start; its last lines:\n{tail(log, lines=5)}",
             f"read {log}; `overlab doctor` lists what is missing",
         )
-
-
-def _connected(endpoint: Path, process: ProcessRecord, log: Path) -> None:
-    _require_alive(process, log)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(endpoint))
-        except OSError as error:
-            raise NotYet(f"{endpoint}: {error}") from error
 
 
 def _status(namespace: Namespace) -> str:

@@ -1,13 +1,13 @@
 """Debian root file system of the machines, and the packages that an engine needs on top of it.
 
-One run of mmdebstrap makes both from the same package lists::
+One run of mmdebstrap builds both from the same package lists::
 
     rootfs.tar     the plain system: kernel, cloud-init, sshd; no engine
     engine/*.deb   docker.io and all that it needs beyond the plain system, as apt resolved it
     versions.txt   package, version: the plain system's and the engine's
 
-The entry is keyed by what is asked for (packages, options, ``EDITION``), not by the day's state of the archive: a
-lab that came up yesterday comes up today, also without a network. Raise ``EDITION`` to take in newer packages.
+The entry is keyed by packages, options and ``REVISION``, not by the archive's current state, so that an existing entry
+stays usable without a network. Increment ``REVISION`` to pick up newer packages.
 """
 
 from __future__ import annotations
@@ -16,96 +16,21 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from overlab.core.errors import OverlabError
-from overlab.core.progress import Progress, run
-from overlab.platform import cache, mirror
+from overlab.core.progress import Progress
+from overlab.core.tools import run
+from overlab.platform import cache, debian, mirror
 
 REVISION = 1
 SUITE = "bullseye"
 """The last Debian whose docker.io (20.10.5) has the consul backend."""
 
-PACKAGES = (
-    "systemd-sysv",
-    # the power button
-    "acpid",
-    "udev",
-    "dbus",
-    "kmod",
-    "procps",
-    # not the cloud kernel: it has no IDE, so the cloud-init CD-ROM stays invisible
-    "linux-image-amd64",
-    # /init of the small initramfs
-    "busybox-static",
-    "cloud-init",
-    "ifupdown",
-    "iproute2",
-    # full-size packets that must not be cut up: a busybox cannot send them
-    "iputils-ping",
-    # for a machine that is given no network-config
-    "isc-dhcp-client",
-    # a machine knows its own name without a line in /etc/hosts
-    "libnss-myhostname",
-    "iptables",
-    "openssh-server",
-    "ca-certificates",
-    "curl",
-)
-ENGINE_PACKAGES = ("docker.io",)
+_PACKAGE_LIST = Path(__file__).with_name("rootfs-packages.txt")
+_DPKG_CONFIG = Path(__file__).with_name("rootfs-dpkg.cfg")
 
-IN_NAMESPACES_OF_ITS_OWN = (
-    "setpriv",
-    "--pdeathsig=KILL",
-    "unshare",
-    "--mount",
-    "--propagation=private",
-    "--pid",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
+IN_NAMESPACES_OF_ITS_OWN = tuple(
+    "setpriv --pdeathsig=KILL unshare --mount --propagation=private --pid --fork --kill-child --mount-proc".split()
 )
-"""Prefix of a build's command: its mounts and processes end with it, and it with this process, however that ends."""
-
-_MODULES = "/lib/modules/*/kernel"
-DPKG_FILTERS = (
-    *(
-        f"path-exclude={path}"
-        for path in (
-            "/usr/share/man/*",
-            "/usr/share/info/*",
-            "/usr/share/locale/*",
-            "/usr/share/doc/*",
-            "/usr/share/i18n/*",
-            "/usr/share/lintian/*",
-            "/usr/share/bug/*",
-            # hardware that no virtual machine has: udev would look at it at each boot
-            *(
-                f"{_MODULES}/{subtree}/*"
-                for subtree in (
-                    "sound",
-                    "net/bluetooth",
-                    "net/mac80211",
-                    "net/wireless",
-                    "net/can",
-                    "drivers/net/ethernet",
-                    "drivers/net/wireless",
-                    "drivers/net/can",
-                    "drivers/net/usb",
-                    "drivers/net/phy",
-                    *(
-                        f"drivers/{name}"
-                        for name in (
-                            "bluetooth comedi edac extcon gpu hid hwmon i2c iio infiniband input isdn leds media mfd"
-                            " misc mmc mtd mux ntb nvdimm pcmcia parport platform power pwm rtc soundwire spi ssb"
-                            " staging target thermal thunderbolt usb uwb video w1 watchdog"
-                        ).split()
-                    ),
-                )
-            ),
-        )
-    ),
-    "path-include=/usr/share/doc/*/copyright",
-    f"path-include={_MODULES}/drivers/net/ethernet/intel/e1000/*",
-)
+"""Prefix of a build's command: its mounts and processes are removed with it, and it is killed with this process."""
 
 # Packages that the plain system has are not downloaded again, so what lands in the archive directory is the difference.
 _DOWNLOAD_ENGINE = (
@@ -118,7 +43,7 @@ _LIST_VERSIONS = "chroot \"$1\" dpkg-query -W -f '${{Package}} ${{Version}}\\n' 
 
 @dataclass(frozen=True)
 class Rootfs:
-    """What :func:`ensure` made."""
+    """What :func:`ensure` built."""
 
     directory: Path
 
@@ -130,25 +55,20 @@ class Rootfs:
     def engine_debs(self) -> list[Path]:
         return sorted((self.directory / "engine").glob("*.deb"))
 
-    @property
-    def engine_version(self) -> str:
-        """Upstream version of dockerd, such as ``20.10.5``."""
-        return engine_version(self.engine_debs)
-
 
 def key_parts() -> dict[str, object]:
-    """All that decides the content, for this entry's key and those of entries made from it."""
+    """Everything that decides the content, for this entry's key and those of entries built from it."""
     return {
-        "edition": REVISION,
+        "revision": REVISION,
         "suite": SUITE,
-        "packages": PACKAGES,
-        "engine": ENGINE_PACKAGES,
-        "filters": DPKG_FILTERS,
+        "packages": _packages("plain"),
+        "engine": _packages("engine"),
+        "dpkg": cache.file_digest(_DPKG_CONFIG),
     }
 
 
 def ensure(progress: Progress) -> Rootfs:
-    """The root file system and the engine's packages, from the cache or made now (a minute; needs a mirror)."""
+    """The root file system and the engine's packages, from the cache or built now (a minute; needs a mirror)."""
 
     def build(directory: Path) -> None:
         with progress.step("root file system from Debian packages"):
@@ -157,13 +77,8 @@ def ensure(progress: Progress) -> Rootfs:
     return Rootfs(cache.entry("rootfs", key_parts(), build, progress, space_mib=3000))
 
 
-def engine_version(debs: list[Path]) -> str:
-    """Upstream version of the docker.io package among these files."""
-    for deb in debs:
-        name, _, rest = deb.name.partition("_")
-        if name == "docker.io":
-            return rest.partition("_")[0].partition("+")[0].partition("-")[0]
-    raise OverlabError(f"no docker.io package among {[deb.name for deb in debs]}")
+def _packages(use: str) -> list[str]:
+    return [package.name for package in debian.needed([use], _PACKAGE_LIST)]
 
 
 def _bootstrap(directory: Path, progress: Progress) -> None:
@@ -171,10 +86,10 @@ def _bootstrap(directory: Path, progress: Progress) -> None:
     engine.mkdir()
     apt_options = ['APT::Install-Recommends "false"', "Acquire::Languages none", 'APT::Sandbox::User "root"']
     hooks = [
-        _DOWNLOAD_ENGINE.format(packages=" ".join(ENGINE_PACKAGES), target=engine),
+        _DOWNLOAD_ENGINE.format(packages=" ".join(_packages("engine")), target=engine),
         _LIST_VERSIONS.format(target=directory / "versions.txt"),
     ]
-    # inside the entry under construction: what a killed build leaves is removed by the next one
+    # inside the entry under construction: the remains of a killed build are removed by the next one
     scratch = directory / ".scratch"
     scratch.mkdir()
     try:
@@ -186,9 +101,9 @@ def _bootstrap(directory: Path, progress: Progress) -> None:
                 "--variant=minbase",
                 "--skip=output/dev",
                 f"--keyring={mirror.archive_keyring()}",
-                f"--include={','.join(PACKAGES)}",
+                f"--include={','.join(_packages('plain'))}",
                 *(f"--aptopt={option}" for option in [*apt_options, *mirror.transport_options()]),
-                *(f"--dpkgopt={line}" for line in DPKG_FILTERS),
+                f"--dpkgopt={_DPKG_CONFIG}",
                 *(f"--customize-hook={hook}" for hook in hooks),
                 SUITE,
                 directory / "rootfs.tar",
@@ -196,7 +111,7 @@ def _bootstrap(directory: Path, progress: Progress) -> None:
             ],
             log=cache.log_file("rootfs"),
             progress=progress,
-            # the initramfs is made for the image, once
+            # the initramfs is built later, once for the image
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "LC_ALL": "C", "INITRD": "No"},
             limit_s=1800,
         )

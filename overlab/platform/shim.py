@@ -1,4 +1,4 @@
-"""The lab's `pulumi` command: the real CLI, started inside the lab's network namespace."""
+"""The lab's `pulumi` command: the real CLI, inside the lab's network namespace, on a copy of the stack file."""
 
 from __future__ import annotations
 
@@ -8,13 +8,40 @@ from pathlib import Path
 from overlab.core.paths import LabPaths
 from overlab.core.process import write_private
 
+# PULUMI_OPTION_CONFIG_FILE is the CLI's own --config-file, for every command that has it.
+_SCRIPT = """\
+#!/bin/sh
+# Pulumi writes the salt of its secrets into the stack file. It gets a copy, so that the file in the checkout does not
+# change; a command that edits the configuration or names another stack or directory gets the file itself.
+stack_file={checkout}/Pulumi.$PULUMI_STACK.yaml
+for word; do
+    case $word in
+    config | -c* | --config* | -s* | --stack | --stack=* | -C* | --cwd | --cwd=*) stack_file= ;;
+    esac
+done
+if [ -f "$stack_file" ]; then
+    export PULUMI_OPTION_CONFIG_FILE={copies}/Pulumi.$PULUMI_STACK.yaml
+    # a salt that protects nothing may be another lab's: without one, Pulumi takes the salt from the stack's state
+    strip='/^encryptionsalt:/d'
+    ! grep -q 'secure *:' "$stack_file" || strip=
+    new=$PULUMI_OPTION_CONFIG_FILE.$$
+    (umask 077 && mkdir -p {copies} && sed "$strip" "$stack_file" >"$new" &&
+        mv "$new" "$PULUMI_OPTION_CONFIG_FILE") || exit 1
+fi
+exec {command} "$@"
+"""
 
-def write(paths: LabPaths, cli: Path, namespace: str | None) -> None:
-    """Put it into the lab's ``bin``. Every process on the way is replaced, so nothing stands between caller and CLI."""
+
+def write(paths: LabPaths, cli: Path, checkout: Path, namespace: str | None) -> None:
+    """Write it into the lab's ``bin``. It replaces itself with the CLI: pid, signals and exit code pass through."""
     command = [str(cli)]
     if namespace is not None:
         command = ["nsenter", f"--net=/run/netns/{namespace}", "--", *command]
-    text = f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n'.encode()
+    text = _SCRIPT.format(
+        checkout=shlex.quote(str(checkout)),
+        copies=shlex.quote(str(paths.stack_files)),
+        command=shlex.join(command),
+    ).encode()
     file = paths.bin / "pulumi"
     if not file.exists() or file.read_bytes() != text:
         write_private(file, text, mode=0o755)

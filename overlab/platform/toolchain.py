@@ -1,4 +1,4 @@
-"""The Pulumi CLI: what the user named, what the machine has, or built here as a Go module."""
+"""The Pulumi CLI: the one that the user names, the one on PATH, or one built here from its Go module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from overlab.core.errors import OverlabError
-from overlab.core.progress import Progress, output, run
+from overlab.core.paths import state_root
+from overlab.core.progress import Progress
+from overlab.core.tools import output, run
 from overlab.platform import cache
 
 VERSION = "3.259.0"
@@ -33,11 +35,11 @@ _BUILD_LIMIT_S = 3600.0
 
 @dataclass(frozen=True)
 class PulumiCli:
-    """A Pulumi CLI: the real file (links resolved), and the rung of the ladder it came from."""
+    """A Pulumi CLI: the real file (links resolved), and where it came from."""
 
     path: Path
     version: str
-    rung: str
+    source: str
 
 
 def ensure(progress: Progress, named: str | None = None) -> PulumiCli:
@@ -52,7 +54,11 @@ def ensure(progress: Progress, named: str | None = None) -> PulumiCli:
         return found
     go_path = go()
     content = cache.entry(
-        "pulumi-cli", _key(), lambda place: _build(go_path, place, progress), progress, space_mib=_BUILD_SPACE_MIB
+        "pulumi-cli",
+        _key(),
+        lambda directory: _build(go_path, directory, progress),
+        progress,
+        space_mib=_BUILD_SPACE_MIB,
     )
     return _built(content)
 
@@ -67,12 +73,17 @@ def find(named: str | None = None) -> PulumiCli | None:
     on_path = _on_path()
     if on_path is not None and _parse(on_path.version) >= _parse(VERSION):
         return on_path
-    if cache.has("pulumi-cli", _key()):
-        return _built(cache.entry("pulumi-cli", _key(), _never, Progress(quiet=True)))
-    return None
+    content = cache.find("pulumi-cli", _key())
+    return _built(content) if content is not None else None
 
 
-# -- rungs -----------------------------------------------------------------------------------------
+def candidate(named: str | None = None) -> str:
+    """The file that :func:`find` would examine first, without running it; empty where none is named or on PATH."""
+    path = named or os.environ.get(SETTING_ENV) or _first_on_path()
+    return os.path.realpath(path) if path else ""
+
+
+# -- resolution order ------------------------------------------------------------------------------
 
 
 def _named(path: Path, by: str) -> PulumiCli:
@@ -85,15 +96,19 @@ def _named(path: Path, by: str) -> PulumiCli:
 
 
 def _on_path() -> PulumiCli | None:
-    """The first `pulumi` on PATH that is not a lab's own shim."""
-    from overlab.core.paths import state_root
+    found = _first_on_path()
+    if found is None:
+        return None
+    real = Path(os.path.realpath(found))
+    return PulumiCli(real, _version(real), f"on PATH ({found})")
 
+
+def _first_on_path() -> Path | None:
+    """The first `pulumi` on PATH that is not a lab's own command."""
     for directory in os.environ.get("PATH", "").split(os.pathsep):
-        candidate = Path(directory) / "pulumi"
-        if not os.access(candidate, os.X_OK) or candidate.is_dir() or candidate.is_relative_to(state_root()):
-            continue
-        real = Path(os.path.realpath(candidate))
-        return PulumiCli(real, _version(real), f"on PATH ({candidate})")
+        found = Path(directory) / "pulumi"
+        if os.access(found, os.X_OK) and not found.is_dir() and not found.is_relative_to(state_root()):
+            return found
     return None
 
 
@@ -116,16 +131,16 @@ def _source(name: str) -> str:
     return (files("overlab.platform") / "pulumi_cli" / name).read_text()
 
 
-def _build(go_path: Path, place: Path, progress: Progress) -> None:
-    """Only the binary may end up in the place: the CLI takes a language host that lies beside it before any other."""
-    module = place.parent / "module"
+def _build(go_path: Path, directory: Path, progress: Progress) -> None:
+    """Only the binary may be left in ``directory``: the CLI prefers a language host beside itself to any other."""
+    module = directory.parent / "module"
     module.mkdir()
     for name in ("go.mod", "go.sum", "tools.go"):
         (module / name).write_text(_source(name))
     env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": os.environ.get("GOFLAGS", "")}
     env.setdefault("HOME", str(Path.home()))
     run(
-        [go_path, "build", *_BUILD_FLAGS, "-o", place / "pulumi", _PACKAGE],
+        [go_path, "build", *_BUILD_FLAGS, "-o", directory / "pulumi", _PACKAGE],
         log=cache.log_file("pulumi-cli"),
         progress=progress,
         cwd=module,
@@ -133,9 +148,9 @@ def _build(go_path: Path, place: Path, progress: Progress) -> None:
         limit_s=_BUILD_LIMIT_S,
     )
     shutil.rmtree(module)
-    made = _version(place / "pulumi")
+    made = _version(directory / "pulumi")
     if made != VERSION:
-        raise OverlabError(f"the built CLI says version {made}, expected {VERSION}")
+        raise OverlabError(f"the built CLI reports version {made}, expected {VERSION}")
 
 
 def go() -> Path:
@@ -148,10 +163,6 @@ def go() -> Path:
     if _parse(said) < _GO_AT_LEAST:
         raise OverlabError(f"no Pulumi CLI was found and {path} is Go {said}, too old to build one", remedy)
     return Path(path)
-
-
-def _never(_place: Path) -> None:
-    raise OverlabError("the cached CLI vanished", "run the command again")
 
 
 def _version(path: Path) -> str:

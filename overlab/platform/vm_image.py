@@ -10,12 +10,13 @@ from pathlib import Path
 
 from components.config.platform import Image
 from overlab.core.errors import ToolError
-from overlab.core.progress import Progress, run
+from overlab.core.progress import Progress
+from overlab.core.tools import run
 from overlab.platform import cache, container_images, disk, oci, rootfs
 from overlab.platform.rootfs import Rootfs
 
 GUEST = Path(__file__).parent / "guest"
-"""What goes into the guest: ``files/`` as it lies there, and the scripts that run in its chroot."""
+"""The guest's ``files/``, copied as they are, and the scripts that run in its chroot."""
 
 _FILE = "disk.qcow2"
 _SCRATCH = ".scratch"
@@ -35,7 +36,7 @@ exec chroot "$root" "$@"
 
 
 def ensure(progress: Progress) -> Image:
-    """The preinstalled image: its engine is not enabled; it has the container images of our registry already.
+    """The preinstalled image: its engine is not enabled; it holds the container images of our registry.
 
     A pull on the machine finds their layers and asks the registry only for the manifest.
     """
@@ -49,7 +50,7 @@ def ensure(progress: Progress) -> Image:
             _finish(root, directory, progress)
 
     directory = cache.entry("image", _key_parts() | {"storage": storage.parent.name}, build, progress, space_mib=4000)
-    return _image(directory, source.engine_version)
+    return _image(directory)
 
 
 def ensure_plain(progress: Progress) -> Image:
@@ -61,7 +62,7 @@ def ensure_plain(progress: Progress) -> Image:
             _configure(root, [], progress)
             _finish(root, directory, progress)
 
-    return _image(cache.entry("plain-image", _key_parts(), build, progress, space_mib=4000), None)
+    return _image(cache.entry("plain-image", _key_parts(), build, progress, space_mib=4000))
 
 
 def _key_parts() -> dict[str, object]:
@@ -69,9 +70,8 @@ def _key_parts() -> dict[str, object]:
     return {"rootfs": rootfs.key_parts(), "guest": _guest_digests(), "code": code}
 
 
-def _image(directory: Path, engine: str | None) -> Image:
-    content = (directory / "sha256").read_text()[:16]
-    return Image(source=str(directory / _FILE), content=content, engine=engine)
+def _image(directory: Path) -> Image:
+    return Image(source=str(directory / _FILE), content_hash=(directory / "sha256").read_text()[:16])
 
 
 # -- steps -----------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def _image(directory: Path, engine: str | None) -> Image:
 def _tree(source: Rootfs, directory: Path) -> Iterator[Path]:
     """The unpacked root file system.
 
-    It lies inside the entry under construction: what a killed build leaves is removed by the next one.
+    Inside the entry under construction: the remains of a killed build are removed by the next one.
     """
     root = directory / _SCRATCH / "root"
     root.mkdir(parents=True)
@@ -143,7 +143,7 @@ def _copy_all(files: list[Path], target: Path) -> None:
 
 
 def _copy_files(source: Path, root: Path) -> None:
-    """Owned by root, modes as in a release: whoever's checkout with whatever umask it was."""
+    """Owned by root, modes 0755 or 0644, independent of the checkout's owner and umask."""
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         target = root / file.relative_to(source)
         for directory in reversed(target.parents):

@@ -1,24 +1,23 @@
-"""The lab's graph as text that other tools draw: Mermaid and Graphviz DOT. Names are quoted labels, never ids."""
+"""The lab's graph as Mermaid or Graphviz DOT, or drawn as SVG by Graphviz. Names are quoted labels, never ids."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal
 
-from overlab.report import svg
+from overlab.core.tools import output
+from overlab.core.xmltext import clean
 from overlab.report.picture import Node, Picture, Published, Workload
-from overlab.report.xmltext import clean
 
 Format = Literal["mermaid", "dot", "svg"]
-FORMATS: tuple[Format, ...] = ("mermaid", "dot", "svg")
 
-_COLOURS = {"passed": "#2e7d32", "failed": "#c62828", "not run": "#b26a00", "unknown": "#607d8b"}
+_COLORS = {"passed": "#2e7d32", "failed": "#c62828", "not run": "#b26a00", "unknown": "#607d8b"}
 _FILLS = {"passed": "#e8f5e9", "failed": "#ffebee", "not run": "#fff8e1", "unknown": "#eceff1"}
 
 
 def render(picture: Picture, form: Format) -> str:
     """The picture in a format, complete and ready for a file."""
-    forms: dict[Format, Callable[[Picture], str]] = {"mermaid": mermaid, "dot": dot, "svg": svg.document}
+    forms: dict[Format, Callable[[Picture], str]] = {"mermaid": mermaid, "dot": dot, "svg": svg}
     return forms[form](picture)
 
 
@@ -37,10 +36,10 @@ def mermaid(picture: Picture) -> str:
         if node.serves_store:
             lines.append(f"    {ids.store[node.key]}[({_m('store', picture.store)})]")
         lines.append("  end")
-    for overlay in picture.networks:
-        kind = "internal overlay" if overlay.internal else "overlay"
-        label = _m(overlay.name, overlay.subnet, kind, f"made from {overlay.created_on}")
-        lines.append(f"  {ids.network[overlay.name]}{{{{{label}}}}}")
+    for network in picture.networks:
+        kind = "internal overlay" if network.internal else "overlay"
+        label = _m(network.name, network.subnet, kind, f"created on {network.created_on}")
+        lines.append(f"  {ids.network[network.name]}{{{{{label}}}}}")
     for workload in picture.workloads:
         source = ids.workload[workload.name]
         for one in workload.attachments:
@@ -52,8 +51,8 @@ def mermaid(picture: Picture) -> str:
             outside = f"{source}p{number}"
             lines.append(f"  {outside}([{_m(_published(picture, workload, port))}])")
             lines.append(f"  {outside} -->{_on_edge(_m(port.inside))}{source}")
-    for status in _COLOURS:
-        style = f"fill:{_FILLS[status]},stroke:{_COLOURS[status]},color:#1b1b1b"
+    for status in _COLORS:
+        style = f"fill:{_FILLS[status]},stroke:{_COLORS[status]},color:#1b1b1b"
         lines.append(f"  classDef {status.replace(' ', '')} {style}")
     for id_, status in ids.states(picture):
         lines.append(f"  class {id_} {status.replace(' ', '')}")
@@ -84,23 +83,23 @@ def dot(picture: Picture) -> str:
 
     def box(id_: str, shape: str, *label: str) -> str:
         now = status.get(id_, "unknown")
-        look = f'shape={shape}, style="filled,rounded", fillcolor="{_FILLS[now]}", color="{_COLOURS[now]}"'
+        look = f'shape={shape}, style="filled,rounded", fillcolor="{_FILLS[now]}", color="{_COLORS[now]}"'
         return f"{id_} [label={_d(*label)}, {look}];"
 
     lines = [f"graph {_d(picture.lab)} {{"]
     lines.append('  node [fontname="sans-serif"]; edge [fontname="sans-serif", fontsize=10];')
     for node in picture.nodes:
         lines.append(f"  subgraph cluster_{ids.node[node.key]} {{")
-        lines.append(f'    label={_d(*_node_label(node))}; style=rounded; color="{_COLOURS[node.state.status]}";')
+        lines.append(f'    label={_d(*_node_label(node))}; style=rounded; color="{_COLORS[node.state.status]}";')
         lines += [f"    {box(ids.workload[w.name], 'box', w.name, w.image)}" for w in picture.on(node.key)]
         if node.serves_store:
             lines.append(f"    {box(ids.store[node.key], 'cylinder', 'store', picture.store)}")
         if not picture.on(node.key) and not node.serves_store:
             lines.append(f'    {ids.node[node.key]}e [label="", shape=point, style=invis];')
         lines.append("  }")
-    for overlay in picture.networks:
-        kind = "internal overlay" if overlay.internal else "overlay"
-        lines.append(f"  {box(ids.network[overlay.name], 'hexagon', overlay.name, overlay.subnet, kind)}")
+    for network in picture.networks:
+        kind = "internal overlay" if network.internal else "overlay"
+        lines.append(f"  {box(ids.network[network.name], 'hexagon', network.name, network.subnet, kind)}")
     for workload in picture.workloads:
         source = ids.workload[workload.name]
         for one in workload.attachments:
@@ -122,6 +121,11 @@ def _d(*parts: str) -> str:
     return '"' + "\\n".join(shown) + '"'
 
 
+def svg(picture: Picture) -> str:
+    """The DOT graph as Graphviz draws it. Raises :class:`ToolError` where it is not installed."""
+    return output(["dot", "-Tsvg"], stdin=dot(picture))
+
+
 # -- what both need --------------------------------------------------------------------------------
 
 
@@ -131,14 +135,14 @@ class _Ids:
     def __init__(self, picture: Picture) -> None:
         self.node = {node.key: f"n{number}" for number, node in enumerate(picture.nodes)}
         self.store = {key: f"s{id_[1:]}" for key, id_ in self.node.items()}
-        self.network = {overlay.name: f"o{number}" for number, overlay in enumerate(picture.networks)}
+        self.network = {network.name: f"o{number}" for number, network in enumerate(picture.networks)}
         self.workload = {workload.name: f"w{number}" for number, workload in enumerate(picture.workloads)}
 
     def states(self, picture: Picture) -> list[tuple[str, str]]:
         """(id, status) of everything that has one."""
         return [
             *((self.node[node.key], node.state.status) for node in picture.nodes),
-            *((self.network[overlay.name], overlay.state.status) for overlay in picture.networks),
+            *((self.network[network.name], network.state.status) for network in picture.networks),
             *((self.workload[workload.name], workload.state.status) for workload in picture.workloads),
         ]
 

@@ -1,43 +1,26 @@
-"""One page about a lab: picture, addresses, checks, timings, versions. It stands alone."""
+"""One self-contained page about a lab: picture, addresses, checks, timings, versions."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
 from markupsafe import Markup
 
 from components.checks.model import CheckResult
-from components.config.settings import Settings
-from overlab import phases
 from overlab.checks.grids import grids
-from overlab.checks.history import LastResults
 from overlab.checks.results import CheckRun
-from overlab.outputs import Outputs
-from overlab.phases import Span
 from overlab.report import pages, picture, svg
+from overlab.report.data import ReportData
+from overlab.stack import phases
+from overlab.stack.outputs import Outputs
+from overlab.stack.phases import Span
 
 _SHORT_ID = 12
 _WIDE = 1800
-"""Pixels from which a picture is scrolled and not made smaller."""
-
-
-@dataclass(frozen=True)
-class ReportData:
-    """Everything that a report is made from."""
-
-    settings: Settings
-    outputs: Outputs = field(default_factory=Outputs)
-    known: LastResults = field(default_factory=LastResults)
-    spans: list[Span] = field(default_factory=list)
-    """The last update's resources."""
-    pulumi: str = ""
-    """Version of the CLI."""
-    rungs: Mapping[str, str] = field(default_factory=dict)
-    """How each part of the platform was come by."""
+"""Width in pixels from which a picture is scrolled instead of scaled."""
 
 
 def render(report_data: ReportData) -> str:
@@ -55,7 +38,7 @@ def render(report_data: ReportData) -> str:
         tested=_tested(run, results),
         notes=list(run.notes) if run else [],
         nodes=[_node(node, report_data.outputs) for node in drawn.nodes],
-        networks=[_overlay(overlay, report_data.outputs) for overlay in drawn.networks],
+        networks=[_network(network, report_data.outputs) for network in drawn.networks],
         workloads=[row for workload in drawn.workloads for row in _rows(workload, drawn)],
         results=results,
         grids=grids(results),
@@ -105,29 +88,29 @@ def _node(node: picture.Node, outputs: Outputs) -> dict[str, str]:
     }
 
 
-def _overlay(overlay: picture.Overlay, outputs: Outputs) -> dict[str, Any]:
+def _network(network: picture.Network, outputs: Outputs) -> dict[str, Any]:
     return {
-        "name": overlay.name,
-        "subnet": overlay.subnet,
-        "created_on": overlay.created_on,
-        "internal": overlay.internal,
-        "id": str(outputs.networks.get(overlay.name, {}).get("id", ""))[:_SHORT_ID],
+        "name": network.name,
+        "subnet": network.subnet,
+        "created_on": network.created_on,
+        "internal": network.internal,
+        "id": str(outputs.networks.get(network.name, {}).get("id", ""))[:_SHORT_ID],
     }
 
 
 def _rows(workload: picture.Workload, drawn: picture.Picture) -> list[dict[str, str]]:
-    """One row for each overlay that a workload is on; the first one has what it publishes."""
+    """One row for each network that a workload is on; the first one has what it publishes."""
     common = {"name": workload.name, "node": workload.node, "image": workload.image}
     address = next(node.address for node in drawn.nodes if node.key == workload.node)
     published = ", ".join(f"{address}:{port.node_port or '?'} → {port.inside}" for port in workload.ports)
     if workload.shares_network_of:
         return [
             common
-            | {"overlay": "", "address": f"as {workload.shares_network_of}", "aliases": "", "published": published}
+            | {"network": "", "address": f"as {workload.shares_network_of}", "aliases": "", "published": published}
         ]
     return [
         common
-        | {"overlay": one.network, "address": one.address, "aliases": ", ".join(one.aliases)}
+        | {"network": one.network, "address": one.address, "aliases": ", ".join(one.aliases)}
         | {"published": published if number == 0 else ""}
         for number, one in enumerate(workload.attachments)
     ]
@@ -154,4 +137,4 @@ def _versions(report_data: ReportData) -> list[tuple[str, str]]:
         ("Pulumi CLI", report_data.pulumi or "not prepared"),
         ("images", ", ".join(images)),
     ]
-    return found + [(name, rung) for name, rung in report_data.rungs.items() if name != "pulumi"]
+    return found + [(name, source) for name, source in report_data.sources.items() if name != "pulumi"]

@@ -1,4 +1,4 @@
-"""A lab as something to draw: its parts, who is on what, and how each fared in the last test. Pure."""
+"""A lab as data to draw: its parts, their connections, and the state of each in the last test. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Literal
 
 from components.checks.model import CheckResult
 from components.config.settings import Settings
-from overlab.outputs import Outputs
+from overlab.stack.outputs import Outputs
 
 Status = Literal["passed", "failed", "not run", "unknown"]
 
 
 @dataclass(frozen=True)
 class State:
-    """How the checks about a part fared."""
+    """Results of the checks about a part."""
 
     passed: int = 0
     failed: int = 0
@@ -50,7 +50,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Overlay:
+class Network:
     name: str
     subnet: str
     """Empty where the engines have not chosen one yet."""
@@ -65,7 +65,7 @@ class Attachment:
     address: str
     aliases: tuple[str, ...] = ()
     state: State = field(default_factory=State)
-    """Of the workload's checks on this overlay, and of those that are about none."""
+    """Of the workload's checks on this network, and of those that are about none."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,15 @@ class Picture:
     """Everything that a drawing shows, in the order of the settings."""
 
     lab: str
-    network: str
+    underlay: str
     gateway: str
     store: str
-    """``consul, teaching (one server)``."""
+    """``consul, single-server mode``."""
     nodes: tuple[Node, ...]
-    networks: tuple[Overlay, ...]
+    networks: tuple[Network, ...]
     workloads: tuple[Workload, ...]
     tested: datetime | None = None
-    """When the last test began; None where the colours come from the last ``up``, or there are none."""
+    """When the last test began; None where the colors come from the last ``up``, or there are none."""
 
     def on(self, node: str) -> list[Workload]:
         return [workload for workload in self.workloads if workload.node == node]
@@ -118,11 +118,11 @@ def build(
     found = list(results)
     return Picture(
         lab=settings.name,
-        network=str(settings.underlay.cidr),
+        underlay=str(settings.underlay.cidr),
         gateway=str(settings.gateway),
         store=f"{settings.store.kind}, {'cluster' if settings.store.servers > 1 else 'single-server mode'}",
         nodes=tuple(_node(key, settings, outputs, found) for key in settings.nodes),
-        networks=tuple(_overlay(name, settings, outputs, found) for name in settings.networks),
+        networks=tuple(_network(name, settings, outputs, found) for name in settings.networks),
         workloads=tuple(_workload(name, settings, outputs, found) for name in settings.workloads),
         tested=tested,
     )
@@ -130,7 +130,7 @@ def build(
 
 def _node(key: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> Node:
     engine = outputs.nodes.get(key, {}).get("engine") or {}
-    # What a node alone is about; what a workload on it is about colours that one.
+    # What a node alone is about; what a workload on it is about colors that one.
     own = [one for one in results if one.node == key and (not one.source or one.status == "not run")]
     return Node(
         key=key,
@@ -141,11 +141,11 @@ def _node(key: str, settings: Settings, outputs: Outputs, results: list[CheckRes
     )
 
 
-def _overlay(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> Overlay:
+def _network(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> Network:
     spec = settings.networks[name]
     subnet = outputs.networks.get(name, {}).get("subnet") or spec.subnet or ""
     own = [one for one in results if one.network == name]
-    return Overlay(name, str(subnet), spec.created_on, spec.internal, _state(own))
+    return Network(name, str(subnet), spec.created_on, spec.internal, _state(own))
 
 
 def _workload(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> Workload:
@@ -154,12 +154,12 @@ def _workload(name: str, settings: Settings, outputs: Outputs, results: list[Che
     own = [one for one in results if name in one.workloads]
     attachments = tuple(
         Attachment(
-            overlay,
-            known.get(overlay) or str(one.ipv4_address or ""),
+            network,
+            known.get(network) or str(one.ipv4_address or ""),
             one.aliases,
-            _state([verdict for verdict in own if verdict.network in (overlay, "")]),
+            _state([verdict for verdict in own if verdict.network in (network, "")]),
         )
-        for overlay, one in spec.networks.items()
+        for network, one in spec.networks.items()
     )
     return Workload(
         name=name,
@@ -188,4 +188,4 @@ def _state(results: list[CheckResult]) -> State:
     return State(counts["passed"], counts["failed"], counts["not run"])
 
 
-__all__ = ["Attachment", "Node", "Overlay", "Picture", "Published", "State", "Workload", "build"]
+__all__ = ["Attachment", "Network", "Node", "Picture", "Published", "State", "Workload", "build"]

@@ -1,6 +1,6 @@
-"""The lab's picture as SVG: nodes are columns, overlays are lanes across them, workloads sit where they meet.
+"""The report's picture as SVG: nodes are columns, networks are lanes across them, workloads are in the cells.
 
-The same picture always gives the same bytes. Colours follow the reader's light or dark scheme.
+The same picture always gives the same bytes. Colors follow the reader's light or dark scheme.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import itertools
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
-from overlab.report.picture import Attachment, Node, Overlay, Picture, State, Status, Workload
-from overlab.report.xmltext import clean
+from overlab.core.xmltext import clean
+from overlab.report.picture import Attachment, Network, Node, Picture, State, Status, Workload
 
 _MARGIN = 16
 _LABEL = 184
@@ -22,7 +22,7 @@ _TITLE = 54
 _TAB = 24
 _PORT = 26
 _LINE = 16
-_CABLE = 46
+_UNDERLAY = 46
 _TINTS = ("#4e79a7", "#f28e2b", "#76b7b2", "#b07aa1", "#9c755f", "#edc948", "#ff9da7", "#59a14f")
 _MARK: dict[Status, str] = {"passed": "✓", "failed": "✗", "not run": "?", "unknown": ""}
 
@@ -41,17 +41,12 @@ font-family:system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif}
 .lab .chip{fill:var(--card);stroke:var(--edge)}
 .lab .tab{fill:var(--card);stroke:var(--edge);stroke-dasharray:4 3}
 .lab .link{fill:none;stroke:var(--soft);stroke-width:1.5;stroke-dasharray:2 3}
-.lab .cable{stroke:var(--soft);stroke-width:4;stroke-linecap:round}
+.lab .underlay{stroke:var(--soft);stroke-width:4;stroke-linecap:round}
 .lab .drop{stroke:var(--soft);stroke-width:2}
 .lab .passed{fill:var(--passed)}.lab .failed{fill:var(--failed)}
 .lab .notrun{fill:var(--notrun)}.lab .unknown{fill:var(--unknown)}
 .lab text.passed,.lab text.failed,.lab text.notrun{font-weight:700}
 """
-
-
-def document(picture: Picture) -> str:
-    """A whole SVG file."""
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + inline(picture)
 
 
 def inline(picture: Picture) -> str:
@@ -72,7 +67,7 @@ class _Grid:
 
     def __post_init__(self) -> None:
         places = itertools.product(self.picture.nodes, self.picture.networks)
-        fullest = max((len(_cell(self.picture, node.key, overlay.name)) for node, overlay in places), default=1)
+        fullest = max((len(_cell(self.picture, node.key, network.name)) for node, network in places), default=1)
         publishing = any(workload.ports for workload in self.picture.workloads)
         self.across = 2 if fullest > 1 or publishing else 1
         self.column = self.across * _CHIP + (self.across + 1) * _GAP
@@ -101,8 +96,8 @@ class _Drawing:
         for column, node in enumerate(picture.nodes):
             self._node(node, self._grid.x(column), y)
         top, y = y, y + _HEADER
-        for number, overlay in enumerate(picture.networks):
-            y = self._lane(overlay, number, y) + _GAP
+        for number, network in enumerate(picture.networks):
+            y = self._lane(network, number, y) + _GAP
         y = self._ports(y)
         self._close(top, y)
         self._link()
@@ -116,12 +111,12 @@ class _Drawing:
     def _heading(self) -> None:
         picture = self._picture
         _text(self._root, _MARGIN, _MARGIN + 16, f"lab {picture.lab}", "heading")
-        told = "as the last up that checked found it"
+        tested = "as the last up that checked found it"
         if picture.tested:
-            told = f"tested {picture.tested:%Y-%m-%d %H:%M:%S} UTC"
+            tested = f"tested {picture.tested:%Y-%m-%d %H:%M:%S} UTC"
         elif not any(workload.state.total for workload in picture.workloads):
-            told = "not tested"
-        _text(self._root, _MARGIN, _MARGIN + 36, f"store: {picture.store}   ·   {told}", "small")
+            tested = "not tested"
+        _text(self._root, _MARGIN, _MARGIN + 36, f"store: {picture.store}   ·   {tested}", "small")
         x = self._grid.right
         for label in ("not tested", "not run", "failed", "passed"):
             x -= len(label) * 7 + 24
@@ -138,29 +133,29 @@ class _Drawing:
         _text(group, x + _GAP, y + 59, "   ·   ".join(part for part in parts if part), "small")
         _mark(group, x + self._grid.column - _GAP - 10, y + 24, node.state)
 
-    def _lane(self, overlay: Overlay, number: int, y: int) -> int:
-        rows = [self._rows(overlay.name, column, y) for column in range(len(self._picture.nodes))]
+    def _lane(self, network: Network, number: int, y: int) -> int:
+        rows = [self._rows(network.name, column, y) for column in range(len(self._picture.nodes))]
         bottom = max([end for _, end in rows] + [y + 5 * _LINE + 2])
         tint = _TINTS[number % len(_TINTS)]
         box = {"fill": tint, "fill-opacity": "0.13", "stroke": tint, "stroke-opacity": "0.55"}
         width = self._grid.right - _MARGIN + 8
         _child(self._lanes, "rect", x=_MARGIN - 4, y=y, width=width, height=bottom - y, rx=10, attributes=box)
         group = _child(self._root, "g")
-        _tooltip(group, f"{overlay.name} {overlay.subnet}: {overlay.state.text}")
+        _tooltip(group, f"{network.name} {network.subnet}: {network.state.text}")
         x = _MARGIN + 8
-        _text(group, x, y + 22, _short(overlay.name, _LABEL - 50), "name")
-        _mark(group, x + _LABEL - 34, y + 22, overlay.state)
-        _text(group, x, y + 40, overlay.subnet or "subnet: next free one", "mono")
-        _text(group, x, y + 56, "internal: no way out" if overlay.internal else "overlay (VXLAN)", "small")
-        _text(group, x, y + 72, _short(f"made from {overlay.created_on}", _LABEL - 24), "small")
+        _text(group, x, y + 22, _short(network.name, _LABEL - 50), "name")
+        _mark(group, x + _LABEL - 34, y + 22, network.state)
+        _text(group, x, y + 40, network.subnet or "subnet: next free one", "mono")
+        _text(group, x, y + 56, "internal: no egress" if network.internal else "overlay (VXLAN)", "small")
+        _text(group, x, y + 72, _short(f"created on {network.created_on}", _LABEL - 24), "small")
         for chips, _ in rows:
             for chip in chips:
                 self._chip(*chip)
         return bottom
 
-    def _rows(self, overlay: str, column: int, y: int) -> tuple[list[tuple[Workload, Attachment, int, int, int]], int]:
+    def _rows(self, network: str, column: int, y: int) -> tuple[list[tuple[Workload, Attachment, int, int, int]], int]:
         """(workload, attachment, x, y, height) of every chip of a cell, and where the cell ends."""
-        cell = _cell(self._picture, self._picture.nodes[column].key, overlay)
+        cell = _cell(self._picture, self._picture.nodes[column].key, network)
         chips = []
         top = y + _GAP
         for first in range(0, len(cell), self._grid.across):
@@ -218,7 +213,7 @@ class _Drawing:
         return y + 4 + max(deepest * (_PORT + 6), 44)
 
     def _close(self, top: int, y: int) -> None:
-        """The columns' background, the cable below, and the size of it all."""
+        """The columns' background, the underlay below, and the size of the picture."""
         grid, picture = self._grid, self._picture
         for column in range(len(picture.nodes)):
             x = grid.x(column)
@@ -226,17 +221,17 @@ class _Drawing:
             _child(self._columns, "rect", x=x, y=top, width=grid.column, height=y - top + 6, rx=12, attributes=box)
             middle = x + grid.column // 2
             _child(self._columns, "line", x1=middle, y1=y + 6, x2=middle, y2=y + 26, attributes={"class": "drop"})
-        cable = {"class": "cable"}
-        _child(self._columns, "line", x1=_MARGIN + 8, y1=y + 26, x2=grid.right - 8, y2=y + 26, attributes=cable)
-        _text(self._root, _MARGIN + 8, y + 18, "lab network (underlay)", "name")
-        _text(self._root, _MARGIN + 8, y + 44, f"{picture.network}, platform {picture.gateway}", "small")
-        height = y + _CABLE + _MARGIN
+        line = {"class": "underlay"}
+        _child(self._columns, "line", x1=_MARGIN + 8, y1=y + 26, x2=grid.right - 8, y2=y + 26, attributes=line)
+        _text(self._root, _MARGIN + 8, y + 18, "underlay", "name")
+        _text(self._root, _MARGIN + 8, y + 44, f"{picture.underlay}, gateway {picture.gateway}", "small")
+        height = y + _UNDERLAY + _MARGIN
         self._root.set("viewBox", f"0 0 {grid.width} {height}")
         self._root.set("width", str(grid.width))
         self._root.set("height", str(height))
 
     def _link(self) -> None:
-        """A workload on several overlays is one: its places are joined."""
+        """Join the places of a workload on several networks."""
         for name, places in self._places.items():
             for (x1, y1), (x2, y2) in itertools.pairwise(places):
                 path = f"M{x1},{y1} C{x1 - 26},{y1} {x2 - 26},{y2} {x2},{y2}"
@@ -244,8 +239,8 @@ class _Drawing:
                 _tooltip(link, f"{name} is on both")
 
 
-def _cell(picture: Picture, node: str, overlay: str) -> list[tuple[Workload, Attachment]]:
-    return [(w, one) for w in picture.on(node) for one in w.attachments if one.network == overlay]
+def _cell(picture: Picture, node: str, network: str) -> list[tuple[Workload, Attachment]]:
+    return [(w, one) for w in picture.on(node) for one in w.attachments if one.network == network]
 
 
 def _child(parent: ET.Element, tag: str, attributes: dict[str, str] | None = None, **numbers: object) -> ET.Element:

@@ -134,11 +134,10 @@ def make_platform(directory: Path, settings: Settings) -> Platform:
     }
     own = Hypervisor(uri="qemu:///system?socket=/s", pool_path=str(directory / "pool"), domain_type="qemu")
     return Platform(
-        lab=settings.name,
         kind="system" if named else "bundled",
         hypervisor=None if named else own,
         hypervisors=named,
-        image=Image(source="/base.qcow2", content="0123456789abcdef", engine="20.10.5"),
+        image=Image(source="/base.qcow2", content_hash="0123456789abcdef"),
         registry_mirror="http://10.99.0.1:5000",
         identity=Identity(
             client_key=file("client", "PRIVATE CLIENT KEY"),

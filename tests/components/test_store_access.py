@@ -19,6 +19,8 @@ from overlab.platform import identity
 from tests.components import consul
 from tests.components.consul import Agents
 
+pytestmark = pytest.mark.slow
+
 SERVER, OTHER, AGENT, UNTRUSTED = (f"127.0.0.{n}" for n in (1, 2, 4, 5))
 UNKNOWN = "X-Consul-Token: 11111111-2222-3333-4444-555555555555"
 ANONYMOUS = "X-Consul-Token: anonymous"

@@ -16,5 +16,5 @@ def platform_for(settings: Settings, directory: Path) -> Platform:
         return platform
     bundle = directory / "packages.tar"
     bundle.write_text("SOME PACKAGES")
-    packages = Packages(bundle=str(bundle), content="0", engine=settings.engine.version)
+    packages = Packages(bundle=str(bundle), content_hash="0")
     return platform.model_copy(update={"packages": packages})

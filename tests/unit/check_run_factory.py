@@ -10,7 +10,7 @@ from components.checks.kinds import KINDS, Subject, command
 from components.config.settings import Settings, parse
 from overlab.checks import discovery
 from overlab.checks.results import CheckRun, generation_of
-from overlab.outputs import Outputs
+from overlab.stack.outputs import Outputs
 
 BEGUN = datetime(2026, 5, 1, 12, 30, 0, tzinfo=UTC)
 NODE = "docker03 was not reached: ssh: connect to host 10.99.0.13 port 22: No route to host"

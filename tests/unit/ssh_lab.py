@@ -17,7 +17,7 @@ from components.config.settings import Settings, parse
 from overlab import remote
 from overlab.core.paths import LabPaths
 from overlab.core.process import spawn
-from overlab.core.progress import output
+from overlab.core.tools import output
 from overlab.core.wait import NotYet, until
 from overlab.platform import identity
 from overlab.platform.private_libvirtd import PrivateLibvirtd
@@ -70,10 +70,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     keys = identity.ensure(paths.identity, settings.name, {key: str(n.address) for key, n in settings.nodes.items()})
     libvirt = PrivateLibvirtd(paths)
     platform = Platform(
-        lab=settings.name,
         kind="bundled",
         hypervisor=Hypervisor(uri=libvirt.uri, pool_path=str(paths.pool), domain_type="qemu"),
-        image=Image(source="", content=""),
+        image=Image(source="", content_hash=""),
         identity=keys,
         run_dir=paths.run,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -31,11 +32,11 @@ class Builder:
     def __init__(self) -> None:
         self.builds = 0
 
-    def __call__(self, place: Path) -> None:
+    def __call__(self, entry_dir: Path) -> None:
         self.builds += 1
-        (place / "sub").mkdir()
-        (place / "sub" / "data").write_bytes(b"x" * 1000)
-        (place / "link").symlink_to("sub/data")
+        (entry_dir / "sub").mkdir()
+        (entry_dir / "sub" / "data").write_bytes(b"x" * 1000)
+        (entry_dir / "link").symlink_to("sub/data")
 
 
 @pytest.fixture
@@ -43,14 +44,14 @@ def build() -> Builder:
     return Builder()
 
 
-def entry(build: Callable[[Path], None], *, full_check: bool = False, **parts: object) -> Path:
-    return cache.entry("thing", parts, build, Progress(quiet=True), full_check=full_check)
+def entry(build: Callable[[Path], None], **parts: object) -> Path:
+    return cache.entry("thing", parts, build, Progress(quiet=True))
 
 
 def test_built_once_and_found_again(build: Builder) -> None:
     assert entry(build, a=1, b=2) == entry(build, b=2, a=1)
     assert build.builds == 1
-    assert cache.has("thing", {"a": 1, "b": 2})
+    assert cache.find("thing", {"a": 1, "b": 2})
 
 
 @pytest.mark.parametrize("other", [{"a": 2}, {"a": "1"}, {"a": 1, "b": None}, {}])
@@ -111,11 +112,11 @@ def _remove_content(content: Path) -> None:
 def test_damaged_entry_is_built_again(build: Builder, damage: Callable[[Path], None]) -> None:
     content = entry(build)
     damage(content)
-    assert not cache.has("thing", {})
+    assert not cache.find("thing", {})
     assert entry(build) == content
     assert build.builds == 2
     assert (content / "sub" / "data").read_bytes() == b"x" * 1000
-    assert [state.problem for state in cache.survey(full=True)] == [None]
+    assert [state.problem for state in cache.inspect_entries(full=True)] == [None]
 
 
 def test_silent_corruption_is_found_by_the_full_check_only(build: Builder) -> None:
@@ -124,9 +125,11 @@ def test_silent_corruption_is_found_by_the_full_check_only(build: Builder) -> No
     times = (data.stat().st_atime_ns, data.stat().st_mtime_ns)
     data.write_bytes(b"y" * 1000)
     os.utime(data, ns=times)
-    assert cache.survey()[0].problem is None
-    assert cache.survey(full=True)[0].problem == "sub/data was changed"
-    entry(build, full_check=True)
+    assert cache.inspect_entries()[0].problem is None
+    [found] = cache.inspect_entries(full=True)
+    assert found.problem == "sub/data was changed"
+    shutil.rmtree(found.directory)  # as `doctor` says
+    entry(build)
     assert build.builds == 2
     assert data.read_bytes() == b"x" * 1000
 
@@ -137,12 +140,12 @@ def test_touched_but_equal_file_is_kept_and_trusted_again(build: Builder, monkey
     entry(build)
     assert build.builds == 1
     monkeypatch.setattr(cache, "file_digest", lambda path: pytest.fail(f"{path} was read again"))
-    assert cache.has("thing", {})
+    assert cache.find("thing", {})
 
 
 def test_failed_build_leaves_nothing_and_passes_on(root: Path) -> None:
-    def fail(place: Path) -> None:
-        (place / "half").touch()
+    def fail(entry_dir: Path) -> None:
+        (entry_dir / "half").touch()
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError, match="no"):
@@ -157,7 +160,7 @@ def test_too_little_space_is_refused_before_building(build: Builder) -> None:
 
 
 def test_full_disk_while_building_is_a_sentence() -> None:
-    def fill(place: Path) -> None:
+    def fill(entry_dir: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OverlabError, match="no space left to build thing"):
@@ -167,12 +170,12 @@ def test_full_disk_while_building_is_a_sentence() -> None:
 # -- several processes -----------------------------------------------------------------------------
 
 
-def _slow_build(place: Path) -> None:
-    (place / "pid").write_text(str(os.getpid()))
+def _slow_build(entry_dir: Path) -> None:
+    (entry_dir / "pid").write_text(str(os.getpid()))
     with Path(os.environ["BUILDS"]).open("a") as file:
         file.write(f"{os.getpid()}\n")
     time.sleep(float(os.environ["BUILD_S"]))
-    (place / "done").touch()
+    (entry_dir / "done").touch()
 
 
 def _use(result: str) -> None:
@@ -220,7 +223,7 @@ def test_killed_builder_leaves_no_entry_and_the_next_one_builds(
     os.kill(killed.pid, signal.SIGKILL)
     killed.join(30)
     assert len(list((root / "thing").glob(".tmp-*"))) == 1
-    assert not cache.has("thing", {})
+    assert not cache.find("thing", {})
     monkeypatch.setenv("BUILD_S", "0")
     _use(str(tmp_path / "next"))
     assert list((root / "thing").glob(".tmp-*")) == []
@@ -244,7 +247,7 @@ def test_abandoned_build_of_another_key_is_removed_but_a_running_one_is_not(
 
 
 def test_waiting_shows_for_whom(tmp_path: Path, builds: Path, build: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BUILD_S", "3")
+    monkeypatch.setenv("BUILD_S", "1.5")
     running = _start(tmp_path / "running")
     _wait_for(builds)
     seen: list[str] = []

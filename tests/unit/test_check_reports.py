@@ -23,7 +23,7 @@ from overlab.checks.command import CheckOptions
 from overlab.checks.reproduce import reproduce_command
 from overlab.checks.results import CheckRun
 from overlab.core.errors import OverlabError
-from overlab.outputs import Outputs
+from overlab.stack.outputs import Outputs
 from tests.unit import check_run_factory
 
 LAB = check_run_factory.lab()

@@ -19,7 +19,7 @@ from overlab.checks.runner import Transport
 from overlab.checks.select import limited, select
 from overlab.checks.session import ProcessResult, Session, session_command
 from overlab.core.errors import OverlabError
-from overlab.outputs import Outputs
+from overlab.stack.outputs import Outputs
 from tests.unit import check_run_factory
 
 _DOCKER = """\

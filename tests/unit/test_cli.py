@@ -13,14 +13,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from components.config.settings import Settings
-from overlab import cli, event_log, phases
-from overlab import doctor as examination
-from overlab import stack as stack_module
+from overlab import cli, doctor
+from overlab.cli import application, inspect, lifecycle
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import write_private
-from overlab.platform import prepare
-from overlab.stack import Stack
+from overlab.core.progress import Progress
+from overlab.platform import cache, prepare
+from overlab.stack import event_log, phases
+from overlab.stack import stack as stack_module
+from overlab.stack.stack import Stack
 from tests.components.recorder import make_platform
 
 _GOOD = """\
@@ -44,12 +46,13 @@ config:
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
     directory = tmp_path / "project"
     directory.mkdir()
     for stack in ("dev", "ci"):
         (directory / f"Pulumi.{stack}.yaml").write_text(_GOOD.format(name=f"t-{stack}"))
     (directory / "Pulumi.bad.yaml").write_text(_BAD)
-    for module in (cli, stack_module):
+    for module in (application, stack_module):
         monkeypatch.setattr(module, "checkout", lambda: directory)
     return directory
 
@@ -76,7 +79,7 @@ def test_stack_is_taken_before_and_after_the_command(
         seen.append(name)
         return 0
 
-    monkeypatch.setattr(cli, "_operate", operate)
+    monkeypatch.setattr(lifecycle, "_operate", operate)
     assert overlab(*args).exit_code == 0
     assert seen == [stack]
 
@@ -98,12 +101,12 @@ def test_unknown_stack_lists_those_that_exist() -> None:
 
 def test_expected_failures_are_a_sentence_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise OverlabError("the moon is down", "wait a night")
+        raise OverlabError("the disk is full", "free some space")
 
     monkeypatch.setattr(prepare, "prepare", fail)
     done = overlab("up")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == "error: the moon is down\n  remedy: wait a night\n"
+    assert done.stderr == "error: the disk is full\n  remedy: free some space\n"
 
 
 def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +122,7 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("args", [["docker01", "--", "ls", "-l", "--", "a b"], ["docker01", "ls", "-l", "--", "a b"]])
 def test_exec_takes_every_word_after_the_node(monkeypatch: pytest.MonkeyPatch, args: list[str]) -> None:
     seen: list[tuple[object, ...]] = []
-    monkeypatch.setattr(cli, "_on_node", lambda *a, **k: seen.append((*a, k["terminal"])))
+    monkeypatch.setattr(inspect, "_on_node", lambda *a, **k: seen.append((*a, k["terminal"])))
     assert overlab("exec", "-s", "ci", *args).exit_code == 0
     assert seen == [("ci", "docker01", ["ls", "-l", "--", "a b"], False)]
 
@@ -141,7 +144,7 @@ def test_pulumi_gets_every_argument(monkeypatch: pytest.MonkeyPatch) -> None:
         def replace_process(self, args: list[str]) -> None:
             seen.append(args)
 
-    monkeypatch.setattr(cli, "_prepared", lambda *_: Opened())
+    monkeypatch.setattr(lifecycle, "_prepared_stack", lambda *_: Opened())
     assert overlab("pulumi", "--", "stack", "output", "--json").exit_code == 0
     assert overlab("pulumi", "stack", "output", "--json").exit_code == 0
     assert seen == [["stack", "output", "--json"]] * 2
@@ -151,17 +154,17 @@ def test_env_can_be_evaluated_and_says_nothing_else(monkeypatch: pytest.MonkeyPa
     from overlab.core.paths import LabPaths
     from overlab.platform.manifest import PlatformManifest
 
-    prepared = PlatformManifest(
+    manifest = PlatformManifest(
         checkout=tmp_path,
         inputs="",
         files={},
         cli=tmp_path,
         cli_version="",
-        rungs={},
+        sources={},
         bundled_plugins=True,
         images=None,
     )
-    monkeypatch.setattr(cli, "_prepared", lambda *_: Stack("dev", LabPaths("o'brien"), prepared))
+    monkeypatch.setattr(lifecycle, "_prepared_stack", lambda *_: Stack("dev", LabPaths("o'brien"), manifest))
     done = overlab("env")
     assert (done.exit_code, done.stderr) == (0, "")
     script = f'{done.stdout}\nprintf %s "$PULUMI_HOME|$PULUMI_STACK|${{PULUMI_CONFIG_PASSPHRASE-unset}}|$PATH"'
@@ -201,10 +204,10 @@ def test_a_failed_destroy_keeps_the_platform(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(prepare, "restart_daemons", lambda *_: object())
     monkeypatch.setattr(prepare, "teardown", lambda *_: pytest.fail("the platform was removed"))
-    monkeypatch.setattr(cli, "_opened", lambda *_: Opened())
+    monkeypatch.setattr(lifecycle, "_recorded_stack", lambda *_: Opened())
     done = overlab("down", "--platform")
     assert done.exit_code == 255
-    assert "removed the lock that a dead pulumi process left: /the/lock" in done.stderr
+    assert "removed the stale lock of a pulumi process that is gone: /the/lock" in done.stderr
 
 
 def test_up_tells_of_certificates_that_expire(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,21 +218,20 @@ def test_up_tells_of_certificates_that_expire(monkeypatch: pytest.MonkeyPatch) -
         def ensure(self) -> int:
             return 9
 
-    monkeypatch.setattr(cli, "_platform", lambda *_: None)
-    monkeypatch.setattr(cli, "_opened", lambda *_: Opened())
-    monkeypatch.setattr(examination, "expiring", lambda _: ["certificate: client: expires soon; overlab rotate"])
+    monkeypatch.setattr(prepare, "prepare", lambda *_: None)
+    monkeypatch.setattr(lifecycle, "_recorded_stack", lambda *_: Opened())
+    monkeypatch.setattr(doctor, "expiring", lambda _: ["certificate: client: expires soon; overlab rotate"])
     assert "certificate: client: expires soon; overlab rotate\n" in overlab("up").stderr
 
 
-def test_doctor_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
+def test_doctor_as_json() -> None:
     done = overlab("doctor", "--json")
     report: dict[str, Any] = json.loads(done.stdout)
-    statuses = {finding["status"] for finding in report["findings"]}
+    statuses = {finding["status"] for finding in report["parts"]}
     assert report["healthy"] == ("missing" not in statuses)
     assert done.exit_code == (0 if report["healthy"] else 1)
-    assert all(finding["remedy"] for finding in report["findings"] if finding["status"] == "missing")
-    parts = [finding["part"] for finding in report["findings"]]
+    assert all(finding["remedy"] for finding in report["parts"] if finding["status"] == "missing")
+    parts = [finding["part"] for finding in report["parts"]]
     for part in ("settings", "rights", "pulumi", "acceleration", "memory"):
         assert part in parts
 
@@ -240,16 +242,12 @@ def test_doctor_fails_on_bad_settings_and_shows_them() -> None:
     assert "lab.machine.memory_mib" in done.stdout
 
 
-def test_doctor_names_broken_cache_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from overlab.core.progress import Progress
-    from overlab.platform import cache
-
-    monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
+def test_doctor_names_broken_cache_entries() -> None:
     content = cache.entry("thing", {}, lambda place: (place / "x").touch(), Progress(quiet=True))
     (content / "x").unlink()
-    settings = cli._settings("dev")
+    settings = application.load_settings("dev")
     assert isinstance(settings, Settings)
-    [finding] = [one for one in examination.examine("dev", settings) if one.part == "cache: thing"]
+    [finding] = [one for one in doctor.examine("dev", settings) if one.part == "cache: thing"]
     assert finding.status == "warning"
     assert "x is missing" in finding.found
 
@@ -259,15 +257,15 @@ def test_rotate_says_what_was_renewed_and_how_it_gets_to_the_engines(project: Pa
     file = project / "Pulumi.dev.yaml"
     file.write_text(_GOOD.format(name="t-dev") + "    engine: {api: tls}\n")
     assert "remedy: overlab up" in overlab("rotate").stderr
-    record = make_platform(tmp_path, cli._settings("dev"))
+    record = make_platform(tmp_path, application.load_settings("dev"))
     paths = LabPaths("t-dev")
     write_private(paths.record, record.model_dump_json().encode())
     assert "renewed: the client and 2 servers; next: overlab up --stack dev" in overlab("rotate").stdout
     before = (paths.identity / "tls" / "ca.pem").read_bytes()
-    assert "of a new authority" in overlab("rotate", "--ca").stdout
+    assert "with a new CA" in overlab("rotate", "--ca").stdout
     assert (paths.identity / "tls" / "ca.pem").read_bytes() != before
     file.write_text(_GOOD.format(name="t-dev") + "    engine: {api: tls, live_restore: false}\n")
-    assert "so do their containers" in overlab("rotate").stdout
+    assert "so do containers: live_restore is off" in overlab("rotate").stdout
 
 
 def test_the_installed_command_answers() -> None:

@@ -10,11 +10,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from overlab import cli, lab_handle
-from overlab import stack as stack_module
+from overlab import cli
 from overlab.checks import command
 from overlab.checks.results import CheckRun
+from overlab.cli import application
 from overlab.core.errors import OverlabError
+from overlab.stack import lab_handle
+from overlab.stack import stack as stack_module
 from tests.unit import check_run_factory
 
 LAB = check_run_factory.lab()
@@ -28,7 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = {"config": {"overlab:lab": check_run_factory.LAB | {"name": "t-checks"}}}
     (directory / "Pulumi.dev.yaml").write_text(yaml.safe_dump(config))
     (directory / "Pulumi.bad.yaml").write_text("config: {'overlab:lab': {nodes: {}, nonsense: 1}}\n")
-    for module in (cli, stack_module):
+    for module in (application, stack_module):
         monkeypatch.setattr(module, "checkout", lambda: directory)
     return directory
 

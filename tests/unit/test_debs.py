@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from overlab.core.errors import OverlabError
 from overlab.platform import debs
-from overlab.platform.rootfs import engine_version
 
 pytestmark = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
 
@@ -69,10 +67,3 @@ def test_a_bundle_has_the_packages_at_its_top_level_and_is_the_same_each_time(de
     assert (tmp_path / "1.tar").read_bytes() == (tmp_path / "2.tar").read_bytes()
     with tarfile.open(tmp_path / "1.tar") as tar:
         assert tar.getnames() == ["another_2_all.deb", "tiny_1.0-1_all.deb"]
-
-
-def test_the_engines_version_is_read_from_its_package() -> None:
-    files = ["containerd_1.4.13~ds1-1~deb11u6_amd64.deb", "docker.io_20.10.5+dfsg1-1+deb11u4_amd64.deb"]
-    assert engine_version([Path(name) for name in files]) == "20.10.5"
-    with pytest.raises(OverlabError, match=r"no docker\.io package"):
-        engine_version([Path(files[0])])

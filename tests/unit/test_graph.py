@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -15,13 +16,15 @@ from syrupy.assertion import SnapshotAssertion
 
 from components.config.fields import HOSTNAME, OBJECT_NAME
 from components.config.settings import parse
-from overlab.outputs import Outputs
+from overlab.core.errors import ToolError
+from overlab.core.xmltext import clean
 from overlab.report import graph, picture, svg
-from overlab.report.picture import Attachment, Node, Overlay, Picture, Published, State, Workload
-from overlab.report.xmltext import clean
+from overlab.report.picture import Attachment, Network, Node, Picture, Published, State, Workload
+from overlab.stack.outputs import Outputs
 from tests.unit import check_run_factory
 from tests.unit.lab_configs import HOSTILE_TEXTS, labs
 
+needs_graphviz = pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not installed")
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -32,12 +35,25 @@ def seed() -> Picture:
     return picture.build(lab, check_run_factory.outputs(lab), tested.results, tested.begun)
 
 
-@pytest.mark.parametrize("form", graph.FORMATS)
-def test_the_seed_experiment(seed: Picture, form: graph.Format, snapshot: SnapshotAssertion) -> None:
-    assert graph.render(seed, form) == snapshot
+@pytest.mark.parametrize("render", [graph.mermaid, graph.dot, svg.inline], ids=["mermaid", "dot", "report"])
+def test_the_seed_experiment(seed: Picture, render: Callable[[Picture], str], snapshot: SnapshotAssertion) -> None:
+    assert render(seed) == snapshot
 
 
-def test_parts_are_coloured_by_the_checks_about_them(seed: Picture) -> None:
+@needs_graphviz
+def test_svg_is_drawn_by_graphviz(seed: Picture) -> None:
+    texts = [element.text for element in ET.fromstring(graph.render(seed, "svg").encode()).iter(f"{_SVG}text")]
+    for name in [*(one.name for one in seed.networks), *(one.name for one in seed.workloads)]:
+        assert name in texts
+
+
+def test_svg_without_graphviz_says_so(seed: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ToolError, match="`dot` is not installed"):
+        graph.render(seed, "svg")
+
+
+def test_parts_are_colored_by_the_checks_about_them(seed: Picture) -> None:
     states = {node.key: node.state.status for node in seed.nodes}
     states |= {overlay.name: overlay.state.status for overlay in seed.networks}
     states |= {workload.name: workload.state.status for workload in seed.workloads}
@@ -63,7 +79,8 @@ def test_a_lab_that_was_never_up_is_drawn_from_its_settings() -> None:
 
 
 def test_the_picture_is_the_same_every_time(seed: Picture) -> None:
-    assert [graph.render(seed, form) for form in graph.FORMATS] == [graph.render(seed, form) for form in graph.FORMATS]
+    for render in (graph.mermaid, graph.dot, svg.inline):
+        assert render(seed) == render(seed)
 
 
 # -- whatever the names ----------------------------------------------------------------------------
@@ -83,7 +100,7 @@ def pictures(draw: st.DrawFn, names: st.SearchStrategy[str], texts: st.SearchStr
     hosts = draw(st.lists(_hosts, min_size=1, max_size=3, unique=True))
     nodes = [Node(key, f"10.99.0.{n}", draw(texts), draw(st.booleans()), draw(_states)) for n, key in enumerate(hosts)]
     found = draw(st.lists(names, max_size=3, unique=True))
-    networks = [Overlay(name, draw(texts), hosts[0], draw(st.booleans()), draw(_states)) for name in found]
+    networks = [Network(name, draw(texts), hosts[0], draw(st.booleans()), draw(_states)) for name in found]
     workloads: list[Workload] = []
     for name in draw(st.lists(names, max_size=4, unique=True)):
         on = [Attachment(overlay.name, draw(texts), (draw(names),), draw(_states)) for overlay in networks]
@@ -102,7 +119,7 @@ _any_picture = pictures(_names, st.just("text")) | pictures(_names | _texts, _te
 @settings(max_examples=60, deadline=None)
 @given(_any_picture)
 def test_svg_is_well_formed_and_nothing_leaves_the_frame(drawn: Picture) -> None:
-    root = ET.fromstring(svg.document(drawn).encode())
+    root = ET.fromstring(svg.inline(drawn).encode())
     _, _, width, height = (float(number) for number in root.attrib["viewBox"].split())
     for box in root.iter(f"{_SVG}rect"):
         assert 0 <= float(box.attrib["x"]) <= float(box.attrib["x"]) + float(box.attrib["width"]) <= width
@@ -149,7 +166,7 @@ def test_dot_is_tokens_of_its_grammar_with_balanced_braces(drawn: Picture) -> No
     assert depth == 0
 
 
-@pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not installed")
+@needs_graphviz
 @settings(max_examples=15, deadline=None)
 @given(_any_picture)
 def test_dot_is_read_by_graphviz_itself(drawn: Picture) -> None:
@@ -161,8 +178,8 @@ def test_dot_is_read_by_graphviz_itself(drawn: Picture) -> None:
 @given(labs())
 def test_every_valid_lab_can_be_drawn(raw: dict[str, object]) -> None:
     drawn = picture.build(parse(raw, "x"), Outputs())
-    for form in graph.FORMATS:
-        assert graph.render(drawn, form)
+    for render in (graph.mermaid, graph.dot, svg.inline):
+        assert render(drawn)
 
 
 def read_back(text: str) -> str:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from overlab import cli, lab_handle, outputs, phases
 from overlab.checks import results
+from overlab.cli import lifecycle
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.platform.manifest import PlatformManifest
-from overlab.report.page import ReportData
-from overlab.stack import Stack
+from overlab.report import data
+from overlab.report.data import ReportData
+from overlab.stack import lab_handle, outputs, phases
+from overlab.stack.stack import Stack
 from tests.unit import check_run_factory
 
 LAB = check_run_factory.lab()
@@ -25,18 +27,18 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """A stack that was up; its CLI prints what ``outputs`` in the state directory says."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     paths = LabPaths(LAB.name)
-    prepared = PlatformManifest(
+    manifest = PlatformManifest(
         checkout=tmp_path,
         inputs="",
         files={},
         cli=tmp_path,
         cli_version="3.1.4",
-        rungs={"image": "made here"},
+        sources={"image": "made here"},
         bundled_plugins=True,
         images=None,
     )
-    prepared.save(paths)
-    made = Stack("dev", paths, prepared)
+    manifest.save(paths)
+    made = Stack("dev", paths, manifest)
     for file in (paths.backend / ".pulumi" / "stacks" / "overlab" / "dev.json", paths.bin / "pulumi", made.event_log):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text('#!/bin/sh\necho "$*" >>"$PULUMI_HOME.calls"\ncat "${0%/bin/pulumi}/outputs"\n')
@@ -58,10 +60,10 @@ def test_outputs_that_cannot_be_had_are_told(stack: Stack) -> None:
     with pytest.raises(OverlabError, match="printed no JSON"):
         outputs.read(stack)
     (stack.paths.state / "outputs").unlink()
-    with pytest.raises(OverlabError, match="ended with exit code 1: cat: "):
+    with pytest.raises(OverlabError, match=r"stack output --json --stack dev` ended with exit code 1:\n +cat: "):
         outputs.read(stack)
     (stack.paths.bin / "pulumi").unlink()
-    with pytest.raises(OverlabError, match="cannot be run"):
+    with pytest.raises(OverlabError, match="bin/pulumi` is not installed"):
         outputs.read(stack)
 
 
@@ -73,9 +75,9 @@ def test_a_stack_whose_up_never_ended_has_no_outputs() -> None:
 def test_material_is_everything_that_is_known(stack: Stack) -> None:
     bad = check_run_factory.run(LAB, check_run_factory.FAILURES)
     results.save(bad, results.file(stack.paths.state, "dev"))
-    found = lab_handle.report_data("dev", LAB)
+    found = data.collect("dev", LAB)
     assert found.known.run == bad
-    assert (found.outputs, found.pulumi, found.rungs) == (
+    assert (found.outputs, found.pulumi, found.sources) == (
         check_run_factory.outputs(LAB),
         "3.1.4",
         {"image": "made here"},
@@ -89,20 +91,20 @@ def test_what_a_test_learnt_stands_in_for_outputs_that_a_failed_up_did_not_leave
     learnt |= {"networks": {name: {"id": one["id"], "subnet": one["subnet"]} for name, one in whole.networks.items()}}
     file = results.file(stack.paths.state, "dev")
     results.save(check_run_factory.run(LAB).model_copy(update=learnt), file)
-    found = lab_handle.report_data("dev", LAB).outputs
+    found = data.collect("dev", LAB).outputs
     assert found.addresses() == whole.addresses()
     assert found.ports == {"web2": {"80/tcp": 49160}}
     assert found.networks["ov_net2"]["subnet"] == whole.networks["ov_net2"]["subnet"]
     # A test of a part knows only that part.
     part = check_run_factory.run(LAB, only=("t1",)).model_copy(update={"addresses": {"t1": {"ov_net1": "10.0.0.99"}}})
     results.save(part, file)
-    found = lab_handle.report_data("dev", LAB).outputs
+    found = data.collect("dev", LAB).outputs
     assert (found.addresses()["t1"], found.addresses()["t2"]) == ({"ov_net1": "10.0.0.99"}, {"ov_net1": "10.0.0.3"})
 
 
 def test_a_lab_without_a_stack_has_only_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert lab_handle.report_data("dev", LAB) == ReportData(LAB)
+    assert data.collect("dev", LAB) == ReportData(LAB)
     with pytest.raises(OverlabError, match="the lab seed is not up"):
         lab_handle.open_lab("dev", LAB, Progress(quiet=True))
 
@@ -123,6 +125,6 @@ def test_an_up_that_changed_nothing_does_not_forget_the_one_that_did(
 
     monkeypatch.setattr(Stack, "run", run)
     for words in (["up"], ["up"], ["destroy"]):
-        cli._run(stack, words, Progress(quiet=True), timings=True)
-    assert [span.name for span in lab_handle.report_data("dev", LAB).spans] == ["Machine/a"]
+        lifecycle._run(stack, words, Progress(quiet=True), timings=True)
+    assert [span.name for span in data.collect("dev", LAB).spans] == ["Machine/a"]
     assert phases.read(stack.event_log) == []

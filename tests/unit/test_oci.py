@@ -75,14 +75,7 @@ def test_layer_and_documents_say_what_the_tree_and_the_run_are(tmp_path: Path) -
 def test_an_image_in_a_registrys_storage_is_exported_for_docker_load(tmp_path: Path) -> None:
     image = oci.build(tree(tmp_path / "t", ["a/one"], 5), tmp_path / "l", RUN)
     blobs = {image.layer_digest: image.layer.read_bytes(), oci.digest(image.config): image.config}
-    for name, data in {**blobs, image.digest: image.manifest}.items():
-        value = name.removeprefix("sha256:")
-        blob = tmp_path / "docker/registry/v2/blobs/sha256" / value[:2] / value
-        blob.mkdir(parents=True)
-        (blob / "data").write_bytes(data)
-    link = tmp_path / "docker/registry/v2/repositories/library/x/_manifests/tags/1/current"
-    link.mkdir(parents=True)
-    (link / "link").write_text(image.digest)
+    oci.store(image, "library/x:1", tmp_path)
     oci.export(tmp_path, "library/x:1", tmp_path / "archive.tar")
     contents = {}
     with tarfile.open(tmp_path / "archive.tar") as archive:
@@ -93,3 +86,11 @@ def test_an_image_in_a_registrys_storage_is_exported_for_docker_load(tmp_path: P
     (entry,) = json.loads(contents.pop("manifest.json"))
     assert entry == {"Config": oci.digest(image.config), "RepoTags": ["x:1"], "Layers": [image.layer_digest]}
     assert contents == blobs
+
+
+def test_an_image_with_two_names_is_stored_once(tmp_path: Path) -> None:
+    image = oci.build(tree(tmp_path / "t", ["a/one"], 5), tmp_path / "l", RUN)
+    for name in ("library/x:1", "other/x:1", "library/x:2"):
+        oci.store(image, name, tmp_path)
+    assert len(list((tmp_path / "docker/registry/v2/blobs").rglob("data"))) == 3
+    assert len(list((tmp_path / "docker/registry/v2/repositories").rglob("tags/*/current/link"))) == 3

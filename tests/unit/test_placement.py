@@ -213,7 +213,7 @@ def test_one_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(libvirt, "open", late)
     with pytest.raises(OverlabError, match=r"hv1/system does not answer: nothing within 0\.1 s"):
-        hypervisors.look(HV1)
+        hypervisors.connect(HV1)
 
 
 def test_the_doctor_looks_at_each(
@@ -223,14 +223,14 @@ def test_the_doctor_looks_at_each(
     monkeypatch.setattr(hypervisors, "has_bridge", lambda _uri, _name: False)
     found = {one.part: (one.status, one.found) for one in doctor._hypervisors(settings)}
     assert found["hypervisor hv1"] == ("ok", f"{HV1} answers; kvm: as libvirt at {HV1} says")
-    assert found["hypervisor hv1: bridge"] == ("missing", "no br0 there")
+    assert found["hypervisor hv1: bridge"] == ("missing", "no device br0")
     assert found["hypervisor hv2"][0] == "missing"
     assert not doctor.healthy(doctor._hypervisors(settings))
 
 
 def test_placement_is_part_of_what_a_platform_follows_from(settings: Settings) -> None:
     moved = parse(lab(nodes={"docker01": {"hypervisor": "hv2"}, "docker02": {"hypervisor": "hv2"}}), "x")
-    assert inputs_digest(moved) != inputs_digest(settings)
+    assert inputs_digest(moved, {}) != inputs_digest(settings, {})
 
 
 def test_memory_of_this_machine_is_asked_for_machines_on_it_alone(settings: Settings) -> None:

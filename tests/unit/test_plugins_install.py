@@ -53,8 +53,8 @@ def installed(paths: LabPaths) -> dict[str, Path]:
 
 
 def test_bundled_plugins_stand_at_the_sdks_exact_versions(paths: LabPaths, cli: PulumiCli) -> None:
-    found = plugins.install(paths, cli)
-    assert {one.rung for one in found} == {"bundled"}
+    found = plugins.install(paths, cli.path)
+    assert {one.source for one in found} == {"bundled"}
     assert set(installed(paths)) == {
         f"language-python-v{version('pulumi')}",
         *(f"resource-{name}-v{version(f'pulumi-{name}')}" for name in ("docker", "libvirt", "command")),
@@ -64,9 +64,9 @@ def test_bundled_plugins_stand_at_the_sdks_exact_versions(paths: LabPaths, cli: 
 
 
 def test_install_again_touches_nothing(paths: LabPaths, cli: PulumiCli) -> None:
-    plugins.install(paths, cli)
+    plugins.install(paths, cli.path)
     before = {path: path.stat().st_mtime_ns for path in installed(paths).values()}
-    plugins.install(paths, cli)
+    plugins.install(paths, cli.path)
     assert {path: path.stat().st_mtime_ns for path in installed(paths).values()} == before
 
 
@@ -74,7 +74,7 @@ def test_official_of_that_version_wins_and_is_linked_into_a_real_directory(
     paths: LabPaths, cli: PulumiCli, home: Path
 ) -> None:
     theirs = official(home / ".pulumi")
-    plugins.install(paths, cli)
+    plugins.install(paths, cli.path)
     ours = installed(paths)[f"resource-docker-v{version('pulumi-docker')}"]
     assert ours.resolve() == theirs
     assert not ours.parent.is_symlink()
@@ -82,7 +82,7 @@ def test_official_of_that_version_wins_and_is_linked_into_a_real_directory(
 
 def test_official_of_another_version_does_not_count(paths: LabPaths, cli: PulumiCli, home: Path) -> None:
     official(home / ".pulumi", at="5.0.9")
-    assert {one.rung for one in plugins.install(paths, cli)} == {"bundled"}
+    assert {one.source for one in plugins.install(paths, cli.path)} == {"bundled"}
 
 
 def test_official_in_the_callers_home_wins(
@@ -90,46 +90,46 @@ def test_official_in_the_callers_home_wins(
 ) -> None:
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "other"))
     official(tmp_path / "other", "command")
-    rungs = {one.plugin.name: one.rung for one in plugins.survey(cli)}
-    assert rungs["command"] == f"official, in {tmp_path / 'other'}"
+    sources = {one.plugin.name: one.source for one in plugins.resolve(cli.path)}
+    assert sources["command"] == f"official, in {tmp_path / 'other'}"
 
 
 def test_a_labs_own_home_is_not_taken_for_official(
     paths: LabPaths, cli: PulumiCli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugins.install(paths, cli)
+    plugins.install(paths, cli.path)
     monkeypatch.setenv("PULUMI_HOME", str(paths.pulumi_home))
-    assert {one.rung for one in plugins.survey(cli)} == {"bundled"}
+    assert {one.source for one in plugins.resolve(cli.path)} == {"bundled"}
 
 
 def test_official_on_path_or_beside_the_cli_leaves_no_bundled_one(
     paths: LabPaths, cli: PulumiCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugins.install(paths, cli)
+    plugins.install(paths, cli.path)
     executable(tmp_path / "bin" / "pulumi-resource-libvirt")
     executable(cli.path.parent / "pulumi-language-python")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    rungs = {one.plugin.name: one.rung for one in plugins.install(paths, cli)}
-    assert rungs["libvirt"].startswith("official, on PATH")
-    assert rungs["python"].startswith("official, beside the CLI")
+    sources = {one.plugin.name: one.source for one in plugins.install(paths, cli.path)}
+    assert sources["libvirt"].startswith("official, on PATH")
+    assert sources["python"].startswith("official, beside the CLI")
     assert sorted(name.rsplit("-", 1)[0] for name in installed(paths)) == ["resource-command", "resource-docker"]
 
 
 def test_with_official_chosen_nothing_of_ours_is_there_and_pulumi_may_fetch(
     paths: LabPaths, cli: PulumiCli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plugins.install(paths, cli)
+    plugins.install(paths, cli.path)
     monkeypatch.setenv(plugins.CHOICE_ENV, "official")
-    found = plugins.install(paths, cli)
+    found = plugins.install(paths, cli.path)
     assert installed(paths) == {}
     assert not plugins.acquisition_disabled(found)
 
 
 def test_official_that_vanished_gives_way_to_the_bundled_one(paths: LabPaths, cli: PulumiCli, home: Path) -> None:
     theirs = official(home / ".pulumi")
-    plugins.install(paths, cli)
+    plugins.install(paths, cli.path)
     theirs.unlink()
-    plugins.install(paths, cli)
+    plugins.install(paths, cli.path)
     ours = installed(paths)[f"resource-docker-v{version('pulumi-docker')}"]
     assert not ours.is_symlink()
 
@@ -137,7 +137,7 @@ def test_official_that_vanished_gives_way_to_the_bundled_one(paths: LabPaths, cl
 def test_unknown_choice_is_refused(cli: PulumiCli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(plugins.CHOICE_ENV, "mine")
     with pytest.raises(OverlabError, match=r"OVERLAB_PLUGINS=mine is unknown\n.*auto, official or bundled"):
-        plugins.survey(cli)
+        plugins.resolve(cli.path)
 
 
 @pytest.mark.parametrize("directory", ["plain", "with space", "d" * 130])

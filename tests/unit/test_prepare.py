@@ -12,13 +12,14 @@ from filelock import FileLock
 
 from components.config.platform import Hypervisor, Identity, Image, Platform
 from components.config.settings import Settings, parse
+from overlab import doctor
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.process import write_private
 from overlab.core.progress import Progress
-from overlab.platform import debian, preflight, prepare
+from overlab.platform import debian, plugins, preflight, prepare, toolchain
 from overlab.platform.manifest import PlatformManifest, checkout, fingerprints, inputs_digest
-from overlab.platform.preflight import Finding
+from overlab.platform.preflight import PartReport
 from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network and mount namespaces")
@@ -67,21 +68,23 @@ def record(settings: Settings, paths: LabPaths, image: Path, by: Path | None = N
     """What a preparation of this lab leaves, without its daemons."""
     nowhere = Path("/nowhere")
     platform = Platform(
-        lab=settings.name,
         kind="bundled",
         hypervisor=Hypervisor(uri=PrivateLibvirtd(paths).uri, pool_path=str(paths.pool), domain_type="qemu"),
-        image=Image(source=str(image), content="0" * 16),
+        image=Image(source=str(image), content_hash="0" * 16),
         identity=Identity(client_key=nowhere, client_public_key=nowhere, known_hosts=nowhere, host_keys={}),
         run_dir=paths.run,
     )
     write_private(paths.record, platform.model_dump_json().encode())
+    cli = paths.state / "pulumi"
+    write_private(cli, b"", 0o755)
+    plugins.install(paths, cli)
     PlatformManifest(
         checkout=by or checkout(),
-        inputs=inputs_digest(settings),
+        inputs=inputs_digest(settings, prepare._tools(settings, cli)),
         files=fingerprints([image]),
-        cli=nowhere,
+        cli=cli,
         cli_version="3.259.0",
-        rungs={},
+        sources={"plugin docker": "5.1.0, bundled"},
         bundled_plugins=True,
         images=None,
     ).save(paths)
@@ -110,7 +113,7 @@ def test_ready_only_while_everything_lives_and_fits(
 
 @pytest.mark.root
 @needs_root
-def test_revive_starts_what_died(settings: Settings, paths: LabPaths, image: Path, progress: Progress) -> None:
+def test_daemons_that_ended_are_restarted(settings: Settings, paths: LabPaths, image: Path, progress: Progress) -> None:
     assert prepare.restart_daemons(settings.name, progress) is None
     platform = record(settings, paths, image)
     assert prepare.restart_daemons(settings.name, progress) == platform
@@ -231,6 +234,85 @@ def test_a_second_command_waits_and_says_for_what(settings: Settings, paths: Lab
     assert f"another command that prepares or removes the platform of lab {settings.name}" in seen
 
 
+# -- CLI and plugins: the settings for them, and what was found ------------------------------------
+
+
+@pytest.fixture
+def system(settings: Settings, paths: LabPaths, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A prepared lab on a system hypervisor, its docker plugin linked from the user's own PULUMI_HOME, returned."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    for variable in ("PULUMI_HOME", plugins.CHOICE_ENV, toolchain.SETTING_ENV):
+        monkeypatch.delenv(variable, raising=False)
+    [docker] = [one for one in plugins.PLUGINS if one.name == "docker"]
+    official = tmp_path / "home" / ".pulumi" / "plugins" / docker.directory / docker.file
+    write_private(official, b"#!/bin/sh\n", 0o755)
+    platform = record(settings, paths, image)
+    write_private(paths.record, platform.model_copy(update={"kind": "system"}).model_dump_json().encode())
+    assert prepare.ready(settings) is not None
+    return official
+
+
+def test_another_wish_makes_a_platform_outdated(
+    settings: Settings, system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(plugins.CHOICE_ENV, "bundled")
+    assert prepare.ready(settings) is None
+    monkeypatch.setenv(plugins.CHOICE_ENV, "auto")
+    assert prepare.ready(settings) is not None
+    monkeypatch.setenv(toolchain.SETTING_ENV, str(tmp_path / "pulumi"))
+    assert prepare.ready(settings) is None
+
+
+def test_what_appears_on_path_makes_a_platform_outdated(
+    settings: Settings, system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    for name in ("pulumi-resource-libvirt", "pulumi"):
+        write_private(tmp_path / "bin" / name, b"#!/bin/sh\n", 0o755)
+        assert prepare.ready(settings) is None
+        (tmp_path / "bin" / name).unlink()
+        assert prepare.ready(settings) is not None
+
+
+@pytest.mark.parametrize("how", ["the official one is gone", "the launcher is gone", "it is another checkout's"])
+def test_a_vanished_plugin_is_reported_and_repaired_by_the_next_command(
+    settings: Settings, paths: LabPaths, progress: Progress, system: Path, how: str
+) -> None:
+    files = {file.name: file for file in (paths.pulumi_home / "plugins").glob("*/pulumi-*")}
+    if how == "the official one is gone":
+        system.unlink()
+        broken = files["pulumi-resource-docker"]
+        assert broken.is_symlink()
+        assert not broken.exists()
+    else:
+        broken = files["pulumi-resource-libvirt"]
+        if how == "the launcher is gone":
+            broken.unlink()
+        else:
+            broken.write_text("# overlab bundled plugin")
+    assert prepare.ready(settings) is None
+    name = broken.name.removeprefix("pulumi-resource-")
+    assert name in plugins.problems(paths, paths.state / "pulumi")
+    if name == "docker":
+        [found] = [one for one in doctor.examine("t", settings) if one.part == "lab: plugin docker"]
+        assert found.status == "warning"
+        assert f"linked to {system}, which is gone; now: bundled" in found.found
+    assert prepare.restart_daemons(settings.name, progress) is not None  # as `down` does
+    assert plugins.problems(paths, paths.state / "pulumi") == {}
+    assert broken.read_text() == plugins.launcher(next(one for one in plugins.PLUGINS if one.name == name))
+
+
+def test_a_repair_lets_pulumi_fetch_plugins_where_none_is_bundled_any_more(
+    settings: Settings, paths: LabPaths, progress: Progress, system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(plugins.CHOICE_ENV, "official")
+    prepare.restart_daemons(settings.name, progress)
+    manifest = PlatformManifest.load(paths)
+    assert manifest is not None
+    assert not manifest.bundled_plugins
+
+
 # -- what must hold before -------------------------------------------------------------------------
 
 
@@ -270,7 +352,7 @@ def test_missing_packages_are_found() -> None:
 
 def test_findings_tell_missing_from_warning(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "_available_mib", lambda: 1)
-    assert preflight.memory(settings) == Finding(
+    assert preflight.memory(settings) == PartReport(
         "memory",
         "warning",
         "1 MiB available, the machines take 2048 MiB",

@@ -15,7 +15,8 @@ import pytest
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import ProcessRecord, end, spawn
-from overlab.core.progress import Progress, output
+from overlab.core.progress import Progress
+from overlab.core.tools import output
 from overlab.platform import hypervisors
 from overlab.platform.namespace import Namespace
 from overlab.platform.private_libvirtd import PrivateLibvirtd
@@ -158,7 +159,7 @@ def test_it_says_why_libvirtd_does_not_start(
     make: Callable[[str], PrivateLibvirtd], progress: Progress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("overlab.platform.private_libvirtd._LIBVIRTD_CONF", "no such = setting\n")
-    with pytest.raises(OverlabError, match=r"(?s)libvirtd ended at start.*libvirtd.conf.*remedy"):
+    with pytest.raises(OverlabError, match=r"(?s)libvirtd exited at start.*libvirtd.conf.*remedy"):
         make("one").ensure(progress)
 
 
@@ -170,9 +171,9 @@ def test_a_native_hypervisor_is_asked_what_it_can(
     types = hypervisors._domain_types(one.uri)
     assert "qemu" in types
     monkeypatch.setattr(hypervisors, "_domain_types", lambda _: {"qemu"})
-    assert "offers no kvm" in hypervisors.look(one.uri).reason
+    assert "offers no kvm" in hypervisors.connect(one.uri).reason
     monkeypatch.setattr(hypervisors, "_domain_types", lambda _: {"qemu", "kvm"})
-    assert hypervisors.look("qemu+ssh://far/system").domain_type == "kvm"
+    assert hypervisors.connect("qemu+ssh://far/system").domain_type == "kvm"
 
 
 def test_a_native_hypervisor_that_does_not_answer_is_named(tmp_path: Path) -> None:
@@ -208,9 +209,7 @@ def test_exit_code_and_streams_pass_through(namespace: Namespace) -> None:
 
 def test_a_strangers_namespace_is_refused_and_survives(namespace: Namespace) -> None:
     output(["ip", "netns", "add", namespace.name])
-    with pytest.raises(
-        OverlabError, match=r"not this lab's own \(claimed by nobody; processes: none\)\n.*ip netns del"
-    ):
+    with pytest.raises(OverlabError, match=r"not this lab's own \(claimed by none; processes: none\)\n.*ip netns del"):
         namespace.ensure()
     namespace.remove()
     assert namespace.path.exists()

@@ -11,8 +11,10 @@ import pytest
 from rich.console import Console
 
 from overlab.core import progress as module
+from overlab.core import tools
 from overlab.core.errors import ToolError, WaitError
-from overlab.core.progress import Progress, output, run, stop_running
+from overlab.core.progress import Progress
+from overlab.core.tools import output, run, stop_running
 from overlab.core.wait import NotYet, until
 
 
@@ -161,7 +163,7 @@ def test_wait_passes_on_other_errors_at_once() -> None:
 
 
 def _running_tools() -> None:
-    if not module._running:
+    if not tools._running:
         raise NotYet("none runs")
 
 

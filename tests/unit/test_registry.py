@@ -15,7 +15,7 @@ from overlab.core.paths import LabPaths
 from overlab.core.process import ProcessRecord, end, spawn
 from overlab.platform import oci
 from overlab.platform.namespace import Namespace
-from overlab.platform.registry import Registry, writable
+from overlab.platform.registry import Registry
 
 pytestmark = [
     pytest.mark.root,
@@ -45,8 +45,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> oci.Image:
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory, image: oci.Image) -> Path:
     directory = tmp_path_factory.mktemp("storage")
-    with writable(directory, directory.parent / "build.log") as registry:
-        oci.push(image, "library/tiny", "1.0", registry)
+    oci.store(image, "library/tiny:1.0", directory)
     return directory
 
 
@@ -86,7 +85,7 @@ def files(directory: Path) -> dict[str, int]:
     return {str(path): path.lstat().st_mtime_ns for path in directory.rglob("*")}
 
 
-def test_serves_the_pushed_image_and_writes_nothing(registry: Registry, image: oci.Image, storage: Path) -> None:
+def test_serves_the_stored_image_and_writes_nothing(registry: Registry, image: oci.Image, storage: Path) -> None:
     before = files(storage)
     registry.ensure()
     assert registry.alive()
@@ -149,16 +148,8 @@ def test_a_failing_start_says_what_the_registry_said(registry: Registry, paths: 
         ["ip", "netns", "exec", paths.namespace, "busybox", "nc", "-l", "-p", "5000"], paths.logs / "listener.log"
     )
     try:
-        with pytest.raises(OverlabError, match=r"(?s)docker-registry ended at start.*address already in use"):
+        with pytest.raises(OverlabError, match=r"(?s)docker-registry exited at start.*address already in use"):
             registry.ensure()
     finally:
         end([taken], grace_s=0)
     registry.stop()
-
-
-def test_the_private_one_for_building_ends_with_its_block(tmp_path: Path, image: oci.Image) -> None:
-    with writable(tmp_path, tmp_path.parent / "log") as endpoint:
-        assert endpoint.exists()
-        oci.push(image, "library/tiny", "1.0", endpoint)
-    assert not endpoint.exists()
-    assert not endpoint.parent.exists()

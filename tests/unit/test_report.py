@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from components.config.settings import parse
 from overlab.checks.grids import grids
 from overlab.checks.history import LastResults
-from overlab.outputs import Outputs
-from overlab.phases import Span
 from overlab.report import page as report_page
-from overlab.report.page import ReportData
+from overlab.report.data import ReportData
+from overlab.stack.outputs import Outputs
+from overlab.stack.phases import Span
 from tests.unit import browser, check_run_factory
 from tests.unit.lab_configs import HOSTILE_TEXTS, labs
 
@@ -132,8 +132,8 @@ def test_every_verdict_is_in_a_grid() -> None:
 def test_a_lab_that_was_never_up_has_a_report_too() -> None:
     page = stands_alone(report_page.render(ReportData(LAB)))
     assert "not tested" in page.text
-    assert "Nothing was tested yet" in page.text
-    assert "No up is recorded" in page.text
+    assert "Not tested yet" in page.text
+    assert "No up that changed anything is recorded" in page.text
 
 
 def test_a_page_of_one_run_stands_alone() -> None:

@@ -14,14 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from overlab import stack as module
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
-from overlab.platform import shim
+from overlab.platform import shim, toolchain
 from overlab.platform.manifest import PlatformManifest
-from overlab.stack import Stack
+from overlab.stack import stack as module
+from overlab.stack.stack import Stack
 
 _FILE = "config:\n  # why\n  overlab:lab:\n    nodes: {a: {}}\n"
+
+
+CLI = toolchain.find()
+needs_cli = pytest.mark.skipif(CLI is None, reason="there is no Pulumi CLI, and none is built for this")
 
 
 @pytest.fixture
@@ -29,6 +33,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "project"
     directory.mkdir()
     (directory / "Pulumi.t.yaml").write_text(_FILE)
+    (directory / "Pulumi.yaml").write_text("name: overlab\nruntime: python\n")
     monkeypatch.setattr(module, "checkout", lambda: directory)
     return directory
 
@@ -41,17 +46,17 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPaths:
 
 @pytest.fixture
 def stack(project: Path, paths: LabPaths) -> Stack:
-    prepared = PlatformManifest(
+    manifest = PlatformManifest(
         checkout=project,
         inputs="",
         files={},
         cli=Path("/nowhere"),
         cli_version="3.259.0",
-        rungs={},
+        sources={},
         bundled_plugins=True,
         images=None,
     )
-    return Stack("t", paths, prepared)
+    return Stack("t", paths, manifest)
 
 
 def cli(stack: Stack, script: str) -> None:
@@ -60,7 +65,7 @@ def cli(stack: Stack, script: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o755)
-    shim.write(stack.paths, file, namespace=None)
+    shim.write(stack.paths, file, stack.file.parent, namespace=None)
 
 
 def lock(stack: Stack, **changes: object) -> Path:
@@ -106,7 +111,7 @@ def test_nanoseconds_in_a_locks_time_are_understood(stack: Stack) -> None:
 
 
 def test_lock_of_another_stack_is_kept(stack: Stack) -> None:
-    file = lock(Stack("other", stack.paths, stack.prepared))
+    file = lock(Stack("other", stack.paths, stack.manifest))
     assert stack.remove_stale_locks() == []
     assert file.exists()
 
@@ -132,7 +137,7 @@ def test_plain_pulumi_gets_the_labs_environment(stack: Stack, monkeypatch: pytes
 def test_pulumi_may_fetch_plugins_only_where_none_is_bundled(stack: Stack) -> None:
     name = "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"
     assert stack.variables()[name] == "true"
-    official = Stack("t", stack.paths, stack.prepared.model_copy(update={"bundled_plugins": False}))
+    official = Stack("t", stack.paths, stack.manifest.model_copy(update={"bundled_plugins": False}))
     assert name not in official.variables()
 
 
@@ -145,11 +150,12 @@ def test_exit_code_passes_through(stack: Stack, code: int) -> None:
     assert stack.run(["up"]) == code
 
 
-def test_stack_is_made_once_and_quietly(stack: Stack, capfd: pytest.CaptureFixture[str]) -> None:
+def test_stack_is_created_once_and_quietly(stack: Stack, capfd: pytest.CaptureFixture[str]) -> None:
     state = stack.paths.backend / ".pulumi" / "stacks" / "overlab" / "t.json"
     cli(stack, f'echo noise; echo "$*" >> "{stack.paths.state}/calls"; mkdir -p "{state.parent}"; touch "{state}"')
     assert (stack.ensure(), stack.ensure()) == (0, 0)
-    assert (stack.paths.state / "calls").read_text() == "stack init t --non-interactive\n"
+    (call,) = (stack.paths.state / "calls").read_text().splitlines()
+    assert call.startswith("stack init t --no-select --non-interactive --cwd=")
     assert capfd.readouterr() == ("", "")
 
 
@@ -159,55 +165,104 @@ def test_failed_stack_init_shows_what_it_said(stack: Stack, capfd: pytest.Captur
     assert "no room" in capfd.readouterr().err
 
 
-def test_salt_that_pulumi_adds_is_taken_out_again(stack: Stack) -> None:
-    cli(stack, 'printf "encryptionsalt: v1:abc\\n%s" "$(cat Pulumi.t.yaml)" > n; mv n Pulumi.t.yaml')
-    stack.run(["up"])
-    assert stack.file.read_text() == _FILE
+# -- the stack file --------------------------------------------------------------------------------
+
+_COPY = "PULUMI_OPTION_CONFIG_FILE"
+_SHOW = f'echo "${_COPY}" > seen; [ -z "${_COPY}" ] || cat "${_COPY}"'
+_SALT = "encryptionsalt: v1:abc\n"
+_SECRET = "  overlab:x:\n    secure: v1:q\n"
 
 
-def test_salt_that_secrets_need_stays(stack: Stack) -> None:
-    cli(
-        stack,
-        'printf "encryptionsalt: v1:abc\\n%s\\n" "$(cat Pulumi.t.yaml)" > n; mv n Pulumi.t.yaml\n'
-        'echo "  overlab:x: {secure: v1:q}" >> Pulumi.t.yaml',
-    )
-    stack.run(["config", "set", "--secret", "x", "y"])
-    assert "encryptionsalt: v1:abc" in stack.file.read_text()
+def pulumi(stack: Stack, *args: str) -> str:
+    """Output of plain `pulumi ARGS` in the project, with the lab's environment."""
+    return subprocess.run(
+        ["pulumi", *args], cwd=stack.file.parent, env=stack.environment(), capture_output=True, text=True, check=True
+    ).stdout
 
 
-def test_salt_of_another_lab_that_protects_nothing_does_not_stop_a_new_stack(stack: Stack) -> None:
-    stack.file.write_text(_FILE + "encryptionsalt: v1:foreign\n")
-    cli(stack, "! grep -q salt Pulumi.t.yaml")
-    assert stack.ensure() == 0
-    assert stack.file.read_text() == _FILE
+def test_pulumi_gets_a_copy_of_the_stack_file_that_follows_its_edits(stack: Stack) -> None:
+    cli(stack, _SHOW)
+    assert pulumi(stack, "up") == _FILE
+    stack.file.write_text(_FILE + "  overlab:more: 1\n")
+    assert pulumi(stack, "up") == stack.file.read_text()
+    copy = Path((stack.file.parent / "seen").read_text().strip())
+    assert copy.parent == stack.paths.stack_files
+    assert copy.stat().st_mode & 0o777 == 0o600
 
 
-def test_secrets_of_another_lab_are_refused_and_kept(stack: Stack) -> None:
-    text = _FILE + "  overlab:x:\n    secure: v1:q\nencryptionsalt: v1:foreign\n"
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["config", "set", "--secret", "x", "y"],
+        ["up", "--config", "a=b"],
+        ["up", "--config-file", "mine.yaml"],
+        ["up", "-s", "other"],
+        ["preview", "--stack=other"],
+        ["--cwd", "/", "up"],
+    ],
+)
+def test_a_command_that_edits_or_names_another_stack_file_gets_no_copy(stack: Stack, args: list[str]) -> None:
+    cli(stack, _SHOW)
+    assert pulumi(stack, *args) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "copied"),
+    [(_FILE + _SALT, _FILE), (_SALT + _FILE, _FILE), (_SALT + _FILE + _SECRET, _SALT + _FILE + _SECRET)],
+    ids=["a salt that protects nothing", "at the top", "with secrets"],
+)
+def test_a_salt_is_copied_only_with_secrets(stack: Stack, text: str, copied: str) -> None:
     stack.file.write_text(text)
-    with pytest.raises(OverlabError, match="another lab's passphrase"):
-        stack.ensure()
+    cli(stack, _SHOW)
+    assert pulumi(stack, "up") == copied
     assert stack.file.read_text() == text
 
 
-def test_salt_that_was_there_stays(stack: Stack) -> None:
-    stack.file.write_text("encryptionsalt: v1:old\n" + _FILE)
-    cli(stack, "sed -i s/old/new/ Pulumi.t.yaml")
-    stack.run(["up"])
-    assert "v1:new" in stack.file.read_text()
+def test_a_salt_of_another_lab_that_protects_nothing_does_not_stop_a_new_stack(stack: Stack) -> None:
+    stack.file.write_text(_FILE + _SALT)
+    cli(stack, "exit 0")
+    assert stack.ensure() == 0
 
+
+def test_secrets_of_another_lab_are_refused_and_kept(stack: Stack) -> None:
+    stack.file.write_text(_FILE + _SECRET + _SALT)
+    with pytest.raises(OverlabError, match="another lab's passphrase"):
+        stack.ensure()
+    assert stack.file.read_text() == _FILE + _SECRET + _SALT
+
+
+@pytest.mark.slow
+@needs_cli
+def test_no_operation_of_the_real_cli_touches_the_stack_file(stack: Stack, project: Path) -> None:
+    """Neither creating the stack, nor an operation by `overlab`, nor plain `pulumi` in the lab's environment."""
+    assert CLI is not None
+    shim.write(stack.paths, CLI.path, project, namespace=None)
+    stack.paths.backend.mkdir(parents=True)
+    stack.paths.passphrase.write_text("secret")
+    before = stack.file.stat()
+    assert stack.ensure() == 0
+    for words in (["refresh", "--yes", "--skip-preview"], ["destroy", "--yes", "--skip-preview"]):
+        assert stack.run([*words, "--non-interactive"], events=stack.event_log) == 0
+        pulumi(stack, *words, "--non-interactive")
+        assert (stack.file.read_text(), stack.file.stat()) == (_FILE, before)
+    pulumi(stack, "config", "set", "--secret", "x", "y")
+    assert "encryptionsalt: v1:" in stack.file.read_text()
+    assert pulumi(stack, "config", "get", "x") == "y\n"
+
+
+# -- interrupts ------------------------------------------------------------------------------------
 
 _HARNESS = """
 import sys
 from pathlib import Path
-from overlab import stack as module
+from overlab.stack import stack as module
 from overlab.core.paths import LabPaths
-from overlab.platform.manifest import Prepared
+from overlab.platform.manifest import PlatformManifest
 project = Path(sys.argv[1])
 module.checkout = lambda: project
-prepared = Prepared(checkout=project, inputs="", files={}, cli=project, cli_version="", rungs={},
+manifest = PlatformManifest(checkout=project, inputs="", files={}, cli=project, cli_version="", sources={},
                     bundled_plugins=True, images=None)
-sys.exit(module.Stack("t", LabPaths("t-x"), prepared).run(["up"]))
+sys.exit(module.Stack("t", LabPaths("t-x"), manifest).run(["up"]))
 """
 
 
@@ -215,21 +270,23 @@ sys.exit(module.Stack("t", LabPaths("t-x"), prepared).run(["up"]))
 def test_an_interrupt_reaches_the_cli_once_and_overlab_waits_for_its_end(
     stack: Stack, project: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    started, log = tmp_path / "started", tmp_path / "log"
+    """The CLI says when it listens, and ends when it is told to: nothing depends on how fast the machine is."""
+    started, log, leave = tmp_path / "started", tmp_path / "log", tmp_path / "leave"
+    os.mkfifo(started)
     cli(
         stack,
-        f'trap \'echo INT >> "{log}"\' INT; trap \'echo TERM >> "{log}"\' TERM; touch "{started}"\n'
-        f'n=0; while [ $n -lt 40 ]; do sleep 0.1; n=$((n + 1)); [ ! -e "{log}" ] || break; done\n'
-        f'sleep 0.3; echo clean >> "{log}"; exit 9',
+        f"trap 'echo INT >> \"{log}\"' INT; trap 'echo TERM >> \"{log}\"' TERM\n"
+        f'echo > "{started}"; while [ ! -e "{leave}" ]; do sleep 0.05; done; echo clean >> "{log}"; exit 9',
     )
     process = subprocess.Popen([sys.executable, "-c", _HARNESS, str(project)], start_new_session=True)
-    limit = time.monotonic() + 30
-    while not started.exists():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    started.read_text()  # until the CLI has opened it
     if number == signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does
     else:
         process.send_signal(number)
-    assert process.wait(30) == 9
+    while not log.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    leave.touch()
+    assert process.wait() == 9
     assert log.read_text().split() == ["INT", "clean"]

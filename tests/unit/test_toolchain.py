@@ -1,4 +1,4 @@
-"""The ladder of the Pulumi CLI: named, on PATH and new enough, built; and what a broken rung says."""
+"""The ladder of the Pulumi CLI: named, on PATH and new enough, built; and what a broken source says."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def test_the_settings_win_over_the_environment_and_path(tmp_path: Path, monkeypa
     on_path(monkeypatch, fake_cli(tmp_path / "c", "3.300.0").parent)
     found = toolchain.find(str(named))
     assert found is not None
-    assert (found.path, found.version, found.rung) == (named, "3.1.0", "named by overlab:lab platform.pulumi")
+    assert (found.path, found.version, found.source) == (named, "3.1.0", "named by overlab:lab platform.pulumi")
     found = toolchain.find()
     assert found is not None
-    assert (found.version, found.rung) == ("3.2.0", "named by OVERLAB_PULUMI")
+    assert (found.version, found.source) == ("3.2.0", "named by OVERLAB_PULUMI")
 
 
 @pytest.mark.parametrize(

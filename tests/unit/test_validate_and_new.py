@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from components.config import settings as lab_settings
 from overlab import cli
+from overlab.cli import application
 from overlab.config import new, validate
 
 PROJECT = Path(__file__).parents[2]
@@ -21,7 +22,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         # Who has used a stack in this checkout may have its salt there.
         lines = [line for line in path.read_text().splitlines(keepends=True) if not line.startswith("encryptionsalt")]
         (tmp_path / path.name).write_text("".join(lines))
-    for module in (cli, new, validate):
+    for module in (application, new, validate):
         monkeypatch.setattr(module, "checkout", lambda: tmp_path)
     # Neither tools nor a state directory are looked for.
     monkeypatch.setenv("PATH", "")

@@ -17,7 +17,8 @@ import pytest
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import end, spawn
-from overlab.core.progress import Progress, output
+from overlab.core.progress import Progress
+from overlab.core.tools import output
 from overlab.core.wait import NotYet, until
 from overlab.inspect import contexts, lab_collector, ssh_config, ui
 from overlab.platform.private_libvirtd import PrivateLibvirtd

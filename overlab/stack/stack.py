@@ -1,4 +1,4 @@
-"""Pulumi on one lab: its environment, its stack, its lock, and running the CLI in the foreground."""
+"""Pulumi on one lab: its environment, its stack, its locks, and running the CLI in the foreground."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
-
-import yaml
 
 from components.config.platform import RECORD_ENV
 from components.config.settings import PROJECT
@@ -26,11 +26,11 @@ from overlab.core.process import ProcessRecord
 from overlab.platform.manifest import PlatformManifest, checkout
 from overlab.platform.plugins import choice
 
-_SALT = re.compile(r"^encryptionsalt:.*(\n|\Z)", re.MULTILINE)
+_SALT = re.compile(r"^encryptionsalt:", re.MULTILINE)
 _SECRET = re.compile(r"\bsecure\s*:")
 
 UNSET = ("PULUMI_CONFIG_PASSPHRASE",)
-"""Variables that would win over the lab's own; they must not be set."""
+"""Variables that would take precedence over the lab's own."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Stack:
 
     name: str
     paths: LabPaths
-    prepared: PlatformManifest
+    manifest: PlatformManifest
 
     @property
     def file(self) -> Path:
@@ -53,11 +53,11 @@ class Stack:
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.paths.passphrase),
             "PULUMI_STACK": self.name,
             "PULUMI_SKIP_UPDATE_CHECK": "true",
-            # the stack's file in the project stays as it is in version control: the salt is then read from the state
+            # the stack file holds no salt (see shim.py): it is read from the state
             "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
             RECORD_ENV: str(self.paths.record),
         }
-        if self.prepared.bundled_plugins:
+        if self.manifest.bundled_plugins:
             variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
         if choice() == "bundled":
             variables["PULUMI_IGNORE_AMBIENT_PLUGINS"] = "true"
@@ -77,11 +77,22 @@ class Stack:
         return (self.paths.backend / ".pulumi" / "stacks" / PROJECT / f"{self.name}.json").exists()
 
     def ensure(self) -> int:
-        """Make the stack in the lab's backend if it is not there; exit code of `pulumi stack init`, 0 if it is."""
+        """Create the stack in the lab's backend if it does not exist; exit code of `pulumi stack init`, or 0.
+
+        `stack init` writes the salt into the project's stack file, so it runs in a project directory of its own.
+        """
         if self.exists():
             return 0
-        self._drop_foreign_salt()
-        return self.run(["stack", "init", self.name, "--non-interactive"], quiet=True)
+        self._refuse_foreign_secrets()
+        with tempfile.TemporaryDirectory(prefix="overlab-init-") as project:
+            shutil.copy(checkout() / "Pulumi.yaml", project)
+            words = ["stack", "init", self.name, "--no-select", "--non-interactive", f"--cwd={project}"]
+            done = subprocess.run(
+                [self._command, *words], cwd=project, env=self.environment(), capture_output=True, check=False
+            )
+        if done.returncode != 0:
+            os.write(2, done.stdout + done.stderr)
+        return done.returncode
 
     def replace_process(self, args: Sequence[str]) -> None:
         """Become `pulumi ARGS`; does not return."""
@@ -98,10 +109,10 @@ class Stack:
         """The event log of the last ``up`` that changed something."""
         return self.paths.logs / f"{self.name}-changes.json"
 
-    def run(self, args: Sequence[str], *, quiet: bool = False, events: Path | None = None) -> int:
-        """Run `pulumi ARGS` in the project, on this terminal; its exit code. An interrupt is the CLI's to handle.
+    def run(self, args: Sequence[str], *, events: Path | None = None) -> int:
+        """Run `pulumi ARGS` in the project, on this terminal; its exit code. The CLI handles an interrupt itself.
 
-        ``quiet`` shows its output only if it fails. ``events`` gets the engine's events, where the operation has any.
+        ``events`` gets the engine's events, where the operation has any.
         """
         env = self.environment()
         if events is not None:
@@ -109,53 +120,30 @@ class Stack:
             events.unlink(missing_ok=True)
             env["PULUMI_DEBUG_COMMANDS"] = "true"  # else the CLI does not know the flag
             args = [*args, "--event-log", str(events)]
-        with self._unchanged_file(), _interrupts_left_to_child() as forward:
-            if not quiet:
-                process = subprocess.Popen([self._command, *args], cwd=checkout(), env=env)
-                forward.append(process)
-                return process.wait()
-            done = subprocess.run([self._command, *args], cwd=checkout(), env=env, capture_output=True, check=False)
-            if done.returncode != 0:
-                os.write(2, done.stdout + done.stderr)
-            return done.returncode
+        with _interrupts_left_to_child() as children:
+            process = subprocess.Popen([self._command, *args], cwd=checkout(), env=env)
+            children.append(process)
+            return process.wait()
 
     @property
     def _command(self) -> Path:
         return self.paths.bin / "pulumi"
 
-    @contextlib.contextmanager
-    def _unchanged_file(self) -> Iterator[None]:
-        """Undo Pulumi's one addition to the stack's file, the salt, unless the file had one or holds secrets by it."""
-        before = _read(self.file)
-        try:
-            yield
-        finally:
-            after = _read(self.file)
-            if before is not None and after is not None and before != after:
-                old, new = _parse(before), _parse(after)
-                if old is not None and new is not None and "encryptionsalt" not in old:
-                    new.pop("encryptionsalt", None)
-                    if new == old:
-                        self.file.write_bytes(before)
-
-    def _drop_foreign_salt(self) -> None:
-        """A salt in the stack's file before the stack is made belongs to another passphrase than this lab's new one."""
+    def _refuse_foreign_secrets(self) -> None:
+        """Secrets in the stack file before the stack exists were encrypted with another passphrase than this lab's."""
         text = self.file.read_text() if self.file.exists() else ""
-        if not _SALT.search(text):
-            return
-        if _SECRET.search(text):
+        if _SALT.search(text) and _SECRET.search(text):
             raise OverlabError(
                 f"{self.file} holds secrets that were encrypted with another lab's passphrase",
                 "remove them and the encryptionsalt line, then set them again: overlab pulumi -- config set --secret",
             )
-        self.file.write_text(_SALT.sub("", text))
 
     # -- locks ---------------------------------------------------------------------------------
 
     def remove_stale_locks(self) -> list[Path]:
-        """Remove the lock files of Pulumi processes that are provably dead, as `pulumi cancel` would; returns them.
+        """Remove the lock files of Pulumi processes that have ended, as `pulumi cancel` would; returns them.
 
-        Dead is a pid of this host that does not run, or that started after the lock was written. Others are kept.
+        Ended: a pid of this host that does not exist, or whose process is newer than the lock. Others are kept.
         """
         directory = self.paths.backend / ".pulumi" / "locks"
         removed = []
@@ -178,24 +166,9 @@ def _holder_is_dead(lock: Path) -> bool:
     return process is None or process.started_at() > since.timestamp() + 1
 
 
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
-def _parse(text: bytes) -> dict[str, Any] | None:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None
-    return value if isinstance(value, dict) else {} if value is None else None
-
-
 @contextlib.contextmanager
 def _interrupts_left_to_child() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """^C goes to the child alone (the terminal sends it); TERM is passed on as the interrupt that it means."""
+    """SIGINT is left to the child (a terminal sends it to both); SIGTERM is forwarded as SIGINT."""
     children: list[subprocess.Popen[bytes]] = []
 
     def on_interrupt(_number: int, _frame: FrameType | None) -> None:

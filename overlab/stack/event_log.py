@@ -18,7 +18,7 @@ def read(log: Path) -> list[dict[str, Any]]:
 
 
 def failures(events: Iterable[dict[str, Any]]) -> list[str]:
-    """What went wrong, ``component/name: reason`` each, in order and once."""
+    """The failures, ``component/name: reason`` each, in order and without duplicates."""
     found: dict[str, None] = {}
     for event in events:
         detail = event.get("diagnosticEvent")

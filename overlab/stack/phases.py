@@ -1,4 +1,4 @@
-"""Where the time of an update went: Pulumi's event log, summed up by component and by resource."""
+"""Durations of an update from Pulumi's event log, by component and by resource."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from overlab import event_log
+from overlab.stack import event_log
 
 _SLOWEST = 8
 _UNCHANGED = ("same", "read", "refresh")
@@ -34,7 +34,7 @@ def read(log: Path) -> list[Span]:
 
 
 def spans(events: Iterable[dict[str, Any]]) -> list[Span]:
-    """:func:`read` on the log's events, which count whole seconds. Components themselves only frame others' time."""
+    """:func:`read` on the log's events, whose times are whole seconds. Only custom resources are counted."""
     start: int | None = None
     begun: dict[str, int] = {}
     found = []

@@ -1,0 +1,11 @@
+"""The command line ``overlab``: thin calls into the packages that do the work."""
+
+from __future__ import annotations
+
+from overlab.cli import checks, config, inspect, lifecycle
+from overlab.cli.application import app, main
+
+for _module in (lifecycle, inspect, checks, config):
+    app.add_typer(_module.commands)
+
+__all__ = ["app", "main"]

@@ -1,0 +1,100 @@
+"""The application: error handling, exit codes, and what the commands share."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+import typer.core
+from rich.console import Console
+
+from components.config import settings as lab_settings
+from components.config.settings import Settings, SettingsError
+from overlab.core.errors import OverlabError
+from overlab.platform.manifest import checkout
+
+EXIT_FAILED = 1
+EXIT_BAD_SETTINGS = 2
+EXIT_INTERRUPTED = 130
+
+DEFAULT_STACK = "dev"
+
+errors = Console(stderr=True, highlight=False)
+
+
+class _Commands(typer.core.TyperGroup):
+    """Turns every expected failure into a message on standard error and an exit code."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer.Context is the vendored one
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            say(str(error))
+            raise typer.Exit(EXIT_BAD_SETTINGS) from error
+        except OverlabError as error:
+            say(f"error: {error}")
+            raise typer.Exit(EXIT_FAILED) from error
+        except KeyboardInterrupt as error:
+            say("interrupted; run the command again to continue")
+            raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="A declarative lab for Docker multi-host networking, deployed with Pulumi on virtual machines and checked.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _chosen(context: typer.Context, stack: str) -> str:
+    """The stack named after the command, before it, or the default one."""
+    return stack or context.obj or DEFAULT_STACK
+
+
+StackOption = Annotated[
+    str,
+    typer.Option("--stack", "-s", callback=_chosen, help=f"The stack; default {DEFAULT_STACK}.", show_default=False),
+]
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+"""Context settings of a command whose arguments are another program's."""
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+@app.callback()
+def _common(context: typer.Context, stack: StackOption = "") -> None:
+    context.obj = stack
+
+
+def main() -> NoReturn:
+    """Entry point. SIGTERM is handled as an interrupt: running tools are ended and partial results removed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app()
+    sys.exit(0)
+
+
+def load_settings(stack: str) -> Settings:
+    return lab_settings.from_stack_file(checkout(), stack)
+
+
+def say(text: str) -> None:
+    """One message on standard error."""
+    errors.print(text, markup=False, soft_wrap=True)
+
+
+def deliver(text: str, output: Path | None) -> None:
+    """Write to a file and report its name, or write to standard output."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, "utf-8")
+    except OSError as error:
+        raise OverlabError(f"{output} cannot be written: {error}", "name another file") from error
+    say(f"wrote {output}")

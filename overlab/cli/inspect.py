@@ -1,0 +1,102 @@
+"""Commands that look at a running lab, or into its nodes: status, inspect cnm, ui, ssh, exec, ssh-config, context."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from overlab import remote
+from overlab.cli.application import PASS_ON, JsonOption, StackOption, load_settings, say
+from overlab.core.errors import OverlabError
+from overlab.core.progress import Progress
+from overlab.inspect import command
+from overlab.platform import prepare
+
+commands = typer.Typer()
+_details = typer.Typer(help="Inspect the nodes in detail.", no_args_is_help=True, rich_markup_mode=None)
+commands.add_typer(_details, name="inspect")
+
+
+@commands.command()
+def status(
+    stack: StackOption = "",
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until interrupted.")] = False,
+    every: Annotated[float, typer.Option("--every", metavar="S", min=1, help="Seconds between, with --watch.")] = 10,
+) -> None:
+    """Show machines, engines, store, networks and endpoints, and where they disagree.
+
+    Exit code 0: all agree; 1: something disagrees or is down; 2: nothing could be inspected.
+    """
+    settings = load_settings(stack)
+    try:
+        code = command.watch(settings, every, as_json=as_json) if watch else command.status(settings, as_json=as_json)
+    except OverlabError as error:
+        say(f"error: {error}")
+        code = command.EXIT_COULD_NOT_LOOK
+    raise typer.Exit(code)
+
+
+@_details.command()
+def cnm(
+    node: Annotated[str | None, typer.Argument(help="Default: every node.", show_default=False)] = None,
+    stack: StackOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show sandboxes, endpoints and networks in libnetwork's own terms."""
+    raise typer.Exit(command.inspect_cnm(load_settings(stack), node, as_json=as_json))
+
+
+@commands.command("exec", context_settings=PASS_ON)
+def execute(context: typer.Context, node: str, stack: StackOption = "") -> None:
+    """Run a command as root on a node: overlab exec docker01 -- docker ps."""
+    cmd = context.args[1:] if context.args[:1] == ["--"] else context.args
+    if not cmd:
+        raise OverlabError("no command was given", "overlab exec NODE -- COMMAND..., or overlab ssh NODE for a shell")
+    terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    _on_node(stack, node, cmd, terminal=terminal)
+
+
+@commands.command()
+def ssh(node: str, stack: StackOption = "") -> None:
+    """Open a root shell on a node."""
+    _on_node(stack, node, [], terminal=True)
+
+
+@commands.command()
+def ui(
+    stack: StackOption = "",
+    port: Annotated[int | None, typer.Option("--port", metavar="N", help="Default: any free port.")] = None,
+    only_print: Annotated[bool, typer.Option("--print", help="Do not open a browser.")] = False,
+) -> None:
+    """Forward a local port to the store's web UI and print its URL; runs until interrupted."""
+    command.show_ui(load_settings(stack), port, browser=not only_print)
+
+
+@commands.command("ssh-config")
+def print_ssh_config(
+    stack: StackOption = "",
+    write: Annotated[bool, typer.Option("--write", help="Write it and print the file's name.")] = False,
+) -> None:
+    """Print OpenSSH's configuration for the nodes: ssh -F "$(overlab ssh-config --write)" docker01."""
+    command.print_ssh_config(load_settings(stack), write=write)
+
+
+@commands.command("context")
+def print_context(
+    node: Annotated[str | None, typer.Argument(help="Default: docker -H ssh://NODE.", show_default=False)] = None,
+    stack: StackOption = "",
+    tls: Annotated[bool, typer.Option("--tls", help="Connect to the engine's TLS port instead of over SSH.")] = False,
+) -> None:
+    """Print shell exports that point the Docker CLI at a node: eval "$(overlab context docker01)"; docker ps."""
+    command.print_context(load_settings(stack), node, tls=tls)
+
+
+def _on_node(stack: str, node: str, cmd: list[str], *, terminal: bool) -> None:
+    settings = load_settings(stack)
+    platform = prepare.ready(settings) or prepare.restart_daemons(settings.name, Progress())
+    if platform is None:
+        raise OverlabError(f"the lab {settings.name} is not up", f"overlab up --stack {stack}")
+    remote.replace_process(remote.command(settings, platform, node, cmd, terminal=terminal))
