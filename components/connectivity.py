@@ -1,10 +1,7 @@
-"""The check matrix as resources: one command a node and one on the platform, whose failure fails the ``up``."""
+"""The check matrix as resources: one command a node and one from outside, whose failure fails the ``up``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -14,26 +11,21 @@ import pulumi_command as command
 from components import checks
 from components._base import Args, Component
 from components.barrier import Barrier, BarrierArgs
-from components.checks.model import EXTERNAL, Check
+from components.checks import EXTERNAL, Check
+from components.checks.kinds import KINDS
 from components.docker_engine import DockerEngine
 from components.network import Networks
 from components.node import scripts
 from components.workload import Workload
 
-MARGIN_S = 300
-"""For a slow machine to run what a check's own limit does not count."""
 PORTS_LIMIT_S = 120
-EXTERNAL_SCRIPT = scripts.TEMPLATES / "external_checks.py"
 
 
 class ConnectivityArgs(Args):
     """Checks of running workloads."""
 
     matrix: tuple[Check, ...]
-    node_script: Callable[[str, list[Check], checks.Facts], str]
-    """The script of a node for checks that concern it."""
-    external_checks: Callable[[list[Check], checks.Facts], list[dict[str, Any]]]
-    """What ``external_checks.py`` reads."""
+    lab: checks.CheckedLab
     engines: tuple[DockerEngine, ...]
     networks: Networks
     workloads: dict[str, Workload]
@@ -59,11 +51,13 @@ class Connectivity(Component[ConnectivityArgs]):
         self.ports = published.facts
         known = pulumi.Output.all(addresses=self._up.facts, ports=published.facts, networks=args.networks.created.facts)
         facts = known.apply(lambda values: checks.Facts(**values))
+        # Of all: a check may need that another node, with its listener, takes part.
+        self._everything = facts.apply(lambda known: scripts.digest(repr((args.matrix, known))))
         outputs = {
             node: self._declare_external(found, facts) if node == EXTERNAL else self._declare_node(node, found, facts)
             for node, found in self._by_node().items()
         }
-        self.report = pulumi.Output.all(**outputs).apply(_report)
+        self.report = pulumi.Output.all(**outputs).apply(partial(_report, args.matrix))
         self.register_outputs({"report": self.report})
 
     def _declare_up(self) -> Barrier:
@@ -83,14 +77,14 @@ class Connectivity(Component[ConnectivityArgs]):
         listed = [
             self._engines[node].host.run(
                 f"{node}-ports",
-                scripts.render("ports", workloads=names),
+                checks.facts_script(names),
                 self.child_options(),
                 triggers=[self._up.id],
                 limit_s=PORTS_LIMIT_S,
             )
             for node, names in publishing.items()
         ]
-        ports = pulumi.Output.all(*(ports.stdout for ports in listed)).apply(parse_ports)
+        ports = pulumi.Output.all(*(ports.stdout for ports in listed)).apply(_ports)
         barrier = BarrierArgs(command_provider=self.args.command_provider, facts=ports)
         return Barrier("ports-known", barrier, self.child_options())
 
@@ -99,10 +93,10 @@ class Connectivity(Component[ConnectivityArgs]):
     ) -> pulumi.Output[str]:
         ran = self._engines[node].host.run(
             f"{node}-checks",
-            facts.apply(partial(self.args.node_script, node, found)),
+            facts.apply(partial(checks.node_script, node, found, self.args.lab)),
             self.child_options(),
-            triggers=[self._up.id],
-            limit_s=MARGIN_S + sum(check.timeout_s for check in found if check.node == node),
+            triggers=[self._up.id, self._everything],
+            limit_s=checks.limit_s([check for check in found if check.node == node]),
         )
         return ran.stdout
 
@@ -110,9 +104,8 @@ class Connectivity(Component[ConnectivityArgs]):
         ran = command.local.Command(
             f"{EXTERNAL}-checks",
             # Short, since errors show all of it.
-            create=f'exec python3 -c "$CHECKS" # {EXTERNAL}-checks',
-            environment={"CHECKS": EXTERNAL_SCRIPT.read_text("utf-8")},
-            stdin=facts.apply(lambda known: json.dumps(self.args.external_checks(found, known), sort_keys=True)),
+            create=f"exec sh -s # {EXTERNAL}-checks",
+            stdin=facts.apply(partial(checks.node_script, EXTERNAL, found, self.args.lab)),
             triggers=[self._up.id],
             logging=command.local.Logging.STDERR,
             add_previous_output_in_env=False,
@@ -126,25 +119,19 @@ class Connectivity(Component[ConnectivityArgs]):
         for check in self.args.matrix:
             found.setdefault(check.node, []).append(check)
         for check in self.args.matrix:
-            listening = self.args.workloads[check.target].args.engine.node if check.kind == "tcp" else check.node
+            listening = self.args.lab.workloads[check.target].node if KINDS[check.kind].needs_listener else check.node
             if listening != check.node and listening in found:
                 found[listening].append(check)
         return found
 
 
-def parse_ports(outputs: list[str]) -> dict[str, dict[str, int]]:
-    """Workload -> container port -> node port, from what ``ports.sh`` printed on each node."""
-    ports: dict[str, dict[str, int]] = {}
-    for line in "\n".join(outputs).splitlines():
-        if len(words := line.split()) == 3:
-            workload, container_port, node_port = words
-            ports.setdefault(workload, {})[container_port] = int(node_port)
-    return ports
+def _ports(outputs: list[str]) -> dict[str, dict[str, int]]:
+    """Workload -> container port -> node port."""
+    found = checks.parse_facts("\n".join(outputs).split("\n"))
+    return {workload: dict(ports) for workload, ports in found.ports.items()}
 
 
-def _report(outputs: dict[str, str]) -> list[dict[str, Any]]:
-    return [
-        asdict(result) | {"passed": result.passed}
-        for node, output in outputs.items()
-        for result in checks.parse(node, output)
-    ]
+def _report(matrix: tuple[checks.Check, ...], outputs: dict[str, str]) -> list[dict[str, Any]]:
+    """In the order of the matrix, which is not that in which checks ended."""
+    found = checks.parse(matrix, "\n".join(outputs.values()))
+    return [found[check.id].model_dump(mode="json") for check in matrix if check.id in found]

@@ -127,7 +127,7 @@ class DockerEngine(Component[DockerEngineArgs]):
             "nic": conventions.NIC,
             "firewall": self.args.firewall,
             "firewall_unit": firewall.UNIT,
-            "guard_unit": watchdog.PATH_UNIT,
+            "watchdog_unit": watchdog.PATH_UNIT,
         }
 
     def _files(self) -> list[dict[str, str]]:
@@ -137,15 +137,15 @@ class DockerEngine(Component[DockerEngineArgs]):
             _file(f"{CONFIG_DIR}/daemon.json", "engine", json.dumps(config, indent=2, sort_keys=True) + "\n"),
             _file("/etc/systemd/system/docker.service.d/overlab.conf", "engine", drop_in(args, address)),
         ]
-        guard = watchdog.script(urlsplit(args.cluster_store).netloc, address)
+        script = watchdog.script(urlsplit(args.cluster_store).netloc, self.machine.args.address)
         files += [
-            _file(watchdog.SCRIPT, "guard", guard, mode="0755"),
-            _file(f"/etc/systemd/system/{watchdog.SERVICE}", "guard", watchdog.service()),
-            _file(f"/etc/systemd/system/{watchdog.PATH_UNIT}", "guard", watchdog.path_unit()),
+            _file(watchdog.SCRIPT, "watchdog", script, mode="0755"),
+            _file(f"/etc/systemd/system/{watchdog.SERVICE}", "watchdog", watchdog.service()),
+            _file(f"/etc/systemd/system/{watchdog.PATH_UNIT}", "watchdog", watchdog.path_unit()),
         ]
         if args.firewall:
             underlay = self.machine.args.hypervisor.underlay.args.cidr
-            rules = firewall.rules(underlay, args.peers, args.store_ports, tls_api=args.api == "tls")
+            rules = firewall.rules(underlay, args.peers, engine_api=args.api == "tls", store_ports=args.store_ports)
             files.append(_file(firewall.RULES_FILE, "firewall", rules))
             files.append(_file(f"/etc/systemd/system/{firewall.UNIT}", "firewall", firewall.unit()))
         if args.api == "tls" and args.tls is not None:
@@ -191,7 +191,7 @@ def drop_in(engine: EngineSpec, address: str) -> str:
     return "\n".join(
         [
             "[Service]",
-            f"ExecStartPre=-{watchdog.SCRIPT} renumber",
+            f"ExecStartPre=-{watchdog.SCRIPT} rename-veths",
             "ExecStart=",
             f"ExecStart=/usr/bin/env dockerd {flags}",
             # Without the store an engine may need two minutes to start.

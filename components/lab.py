@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import pulumi
@@ -94,23 +93,18 @@ class Lab(Component[Args]):
         engine = DockerEngineArgs(
             **dict(settings.engine),
             machine=Machine(key, machine, self.child_options()),
-            cluster_store=store_url(settings),
+            cluster_store=store_url(settings.store_addresses),
             registry_mirror=platform.registry_mirror,
             packages=platform.packages,
             tls=self._server_tls(key),
             peers=tuple(other.address for other in settings.nodes.values() if other.key != key),
-            store_ports=self._store_ports(key),
+            store_ports=firewall.store_ports(settings.store.servers, serves=key in settings.store_nodes),
         )
         return DockerEngine(f"{key}-engine", engine, self.child_options())
 
     def _server_tls(self, key: str) -> ServerTls | None:
         tls = self._platform.identity.tls
         return ServerTls(ca=tls.ca, cert=tls.server_certs[key], key=tls.server_keys[key]) if tls else None
-
-    def _store_ports(self, key: str) -> firewall.PeerPorts:
-        if self._settings.store.servers > 1:
-            return firewall.CLUSTER_PORTS
-        return firewall.SINGLE_SERVER_PORTS if key in self._settings.store_nodes else ()
 
     def _declare_store(self) -> Store:
         store, identity = self._settings.store, self._platform.identity
@@ -215,8 +209,7 @@ class Lab(Component[Args]):
         settings = self._settings
         args = ConnectivityArgs(
             matrix=checks.matrix(settings),
-            node_script=partial(_node_script, settings),
-            external_checks=partial(_external_checks, settings),
+            lab=checks.CheckedLab.of(settings),
             engines=tuple(self.engines.values()),
             networks=self.networks,
             workloads=self.workloads,
@@ -260,11 +253,3 @@ class Lab(Component[Args]):
             "ports": self.connectivity.ports,
             "checks": self.connectivity.report,
         }
-
-
-def _node_script(settings: Settings, node: str, found: list[checks.Check], facts: checks.Facts) -> str:
-    return checks.node_script(node, found, settings, facts)
-
-
-def _external_checks(settings: Settings, found: list[checks.Check], facts: checks.Facts) -> list[dict[str, Any]]:
-    return checks.external_checks(found, settings, facts)

@@ -89,7 +89,7 @@ class Machine(Component[MachineArgs]):
         identity += [self._mac, self.args.vcpu, self.args.memory_mib]
         return libvirt.Volume(
             f"{self.name}-disk",
-            name=f"{self.name}-{seed.content}.qcow2",
+            name=f"{self.name}-{seed.content_hash}.qcow2",
             pool=hypervisor.storage.pool_name,
             base_volume_id=hypervisor.storage.base_id,
             size=self.args.disk_gib * GIB,
@@ -99,7 +99,7 @@ class Machine(Component[MachineArgs]):
     def _declare_seed(self, seed: FirstBoot) -> libvirt.CloudInitDisk:
         return libvirt.CloudInitDisk(
             f"{self.name}-seed",
-            name=f"{self.name}-{seed.content}.iso",
+            name=f"{self.name}-{seed.content_hash}.iso",
             pool=self.args.hypervisor.storage.pool_name,
             user_data=pulumi.Output.secret(seed.user_data),
             meta_data=seed.meta_data,

@@ -1,8 +1,25 @@
 """The lab's checks as data: what is expected of whom, derived from the settings. Pure; who runs them is elsewhere."""
 
-from components.checks.facts import Facts
+from components.checks.facts import Facts, facts_script, parse_facts
+from components.checks.lab import CheckedLab
 from components.checks.matrix import matrix
-from components.checks.model import Check, Kind, Result, parse
-from components.checks.script import external_checks, node_script
+from components.checks.model import EXTERNAL, Check, CheckResult, parse, reopened_workloads, result
+from components.checks.script import PROGRAM, limit_s, missing_fact, node_script
 
-__all__ = ["Check", "Facts", "Kind", "Result", "external_checks", "matrix", "node_script", "parse"]
+__all__ = [
+    "EXTERNAL",
+    "PROGRAM",
+    "Check",
+    "CheckResult",
+    "CheckedLab",
+    "Facts",
+    "facts_script",
+    "limit_s",
+    "matrix",
+    "missing_fact",
+    "node_script",
+    "parse",
+    "parse_facts",
+    "reopened_workloads",
+    "result",
+]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 
 PORT = 5201
+LIMIT_S = 270
+"""A listener that is not asked ends after this."""
 _FIRST, _BLOCKS, _BLOCK = 100_000, 2500, 4000
 _DIGITS = "0123456789abcdef"
 _FILL = _BLOCK - len(f"{_FIRST}\n")
@@ -20,3 +23,28 @@ _filled = (_DIGITS * (_FILL // len(_DIGITS) + 1))[:_FILL]
 MD5 = hashlib.md5(
     b"".join(f"{n}{_filled}\n".encode() for n in range(_FIRST, _FIRST + _BLOCKS)), usedforsecurity=False
 ).hexdigest()
+
+
+def listener(port: int, receivers: int) -> str:
+    """Shell for a workload: send to whoever connects to ``port``, until all receivers have confirmed on ``port + 1``.
+
+    It ends a listener that an earlier run left there.
+    """
+    return (
+        f"while nc -w 2 127.0.0.1 {port + 1} </dev/null >/dev/null 2>&1; do :; done\n"
+        # Its sender ends a moment later, and keeps the port until then.
+        f"while nc -w 2 127.0.0.1 {port} </dev/null >/dev/null 2>&1; do :; done\n"
+        f"nc -ll -p {port} -e awk {shlex.quote(PROGRAM)} 2>/dev/null & sender=$!\n"
+        f"n=0; while [ $n -lt {receivers} ] && timeout {LIMIT_S} nc -l -p {port + 1} </dev/null >/dev/null 2>&1; "
+        "do n=$((n + 1)); done\n"
+        "kill $sender"
+    )
+
+
+def receiver(address: str, port: int) -> str:
+    """Shell for a workload: succeeds if all bytes arrive and are the right ones, and confirms that to the listener."""
+    return (
+        f"got=$(nc -w 20 {address} {port} </dev/null | md5sum | cut -d' ' -f1); "
+        f'echo "{LENGTH} bytes: wanted {MD5}, got $got"; [ "$got" = {MD5} ] && '
+        f"for _ in 1 2 3; do nc -w 2 {address} {port + 1} </dev/null && break; sleep 1; done"
+    )

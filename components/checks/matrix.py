@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from components.checks.model import EXTERNAL, Check
 from components.config.settings import Settings
@@ -13,129 +14,106 @@ TOOLBOX = "busybox"
 
 def matrix(settings: Settings) -> tuple[Check, ...]:
     """Every check of the lab, each with an id of its own."""
-    on = members(settings)
-    return (
-        *_nodes(settings),
-        *_pairs(settings, on),
-        *_names(settings, on),
-        *_stacks(settings),
-        *_web(settings, on),
-        *_isolation(settings, on),
-        *_stated(settings),
-    )
+    return tuple(_Matrix(settings).checks())
 
 
-Members = Mapping[str, list[str]]
-"""Overlay -> the workloads on it, in the order of the settings."""
+def has_probe_tools(image: str) -> bool:
+    """Whether checks can run inside a workload of this image."""
+    return image.rsplit("/", 1)[-1].split(":")[0] == TOOLBOX
 
 
-def members(settings: Settings) -> Members:
-    """Who is on which overlay."""
-    found: dict[str, list[str]] = {overlay: [] for overlay in settings.networks}
-    for name, spec in settings.workloads.items():
-        for overlay in spec.networks:
-            found[overlay].append(name)
-    return found
+def _check(kind: str, node: str, source: str = "", **about: Any) -> Check:
+    """The id is the kind, and then everything that the check is about."""
+    words = [about.get("from_network"), about.get("network"), source or (node if node != EXTERNAL else "")]
+    words.append(about.get("query_name") or about.get("target"))
+    return Check(id=":".join([kind, *(word for word in words if word)]), kind=kind, node=node, source=source, **about)
 
 
-def has_probe_tools(settings: Settings, name: str) -> bool:
-    """Whether checks can run inside the workload."""
-    return settings.workloads[name].image.rsplit("/", 1)[-1].split(":")[0] == TOOLBOX
+class _Matrix:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._workloads = settings.workloads
+        self._members: dict[str, list[str]] = {network: [] for network in settings.networks}
+        for name, spec in settings.workloads.items():
+            for network in spec.networks:
+                self._members[network].append(name)
 
+    def checks(self) -> Iterator[Check]:
+        yield from self._nodes()
+        yield from self._pairs()
+        yield from self._names()
+        yield from self._workload_networks()
+        yield from self._web()
+        yield from self._isolation()
+        for name, one in self._settings.checks.items():
+            node = self._settings.placement[one.source]
+            yield Check(id=name, node=node, **one.model_dump())
 
-def _nodes(settings: Settings) -> Iterator[Check]:
-    for node in settings.nodes:
-        yield Check(f"engine:{node}", "engine", node)
-        yield Check(f"kv:{node}", "kv", node)
-        for overlay in settings.networks:
-            yield Check(f"network:{overlay}:{node}", "network", node, network=overlay)
+    def _inside(self, kind: str, source: str, **about: Any) -> Check:
+        """On the source's node."""
+        return _check(kind, self._settings.placement[source], source, **about)
 
+    def _able(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if has_probe_tools(self._workloads[name].image)]
 
-def _pairs(settings: Settings, on: Members) -> Iterator[Check]:
-    for overlay in settings.networks:
-        names = on[overlay]
-        for source in names:
-            if not has_probe_tools(settings, source):
-                continue
-            node = settings.placement[source]
-            for target in names:
+    def _nodes(self) -> Iterator[Check]:
+        for node in self._settings.nodes:
+            yield _check("engine", node)
+            yield _check("kv", node)
+            for network in self._settings.networks:
+                yield _check("network", node, network=network)
+
+    def _pairs(self) -> Iterator[Check]:
+        for network, names in self._members.items():
+            able = self._able(names)
+            for source in able:
+                for target in names:
+                    if source != target:
+                        yield self._inside("ping-ip", source, target=target, network=network)
+                        yield self._inside("ping-name", source, target=target, network=network)
+            # Bulk and full-size packets go round a ring: their number grows with the workloads and not the pairs.
+            for source, target in zip(able, [*able[1:], *able[:1]], strict=True):
                 if source != target:
-                    yield Check(f"ping-ip:{overlay}:{source}:{target}", "ping-ip", node, source, target, overlay)
-                    yield Check(f"ping-name:{overlay}:{source}:{target}", "ping-name", node, source, target, overlay)
-        # Bulk and full-size packets go round a ring, so that their number grows with the workloads and not the pairs.
-        ring = [name for name in names if has_probe_tools(settings, name)]
-        for source, target in zip(ring, [*ring[1:], *ring[:1]], strict=True):
-            if source != target:
-                node = settings.placement[source]
-                yield Check(f"mtu:{overlay}:{source}:{target}", "mtu", node, source, target, overlay)
-                yield Check(f"tcp:{overlay}:{source}:{target}", "tcp", node, source, target, overlay)
+                    yield self._inside("mtu", source, target=target, network=network)
+                    yield self._inside("tcp", source, target=target, network=network)
 
+    def _names(self) -> Iterator[Check]:
+        for network, names in self._members.items():
+            for target in names:
+                for asking in self._able(name for name in names if name != target)[:1]:
+                    for name in (target, *self._workloads[target].networks[network].aliases):
+                        yield self._inside("dns", asking, target=target, network=network, query_name=name)
 
-def _names(settings: Settings, on: Members) -> Iterator[Check]:
-    for overlay in settings.networks:
-        names = on[overlay]
-        for target in names:
-            asking = next((name for name in names if name != target and has_probe_tools(settings, name)), None)
-            if asking is None:
+    def _workload_networks(self) -> Iterator[Check]:
+        for name, spec in self._workloads.items():
+            if spec.shares_network_of:
+                yield self._inside("shared", name, target=spec.shares_network_of)
                 continue
-            for name in (target, *settings.workloads[target].networks[overlay].aliases):
-                node = settings.placement[asking]
-                yield Check(f"dns:{overlay}:{asking}:{name}", "dns", node, asking, f"{target}/{name}", overlay)
+            for network in spec.networks:
+                yield self._inside("interface", name, network=network)
+            closed = all(self._settings.networks[network].internal for network in spec.networks)
+            yield self._inside("no-egress" if closed else "gateway-bridge", name)
 
+    def _web(self) -> Iterator[Check]:
+        nodes = list(self._settings.nodes)
+        following = dict(zip(nodes, [*nodes[1:], *nodes[:1]], strict=True))
+        for name, spec in self._workloads.items():
+            if spec.http_port is None or spec.shares_network_of:
+                continue
+            for network in spec.networks:
+                for asking in self._able(other for other in self._members[network] if other != name)[:1]:
+                    yield self._inside("http", asking, target=name, network=network)
+            if spec.publish_all or any(port.target == spec.http_port for port in spec.ports):
+                # From the next node, so that it crosses the underlay; a lone node asks itself.
+                yield _check("http-published", following[self._settings.placement[name]], target=name)
+                yield _check("http-external", EXTERNAL, target=name)
 
-def _stacks(settings: Settings) -> Iterator[Check]:
-    for name, spec in settings.workloads.items():
-        node = settings.placement[name]
-        if spec.shares_network_of:
-            yield Check(f"shared:{name}:{spec.shares_network_of}", "shared", node, name, spec.shares_network_of)
-            continue
-        for overlay in spec.networks:
-            yield Check(f"interface:{overlay}:{name}", "interface", node, name, network=overlay)
-        if all(settings.networks[overlay].internal for overlay in spec.networks):
-            yield Check(f"internal:{name}", "internal", node, name)
-        else:
-            yield Check(f"bridge:{name}", "bridge", node, name)
-
-
-def _web(settings: Settings, on: Members) -> Iterator[Check]:
-    nodes = list(settings.nodes)
-    after = dict(zip(nodes, [*nodes[1:], *nodes[:1]], strict=True))
-    for name, spec in settings.workloads.items():
-        if spec.http_port is None or spec.shares_network_of:
-            continue
-        for overlay in spec.networks:
-            asking = next((n for n in on[overlay] if n != name and has_probe_tools(settings, n)), None)
-            if asking is not None:
-                yield Check(
-                    f"http:{overlay}:{asking}:{name}", "http", settings.placement[asking], asking, name, overlay
-                )
-        if spec.publish_all or any(port.target == spec.http_port for port in spec.ports):
-            # From the next node, so that it crosses the lab network; a lone node asks itself.
-            other = after[settings.placement[name]]
-            yield Check(f"http-node:{other}:{name}", "http-node", other, target=name)
-            yield Check(f"http-external:{name}", "http-external", EXTERNAL, target=name)
-
-
-def _isolation(settings: Settings, on: Members) -> Iterator[Check]:
-    """From each overlay to each other one, where a workload is on the one and not on the other."""
-    for overlay in settings.networks:
-        for other in settings.networks:
-            source = next(
-                (
-                    n
-                    for n in on[overlay]
-                    if other not in settings.workloads[n].networks and has_probe_tools(settings, n)
-                ),
-                None,
-            )
-            target = next((n for n in on[other] if overlay not in settings.workloads[n].networks), None)
-            if overlay != other and source and target:
-                node = settings.placement[source]
-                name = f"isolation:{overlay}:{other}:{source}:{target}"
-                yield Check(name, "isolation", node, source, target, other, expect="fail")
-
-
-def _stated(settings: Settings) -> Iterator[Check]:
-    for name, spec in settings.checks.items():
-        node = settings.placement[spec.source]
-        yield Check(name, spec.kind, node, spec.source, spec.target, spec.network, spec.expect, spec.timeout_s)
+    def _isolation(self) -> Iterator[Check]:
+        """From each network to each other one, where a workload is on the one and not on the other."""
+        for network, names in self._members.items():
+            for other, targets in self._members.items():
+                sources = self._able(name for name in names if other not in self._workloads[name].networks)
+                reached = [name for name in targets if network not in self._workloads[name].networks]
+                if network != other and sources and reached:
+                    about = {"target": reached[0], "network": other, "from_network": network}
+                    yield self._inside("isolation", sources[0], **about, expect="fail")

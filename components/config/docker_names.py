@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+
 from components.config import conventions
-from components.config.settings import Node, Settings
 
 
-def advertised(node: Node) -> str:
-    """The node's entry in the store: its address and the advertised port."""
-    return f"{node.address}:{conventions.ENGINE_PORT}"
+def advertised(address: IPv4Address) -> str:
+    """The node with this address as it stands in the store: address and the label port."""
+    return f"{address}:{conventions.ENGINE_PORT}"
 
 
-def store_address(settings: Settings) -> str:
-    """The store's HTTP API for a node: the single server, or in cluster mode the agent on the node itself."""
-    if settings.store.servers > 1:
-        return f"127.0.0.1:{conventions.CONSUL_HTTP_PORT}"
-    return f"{settings.nodes[settings.store_nodes[0]].address}:{conventions.CONSUL_HTTP_PORT}"
+def store_address(servers: Sequence[IPv4Address]) -> str:
+    """Where a node finds the store's HTTP API: the single server, or in cluster mode the agent on the node itself."""
+    host = "127.0.0.1" if len(servers) > 1 else str(servers[0])
+    return f"{host}:{conventions.CONSUL_HTTP_PORT}"
 
 
-def store_url(settings: Settings) -> str:
-    """The engines' ``cluster-store``. libkv takes exactly one Consul address."""
-    return f"consul://{store_address(settings)}"
+def store_url(servers: Sequence[IPv4Address]) -> str:
+    """The engines' cluster store. libkv takes exactly one Consul address."""
+    return f"consul://{store_address(servers)}"

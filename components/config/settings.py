@@ -80,6 +80,11 @@ class Settings:
         """Names of the hypervisors that nodes are placed on; empty text for one without a name."""
         return tuple(dict.fromkeys(node.hypervisor for node in self.nodes.values()))
 
+    @property
+    def store_addresses(self) -> tuple[IPv4Address, ...]:
+        """Of the nodes with a store server."""
+        return tuple(self.nodes[key].address for key in self.store_nodes)
+
     def underlay_mtu(self, network: str) -> int:
         """Size in bytes of the largest outer packet of an overlay network."""
         return self.networks[network].mtu or self.underlay.mtu

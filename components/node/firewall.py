@@ -1,4 +1,4 @@
-"""A node's firewall: what may come in from the lab network. Pure."""
+"""A node's firewall: what may come in from the underlay. Pure."""
 
 from __future__ import annotations
 
@@ -7,68 +7,43 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from components.config import conventions
+from components.node import scripts
 
-CHAIN = "OVERLAB"
-PEERS = "OVERLAB-PEERS"
 RULES_FILE = "/etc/overlab/firewall.rules"
 UNIT = "overlab-firewall.service"
-
-
-PeerPorts = tuple[tuple[Literal["tcp", "udp"], int], ...]
-OVERLAY_PORTS: PeerPorts = (
+Ports = tuple[tuple[Literal["tcp", "udp"], int], ...]
+"""Protocol and port."""
+PEER_PORTS: Ports = (
     ("tcp", conventions.SERF_PORT),
     ("udp", conventions.SERF_PORT),
     ("udp", conventions.VXLAN_PORT),
 )
-CLUSTER_PORTS: PeerPorts = (
-    ("tcp", conventions.CONSUL_RPC_PORT),
-    ("tcp", conventions.CONSUL_GOSSIP_PORT),
-    ("udp", conventions.CONSUL_GOSSIP_PORT),
-)
-"""Of a store with several servers."""
-SINGLE_SERVER_PORTS: PeerPorts = (("tcp", conventions.CONSUL_HTTP_PORT),)
 
 
-def rules(underlay: IPv4Network, peers: Iterable[IPv4Address], store_ports: PeerPorts, *, tls_api: bool) -> str:
+def rules(lab: IPv4Network, peers: Iterable[IPv4Address], *, engine_api: bool, store_ports: Ports) -> str:
     """The chain as ``iptables-restore --noflush`` reads it.
 
     Anyone on the underlay reaches SSH (and the engine's TLS listener, where there is one); peers also gossip, VXLAN
     and the store. Published ports never pass here: the engine forwards them.
     """
-    lines = [
-        "*filter",
-        f":{CHAIN} - [0:0]",
-        f":{PEERS} - [0:0]",
-        f"-A {CHAIN} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
-        f"-A {CHAIN} -p icmp -j ACCEPT",
-        f"-A {CHAIN} -s {underlay} -p tcp --dport {conventions.SSH_PORT} -j ACCEPT",
-    ]
-    if tls_api:
-        lines.append(f"-A {CHAIN} -s {underlay} -p tcp --dport {conventions.ENGINE_PORT} -j ACCEPT")
-    lines += [f"-A {CHAIN} -s {peer} -j {PEERS}" for peer in peers]
-    lines += [f"-A {PEERS} -p {protocol} --dport {port} -j ACCEPT" for protocol, port in (*OVERLAY_PORTS, *store_ports)]
-    return "\n".join([*lines, f"-A {CHAIN} -j REJECT", "COMMIT", ""])
+    api = [conventions.ENGINE_PORT] if engine_api else []
+    return scripts.render_text(
+        "overlab-firewall.rules",
+        lab=lab,
+        ports=[conventions.SSH_PORT, *api],
+        peers=list(peers),
+        peer_ports=[*PEER_PORTS, *store_ports],
+    )
+
+
+def store_ports(servers: int, *, serves: bool) -> Ports:
+    """What a node opens to its peers for the store: in a cluster each has an agent, else one node ``serves`` alone."""
+    if servers > 1:
+        gossip = conventions.CONSUL_GOSSIP_PORT
+        return ("tcp", conventions.CONSUL_RPC_PORT), ("tcp", gossip), ("udp", gossip)
+    return (("tcp", conventions.CONSUL_HTTP_PORT),) if serves else ()
 
 
 def unit() -> str:
     """The systemd unit that loads the chain at boot, before the engine."""
-    jump = f"INPUT -i {conventions.NIC} -j {CHAIN}"
-    return "\n".join(
-        [
-            "[Unit]",
-            "Description=What may come in from the lab network",
-            "Before=docker.service",
-            "",
-            "[Service]",
-            "Type=oneshot",
-            "RemainAfterExit=yes",
-            f"ExecStart=/usr/bin/env iptables-restore --noflush {RULES_FILE}",
-            f"ExecStart=/bin/sh -c 'iptables -C {jump} 2>/dev/null || iptables -I {jump}'",
-            f"ExecStop=/bin/sh -c 'iptables -D {jump} 2>/dev/null || true'",
-            f"ExecReload=/usr/bin/env iptables-restore --noflush {RULES_FILE}",
-            "",
-            "[Install]",
-            "WantedBy=multi-user.target",
-            "",
-        ]
-    )
+    return scripts.render_text(UNIT, interface=conventions.NIC, rules_file=RULES_FILE)

@@ -22,7 +22,7 @@ class FirstBoot:
     network_config: str
 
     @property
-    def content(self) -> str:
+    def content_hash(self) -> str:
         """Changes with any of the documents."""
         return digest(self.user_data, self.meta_data, self.network_config)
 

@@ -1,9 +1,10 @@
-"""Node scripts: POSIX shell rendered from ``templates/``, every inserted value quoted."""
+"""What is put on nodes or run there, rendered from ``templates/``."""
 
 from __future__ import annotations
 
 import hashlib
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +13,30 @@ import jinja2
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def _quote(value: object) -> str:
-    return shlex.quote(str(value))
+def _environment(finalize: Callable[[Any], object] | None = None) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=finalize,
+    )
 
 
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(TEMPLATES),
-    undefined=jinja2.StrictUndefined,
-    autoescape=False,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    finalize=_quote,
-)
-
-
-class Raw(str):
-    """Text that is already shell (a rendered part) and goes in as it is."""
-
-
-_ENVIRONMENT.finalize = lambda value: value if isinstance(value, Raw) else _quote(value)
+_SHELL = _environment(lambda value: shlex.quote(str(value)))
+_TEXT = _environment()
 
 
 def render(template: str, **values: Any) -> str:
     """The script ``templates/<template>.sh.j2``. Every ``{{ value }}`` in it is quoted for the shell."""
-    return _ENVIRONMENT.get_template(f"{template}.sh.j2").render(**values)
+    return _SHELL.get_template(f"{template}.sh.j2").render(**values)
+
+
+def render_text(template: str, **values: Any) -> str:
+    """The file ``templates/<template>.j2``, values as they are."""
+    return _TEXT.get_template(f"{template}.j2").render(**values)
 
 
 def digest(*texts: str) -> str:

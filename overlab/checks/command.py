@@ -1,4 +1,4 @@
-"""``overlab test``: run, keep, show, and again when asked to watch."""
+"""``overlab test``: run, keep and show; repeatedly when asked to watch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 
 from overlab.checks import junit, results, runner, text
 from overlab.checks.results import CheckRun
-from overlab.checks.select import select, within
+from overlab.checks.select import limited, select
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.stack.lab_handle import LabHandle
@@ -21,7 +21,7 @@ EXIT_COULD_NOT_RUN = 2
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CheckOptions:
     """What the user asked for."""
 
     only: Sequence[str] = ()
@@ -38,40 +38,40 @@ class Wanted:
                 file.unlink(missing_ok=True)
 
 
-def once(lab: LabHandle, wanted: Wanted, progress: Progress) -> CheckRun:
+def once(lab: LabHandle, options: CheckOptions, progress: Progress) -> CheckRun:
     """Run the checks, save the results, write the JUnit file. Raises :class:`OverlabError` where it cannot begin."""
-    matrix = within(select(lab.matrix, wanted.only), wanted.timeout_s)
+    matrix = limited(select(lab.matrix, options.only), options.timeout_s)
     with progress.step("checks"):
         progress.waiting_for("the stack's outputs")
         known = lab.outputs()
-        ways = runner.ways(lab.settings, lab.platform)
-        found = runner.run(lab.settings, matrix, known, ways, tuple(wanted.only), progress.waiting_for)
+        transport = runner.transport(lab.settings, lab.platform)
+        found = runner.run(lab.settings, matrix, known, transport, tuple(options.only), progress.waiting_for)
     results.save(found, results.file(lab.stack.paths.state, lab.stack.name))
-    if wanted.junit is not None:
-        _write(wanted.junit, junit.document(found))
+    if options.junit is not None:
+        _write(options.junit, junit.document(found))
     return found
 
 
-def show(found: CheckRun, wanted: Wanted, console: Console) -> None:
+def show(found: CheckRun, options: CheckOptions, console: Console) -> None:
     """The run on standard output, for people or for programs."""
-    if wanted.as_json:
+    if options.as_json:
         console.file.write(json.dumps(text.as_json(found), indent=1) + "\n")
     else:
         text.show(found, console)
 
 
 def watch(
-    look: Callable[[], CheckRun],
-    wanted: Wanted,
+    run_once: Callable[[], CheckRun],
+    options: CheckOptions,
     console: Console,
     every_s: float,
     pause: Callable[[float], object] = time.sleep,
     rounds: int | None = None,
 ) -> int:
-    """Run again and again; after the first time only what changed is shown (as JSON: a document a line).
+    """Run repeatedly; after the first time only what changed is shown (as JSON: a document a line).
 
-    Ends with ^C, or after ``rounds``; the exit code is the last round's. A round that cannot be run is said and
-    tried again.
+    Ends with ^C, or after ``rounds``; the exit code is the last round's. A round that cannot be run is reported and
+    the next one follows.
     """
     before: CheckRun | None = None
     code, number = 0, 0
@@ -81,13 +81,13 @@ def watch(
                 pause(every_s)
             number += 1
             try:
-                found = look()
+                found = run_once()
             except OverlabError as error:
                 code = EXIT_COULD_NOT_RUN
-                _say(console, wanted, f"{results.now():%H:%M:%S}  could not run: {error}", {"error": str(error)})
+                _report(console, options, f"{results.now():%H:%M:%S}  could not run: {error}", {"error": str(error)})
                 continue
             code = found.exit_code
-            if wanted.as_json:
+            if options.as_json:
                 console.file.write(json.dumps(text.as_json(found)) + "\n")
             elif before is None:
                 text.show(found, console)
@@ -107,8 +107,8 @@ def _show_changes(before: CheckRun, found: CheckRun, console: Console) -> None:
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
-def _say(console: Console, wanted: Wanted, line: str, document: dict[str, str]) -> None:
-    if wanted.as_json:
+def _report(console: Console, options: CheckOptions, line: str, document: dict[str, str]) -> None:
+    if options.as_json:
         console.file.write(json.dumps(document) + "\n")
     else:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

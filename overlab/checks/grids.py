@@ -1,21 +1,15 @@
-"""The matrix as grids: who reaches whom on each overlay, which overlays are kept apart, nodes, workloads. Pure."""
+"""The matrix as grids: who reaches whom on each network, which networks are isolated, nodes, workloads. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from overlab.checks.results import CheckResult, Status
+from components.checks.kinds import KINDS
+from components.checks.model import CheckResult, Status
+from overlab.checks.text import MARK
 
-_MARK: dict[Status, str] = {"passed": "✓", "failed": "✗", "not run": "?"}
-_BETWEEN = ("ping-ip", "ping-name", "dns", "http", "tcp", "mtu")
-_OF_WORKLOADS = ("interface", "bridge", "internal", "shared", "http-node", "http-external")
-_COLUMNS = {
-    "bridge": "way out",
-    "internal": "no way out",
-    "http-node": "port, from a node",
-    "http-external": "port, from the platform",
-}
+_PATH = "from \\ to"
 
 
 @dataclass(frozen=True)
@@ -26,12 +20,12 @@ class Cell:
 
     @property
     def status(self) -> Status:
-        statuses = {verdict.status for verdict in self.results}
+        statuses = {result.status for result in self.results}
         return "failed" if "failed" in statuses else "not run" if "not run" in statuses else "passed"
 
     @property
     def mark(self) -> str:
-        return _MARK[self.status]
+        return MARK[self.status]
 
     @property
     def text(self) -> str:
@@ -67,18 +61,21 @@ class Grid:
 
 
 def grids(results: Iterable[CheckResult]) -> list[Grid]:
-    """Every verdict is in one of them, but those of checks that a person added and that fit none."""
-    every = list(results)
+    """Every result is in one of them, but those of kinds that this version does not have."""
+    groups: dict[str, list[CheckResult]] = {"pairs": [], "isolation": [], "nodes": [], "workloads": []}
+    for one in results:
+        if one.kind in KINDS:
+            groups[KINDS[one.kind].group].append(one)
     found = []
-    for overlay in dict.fromkeys(one.network for one in every if one.kind in _BETWEEN):
-        between = [one for one in every if one.kind in _BETWEEN and one.network == overlay]
-        found.append(_grid(between, overlay, "who reaches whom", "from \\ to", _source, _owner))
-    apart = [one for one in every if one.kind == "isolation"]
-    found.append(_grid(apart, "Isolation", "must not reach", "from \\ to", _from_overlay, lambda one: one.network))
-    nodes = [one for one in every if one.kind in ("engine", "kv", "network")]
-    found.append(_grid(nodes, "Nodes", "", "node", lambda one: one.node, _node_column))
-    workloads = [one for one in every if one.kind in _OF_WORKLOADS]
-    found.append(_grid(workloads, "Workloads", "", "workload", _subject, _workload_column))
+    for network in dict.fromkeys(one.network for one in groups["pairs"]):
+        members = [one for one in groups["pairs"] if one.network == network]
+        found.append(_grid(members, network, "who reaches whom", _PATH, lambda one: one.source, lambda one: one.target))
+    isolated = groups["isolation"]
+    found += [
+        _grid(isolated, "Isolation", "must not reach", _PATH, lambda one: one.from_network, lambda one: one.network),
+        _grid(groups["nodes"], "Nodes", "", "node", lambda one: one.node, _column),
+        _grid(groups["workloads"], "Workloads", "", "workload", lambda one: one.source or one.target, _column),
+    ]
     return [one for one in found if one.rows]
 
 
@@ -92,7 +89,7 @@ def _grid(
 ) -> Grid:
     columns = tuple(dict.fromkeys(column(one) for one in results))
     names = list(dict.fromkeys(row(one) for one in results))
-    if corner.startswith("from"):
+    if corner == _PATH:
         # One order for both sides, so that the diagonal is one.
         order = [*names, *(name for name in columns if name not in names)]
         columns = tuple(name for name in order if name in columns)
@@ -106,28 +103,5 @@ def _grid(
     return Grid(title, note, corner, columns, rows)
 
 
-def _source(verdict: CheckResult) -> str:
-    return verdict.source
-
-
-def _owner(verdict: CheckResult) -> str:
-    return verdict.target.split("/", 1)[0]
-
-
-def _from_overlay(verdict: CheckResult) -> str:
-    """``isolation:FROM:TO:SOURCE:TARGET``."""
-    parts = verdict.id.split(":")
-    return parts[1] if len(parts) == 5 else verdict.source
-
-
-def _node_column(verdict: CheckResult) -> str:
-    names = {"network": f"sees {verdict.network}", "kv": "store's keys"}
-    return names.get(verdict.kind, verdict.kind)
-
-
-def _subject(verdict: CheckResult) -> str:
-    return verdict.source or verdict.target
-
-
-def _workload_column(verdict: CheckResult) -> str:
-    return _COLUMNS.get(verdict.kind, verdict.kind)
+def _column(result: CheckResult) -> str:
+    return KINDS[result.kind].column.format(network=result.network) or result.kind

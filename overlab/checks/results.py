@@ -1,4 +1,4 @@
-"""What became of a check, and of a whole run; kept in the lab's state for whoever draws the lab later."""
+"""The results of a run; kept in the lab's state for whoever draws the lab later."""
 
 from __future__ import annotations
 
@@ -6,79 +6,13 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from components import checks
-from components.checks.model import EXTERNAL
-from components.checks.script import INSIDE
+from components.checks import CheckResult
 from overlab.core.process import write_private
-
-_CUT_OFF = "No such exec instance"
-Status = Literal["passed", "failed", "not run"]
-
-
-class CheckResult(BaseModel):
-    """A check and what became of it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    kind: str
-    title: str
-    node: str
-    """Where it ran."""
-    source: str = ""
-    target: str = ""
-    network: str = ""
-    expect: str
-    got: str = ""
-    """``pass`` or ``fail``; empty where nothing was found out."""
-    status: Status
-    seconds: int = 0
-    command: str = ""
-    """As a person can repeat it where it ran."""
-    output: str = ""
-    """What it said; where it did not run, the reason."""
-
-    @classmethod
-    def of(cls, check: checks.Check, result: checks.Result) -> CheckResult:
-        """The verdict on a check that ran."""
-        command = f"docker exec {check.source} {result.command}" if check.kind in INSIDE else result.command
-        return cls(
-            **_about(check),
-            got=result.got,
-            status="passed" if result.passed else "failed",
-            seconds=result.seconds,
-            command=command,
-            output=result.output,
-        )
-
-    @classmethod
-    def broken(cls, check: checks.Check, reason: str) -> CheckResult:
-        """The check could not be tried, and that is the lab's fault: its workload does not run, say."""
-        return cls(**_about(check), status="failed", command=f"docker exec {check.source} sh", output=reason)
-
-    @classmethod
-    def missing(cls, check: checks.Check, reason: str) -> CheckResult:
-        """Nothing is known: whoever should have run it was not reached."""
-        return cls(**_about(check), status="not run", output=reason)
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether it was under way in its workload when the engine forgot about that: it was restarted."""
-        return self.status == "failed" and not self.got and _CUT_OFF in self.output
-
-    @property
-    def where(self) -> str:
-        return "the platform" if self.node == EXTERNAL else self.node
-
-    @property
-    def workloads(self) -> tuple[str, ...]:
-        """The workloads that it is about; a name that is looked up counts as its owner."""
-        target = self.target.split("/", 1)[0]
-        return tuple(name for name in (self.source, target) if name)
 
 
 class CheckRun(BaseModel):
@@ -92,27 +26,27 @@ class CheckRun(BaseModel):
     """Wall time."""
     sessions: int
     """Remote sessions that were opened; one a node."""
-    life: str
-    """Of which life of the lab: the ids of its overlays. Another one's verdicts say nothing about this one."""
+    generation: str
+    """The ids of the lab's networks. The results of another generation do not apply to this one."""
     results: tuple[CheckResult, ...]
     notes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     addresses: dict[str, dict[str, str]] = {}
-    """Workload -> overlay -> address, as the nodes told; an ``up`` that failed leaves them nowhere else."""
+    """Workload -> network -> address, as the nodes reported; an ``up`` that failed leaves them nowhere else."""
     ports: dict[str, dict[str, int]] = {}
     networks: dict[str, dict[str, str]] = {}
 
     @property
     def failed(self) -> list[CheckResult]:
-        return [verdict for verdict in self.results if verdict.status == "failed"]
+        return [result for result in self.results if result.status == "failed"]
 
     @property
     def not_run(self) -> list[CheckResult]:
-        return [verdict for verdict in self.results if verdict.status == "not run"]
+        return [result for result in self.results if result.status == "not run"]
 
     @property
     def passed(self) -> list[CheckResult]:
-        return [verdict for verdict in self.results if verdict.status == "passed"]
+        return [result for result in self.results if result.status == "passed"]
 
     @property
     def exit_code(self) -> int:
@@ -128,38 +62,21 @@ class CheckRun(BaseModel):
         sessions = f"{self.sessions} session{'' if self.sessions == 1 else 's'}"
         return f"lab {self.lab}: {', '.join(counts)} of {len(self.results)} checks in {self.seconds:.1f} s, {sessions}"
 
-    def followed_by(self, later: CheckRun, note: str) -> CheckRun:
-        """This run with the verdicts of a later one on some of its checks."""
-        new = {verdict.id: verdict for verdict in later.results}
-        return self.model_copy(
-            update={
-                "seconds": round(self.seconds + later.seconds, 1),
-                "sessions": self.sessions + later.sessions,
-                "results": tuple(new.get(verdict.id, verdict) for verdict in self.results),
-                "notes": (*self.notes, note, *(one for one in later.notes if one not in self.notes)),
-                "addresses": self.addresses | later.addresses,
-                "ports": self.ports | later.ports,
-            }
-        )
-
     def over(self, earlier: CheckRun | None) -> CheckRun:
-        """This run with the earlier one's verdicts where this one has none, if both are of one life of the lab."""
-        if earlier is None or earlier.life != self.life or not self.only:
+        """This run with the earlier one's results where this one has none, if both are of one generation."""
+        if earlier is None or earlier.generation != self.generation or not self.only:
             return self
-        new = {verdict.id: verdict for verdict in self.results}
-        known = {verdict.id for verdict in earlier.results}
-        results = [new.get(verdict.id, verdict) for verdict in earlier.results]
-        results += [verdict for verdict in self.results if verdict.id not in known]
-        learnt = {
+        results = {result.id: result for result in (*earlier.results, *self.results)}
+        discovered = {
             "addresses": earlier.addresses | self.addresses,
             "ports": earlier.ports | self.ports,
             "networks": earlier.networks | self.networks,
         }
-        return earlier.model_copy(update={"begun": self.begun, "results": tuple(results), **learnt})
+        return earlier.model_copy(update={"begun": self.begun, "results": tuple(results.values()), **discovered})
 
 
-def life_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
-    """The lab's life, from its overlays' ids."""
+def generation_of(networks: Mapping[str, Mapping[str, Any]]) -> str:
+    """From the ids of a lab's networks."""
     return ",".join(sorted(str(network.get("id", "")) for network in networks.values()))
 
 
@@ -189,23 +106,9 @@ def save(run: CheckRun, path: Path) -> CheckRun:
 
 
 def from_up(found: Iterable[dict[str, Any]], matrix: Iterable[checks.Check]) -> list[CheckResult]:
-    """Verdicts from the stack's output ``checks``: what the last ``up`` that ran them found."""
+    """Results from the stack's output ``checks``: what the last ``up`` that ran them found."""
     results = {}
     for one in found:
-        with contextlib.suppress(TypeError):  # from another version
-            result = checks.Result(**{key: value for key, value in one.items() if key != "passed"})
-            results[result.id] = result
-    return [CheckResult.of(check, results[check.id]) for check in matrix if check.id in results]
-
-
-def _about(check: checks.Check) -> dict[str, Any]:
-    return {
-        "id": check.id,
-        "kind": check.kind,
-        "title": check.title,
-        "node": check.node,
-        "source": check.source,
-        "target": check.target,
-        "network": check.network,
-        "expect": check.expect,
-    }
+        with contextlib.suppress(ValueError):  # from another version
+            results[str(one.get("id"))] = CheckResult.model_validate(one)
+    return [results[check.id] for check in matrix if check.id in results]

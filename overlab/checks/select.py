@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from components import checks
@@ -17,21 +16,21 @@ def select(matrix: Sequence[checks.Check], only: Iterable[str]) -> tuple[checks.
     """
     words = list(only)
     for word in words:
-        if not any(_named(check, word) for check in matrix):
+        if not any(_matches(check, word) for check in matrix):
             kinds = ", ".join(sorted({check.kind for check in matrix}))
             raise OverlabError(
                 f"--only {word}: no check of this lab has that kind, workload or id",
                 f"kinds: {kinds}; ids as in: {matrix[0].id if matrix else '(no checks)'}",
             )
-    return tuple(check for check in matrix if not words or any(_named(check, word) for word in words))
+    return tuple(check for check in matrix if not words or any(_matches(check, word) for word in words))
 
 
-def within(matrix: Iterable[checks.Check], seconds: int | None) -> tuple[checks.Check, ...]:
-    """The checks with no longer time to pass in than this."""
-    if seconds is None:
+def limited(matrix: Iterable[checks.Check], timeout_s: int | None) -> tuple[checks.Check, ...]:
+    """The checks, each with this limit where its own is longer."""
+    if timeout_s is None:
         return tuple(matrix)
-    return tuple(replace(check, timeout_s=min(check.timeout_s, seconds)) for check in matrix)
+    return tuple(check.model_copy(update={"timeout_s": min(check.timeout_s, timeout_s)}) for check in matrix)
 
 
-def _named(check: checks.Check, word: str) -> bool:
-    return word in (check.kind, check.source, check.target.split("/", 1)[0]) or fnmatchcase(check.id, word)
+def _matches(check: checks.Check, word: str) -> bool:
+    return word in (check.kind, check.source, check.target) or fnmatchcase(check.id, word)

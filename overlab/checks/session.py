@@ -1,41 +1,43 @@
-"""One session on a node: it tells what it has, then runs the script that it is sent. And the platform's own."""
+"""A session on a node: it prints its facts, then runs the script that it is sent."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO
 
-from components.node import scripts
-from overlab.checks import discovery
+from components import checks
+from components.checks import EXTERNAL
 
-EXTERNAL_SCRIPT = scripts.TEMPLATES / "external_checks.py"
 OPEN_LIMIT_S = 120
-_LAST_LINE = "# overlab-script-end"
 SSH_FAILED = 255
-_LAST_WORDS_LIMIT_S = 10
+_FACTS_END = '{"facts": "end"}'
+_SCRIPT_END = "# overlab-script-end"
+_LAST_OUTPUT_LIMIT_S = 10
 _END_LIMIT_S = 5
 
-# A script that was cut off on its way is not run.
-ON_NODE = f"""\
-{discovery.SCRIPT}
-echo {discovery.END}
+
+_RUN_SCRIPT = f"""\
+echo '{_FACTS_END}'
 script=$(mktemp) || exit 70
 trap 'rm -f "$script"' EXIT
 cat >"$script"
-[ "$(tail -n 1 "$script")" = '{_LAST_LINE}' ] || exit 0
+[ "$(tail -n 1 "$script")" = '{_SCRIPT_END}' ] || exit 0
 sh "$script"
 """
 
 
+def session_command(facts_script: str) -> list[str]:
+    """What a session runs. A script that arrives incomplete is not run."""
+    return ["sh", "-c", f"{facts_script}{_RUN_SCRIPT}", "overlab-test"]
+
+
 @dataclass(frozen=True)
 class ProcessResult:
-    """How a script ended. ``code`` is None where it was cut off at its limit."""
+    """How a script ended. ``code`` is None where it was stopped at its limit."""
 
     code: int | None
     stdout: str
@@ -44,26 +46,32 @@ class ProcessResult:
 
 @dataclass
 class Session:
-    """A command that runs :data:`ON_NODE` on a node (over ssh, or wherever it leads). One thread at a time."""
+    """A command that runs :func:`session_command` somewhere, over ssh for one. One thread at a time."""
 
     node: str
     command: Sequence[str]
-    told: discovery.DiscoveredFacts = field(default_factory=discovery.DiscoveredFacts)
+    facts: checks.Facts = field(default_factory=checks.Facts)
     problem: str = ""
     """Why the node was not reached; empty where it was."""
     _process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def unreached(self) -> str:
+        """``problem`` in a sentence."""
+        where = "the lab's network cannot be entered" if self.node == EXTERNAL else f"{self.node} was not reached"
+        return f"{where}: {self.problem}" if self.problem else ""
+
     def open(self, limit_s: float = OPEN_LIMIT_S) -> None:
-        """Connect, and hear what the node tells. What goes wrong is in ``problem``."""
+        """Connect, and read the node's facts. What goes wrong is in ``problem``."""
         try:
             self._process = _start(self.command)
         except OSError as error:
             self.problem = f"{self.command[0]}: {error}"
             return
-        timer = threading.Timer(limit_s, self._give_up, [f"it was reached, but told nothing within {limit_s:g} s"])
+        timer = threading.Timer(limit_s, self._give_up, [f"it was reached, but reported nothing within {limit_s:g} s"])
         timer.start()
         try:
-            self._hear(self._process)
+            self._read_facts(self._process)
         finally:
             timer.cancel()
 
@@ -71,43 +79,25 @@ class Session:
         self.problem = reason
         self.close()
 
-    def _hear(self, process: subprocess.Popen[bytes]) -> None:
+    def _read_facts(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
         lines: list[str] = []
         while line := _line(process.stdout):
             text = line.decode(errors="replace").rstrip("\n")
-            if text == discovery.END:
-                self.told = discovery.parse(lines)
+            if text == _FACTS_END:
+                self.facts = checks.parse_facts(lines)
                 return
             lines.append(text)
-        ended = _finish(process, b"", _LAST_WORDS_LIMIT_S)
+        ended = _finish(process, b"", _LAST_OUTPUT_LIMIT_S)
         self.problem = self.problem or ended.stderr.strip() or f"the connection ended with exit code {ended.code}"
 
     def run(self, script: str, limit_s: float) -> ProcessResult:
         """Run a script there, to its end or the limit, and close the session."""
         assert self._process is not None
-        return _finish(self._process, f"{script}\n{_LAST_LINE}\n".encode(), limit_s)
+        return _finish(self._process, f"{script}\n{_SCRIPT_END}\n".encode(), limit_s)
 
     def close(self) -> None:
         """End the connection if it is still there; whoever waits for it goes on. Any thread may."""
-        if self._process is not None:
-            _end(self._process)
-
-
-@dataclass
-class ExternalSession:
-    """The hypervisor's end of the lab network, which ``prefix`` enters."""
-
-    prefix: Sequence[str]
-    _process: subprocess.Popen[bytes] | None = None
-
-    def run(self, tasks: list[dict[str, Any]], limit_s: float) -> ProcessResult:
-        """Run the platform's checks. Raises :class:`OSError` where it cannot be entered."""
-        self._process = _start([*self.prefix, sys.executable, "-I", str(EXTERNAL_SCRIPT)])
-        return _finish(self._process, json.dumps(tasks).encode(), limit_s)
-
-    def close(self) -> None:
-        """End what still runs there. Any thread may."""
         if self._process is not None:
             _end(self._process)
 
@@ -119,7 +109,7 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def _line(stream: IO[bytes]) -> bytes:
-    """The next line; empty at the end, also one that another thread made."""
+    """The next line; empty at the end, also where another thread closed the stream."""
     try:
         return stream.readline()
     except ValueError:

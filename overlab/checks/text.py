@@ -1,4 +1,4 @@
-"""A run for people who read it in a terminal or a log, and for programs: table, lines, JSON."""
+"""A run as table, lines and JSON."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from components.checks.model import CheckResult, Status
 from overlab.checks.reproduce import reproduce_command
-from overlab.checks.results import CheckResult, CheckRun, Status
+from overlab.checks.results import CheckRun
 from overlab.diagnosis import causes
 
 STYLE: dict[Status, str] = {"passed": "green", "failed": "bold red", "not run": "yellow"}
-_MARK: dict[Status, str] = {"passed": "✓", "failed": "✗", "not run": "?"}
+MARK: dict[Status, str] = {"passed": "✓", "failed": "✗", "not run": "?"}
 
 
 def show(run: CheckRun, console: Console) -> None:
-    """On a terminal a table by kind and overlay, else one line a check; then whatever failed, whole, and the sum."""
+    """On a terminal a table by kind and network, else one line a check; then each failure in full, and the sum."""
     if console.is_terminal:
         console.print(table(run))
     else:
-        for verdict in run.results:
-            _print(console, line(verdict))
-    for verdict in (*run.not_run, *run.failed):
+        for result in run.results:
+            _print(console, line(result))
+    for result in (*run.not_run, *run.failed):
         console.print()
-        console.print(whole(verdict), soft_wrap=True)
+        console.print(details(result), soft_wrap=True)
     for note in run.notes:
         _print(console, f"note: {note}")
     style = STYLE["not run" if run.not_run else "failed" if run.failed else "passed"]
@@ -34,7 +35,7 @@ def show(run: CheckRun, console: Console) -> None:
 
 
 def table(run: CheckRun) -> RenderableType:
-    """One row for each kind of check on each overlay; every check is in it."""
+    """One row for each kind of check on each network; every check is in it."""
     shown = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
     shown.add_column("check", no_wrap=True)
     shown.add_column("on", no_wrap=True)
@@ -42,58 +43,60 @@ def table(run: CheckRun) -> RenderableType:
     shown.add_column("s", justify="right", no_wrap=True)
     shown.add_column("between")
     groups: dict[tuple[str, str], list[CheckResult]] = {}
-    for verdict in run.results:
-        groups.setdefault((verdict.kind, verdict.network), []).append(verdict)
-    kinds = list(dict.fromkeys(verdict.kind for verdict in run.results))
-    for (kind, overlay), members in sorted(groups.items(), key=lambda group: kinds.index(group[0][0])):
+    for result in run.results:
+        groups.setdefault((result.kind, result.network), []).append(result)
+    kinds = list(dict.fromkeys(result.kind for result in run.results))
+    for (kind, network), members in sorted(groups.items(), key=lambda group: kinds.index(group[0][0])):
         good = sum(1 for one in members if one.status == "passed")
-        ends = Text(", ").join(Text(f"{_MARK[one.status]} {_ends(one)}", style=STYLE[one.status]) for one in members)
+        paths = Text(", ").join(Text(f"{MARK[one.status]} {_path(one)}", style=STYLE[one.status]) for one in members)
         count = Text(f"{good}/{len(members)}", style=STYLE["passed" if good == len(members) else "failed"])
-        shown.add_row(kind, overlay, count, str(max(one.seconds for one in members)), ends)
+        shown.add_row(kind, network, count, str(max(one.seconds for one in members)), paths)
     return Group(shown, Rule(style="dim")) if run.failed or run.not_run else shown
 
 
-def line(verdict: CheckResult) -> str:
+def line(result: CheckResult) -> str:
     """One check on one line."""
-    return f"{verdict.status:7}  {verdict.id}  on {verdict.where}  {verdict.seconds} s"
+    return f"{result.status:7}  {result.id}  {result.where}  {result.seconds} s"
 
 
-def whole(verdict: CheckResult) -> Text:
-    """Everything about a check that did not pass: what was run, where, what it said, the likely cause and the cure."""
-    cause = causes.find(verdict)
+def details(result: CheckResult) -> Text:
+    """Everything about a check that did not pass."""
     text = Text()
-    text.append(f"{verdict.status.upper()}  {verdict.title}", style=STYLE[verdict.status])
-    text.append(f"  ({verdict.id})\n", style="dim")
-    rows = [("ran", verdict.command or "nothing"), ("where", verdict.where)]
-    if verdict.got:
-        rows.append(("result", f"expected {verdict.expect}, got {verdict.got} after {verdict.seconds} s"))
-    rows.append(("output", "\n".join(lines_of(verdict.output)) or "(nothing)"))
-    if again := reproduce_command(verdict):
-        rows.append(("again", again))
-    if cause is not None:
-        rows += [("likely", cause.message), ("remedy", cause.remedy), ("more", cause.link)]
-    for name, value in rows:
-        first, *rest = value.split("\n")
-        text.append(f"  {name:8}", style="dim")
-        text.append(f"{first}\n")
-        for other in rest:
-            text.append(f"  {'':8}{other}\n")
-    text.right_crop(1)
+    text.append(f"{result.status.upper()}  {result.title}", style=STYLE[result.status])
+    text.append(f"  ({result.id})", style="dim")
+    for name, value in rows(result):
+        for number, part in enumerate(value.split("\n")):
+            text.append(f"\n  {'' if number else name:8}", style="dim")
+            text.append(part)
     return text
 
 
+def rows(result: CheckResult) -> list[tuple[str, str]]:
+    """What was run, where, its output, how to run it again, the likely cause and the remedy; each with a short name."""
+    cause = causes.find(result)
+    found = [("ran", result.command or "nothing"), ("where", result.node)]
+    if result.got:
+        found.append(("result", f"expected {result.expect}, got {result.got} after {result.seconds} s"))
+    found.append(("output", "\n".join(lines_of(result.output)) or "(nothing)"))
+    if reproduce := reproduce_command(result):
+        found.append(("repeat", reproduce))
+    if cause is not None:
+        found += [("likely", cause.message), ("remedy", cause.remedy), ("more", cause.link)]
+    return found
+
+
 def lines_of(output: str) -> list[str]:
-    """A record holds an output on one line, its line ends as bars."""
-    return [part for part in output.split("|") if part.strip()]
+    """The lines of a check's output that are not blank."""
+    return [line for line in output.splitlines() if line.strip()]
 
 
 def as_json(run: CheckRun) -> dict[str, Any]:
     """For programs: the run, its sums, and for each check that did not pass the cause."""
     checks = []
-    for verdict in run.results:
-        cause = causes.find(verdict)
+    for result in run.results:
+        cause = causes.find(result)
         known = {"likely": cause.message, "remedy": cause.remedy, "more": cause.link} if cause else None
-        checks.append(verdict.model_dump(mode="json") | {"again": reproduce_command(verdict), "cause": known})
+        checks.append(result.model_dump(mode="json") | {"reproduce": reproduce_command(result), "cause": known})
     return {
         "lab": run.lab,
         "begun": run.begun.isoformat(),
@@ -111,28 +114,27 @@ def as_json(run: CheckRun) -> dict[str, Any]:
 
 def changes(before: CheckRun, after: CheckRun) -> list[str]:
     """What is different from the run before, one line each: checks that changed, came or went."""
-    old = {verdict.id: verdict for verdict in before.results}
-    new = {verdict.id: verdict for verdict in after.results}
+    old = {result.id: result for result in before.results}
+    new = {result.id: result for result in after.results}
     found = []
-    for id_, verdict in new.items():
+    for id_, result in new.items():
         was = old[id_].status if id_ in old else "new"
-        if was != verdict.status:
-            found.append(f"{was} -> {verdict.status}: {verdict.title} (on {verdict.where}){_because(verdict)}")
-    found += [f"gone: {verdict.title}" for id_, verdict in old.items() if id_ not in new]
+        if was != result.status:
+            found.append(f"{was} -> {result.status}: {result.title} ({result.where}){_because(result)}")
+    found += [f"gone: {result.title}" for id_, result in old.items() if id_ not in new]
     return found
 
 
-def _because(verdict: CheckResult) -> str:
-    cause = causes.find(verdict)
+def _because(result: CheckResult) -> str:
+    cause = causes.find(result)
     if cause is None:
         return ""
-    said = lines_of(verdict.output)
-    return f": {said[-1] if said else '(no output)'}; likely: {cause.message}; remedy: {cause.remedy}"
+    output = lines_of(result.output)
+    return f": {output[-1] if output else '(no output)'}; likely: {cause.message}; remedy: {cause.remedy}"
 
 
-def _ends(verdict: CheckResult) -> str:
-    ends = (verdict.source or verdict.where, verdict.target.rsplit("/", 1)[-1])
-    return "→".join(end for end in ends if end)
+def _path(result: CheckResult) -> str:
+    return "→".join(part for part in (result.source or result.node, result.query_name or result.target) if part)
 
 
 def _print(console: Console, text: str) -> None:

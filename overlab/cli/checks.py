@@ -10,7 +10,7 @@ from rich.console import Console
 
 from overlab.checks import command
 from overlab.checks.results import CheckRun
-from overlab.cli.application import JsonOption, StackOption, deliver, load_settings, say
+from overlab.cli.application import JsonOption, StackOption, deliver, load_settings, say, write_file
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.report import data, graph, page, picture
@@ -36,24 +36,24 @@ def run_checks(
     every: Annotated[float, typer.Option("--every", metavar="S", min=1, help="Seconds between, with --watch.")] = 30,
 ) -> None:
     """Run the lab's checks. Exit code 0: all passed; 1: one failed; 2: not everything could be run."""
-    wanted = command.Wanted(only or (), as_json, junit, html, within)
+    options = command.CheckOptions(only or (), as_json, junit, html, within)
     console = Console(highlight=False)
     settings = load_settings(stack)
 
     def run() -> CheckRun:
-        found = command.once(lab, wanted, Progress())
+        found = command.once(lab, options, Progress())
         if html is not None:
-            deliver(page.render_run(found), html)
+            write_file(html, page.render_run(found))
         return found
 
     try:
-        wanted.forget()
+        options.forget()
         lab = lab_handle.open_lab(stack, settings, Progress())
         if watch:
-            code = command.watch(run, wanted, console, every)
+            code = command.watch(run, options, console, every)
         else:
             found = run()
-            command.show(found, wanted, console)
+            command.show(found, options, console)
             code = found.exit_code
     except OverlabError as error:
         say(f"error: {error}")

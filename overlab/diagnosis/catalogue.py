@@ -368,7 +368,7 @@ ENTRIES = {
 
 _NAMES = ("ping-name", "dns", "http")
 _PACKETS = ("ping-ip", "ping-name", "http", "mtu")
-_PUBLISHED = ("http-node", "http-external")
+_PUBLISHED = ("http-published", "http-external")
 NOT_RUN = "not run"
 
 MATCHES: tuple[tuple[str, tuple[str, ...], str], ...] = (
@@ -392,7 +392,7 @@ MATCHES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("store-down", ("kv",), r""),
     ("engine-store-mismatch", ("engine",), r""),
     ("network-not-found", (), r"no node knows"),
-    ("network-not-found", ("network",), r"not found|^$"),
+    ("network-not-found", ("network",), r"not found|no such network|^$"),
     ("network-duplicate", ("network",), r""),
     ("name-not-resolved", _NAMES, r"bad address|can't (find|resolve)|nxdomain|server can't find|no answer"),
     ("name-address-mismatch", ("dns",), r""),
@@ -400,8 +400,8 @@ MATCHES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("http-error", ("shared",), r""),
     ("address-changed", ("interface",), r"no interface has"),
     ("mtu-mismatch", ("interface",), r"mtu"),
-    ("gateway-endpoint-missing", ("bridge",), r""),
-    ("internal-network-egress", ("internal",), r""),
+    ("gateway-endpoint-missing", ("gateway-bridge",), r""),
+    ("internal-network-egress", ("no-egress",), r""),
     ("networks-not-isolated", ("isolation",), r""),
     ("mtu-mismatch", ("mtu",), r"one byte more passed"),
     ("mtu-black-hole", ("mtu",), r"message too long|frag needed|packet loss|too big"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from overlab.checks.results import CheckResult
+from components.checks import CheckResult
 from overlab.diagnosis.catalogue import MATCHES, NOT_RUN, Diagnosis, diagnose
 
 UNKNOWN = {

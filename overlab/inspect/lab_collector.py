@@ -60,11 +60,11 @@ def _terminated_at_the_end(sessions: list[subprocess.Popen[bytes]]) -> Iterator[
 def expected_state(settings: Settings) -> ExpectedState:
     return ExpectedState(
         stack=settings.stack,
-        store=docker_names.store_url(settings),
+        store=docker_names.store_url(settings.store_addresses),
         servers=settings.store.servers,
         store_nodes=settings.store_nodes,
         nodes={key: str(node.address) for key, node in settings.nodes.items()},
-        advertise={key: docker_names.advertised(node) for key, node in settings.nodes.items()},
+        advertise={key: docker_names.advertised(node.address) for key, node in settings.nodes.items()},
         networks={name: str(spec.subnet) if spec.subnet else None for name, spec in settings.networks.items()},
         workloads=dict(settings.placement),
     )
@@ -81,7 +81,7 @@ def _run_collector(
     settings: Settings, platform: Platform, key: str, sessions: list[subprocess.Popen[bytes]]
 ) -> tuple[bytes, str]:
     """What the collector printed on a node, and why it may have printed no more."""
-    store = f"http://{docker_names.store_address(settings)}"
+    store = f"http://{docker_names.store_address(settings.store_addresses)}"
     cmd = ["python3", "-", store, conventions.GWBRIDGE, watchdog.SCRIPT, str(COLLECT_LIMIT_S)]
     ssh = remote.command(settings, platform, key, cmd, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
     script = (files("overlab.inspect") / "node_collector.py").read_bytes()

@@ -9,8 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from components.checks.model import CheckResult
 from overlab.checks.grids import grids
-from overlab.checks.results import CheckResult, CheckRun
+from overlab.checks.results import CheckRun
 from overlab.report import pages, picture, svg
 from overlab.report.data import ReportData
 from overlab.stack import phases

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from components.checks.model import CheckResult
 from components.config.settings import Settings
-from overlab.checks.results import CheckResult
 from overlab.stack.outputs import Outputs
 
 Status = Literal["passed", "failed", "not run", "unknown"]

@@ -198,6 +198,17 @@ def test_new_certificates_change_engines_and_gates_alone(settings: Settings, tmp
     assert all("stdin" in named(after, COMMAND, f"{node}-dockerd").secrets for node in settings.nodes)
 
 
+def test_one_more_check_runs_those_of_every_node(settings: Settings, lab: Recorder, tmp_path: Path) -> None:
+    """A check of bulk needs a listener, which a node has only while its own checks run."""
+    raw = read_stack_file(PROJECT, "dev")
+    assert isinstance(raw, dict)
+    more = {"more": {"kind": "ping-ip", "source": "t1", "target": "t2", "network": "ov_net1"}}
+    after = run_lab(parse({**raw, "checks": more}, "dev"), make_platform(tmp_path, settings))
+    for node in settings.nodes:
+        before, now = (named(one, COMMAND, f"{node}-checks").inputs["triggers"] for one in (lab, after))
+        assert before != now
+
+
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
     """The lab of stack ci, whose store has access lists."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import get_args
 
 from components import checks
-from components.checks import script
-from components.checks.model import EXTERNAL, Kind
+from components.checks.kinds import KINDS, Subject, command
 from components.config.settings import Settings, parse
 from overlab.checks import discovery
-from overlab.checks.results import CheckResult, CheckRun, life_of
+from overlab.checks.results import CheckRun, generation_of
 from overlab.stack.outputs import Outputs
 
 BEGUN = datetime(2026, 5, 1, 12, 30, 0, tzinfo=UTC)
@@ -99,43 +97,40 @@ def run(
 ) -> CheckRun:
     """Everything passed, but what ``failed`` (id -> output), and what the node ``unreached`` should have run."""
     bad = failed or {}
+    commands = _commands(settings)
     results = []
     for check in checks.matrix(settings):
         if check.node == unreached:
-            results.append(CheckResult.missing(check, NODE))
+            results.append(checks.result(check, "not run", output=NODE))
             continue
         got = "fail" if (check.expect == "pass") == (check.id in bad) else "pass"
-        said = bad.get(check.id, "1 packets transmitted, 1 packets received, 0% packet loss")
+        output = bad.get(check.id, "1 packets transmitted, 1 packets received, 0% packet loss")
         seconds = 90 if check.id in bad else len(check.id) % 4
-        words = _words(check, settings)
-        result = checks.Result(check.id, check.kind, check.title, check.node, check.expect, got, seconds, words, said)
-        results.append(CheckResult.of(check, result))
+        results.append(checks.result(check, got=got, seconds=seconds, command=commands[check.id], output=output))
     return CheckRun(
         lab=settings.name,
         begun=BEGUN,
         seconds=21.5,
         sessions=len(settings.nodes) - bool(unreached),
-        life=life_of(outputs(settings).networks),
+        generation=generation_of(outputs(settings).networks),
         results=tuple(results),
         notes=(NODE,) if unreached else (),
         only=only,
     )
 
 
-def _words(check: checks.Check, settings: Settings) -> str:
-    """What the check's record would say was run."""
+def _commands(settings: Settings) -> dict[str, str]:
+    """What was run for each check."""
     facts, _ = discovery.facts(settings, outputs(settings), [])
-    if check.node == EXTERNAL:
-        return f"GET {checks.external_checks([check], settings, facts)[0]['url']}"
-    return " ".join(script._call(check, settings, facts)["argv"])
+    lab = checks.CheckedLab.of(settings)
+    matrix = checks.matrix(settings)
+    return {check.id: command(check, KINDS[check.kind].probe(Subject(check, lab, facts))) for check in matrix}
 
 
 FAILURES = {
-    "ping-ip:ov_net1:t1:t3": "PING 10.0.0.4: 56 data bytes|1 packets transmitted, 0 packets received, 100% packet loss",
+    "ping-ip:ov_net1:t1:t3": "PING 10.0.0.4: 56 data bytes\n1 packets transmitted, 0 received, 100% packet loss",
     "ping-name:ov_net1:t1:t3": "ping: bad address 't3'",
     "mtu:ov_net1:t2:t3": "ping: local error: message too long, mtu=1400",
     "kv:docker02": "the store has no key docker/nodes/10.99.0.13:2376",
 }
-"""What a cut-off node may look like."""
-
-KINDS: tuple[str, ...] = get_args(Kind)
+"""What a gossip partition may look like."""

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from components import checks
-from components.checks.model import EXTERNAL
+from components.checks import EXTERNAL, CheckResult
+from components.checks.kinds import KINDS
 from overlab import cli
-from overlab.checks.results import CheckResult
 from overlab.diagnosis import catalogue, causes, cookbook
 from tests.unit import check_run_factory
 
@@ -54,9 +54,17 @@ def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -
         ("http", "HTTP/1.1 500 Internal Server Error|Server: nginx", "http-error"),
         ("http", "", "http-error"),
         ("shared", "has 172.19.0.55|Segmentation fault (core dumped)", "tool-crashed"),
-        ("http-node", "curl: (7) Failed to connect to 10.99.0.11 port 90: Connection refused", "port-not-published"),
-        ("http-node", "curl: (28) Connection timed out after 10001 milliseconds", "port-filtered"),
-        ("http-node", "curl: (7) Failed to connect to 10.99.0.12 port 0: Connection refused", "port-not-published"),
+        (
+            "http-published",
+            "curl: (7) Failed to connect to 10.99.0.11 port 90: Connection refused",
+            "port-not-published",
+        ),
+        ("http-published", "curl: (28) Connection timed out after 10001 milliseconds", "port-filtered"),
+        (
+            "http-published",
+            "curl: (7) Failed to connect to 10.99.0.12 port 0: Connection refused",
+            "port-not-published",
+        ),
         ("http-external", "<urlopen error [Errno 111] Connection refused>", "port-not-published"),
         ("http-external", "<urlopen error timed out>", "port-filtered"),
         ("http-external", "HTTP Error 502: Bad Gateway", "http-error"),
@@ -68,8 +76,8 @@ def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -
         ("interface", "no interface has 10.0.0.2/24; found:|1: lo", "address-changed"),
         ("interface", "eth0 has 10.0.0.2/24, mtu 1500", "mtu-mismatch"),
         ("interface", "t1 does not run on docker01", "workload-not-running"),
-        ("bridge", "the default route is on 'nothing', expected eth1", "gateway-endpoint-missing"),
-        ("internal", "default via 172.18.0.1 dev eth1", "internal-network-egress"),
+        ("gateway-bridge", "the default route is on 'nothing', expected eth1", "gateway-endpoint-missing"),
+        ("no-egress", "default via 172.18.0.1 dev eth1", "internal-network-egress"),
         ("isolation", "1 packets received, 0% packet loss", "networks-not-isolated"),
         ("shared", "no interface has 172.19.0.55; found: 1: lo", "shared-sandbox-stale"),
         ("shared", "has 172.19.0.55|wget: can't connect to remote host: Connection refused", "http-error"),
@@ -99,9 +107,9 @@ def test_an_output_leads_to_its_cause(kind: str, output: str, id_: str) -> None:
         ("docker03 was not reached: ssh: connect to host 10.99.0.13 port 22: No route to host", "node-unreachable"),
         ("docker03 was not reached: Host key verification failed.", "host-key-changed"),
         ("docker03 was not reached: root@10.99.0.13: Permission denied (publickey).", "ssh-permission-denied"),
-        ("the node's script did not end in time; its last words: none", "node-timeout"),
-        ("the connection broke: Connection reset by peer", "node-unreachable"),
-        ("the node's script ended with exit code 2 before this check; its last words: none", "anything-else"),
+        ("the node's script did not end in time; its last output: none", "node-timeout"),
+        ("the connection broke; last output: Connection reset by peer", "node-unreachable"),
+        ("the node's script ended with exit code 2 before this check; its last output: none", "anything-else"),
     ],
 )
 @pytest.mark.parametrize("kind", ["kv", "ping-ip"])
@@ -140,7 +148,7 @@ def test_cause_and_remedy_are_in_the_checks_own_names() -> None:
 
 
 @given(
-    st.sampled_from([*check_run_factory.KINDS, "unheard-of"]),
+    st.sampled_from([*KINDS, "unheard-of"]),
     st.text(),
     st.sampled_from(["failed", "not run"]),
     st.sampled_from(["", "fail"]),
@@ -154,8 +162,8 @@ def test_every_failure_has_a_cause_without_an_open_template(kind: str, output: s
 
 def test_every_kind_has_a_cause_of_its_own_for_some_output() -> None:
     kinds = {kind for _, of, _ in catalogue.MATCHES for kind in of}
-    assert set(check_run_factory.KINDS) <= kinds
-    assert {check.kind for check in checks.matrix(check_run_factory.lab())} <= set(check_run_factory.KINDS)
+    assert set(KINDS) <= kinds
+    assert {check.kind for check in checks.matrix(check_run_factory.lab())} <= set(KINDS)
 
 
 def test_every_command_of_a_remedy_exists() -> None:

@@ -17,10 +17,11 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
 from components import checks
+from components.checks.model import CheckResult
 from overlab.checks import command, history, junit, results, text
-from overlab.checks.command import Wanted
+from overlab.checks.command import CheckOptions
 from overlab.checks.reproduce import reproduce_command
-from overlab.checks.results import CheckResult, CheckRun
+from overlab.checks.results import CheckRun
 from overlab.core.errors import OverlabError
 from overlab.stack.outputs import Outputs
 from tests.unit import check_run_factory
@@ -54,7 +55,7 @@ def test_lines_elsewhere(snapshot: SnapshotAssertion) -> None:
     assert shown(BAD, terminal=False) == snapshot
 
 
-def test_failures_stand_last_and_whole() -> None:
+def test_failures_come_last_and_in_full() -> None:
     lines = shown(BAD, terminal=False).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("FAILED"))
     assert not any(line.startswith("passed") for line in lines[first:])
@@ -67,7 +68,7 @@ def test_failures_stand_last_and_whole() -> None:
     assert lines[-1].startswith(f"lab seed: {len(BAD.passed)} passed, 4 failed of {len(BAD.results)} checks in 21.5 s")
 
 
-def test_a_node_that_was_away_is_said() -> None:
+def test_a_node_that_was_not_reached_is_noted() -> None:
     out = shown(AWAY, terminal=False)
     assert f"note: {check_run_factory.NODE}" in out
     assert "not run  engine:docker03" in out
@@ -117,7 +118,7 @@ def test_junit_is_a_suite_a_kind_with_sums_that_add_up() -> None:
         assert len(cases) == len(set(cases))
 
 
-def test_junit_failures_say_what_was_run_and_what_to_do() -> None:
+def test_junit_failures_have_the_command_and_the_remedy() -> None:
     root = ET.fromstring(junit.document(BAD))
     [failure] = [f for f in root.iter("failure") if f.attrib["type"] == "mtu"]
     assert failure.attrib["message"] == "expected pass, got fail"
@@ -133,8 +134,8 @@ def test_junit_failures_say_what_was_run_and_what_to_do() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters()), st.text(st.characters()))
-def test_junit_is_xml_whatever_was_said(output: str, title: str) -> None:
-    one = BAD.failed[0].model_copy(update={"output": output, "title": title, "command": output})
+def test_junit_is_xml_whatever_the_output(output: str, title: str) -> None:
+    one = BAD.failed[0].model_copy(update={"output": output, "source": title, "command": output})
     run = BAD.model_copy(update={"results": (one, AWAY.not_run[0].model_copy(update={"output": output}))})
     root = ET.fromstring(junit.document(run))
     assert len(list(root.iter("testcase"))) == 2
@@ -170,9 +171,9 @@ def test_a_part_is_laid_over_what_is_known(tmp_path: Path) -> None:
     assert (merged.seconds, merged.sessions, merged.only) == (21.5, 3, ())
 
 
-def test_another_life_of_the_lab_begins_anew(tmp_path: Path) -> None:
+def test_another_generation_of_the_lab_starts_without_results(tmp_path: Path) -> None:
     file = results.file(tmp_path, "dev")
-    results.save(BAD.model_copy(update={"life": "of old"}), file)
+    results.save(BAD.model_copy(update={"generation": "earlier"}), file)
     assert [one.id for one in results.save(part("kv:docker02"), file).results] == ["kv:docker02"]
 
 
@@ -183,8 +184,7 @@ def test_a_whole_run_replaces_everything(tmp_path: Path) -> None:
 
 
 def up_found() -> list[dict[str, object]]:
-    known = ("id", "kind", "title", "node", "expect", "got", "seconds", "command", "output")
-    return [{key: getattr(one, key) for key in known} | {"passed": True} for one in GOOD.results]
+    return [one.model_dump(mode="json") for one in GOOD.results]
 
 
 def test_without_a_test_the_last_up_speaks(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_without_a_test_the_last_up_speaks(tmp_path: Path) -> None:
     results.save(BAD, tmp_path / "some.json")
     assert len(history.known(matrix, with_checks, tmp_path / "some.json").results) == len(matrix)
     assert history.known(matrix, with_checks, tmp_path / "some.json").run == BAD
-    results.save(BAD.model_copy(update={"life": "of old"}), tmp_path / "old.json")
+    results.save(BAD.model_copy(update={"generation": "earlier"}), tmp_path / "old.json")
     assert history.known(matrix, with_checks, tmp_path / "old.json").run is None
 
 
@@ -215,7 +215,7 @@ def test_outputs_of_another_version_are_passed_over() -> None:
 # -- watched ---------------------------------------------------------------------------------------
 
 
-def watched(rounds: list[CheckRun | OverlabError], wanted: Wanted | None = None) -> tuple[int, str, list[float]]:
+def watched(rounds: list[CheckRun | OverlabError], wanted: CheckOptions | None = None) -> tuple[int, str, list[float]]:
     out, pauses = io.StringIO(), list[float]()
     left = iter(rounds)
 
@@ -226,7 +226,7 @@ def watched(rounds: list[CheckRun | OverlabError], wanted: Wanted | None = None)
         return found
 
     console = Console(file=out, width=100, highlight=False)
-    code = command.watch(look, wanted or Wanted(), console, 7, pause=pauses.append, rounds=len(rounds))
+    code = command.watch(look, wanted or CheckOptions(), console, 7, pause=pauses.append, rounds=len(rounds))
     return code, out.getvalue(), pauses
 
 
@@ -252,7 +252,7 @@ def test_a_watch_goes_on_when_a_round_cannot_be_run() -> None:
 
 
 def test_a_watch_for_programs_is_a_document_a_line() -> None:
-    code, out, _ = watched([GOOD, OverlabError("away"), BAD], Wanted(as_json=True))
+    code, out, _ = watched([GOOD, OverlabError("away"), BAD], CheckOptions(as_json=True))
     documents = [json.loads(line) for line in out.splitlines()]
     assert code == 1
     assert [document.get("exit_code", document.get("error")) for document in documents] == [0, "away", 1]
@@ -262,7 +262,7 @@ def test_a_watch_ends_with_an_interrupt_and_the_last_code() -> None:
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    assert command.watch(lambda: BAD, Wanted(), Console(file=io.StringIO()), 1, pause=interrupt) == 1
+    assert command.watch(lambda: BAD, CheckOptions(), Console(file=io.StringIO()), 1, pause=interrupt) == 1
 
 
 def test_checks_that_come_and_go_are_changes() -> None:
@@ -272,49 +272,49 @@ def test_checks_that_come_and_go_are_changes() -> None:
 
 
 def test_files_of_an_earlier_run_are_not_taken_for_this_ones(tmp_path: Path) -> None:
-    wanted = Wanted(junit=tmp_path / "a.xml", html=tmp_path / "never.html")
+    wanted = CheckOptions(junit=tmp_path / "a.xml", html=tmp_path / "never.html")
     assert wanted.junit is not None
     wanted.junit.write_text("old")
     wanted.forget()
     assert not wanted.junit.exists()
 
 
-@pytest.mark.parametrize("find", [lambda v: v.workloads, lambda v: (v.where,)])
-def test_verdicts_name_whom_they_are_about(find: Callable[[CheckResult], tuple[str, ...]]) -> None:
+@pytest.mark.parametrize("find", [lambda v: v.workloads, lambda v: (v.node,)])
+def test_results_name_what_they_are_about(find: Callable[[CheckResult], tuple[str, ...]]) -> None:
     for one in GOOD.results:
         assert all(name and "/" not in name for name in find(one))
 
 
-# -- again -----------------------------------------------------------------------------------------
+# -- reproduced-------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("kind", "words", "expected"),
+    ("id_", "expected"),
     [
-        ("ping-ip", "docker exec t1 ping -c 1 -W 2 10.0.0.3", "docker exec t1 ping -c 1 -W 2 10.0.0.3"),
-        ("http", "docker exec t1 fetch t3 80", "docker exec t1 sh -c 'printf "),
-        ("mtu", "full_size t1 10.0.0.3 1422", "ping -n -M do -c 1 -W 2 -s 1422 10.0.0.3"),
-        ("interface", "interface t1 eth0 10.0.0.2/24 1450", "docker inspect -f"),
-        ("kv", "in_store docker/nodes/x", "/v1/kv/docker/?keys"),
+        ("ping-ip:ov_net1:t1:t2", "docker exec t1 ping -c 1 -W 2 10.0.0.3"),
+        ("http:ov_net2:t3:web1", "docker exec t3 sh -c 'printf "),
+        ("mtu:ov_net1:t1:t2", "-n ping -n -M do -c 1 -W 2 -s 1422 10.0.0.3"),
+        ("interface:ov_net1:t1", "sh -c 'nsenter -t $(docker inspect -f {{.State.Pid}} t1) -n ip -4 addr show'"),
+        ("kv:docker01", "curl -fsS -m 10 'http://10.99.0.11:8500/v1/kv/docker/?keys'"),
+        ("network:ov_net1:docker01", "docker network inspect -f '{{.Name}} {{.Scope}} {{.Driver}}' aaaa"),
     ],
 )
-def test_a_check_can_be_tried_again_by_hand(kind: str, words: str, expected: str) -> None:
-    one = BAD.failed[0].model_copy(
-        update={"kind": kind, "node": "docker01", "source": "t1", "target": "t3", "command": words}
-    )
-    again = reproduce_command(one)
-    assert again.startswith("overlab exec docker01 -- ")
-    assert expected in again
+def test_a_check_can_be_reproduced(id_: str, expected: str) -> None:
+    [one] = [result for result in GOOD.results if result.id == id_]
+    command = reproduce_command(one)
+    assert command.startswith(f"overlab exec {one.node} -- ")
+    assert expected in command.replace("""'"'"'""", "'")
 
 
-def test_every_check_of_a_node_can_be_tried_again_and_only_once_it_ran() -> None:
+def test_every_check_of_a_node_can_be_reproduced_and_only_once_it_ran() -> None:
     for one in GOOD.results:
-        # Bulk needs a listener, and the platform is no node.
+        # Bulk needs a listener, and outside is no node.
         assert bool(reproduce_command(one)) == (one.kind not in ("tcp", "http-external")), one.id
         shlex.split(reproduce_command(one))
     assert {reproduce_command(one) for one in AWAY.not_run} == {""}
 
 
 @given(st.sampled_from(GOOD.results), st.text())
-def test_a_record_of_another_version_has_no_again_or_a_quoted_one(one: CheckResult, words: str) -> None:
-    shlex.split(reproduce_command(one.model_copy(update={"command": words})))
+def test_whatever_was_run_is_quoted(one: CheckResult, command: str) -> None:
+    words = shlex.split(reproduce_command(one.model_copy(update={"command": command})))
+    assert not words or words[:2] == ["overlab", "exec"]

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,8 @@ from components.config.settings import Settings, parse
 from overlab.checks import discovery, runner
 from overlab.checks.results import CheckRun
 from overlab.checks.runner import Transport
-from overlab.checks.select import select, within
-from overlab.checks.session import ON_NODE, ProcessResult, Session
+from overlab.checks.select import limited, select
+from overlab.checks.session import ProcessResult, Session, session_command
 from overlab.core.errors import OverlabError
 from overlab.stack.outputs import Outputs
 from tests.unit import check_run_factory
@@ -34,14 +33,14 @@ container)
         [ -e "$LAB/up.$name" ] || continue
         address=$(cat "$LAB/up.$name")
         ports='{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"49160"},{"HostIp":"::","HostPort":"49161"}],"81/tcp":null}'
-        printf 'workload\\t/%s\\t{"ov_net1":{"IPAddress":"%s"}}\\t%s\\n' "$name" "$address" "$ports"
+        networks="{\\"ov_net1\\":{\\"IPAddress\\":\\"$address\\"}}"
+        printf '{"workload":"/%s","networks":%s,"ports":%s}\\n' "$name" "$networks" "$ports"
     done ;;
 network)
-    printf 'overlay\\tov_net1\\t%064d\\t[{"Subnet":"10.0.0.0/24"}]\\n' 7 ;;
+    printf '{"network":"ov_net1","id":"%064d","ipam":[{"Subnet":"10.0.0.0/24"}]}\\n' 7 ;;
 exec)
     [ "$2" = -i ] || exit 0
     if rm "$LAB/restart.$3" 2>/dev/null; then
-        sh -c 'sed "s/^probe ping.*/&; exit/"' | sh -s  # up to the first check
         echo "Error response from daemon: No such exec instance: 67f2" >&2; exit 1
     fi
     [ -e "$LAB/up.$3" ] || { echo "Error response from daemon: Container 1a2b is not running" >&2; exit 1; }
@@ -113,7 +112,7 @@ RECORDED = Outputs(
 
 
 def go(nodes: Nodes, *only: str, outputs: Outputs = RECORDED, settings: Settings = LAB) -> CheckRun:
-    matrix = within(select(checks.matrix(settings), only or ("ping-ip", "ping-name")), 1)
+    matrix = limited(select(checks.matrix(settings), only or ("ping-ip", "ping-name")), 1)
     return runner.run(settings, matrix, outputs, Transport(nodes.command), only)
 
 
@@ -125,7 +124,7 @@ def test_all_pairs_pass_with_one_session_a_node(nodes: Nodes) -> None:
     assert "1 packets received" in run.results[0].output
 
 
-def test_one_that_fails_is_told_with_what_was_run_and_where(nodes: Nodes) -> None:
+def test_one_that_fails_is_reported_with_what_was_run_and_where(nodes: Nodes) -> None:
     nodes.deaf("10.0.0.4", "t3")
     run = go(nodes)
     assert run.exit_code == 1
@@ -159,13 +158,13 @@ def test_a_workload_that_does_not_run_is_the_labs_fault(nodes: Nodes) -> None:
     assert {one.output for one in broken} == {"Error response from daemon: Container 1a2b is not running"}
 
 
-def test_what_a_restart_of_an_engine_cut_off_is_run_once_more(nodes: Nodes) -> None:
+def test_what_a_restart_of_an_engine_interrupted_is_run_again_in_the_same_session(nodes: Nodes) -> None:
     (nodes.directory / "restart.t2").touch()
     run = go(nodes)
     assert (run.exit_code, len(run.passed)) == (0, 12)
-    assert run.notes == ("the engine of docker02 was restarted meanwhile: 3 checks were run again",)
-    assert run.sessions == 6
-    assert nodes.opened.count("docker02") == 2
+    assert run.notes == ("the engine of docker02 was restarted meanwhile: a check in t2 was run again",)
+    assert run.sessions == 3
+    assert nodes.opened.count("docker02") == 1
 
 
 def test_without_outputs_everything_is_asked_from_the_nodes(nodes: Nodes) -> None:
@@ -187,7 +186,7 @@ def test_what_nobody_knows_fails_and_is_not_sent_anywhere(nodes: Nodes) -> None:
     assert [one.id for one in run.passed] == ["ping-ip:ov_net1:t1:t2", "ping-ip:ov_net1:t2:t1"]
 
 
-def test_an_address_that_moved_is_followed_and_said(nodes: Nodes) -> None:
+def test_an_address_that_moved_is_followed_and_noted(nodes: Nodes) -> None:
     nodes.start("t3", "10.0.0.77")
     run = go(nodes, "ping-ip:*:t1:t3")
     assert run.results[0].command.endswith(" 10.0.0.77")
@@ -219,24 +218,24 @@ def test_the_listener_of_a_bulk_check_is_started_on_its_node(nodes: Nodes) -> No
     assert "exec -d t2 sh -c" in (nodes.directory / "log.docker02").read_text()
 
 
-def test_the_platforms_checks_run_where_they_are_told_to(tmp_path: Path, nodes: Nodes) -> None:
+def test_checks_from_outside_run_at_the_hypervisors_end(tmp_path: Path, nodes: Nodes) -> None:
     raw = {
         "nodes": {"docker01": {}},
         "networks": {"ov_net1": {"created_on": "docker01", "subnet": "10.0.0.0/24"}},
         "workloads": {"t1": {"node": "docker01", "networks": ["ov_net1"], "http_port": 80, "ports": [{"target": 80}]}},
     }
     lab = parse(raw, "x")
-    matrix = within(select(checks.matrix(lab), ["http-external"]), 1)
+    matrix = limited(select(checks.matrix(lab), ["http-external"]), 1)
     mark = tmp_path / "entered"
     inside = ("sh", "-c", f'touch {mark}; exec "$@"', "enter")
     run = runner.run(lab, matrix, Outputs(), Transport(nodes.command, inside))
     assert mark.exists()
     assert run.exit_code == 1
-    # The port is the one that the engine tells now.
+    # The port is the one that the engine has now.
     assert run.failed[0].command == f"GET http://{lab.nodes['docker01'].address}:49160/"
 
 
-def test_platform_that_cannot_be_entered_is_not_a_failed_check(nodes: Nodes) -> None:
+def test_a_network_that_cannot_be_entered_is_not_a_failed_check(nodes: Nodes) -> None:
     lab = check_run_factory.lab()
     matrix = select(checks.matrix(lab), ["http-external:web1"])
     run = runner.run(lab, matrix, check_run_factory.outputs(lab), Transport(nodes.command, ("/nonexistent/nsenter",)))
@@ -246,16 +245,16 @@ def test_platform_that_cannot_be_entered_is_not_a_failed_check(nodes: Nodes) -> 
 # -- sessions --------------------------------------------------------------------------------------
 
 
-def test_a_node_that_is_mute_is_given_up(nodes: Nodes) -> None:
+def test_a_node_that_is_silent_is_given_up(nodes: Nodes) -> None:
     session = Session("docker01", ["sh", "-c", "exec sleep 60"])
     begun = time.monotonic()
     session.open(limit_s=0.3)
-    assert session.problem == "it was reached, but told nothing within 0.3 s"
+    assert session.problem == "it was reached, but reported nothing within 0.3 s"
     assert time.monotonic() - begun < 10
 
 
-def test_a_script_that_hangs_is_ended_and_what_it_said_is_kept() -> None:
-    session = Session("docker01", ["sh", "-c", ON_NODE, "x", "0"])
+def test_a_script_that_hangs_is_ended_and_its_output_is_kept() -> None:
+    session = Session("docker01", session_command(""))
     session.open(limit_s=20)
     ended = session.run("echo before; exec sleep 60", 1)
     assert (ended.code, ended.stdout) == (None, "before\n")
@@ -263,42 +262,44 @@ def test_a_script_that_hangs_is_ended_and_what_it_said_is_kept() -> None:
 
 def test_a_script_that_was_cut_off_on_its_way_is_not_run(tmp_path: Path) -> None:
     text = f"touch {tmp_path}/harm\n"
-    done = subprocess.run(["sh", "-c", ON_NODE, "x", "0"], input=text, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [discovery.END]
+    done = subprocess.run(session_command(""), input=text, capture_output=True, text=True, check=True)
+    assert done.stdout == '{"facts": "end"}\n'
     assert not (tmp_path / "harm").exists()
 
 
 def test_a_script_leaves_no_file_behind(tmp_path: Path) -> None:
-    subprocess.run(
-        ["env", f"TMPDIR={tmp_path}", "sh", "-c", ON_NODE, "x", "0"], input=b"x", capture_output=True, check=True
-    )
+    command = ["env", f"TMPDIR={tmp_path}", *session_command("")]
+    subprocess.run(command, input=b"x", capture_output=True, check=True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_checks_without_a_record_are_not_run_with_the_last_words() -> None:
+def test_checks_without_a_record_are_not_run_with_the_last_output() -> None:
     own = [check for check in checks.matrix(LAB) if check.node == "docker01"][:2]
-    [first, second] = runner.judge("docker01", own, ProcessResult(137, "", "Killed\n"))
+    [first, second] = runner.evaluate(own, ProcessResult(137, "", "Killed\n"), {})
     assert (first.status, second.status) == ("not run", "not run")
-    assert first.output == "the node's script ended with exit code 137 before this check; its last words: Killed"
-    [cut, _] = runner.judge("docker01", own, ProcessResult(None, "", ""))
+    assert first.output == "the node's script ended with exit code 137 before this check; its last output: Killed"
+    [cut, _] = runner.evaluate(own, ProcessResult(None, "", ""), {})
     assert "did not end in time" in cut.output
 
 
-# -- what nodes tell -------------------------------------------------------------------------------
+# -- what nodes report -----------------------------------------------------------------------------
 
 
 def test_fixed_addresses_and_ids_come_from_settings_and_outputs_not_from_the_nodes() -> None:
     lab = check_run_factory.lab()
-    told = discovery.parse(
+    reported = checks.parse_facts(
         [
-            'workload\t/t4\t{"ov_net3": {"IPAddress": "172.19.0.9"}}\tnull',
-            'workload\t/t1\t{"ov_net1": {"IPAddress": ""}}\t{}',
-            "overlay\tov_net1\tffff\tnull",
+            '{"workload":"/t4","networks":{"ov_net3": {"IPAddress": "172.19.0.9"}},"ports":null}',
+            '{"workload":"/t1","networks":{"ov_net1": {"IPAddress": ""}},"ports":{}}',
+            '{"network":"ov_net1","id":"ffff","ipam":null}',
             "nonsense",
-            "workload\tx\t{",
+            '{"workload":"x","networks":{',
+            '{"workload":7}',
+            "[]",
         ]
     )
-    facts, notes = discovery.facts(lab, check_run_factory.outputs(lab), [told])
+    assert reported.networks["ov_net1"]["id"] == "ffff"
+    facts, notes = discovery.facts(lab, check_run_factory.outputs(lab), [reported])
     assert facts.addresses["t4"] == {"ov_net3": "172.19.0.44"}
     assert facts.addresses["t1"] == {"ov_net1": "10.0.0.2"}
     assert facts.addresses["web6"] is facts.addresses["web5"]
@@ -309,18 +310,20 @@ def test_fixed_addresses_and_ids_come_from_settings_and_outputs_not_from_the_nod
 def test_every_check_of_a_lab_can_be_stated_from_its_outputs_alone() -> None:
     lab = check_run_factory.lab()
     facts, _ = discovery.facts(lab, check_run_factory.outputs(lab), [])
-    assert [check.id for check in checks.matrix(lab) if discovery.lacking(check, lab, facts)] == []
+    checked = checks.CheckedLab.of(lab)
+    assert [check.id for check in checks.matrix(lab) if checks.missing_fact(check, checked, facts)] == []
     for node in lab.nodes:
-        assert checks.node_script(node, checks.matrix(lab), lab, facts)
+        assert checks.node_script(node, checks.matrix(lab), checked, facts)
 
 
 def test_with_no_facts_at_all_nothing_that_needs_one_is_stated() -> None:
     lab = check_run_factory.lab()
     facts, _ = discovery.facts(lab, Outputs(), [])
-    ready = tuple(check for check in checks.matrix(lab) if not discovery.lacking(check, lab, facts))
+    checked = checks.CheckedLab.of(lab)
+    ready = tuple(check for check in checks.matrix(lab) if not checks.missing_fact(check, checked, facts))
     for node in lab.nodes:
-        assert checks.node_script(node, ready, lab, facts)
-    assert {"ping-name", "engine", "bridge"} <= {check.kind for check in ready}
+        assert checks.node_script(node, ready, checked, facts)
+    assert {"ping-name", "engine", "gateway-bridge"} <= {check.kind for check in ready}
     assert not {"ping-ip", "interface", "kv", "network"} & {
         check.kind
         for check in ready
@@ -330,7 +333,7 @@ def test_with_no_facts_at_all_nothing_that_needs_one_is_stated() -> None:
 
 def test_what_a_node_is_asked_passes_shellcheck(tmp_path: Path) -> None:
     file = tmp_path / "on_node.sh"
-    file.write_text(f"#!/bin/sh\n{ON_NODE}")
+    file.write_text(f"#!/bin/sh\n{session_command(discovery.script('docker01', LAB))[2]}")
     try:
         done = subprocess.run(["shellcheck", str(file)], capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -345,7 +348,7 @@ def test_what_a_node_is_asked_passes_shellcheck(tmp_path: Path) -> None:
     ("word", "expected"),
     [
         ("mtu", {"mtu:ov_net1:t1:t2", "mtu:ov_net1:t2:t3", "mtu:ov_net1:t3:t1"}),
-        ("bridge:t1", {"bridge:t1"}),
+        ("gateway-bridge:t1", {"gateway-bridge:t1"}),
         ("network:*:docker01", {"network:ov_net1:docker01"}),
     ],
 )
@@ -365,17 +368,17 @@ def test_several_words_add_up_and_keep_the_matrixs_order() -> None:
     assert [check for check in matrix if check.kind in ("kv", "engine")] == list(found)
 
 
-def test_a_word_that_names_nothing_says_what_there_is() -> None:
+def test_a_word_that_matches_nothing_lists_the_kinds() -> None:
     with pytest.raises(OverlabError, match="--only pingip: no check of this lab") as error:
         select(checks.matrix(LAB), ["ping-ip", "pingip"])
     assert "ping-name" in str(error.value)
 
 
-def test_within_only_ever_shortens() -> None:
+def test_a_limit_only_ever_shortens() -> None:
     matrix = checks.matrix(LAB)
-    slow = (replace(matrix[0], timeout_s=5), replace(matrix[1], timeout_s=50))
-    assert [check.timeout_s for check in within(slow, 10)] == [5, 10]
-    assert within(slow, None) == slow
+    slow = tuple(matrix[0].model_copy(update={"timeout_s": limit}) for limit in (5, 50))
+    assert [check.timeout_s for check in limited(slow, 10)] == [5, 10]
+    assert limited(slow, None) == slow
 
 
 def test_the_session_can_be_read_as_json_by_programs(nodes: Nodes) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from ipaddress import IPv4Address
 
+from components import checks
+from components.checks.lab import CheckedWorkload
+from components.checks.model import CheckResult
 from overlab.checks import runner
-from overlab.checks.results import CheckResult
-from overlab.checks.session import ON_NODE, ExternalSession, Session
+from overlab.checks.session import Session, session_command
 from overlab.diagnosis import causes
 from tests.unit import check_run_factory, ssh_lab
 from tests.unit.ssh_lab import Lab
@@ -16,9 +18,7 @@ lab = ssh_lab.lab
 
 
 def session(lab: Lab, node: str) -> Session:
-    return Session(
-        node, runner.ways(lab.settings, lab.platform).to_node(node, ["sh", "-c", ON_NODE, "overlab-test", "0"])
-    )
+    return Session(node, runner.transport(lab.settings, lab.platform).to_node(node, session_command("")))
 
 
 def test_a_script_runs_with_its_exit_code_and_streams(lab: Lab) -> None:
@@ -41,29 +41,29 @@ def test_somebody_in_the_middle_is_not_talked_to(lab: Lab) -> None:
     one.open()
     assert "Host key verification failed" in one.problem
     known = check_run_factory.run(check_run_factory.lab(), unreached="docker03").not_run[0]
-    told = CheckResult.model_validate(known.model_dump() | {"output": f"docker02 was not reached: {one.problem}"})
-    cause = causes.find(told)
+    result = CheckResult.model_validate(known.model_dump() | {"output": f"docker02 was not reached: {one.problem}"})
+    cause = causes.find(result)
     assert cause is not None
     assert cause.id == "host-key-changed"
 
 
-def test_the_platforms_end_is_in_the_labs_namespace(lab: Lab) -> None:
+def test_checks_from_outside_are_in_the_labs_namespace(lab: Lab) -> None:
     # Only there has anyone this address: the connection is refused, not lost.
-    task = {
-        "id": "x",
-        "kind": "http-external",
-        "title": "t",
-        "expect": "fail",
-        "timeout_s": 1,
-        "url": "http://10.96.0.11:1/",
-    }
-    ended = ExternalSession(runner.ways(lab.settings, lab.platform).to_platform).run([task], 60)
+    address = IPv4Address("10.96.0.11")
+    web = CheckedWorkload("docker01", (), 1)
+    checked = checks.CheckedLab(nodes={"docker01": address}, store="", workloads={"web": web}, mtu={})
+    check = checks.Check(id="x", kind="http-external", node=checks.EXTERNAL, target="web", expect="fail", timeout_s=1)
+    facts = checks.Facts(ports={"web": {"1/tcp": 1}})
+    prefix = runner.transport(lab.settings, lab.platform).to_outside
+    one = Session(checks.EXTERNAL, [*prefix, *session_command("")])
+    one.open()
+    ended = one.run(checks.node_script(checks.EXTERNAL, [check], checked, facts), 60)
     assert "Connection refused" in ended.stdout
-    assert json.dumps(ended.code) == "0"
+    assert ended.code == 0
 
 
 def test_a_node_that_dies_in_the_middle_is_noticed(lab: Lab) -> None:
     """Else its session would last until the limit of the whole matrix."""
-    command = runner.ways(lab.settings, lab.platform).to_node("docker01", ["true"])
+    command = runner.transport(lab.settings, lab.platform).to_node("docker01", ["true"])
     asked = dict(word.split("=", 1) for word in command if word.startswith("ServerAlive"))
     assert 30 <= int(asked["ServerAliveInterval"]) * int(asked["ServerAliveCountMax"]) <= 180

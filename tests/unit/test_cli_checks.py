@@ -44,7 +44,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[CheckRun]:
     """A lab that is up; its next runs are put in here."""
     waiting: list[CheckRun] = []
 
-    def once(_: object, wanted: command.Wanted, __: object) -> CheckRun:
+    def once(_: object, wanted: command.CheckOptions, __: object) -> CheckRun:
         return waiting.pop(0)
 
     monkeypatch.setattr(lab_handle, "open_lab", lambda *_: object())

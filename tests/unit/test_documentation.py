@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 import yaml
 
 from components import checks
+from components.checks import kinds
 from components.config.settings import SettingsError, parse
 from overlab.diagnosis import cookbook
 
@@ -20,7 +21,7 @@ DOCS = PROJECT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), *PROJECT.glob("*.md")])
 HOWTO = sorted((DOCS / "howto").glob("*.md"))
 NODES: dict[str, Any] = {"nodes": {"docker01": {}, "docker02": {}, "docker03": {}}}
-KINDS = set(get_args(checks.Kind))
+KINDS = set(kinds.KINDS)
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 

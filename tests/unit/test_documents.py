@@ -1,4 +1,4 @@
-"""What nodes are told: first-boot data, daemon.json, systemd units, firewall, Consul's configuration."""
+"""The files of a node: first-boot data, daemon.json, systemd units, firewall, Consul's configuration."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_an_isolated_network_has_no_way_out_and_another_one_has(platform: Platfo
 
 
 def test_daemon_json_names_the_interface_and_one_store() -> None:
-    config = daemon_json(lab().engine, store_url(lab()), None)
+    config = daemon_json(lab().engine, store_url(lab().store_addresses), None)
     assert config["cluster-store"] == "consul://10.99.0.11:8500"
     assert config["cluster-advertise"] == "lab0:2376"
     assert config["cluster-store-opts"] == {"discovery.heartbeat": "10", "discovery.ttl": "30"}
@@ -97,16 +97,16 @@ def test_daemon_json_names_the_interface_and_one_store() -> None:
 
 
 def test_in_cluster_mode_each_engine_asks_its_own_agent() -> None:
-    assert store_url(lab(store={"servers": 3})) == "consul://127.0.0.1:8500"
+    assert store_url(lab(store={"servers": 3}).store_addresses) == "consul://127.0.0.1:8500"
 
 
 def test_the_engine_api_listens_with_client_certificates_or_not_at_all() -> None:
     address = "10.99.0.11"
     assert "tcp://" not in drop_in(lab().engine, address)
-    assert drop_in(lab().engine, address).index("ExecStartPre=-/usr/local/sbin/dockerd-watchdog renumber") > 0
+    assert drop_in(lab().engine, address).index("ExecStartPre=-/usr/local/sbin/dockerd-watchdog rename-veths") > 0
     safe = lab(engine={"api": "tls"})
     assert "-H tcp://10.99.0.11:2376" in drop_in(safe.engine, address)
-    assert daemon_json(safe.engine, store_url(safe), None)["tlsverify"] is True
+    assert daemon_json(safe.engine, store_url(safe.store_addresses), None)["tlsverify"] is True
 
 
 @pytest.mark.parametrize("text", [watchdog.service(), watchdog.path_unit(), firewall.unit()])
@@ -118,10 +118,8 @@ def test_units_are_units(text: str) -> None:
 
 def firewall_of(key: str, settings: Settings) -> str:
     peers = [node.address for node in settings.nodes.values() if node.key != key]
-    ports: firewall.PeerPorts = firewall.SINGLE_SERVER_PORTS if key in settings.store_nodes else ()
-    if settings.store.servers > 1:
-        ports = firewall.CLUSTER_PORTS
-    return firewall.rules(settings.underlay.cidr, peers, ports, tls_api=settings.engine.api == "tls")
+    ports = firewall.store_ports(settings.store.servers, serves=key in settings.store_nodes)
+    return firewall.rules(settings.underlay.cidr, peers, engine_api=settings.engine.api == "tls", store_ports=ports)
 
 
 def accepted(settings: Settings, node: str) -> dict[str, set[str]]:

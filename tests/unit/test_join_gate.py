@@ -1,4 +1,4 @@
-"""The gate that every engine joined: what satisfies it, what it says else, and when a node announces itself again."""
+"""The gate that every engine joined: what satisfies it, its errors, and when a node announces itself again."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ case $* in
 *) echo "$*" >>"$0.log" ;;
 esac
 """,
-    "journalctl": 'cat "$0.said"',
+    "journalctl": 'cat "$0.output"',
     "systemctl": "echo 0123",
 }
 
 
-def gate(directory: Path, said: str, listed: list[str], limit_s: int = 0, grace: int = 5) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the gate on docker1, beside tools that say what they are told to."""
+def gate(directory: Path, journal: str, listed: list[str], limit_s: int = 0, grace: int = 5) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the gate on docker1, beside tools with given output."""
     for name, text in TOOLS.items():
         tool = directory / name
         tool.write_text(f"#!/bin/sh\n{text}\n")
         tool.chmod(0o755)
-    (directory / "journalctl.said").write_text(said)
+    (directory / "journalctl.output").write_text(journal)
     keys = ",".join(f'"docker/nodes/{NODES[node]}"' for node in listed)
     (directory / "curl.keys").write_text(f"[{keys}]")
     (directory / "curl.log").write_text("")
@@ -57,7 +57,7 @@ def test_listed_and_every_other_one_a_member(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "listed", "seen"),
+    ("journal", "listed", "seen"),
     [
         (JOINED, ["docker1", "docker20"], "not listed in docker/nodes: docker2/10.99.0.12:2376;"),
         ("", ["docker1", "docker2", "docker20"], "all nodes listed; no serf member: docker2 docker20;"),
@@ -70,10 +70,10 @@ def test_listed_and_every_other_one_a_member(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_missing_is_named(tmp_path: Path, said: str, listed: list[str], seen: str) -> None:
-    code, _, told = gate(tmp_path, said, listed)
+def test_what_is_missing_is_named(tmp_path: Path, journal: str, listed: list[str], seen: str) -> None:
+    code, _, errors = gate(tmp_path, journal, listed)
     assert code == 1
-    assert f"last seen: {seen} announced again 0 times" in told
+    assert f"last seen: {seen} announced again 0 times" in errors
 
 
 def test_one_that_came_back_is_a_member(tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_one_that_came_back_is_a_member(tmp_path: Path) -> None:
 
 
 def test_one_that_is_cut_off_takes_its_own_key_away(tmp_path: Path) -> None:
-    code, _, told = gate(tmp_path, "", list(NODES), limit_s=4, grace=0)
+    code, _, errors = gate(tmp_path, "", list(NODES), limit_s=4, grace=0)
     assert code == 1
-    assert "is cut off from docker2 docker20" in told
+    assert "has no gossip with docker2 docker20" in errors
     assert (
         f"-X DELETE http://10.99.0.11:8500/v1/kv/docker/nodes/{NODES['docker1']}" in (tmp_path / "curl.log").read_text()
     )

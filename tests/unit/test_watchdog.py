@@ -1,4 +1,4 @@
-"""The guard's work on interfaces, done on real ones in network namespaces of its own."""
+"""The watchdog's work on interfaces, on real ones in network namespaces of its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -23,15 +24,16 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(tmp_path: Path, *steps: str) -> str:
-    """What steps print in a mount and a network namespace where ``$guard`` is the guard and NAMESPACE an overlay's."""
-    guard = tmp_path / "dockerd-watchdog"
-    guard.write_text(watchdog.script("127.0.0.1:8500", OWN))
+    """What steps print in namespaces where NAMESPACE is an overlay's and ``$watchdog`` the script."""
+    script = tmp_path / "dockerd-watchdog"
+    script.write_text(watchdog.script("127.0.0.1:8500", IPv4Address(OWN)))
     begun = [
-        f"set -eu; guard={guard}; PATH={tmp_path}:$PATH; mount -t tmpfs none /run; mkdir -p /run/docker/netns",
+        f"set -eu; watchdog={script}; PATH={tmp_path}:$PATH; mount -t tmpfs none /run; mkdir -p /run/docker/netns",
         f"touch {NAMESPACE}; unshare --net={NAMESPACE} true",
     ]
-    script = "\n".join([*begun, *steps])
-    done = subprocess.run(["unshare", "-nm", "sh", "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["unshare", "-nm", "sh", "-c", "\n".join([*begun, *steps])], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -47,12 +49,12 @@ def run(tmp_path: Path, *steps: str) -> str:
         ((9, 10), ["veth11", "veth10"]),
     ],
 )
-def test_the_first_end_has_the_highest_number(tmp_path: Path, before: tuple[int, ...], after: list[str]) -> None:
+def test_the_first_veth_has_the_highest_number(tmp_path: Path, before: tuple[int, ...], after: list[str]) -> None:
     pairs = " ".join(f"'link add veth{number} up type veth peer name out{number}'" for number in before)
     left = run(
         tmp_path,
         f"printf '%s\\n' {pairs} | {INSIDE} ip -batch -",
-        "sh $guard renumber",
+        "sh $watchdog rename-veths",
         f"{INSIDE} ip -o link show up type veth | sed 's/@.*//; s/.*: //' | grep veth",
     )
     assert left.split() == after
@@ -67,9 +69,9 @@ def stored(number: int, node: str, network: str = NETWORK) -> dict[str, object]:
     return {"LockIndex": 0, "Key": key, "Flags": 1, "Value": value, "CreateIndex": 1, "ModifyIndex": 1}
 
 
-def test_ways_that_the_engine_lacks_are_those_of_the_store(tmp_path: Path) -> None:
+def test_missing_fdb_and_neighbor_entries_are_restored_from_the_store(tmp_path: Path) -> None:
     directory = {"LockIndex": 0, "Key": f"docker/network/v1.0/endpoint/{NETWORK}{'e' * 54}/", "Flags": 1, "Value": None}
-    entries = [
+    stored_entries = [
         directory,
         stored(2, OWN),
         stored(3, OTHER),
@@ -77,24 +79,25 @@ def test_ways_that_the_engine_lacks_are_those_of_the_store(tmp_path: Path) -> No
         stored(5, OTHER),
         stored(9, OTHER, "a" * 10),
     ]
-    (tmp_path / "answer").write_text(json.dumps(entries, separators=(",", ":")))
+    (tmp_path / "answer").write_text(json.dumps(stored_entries, separators=(",", ":")))
     (tmp_path / "curl").write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
     (tmp_path / "curl").chmod(0o755)
     left = run(
         tmp_path,
         f"{INSIDE} ip link set lo up; {INSIDE} ip link add vxlan0 up type vxlan id 256 dstport 4789 dev lo",
-        # Half a way, a wrong one, and one that is right.
+        # Only a neighbor entry, a wrong FDB entry, and a pair that is right.
         f"{INSIDE} ip neigh replace 10.0.0.3 lladdr 02:42:0a:00:00:03 dev vxlan0 nud permanent",
         f"{INSIDE} bridge fdb add 02:42:0a:00:00:04 dev vxlan0 dst {OTHER} self permanent",
         f"{INSIDE} bridge fdb add 02:42:0a:00:00:05 dev vxlan0 dst {OTHER} self permanent",
         f"{INSIDE} ip neigh replace 10.0.0.5 lladdr 02:42:0a:00:00:05 dev vxlan0 nud permanent",
-        "sh $guard peers 2>&1",
+        "sh $watchdog sync-peers 2>&1",
         f"{INSIDE} bridge fdb show dev vxlan0 | grep dst | cut -d' ' -f1-3 | sort",
         f"{INSIDE} ip neigh show dev vxlan0 nud permanent | grep '^10' | cut -d' ' -f1,3 | sort",
     )
-    said = [
-        f"1-{NETWORK}: 10.0.0.{n} is on {node}, and the engine had no way there" for n, node in ((3, OTHER), (4, THIRD))
+    reported = [
+        f"1-{NETWORK}: 10.0.0.{n} is on {node}, and dockerd had no FDB entry for it"
+        for n, node in ((3, OTHER), (4, THIRD))
     ]
-    ways = [f"02:42:0a:00:00:0{number} dst {node}" for number, node in ((3, OTHER), (4, THIRD), (5, OTHER))]
-    neighbours = [f"10.0.0.{number} 02:42:0a:00:00:0{number}" for number in (3, 4, 5)]
-    assert left.splitlines() == [*said, *ways, *neighbours]
+    entries = [f"02:42:0a:00:00:0{number} dst {node}" for number, node in ((3, OTHER), (4, THIRD), (5, OTHER))]
+    neighbors = [f"10.0.0.{number} 02:42:0a:00:00:0{number}" for number in (3, 4, 5)]
+    assert left.splitlines() == [*reported, *entries, *neighbors]

@@ -1,4 +1,4 @@
-"""Makes the store's policies and tokens as they are wanted; again, it changes nothing. Standard library of Python 3.9.
+"""Creates or updates the store's policies and tokens; idempotent. Standard library of Python 3.9.
 
 Reads a JSON object on standard input: ``url`` of an agent, ``limit_s``, the ``management`` token, ``policies`` (name ->
 rules) and ``tokens`` (``accessor``, ``secret``, ``policy``). Prints what it did, without secrets; exit code 1, and what
@@ -17,7 +17,7 @@ PAUSE_S = 1.0
 
 
 class NotYet(Exception):
-    """Something that may go by itself: no leader, an access list that is not ready."""
+    """Something that may pass: no leader, an access list that is not ready."""
 
 
 class Store:
@@ -37,7 +37,7 @@ class Store:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             text = error.read().decode(errors="replace").strip()[:200]
-            # A token that is asked for by its accessor and is not there is "ACL not found", with 403.
+            # A token that does not exist is, when asked for by its accessor, "ACL not found" with 403.
             if error.code == 404 or (method == "GET" and path != SELF and "ACL not found" in text):
                 return None
             raise NotYet(f"{method} {path}: {error.code} {text}") from None
@@ -49,7 +49,7 @@ SELF = "/v1/acl/token/self"
 
 
 def ensure_policy(store: Store, name: str, rules: str) -> bool:
-    """Whether it had to be made or changed."""
+    """Whether it had to be created or changed."""
     known = {policy["Name"]: policy["ID"] for policy in store.call("GET", "/v1/acl/policies") or ()}
     if name not in known:
         store.call("PUT", "/v1/acl/policy", {"Name": name, "Rules": rules})
@@ -62,7 +62,7 @@ def ensure_policy(store: Store, name: str, rules: str) -> bool:
 
 
 def ensure_token(store: Store, token: dict[str, str]) -> bool:
-    """Whether it had to be made or changed."""
+    """Whether it had to be created or changed."""
     path = f"/v1/acl/token/{token['accessor']}"
     wanted = {"AccessorID": token["accessor"], "SecretID": token["secret"], "Description": token["policy"]}
     wanted["Policies"] = [{"Name": token["policy"]}]  # type: ignore[assignment]  # the one value that is no text
@@ -81,7 +81,7 @@ def ensure_token(store: Store, token: dict[str, str]) -> bool:
 
 
 def ensure(wanted: dict[str, Any]) -> list[str]:
-    """Names of what was made or changed. Raises NotYet."""
+    """Names of what was created or changed. Raises NotYet."""
     store = Store(wanted["url"], wanted["management"])
     store.call("GET", SELF)
     changed = [name for name, rules in wanted["policies"].items() if ensure_policy(store, name, rules)]
@@ -103,7 +103,7 @@ def main() -> int:
             spent = time.monotonic() - begun
             if spent >= wanted["limit_s"]:
                 limit = f"{spent:.0f}/{wanted['limit_s']} s"
-                print(f"the store's tokens could not be made within {limit}; last seen: {error}", file=sys.stderr)
+                print(f"the store's tokens could not be created within {limit}; last seen: {error}", file=sys.stderr)
                 return 1
             time.sleep(PAUSE_S)
     print(f"store access: {', '.join(changed) or 'nothing to change'}", file=sys.stderr)

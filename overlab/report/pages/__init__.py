@@ -24,7 +24,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.globals["cause"] = causes.find
-    environment.globals["again"] = reproduce_command
+    environment.globals["reproduce"] = reproduce_command
     environment.filters["lines"] = lines_of
     environment.filters["css"] = lambda status: str(status).replace(" ", "")
     return environment

@@ -1,0 +1,48 @@
+"""What checks need of a lab's settings, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from components.config import conventions
+from components.config.docker_names import advertised, store_address
+from components.config.settings import Settings
+
+
+@dataclass(frozen=True)
+class CheckedWorkload:
+    """A workload as checks need it."""
+
+    node: str
+    networks: tuple[str, ...]
+    http_port: int | None
+
+
+@dataclass(frozen=True)
+class CheckedLab:
+    """A lab as checks need it, before it runs."""
+
+    nodes: Mapping[str, IPv4Address]
+    store: str
+    """HOST:PORT of the store's API, as nodes reach it."""
+    workloads: Mapping[str, CheckedWorkload]
+    mtu: Mapping[str, int]
+    """Network -> bytes that a packet of a workload may have."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> CheckedLab:
+        return cls(
+            nodes={key: node.address for key, node in settings.nodes.items()},
+            store=store_address(settings.store_addresses),
+            workloads={
+                name: CheckedWorkload(settings.placement[name], tuple(spec.networks), spec.http_port)
+                for name, spec in settings.workloads.items()
+            },
+            mtu={name: settings.underlay_mtu(name) - conventions.VXLAN_OVERHEAD for name in settings.networks},
+        )
+
+    def advertised(self, node: str) -> str:
+        """The node as it stands in the store."""
+        return advertised(self.nodes[node])
