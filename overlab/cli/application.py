@@ -91,10 +91,14 @@ def deliver(text: str, output: Path | None) -> None:
     """Write to a file and report its name, or write to standard output."""
     if output is None:
         sys.stdout.write(text)
-        return
+    else:
+        write_file(output, text)
+        say(f"wrote {output}")
+
+
+def write_file(file: Path, text: str) -> None:
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, "utf-8")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
     except OSError as error:
-        raise OverlabError(f"{output} cannot be written: {error}", "name another file") from error
-    say(f"wrote {output}")
+        raise OverlabError(f"{file} cannot be written: {error}", "name another file") from error

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from overlab.checks import command
 from overlab.checks.results import CheckRun
-from overlab.cli.application import JsonOption, StackOption, deliver, load_settings, say
+from overlab.cli.application import JsonOption, StackOption, deliver, load_settings, say, write_file
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.report import data, graph, page, picture
@@ -43,7 +43,7 @@ def run_checks(
     def run() -> CheckRun:
         found = command.once(lab, options, Progress())
         if html is not None:
-            deliver(page.render_run(found), html)
+            write_file(html, page.render_run(found))
         return found
 
     try:

@@ -141,15 +141,8 @@ def _authority(directory: Path, lab: str) -> _Authority:
     cert_file, key_file = directory / _CA, directory / _CA_KEY
     if not cert_file.exists():
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"overlab {lab} CA")])
-        certificate = (
-            _builder(name, name, key)
-            .not_valid_after(_now() + _VALID)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_key_usage(ca=True), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .sign(key, hashes.SHA256())
-        )
+        name, identifier = _name(f"overlab {lab} CA"), x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        certificate = _sign(name, key, name, key, _now() + _VALID, identifier, ca=True)
         write_private(key_file, _pem(key))
         write_private(cert_file, certificate.public_bytes(Encoding.PEM))
     return _Authority(x509.load_pem_x509_certificate(cert_file.read_bytes()), _load_key(key_file))
@@ -174,19 +167,17 @@ def _issue(
     ends = authority.certificate.not_valid_after_utc
     if ends <= _now():
         raise OverlabError(f"the lab's certificate authority expired on {ends:%Y-%m-%d}", "overlab rotate --ca")
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-    builder = (
-        _builder(subject, authority.certificate.subject, key)
-        # not longer than the authority's: it would look valid and be rejected
-        .not_valid_after(min(ends, _now() + _VALID))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(ca=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
-    )
+    extensions: list[x509.ExtensionType] = [
+        x509.ExtendedKeyUsage([usage]),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()),
+    ]
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    write_private(cert_file, builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM))
+        extensions.append(x509.SubjectAlternativeName(names))
+    # not longer than the authority's: it would look valid and be rejected
+    until = min(ends, _now() + _VALID)
+    issuer = authority.certificate.subject
+    certificate = _sign(_name(common_name), key, issuer, authority.key, until, *extensions, ca=False)
+    write_private(cert_file, certificate.public_bytes(Encoding.PEM))
 
 
 def _is_current(
@@ -207,29 +198,31 @@ def _is_current(
     return (alternative[0] if alternative else []) == names and certificate.public_key() == key.public_key()
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _sign(
+    subject: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Name,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    until: datetime.datetime,
+    *extensions: x509.ExtensionType,
+    ca: bool,
+) -> x509.Certificate:
+    others = "content_commitment key_encipherment data_encipherment key_agreement encipher_only decipher_only".split()
+    usage = dict.fromkeys(others, False) | {"digital_signature": not ca, "key_cert_sign": ca, "crl_sign": ca}
+    builder = (
+        x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
         .not_valid_before(_now() - _BACKDATE)
+        .not_valid_after(until)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=0 if ca else None), critical=True)
+        .add_extension(x509.KeyUsage(**usage), critical=True)
     )
-
-
-def _key_usage(*, ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not ca,
-        key_cert_sign=ca,
-        crl_sign=ca,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -1,4 +1,4 @@
-"""Certificates of the engines' API: how long they are valid, who is told, and what a rotation replaces."""
+"""Certificates of the engines' API: how long they are valid, where expiry is reported, and what a rotation replaces."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_serials_are_those_that_openssl_prints(directory: Path) -> None:
     assert int(client.serial, 16) == x509.load_pem_x509_certificate(tls.client_cert.read_bytes()).serial_number
 
 
-# -- told by doctor and up -------------------------------------------------------------------------
+# -- reported by doctor and up -------------------------------------------------------------------------
 
 
 def lab(api: str) -> Settings:
@@ -193,9 +193,9 @@ def test_the_servers_row_shows_the_first_that_expires(tls: Tls, monkeypatch: pyt
     monkeypatch.setattr(certificates, "_VALID", datetime.timedelta(days=10))
     certificates.ensure(directory, "t", NODES)
     monkeypatch.setattr(certificates, "_VALID", real)
-    (told,) = doctor.expiring(lab("tls"))
-    assert "the first of 2, server docker02" in told
-    assert "9 days left" in told
+    (line,) = doctor.expiring(lab("tls"))
+    assert "the first of 2, server docker02" in line
+    assert "9 days left" in line
 
 
 def test_a_lab_without_a_tls_port_has_no_such_rows(tls: Tls) -> None:

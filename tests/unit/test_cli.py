@@ -210,7 +210,7 @@ def test_a_failed_destroy_keeps_the_platform(monkeypatch: pytest.MonkeyPatch) ->
     assert "removed the stale lock of a pulumi process that is gone: /the/lock" in done.stderr
 
 
-def test_up_tells_of_certificates_that_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_reports_certificates_that_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     class Opened:
         def remove_stale_locks(self) -> list[Path]:
             return []

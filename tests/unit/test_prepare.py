@@ -1,4 +1,4 @@
-"""One lab has one owner, comes back after a crash, and is taken down without a trace."""
+"""One lab has one owner, recovers after a crash, and is removed completely."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def record(settings: Settings, paths: LabPaths, image: Path, by: Path | None = N
 
 @pytest.mark.root
 @needs_root
-def test_ready_only_while_everything_lives_and_fits(
+def test_ready_only_while_everything_is_alive_and_current(
     settings: Settings, paths: LabPaths, image: Path, progress: Progress
 ) -> None:
     assert prepare.ready(settings) is None
@@ -139,7 +139,7 @@ def test_teardown_leaves_nothing_and_may_be_repeated(
 
 @pytest.mark.root
 @needs_root
-def test_a_lab_that_lives_for_another_checkout_is_refused(
+def test_a_lab_that_is_up_from_another_checkout_is_refused(
     settings: Settings,
     paths: LabPaths,
     image: Path,
@@ -179,7 +179,7 @@ def test_a_lab_of_the_same_name_with_another_state_directory_survives_a_teardown
     assert theirs.namespace.processes() == before
 
 
-def test_a_platform_whose_machines_would_outlive_it_is_not_just_removed(
+def test_a_platform_whose_machines_would_be_orphaned_is_not_removed(
     settings: Settings, paths: LabPaths, image: Path
 ) -> None:
     platform = record(settings, paths, image)
@@ -194,7 +194,7 @@ def test_a_platform_whose_machines_would_outlive_it_is_not_just_removed(
 
 
 @pytest.mark.parametrize("gone", ["its platform is down", "the checkout is gone"])
-def test_a_lab_that_is_dead_or_ownerless_is_taken_over(
+def test_a_lab_that_is_down_or_whose_checkout_is_gone_is_taken_over(
     settings: Settings,
     paths: LabPaths,
     image: Path,
@@ -253,7 +253,7 @@ def system(settings: Settings, paths: LabPaths, image: Path, tmp_path: Path, mon
     return official
 
 
-def test_another_wish_makes_a_platform_outdated(
+def test_another_setting_for_cli_or_plugins_makes_a_platform_outdated(
     settings: Settings, system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(plugins.CHOICE_ENV, "bundled")
@@ -316,7 +316,7 @@ def test_a_repair_lets_pulumi_fetch_plugins_where_none_is_bundled_any_more(
 # -- what must hold before -------------------------------------------------------------------------
 
 
-def test_everything_that_is_missing_is_said_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_that_is_missing_is_reported_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(debian, "missing", lambda packages: [one for one in packages if one.name in ("parted", "gcc")])
     with pytest.raises(OverlabError) as caught:
@@ -327,7 +327,7 @@ def test_everything_that_is_missing_is_said_at_once(settings: Settings, monkeypa
     assert "apt-get install --no-install-recommends -y gcc parted" in text
 
 
-def test_a_native_platform_needs_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_platform_needs_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert preflight.rights("system").status == "ok"
     assert preflight.rights("bundled").status == "missing"

@@ -1,4 +1,4 @@
-"""A private libvirtd really started, adopted, killed and stopped: nothing is left, nobody else's is touched."""
+"""A private libvirtd really started, adopted, killed and stopped: nothing is left, nothing else is touched."""
 
 from __future__ import annotations
 
@@ -148,9 +148,9 @@ def test_a_daemon_whose_start_was_not_recorded_is_replaced(
 def test_a_recycled_pid_is_not_trusted(make: Callable[[str], PrivateLibvirtd], progress: Progress) -> None:
     one = make("one")
     one.ensure(progress)
-    stranger = ProcessRecord.of(os.getpid())
-    assert stranger is not None
-    stranger.model_copy(update={"started": stranger.started - 1}).save(one.paths.run / "libvirtd.json")
+    other = ProcessRecord.of(os.getpid())
+    assert other is not None
+    other.model_copy(update={"started": other.started - 1}).save(one.paths.run / "libvirtd.json")
     one.stop()  # would kill this very process
     assert not one.namespace.path.exists()
 
@@ -163,7 +163,7 @@ def test_it_says_why_libvirtd_does_not_start(
         make("one").ensure(progress)
 
 
-def test_a_native_hypervisor_is_asked_what_it_can(
+def test_a_system_hypervisor_reports_its_domain_types(
     make: Callable[[str], PrivateLibvirtd], progress: Progress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = make("one")
@@ -207,7 +207,7 @@ def test_exit_code_and_streams_pass_through(namespace: Namespace) -> None:
     assert (done.stdout, done.stderr, done.returncode) == (b"in", b"err\n", 42)
 
 
-def test_a_strangers_namespace_is_refused_and_survives(namespace: Namespace) -> None:
+def test_a_foreign_namespace_is_refused_and_survives(namespace: Namespace) -> None:
     output(["ip", "netns", "add", namespace.name])
     with pytest.raises(OverlabError, match=r"not this lab's own \(claimed by none; processes: none\)\n.*ip netns del"):
         namespace.ensure()

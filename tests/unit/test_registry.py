@@ -119,20 +119,20 @@ def test_one_that_serves_another_directory_is_replaced(registry: Registry, tmp_p
     assert other.alive()
 
 
-def test_stop_ends_it_and_a_stranger_with_its_pid_stays(registry: Registry, tmp_path: Path) -> None:
+def test_stop_ends_it_but_not_another_process_with_its_pid(registry: Registry, tmp_path: Path) -> None:
     registry.ensure()
     ours = process(registry)
-    stranger = spawn(["sleep", "60"], tmp_path / "log")
+    other = spawn(["sleep", "60"], tmp_path / "log")
     try:
         registry.stop()
         assert not ours.alive()
-        # the pid file of a dead run, whose pid is somebody else's now
-        ours.model_copy(update={"pid": stranger.pid}).save(registry.paths.run / "registry.json")
+        # the pid file of a dead run, whose pid is another process's now
+        ours.model_copy(update={"pid": other.pid}).save(registry.paths.run / "registry.json")
         assert not registry.alive()
         registry.stop()
-        assert stranger.alive()
+        assert other.alive()
     finally:
-        end([stranger], grace_s=0)
+        end([other], grace_s=0)
 
 
 def test_one_whose_pid_file_is_lost_is_ended_too(registry: Registry) -> None:

@@ -1,4 +1,4 @@
-"""Pulumi on a lab: environment, locks of the dead, the untouched stack file, interrupts."""
+"""Pulumi on a lab: environment, stale locks, the unchanged stack file, interrupts."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ sys.exit(module.Stack("t", LabPaths("t-x"), manifest).run(["up"]))
 def test_an_interrupt_reaches_the_cli_once_and_overlab_waits_for_its_end(
     stack: Stack, project: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """The CLI says when it listens, and ends when it is told to: nothing depends on how fast the machine is."""
+    """Synchronized by files, so independent of the machine's speed."""
     started, log, leave = tmp_path / "started", tmp_path / "log", tmp_path / "leave"
     os.mkfifo(started)
     cli(

@@ -1,4 +1,4 @@
-"""The ladder of the Pulumi CLI: named, on PATH and new enough, built; and what a broken source says."""
+"""Resolution order of the Pulumi CLI: named, on PATH and recent enough, built; and errors of each."""
 
 from __future__ import annotations
 
