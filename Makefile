@@ -2,7 +2,7 @@
 
 STACK ?= dev
 # USES=up is enough for a system platform with an image of its own
-USES ?= up bundled
+USES ?= up bundled vm
 OVERLAB = .venv/bin/overlab --stack $(STACK)
 BUILD_CLI = .venv/bin/python -m overlab.platform.toolchain >/dev/null
 MAKE_IMAGES = 'from overlab.core.progress import Progress; from overlab.platform import container_images; container_images.ensure(Progress())'
@@ -11,10 +11,15 @@ IN_PARALLEL = -n auto --dist worksteal
 SHELL_SCRIPTS = $(shell find . -type f -not -path './.venv/*' -not -path './.git/*' -not -path './.*_cache/*' -not -name '*.j2' \
 	-exec awk 'FNR == 1 { if (/^\#!.*\/(env )?(ba)?sh( |$$)/) print FILENAME; nextfile }' {} +)
 
-.PHONY: up preview refresh down doctor test check policy lint types fast lock bootstrap
+.PHONY: up try preview refresh down doctor test check policy lint types fast lock bootstrap
 
 up: bootstrap ## bring the lab up; a second run changes nothing
 	@$(OVERLAB) up
+
+try: ## the stack STACK on node containers, as a lab of its own: minutes become seconds
+	@scripts/bootstrap up bundled container
+	@test -f Pulumi.try.yaml || .venv/bin/overlab new try --from $(STACK) --set machine.kind=container
+	@.venv/bin/overlab --stack try up
 
 preview: bootstrap ## preview the changes that `up` would make
 	@$(OVERLAB) preview
@@ -32,18 +37,18 @@ bootstrap:
 	@scripts/bootstrap $(USES)
 
 test: ## all tests, real machines included
-	@scripts/bootstrap up bundled test check
+	@scripts/bootstrap up bundled vm container test check
 	@-$(BUILD_CLI)
 	@-.venv/bin/python -c $(MAKE_IMAGES) # Consul is in one of them
 	.venv/bin/pytest -m '$(FAST)' $(IN_PARALLEL)
 	.venv/bin/pytest -m 'not ($(FAST))' $(PYTEST_ARGS)
 
 check: ## linters, types and the fast tests, side by side
-	@scripts/bootstrap up bundled test check
+	@scripts/bootstrap up bundled vm container test check
 	@$(MAKE) --no-print-directory -j --output-sync=target types fast lint
 
 policy: ## the policy pack: linters, types, every rule with a violating program
-	@scripts/bootstrap up bundled test check
+	@scripts/bootstrap up bundled vm container test check
 	.venv/bin/ruff check policy tests/policy
 	.venv/bin/ruff format --check policy tests/policy
 	.venv/bin/mypy policy tests/policy

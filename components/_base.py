@@ -71,8 +71,8 @@ class Component(pulumi.ComponentResource, Generic[A]):
     def child_options(self, **options: Any) -> pulumi.ResourceOptions:
         """Options of a child resource: this component is its parent, and what is stated.
 
-        What lives inside a machine states ``deleted_with=machine.domain``, and has the domain's id among its inputs, so
-        that it is created again on another machine (ADR 0004).
+        What lives inside a node states ``deleted_with=node.instance``, and has the instance's id among its inputs: on
+        another instance it is created again (ADR 0004).
         """
         return pulumi.ResourceOptions(parent=self, **options)
 

@@ -19,14 +19,12 @@ from components.config.fields import Address, Pattern, Port, Url
 from components.config.platform import Packages
 from components.config.section import Violation
 from components.config.spec import EngineSpec
-from components.machine import Machine
 from components.node import firewall, scripts, watchdog
+from components.node_host import NodeHost
 
 BUNDLE = "/var/lib/overlab-packages.tar"
 CONFIG_DIR = "/etc/docker"
 PENDING = "/run/overlab-engine-pending"
-ADVERTISE = f"{conventions.NIC}:{conventions.ENGINE_PORT}"
-"""``cluster-advertise``, the same on every node: the address is stated by interface name."""
 ClusterStore = Annotated[
     str,
     Pattern(re.compile(r"consul://[A-Za-z0-9.-]+:[0-9]{1,5}"), "consul://HOST:PORT; libkv takes exactly one address"),
@@ -46,7 +44,7 @@ class ServerTls(BaseModel):
 class DockerEngineArgs(Args, EngineSpec):
     """An engine. ``firewall`` lets in from the underlay SSH and the TLS API, and from ``peers`` what overlays need."""
 
-    machine: Public[Machine]
+    machine: Public[NodeHost]
     cluster_store: Public[ClusterStore]
     """The engine starts without it, and finds it within a heartbeat."""
     registry_mirror: Public[Url | None] = None
@@ -66,9 +64,9 @@ class DockerEngineArgs(Args, EngineSpec):
 
     def inputs(self) -> dict[str, Any]:
         """Beside what is stated what follows from it, and policies ask for."""
-        address = str(self.machine.args.address)
+        address = str(self.machine.node_address)
         derived = {"address": address, "listeners": listeners(self, address), "tls_verify": self.api == "tls"}
-        return super().inputs() | derived | {"cluster_advertise": ADVERTISE}
+        return super().inputs() | derived | {"cluster_advertise": cluster_advertise(self.machine.interface)}
 
 
 class DockerEngine(Component[DockerEngineArgs]):
@@ -82,7 +80,7 @@ class DockerEngine(Component[DockerEngineArgs]):
         self.machine = args.machine
         self.node = args.machine.name
         self.host = args.machine.host
-        self.advertised = f"{args.machine.args.address}:{conventions.ENGINE_PORT}"
+        self.advertised = f"{args.machine.node_address}:{conventions.ENGINE_PORT}"
         """The engine's name in the store."""
         script = scripts.render("engine", **self._values())
         self.configuration = scripts.digest(script)
@@ -102,7 +100,7 @@ class DockerEngine(Component[DockerEngineArgs]):
     @property
     def placement(self) -> dict[str, pulumi.Resource]:
         """Options of what the engine creates: through its provider, and gone with its machine."""
-        return {"provider": self.provider, "deleted_with": self.machine.domain}
+        return {"provider": self.provider, "deleted_with": self.machine.instance}
 
     def _declare_bundle(self, packages: Packages) -> pulumi.Resource:
         return self.host.put(
@@ -124,30 +122,43 @@ class DockerEngine(Component[DockerEngineArgs]):
             "files": self._files(),
             "advertise": self.advertised,
             "store": self.args.cluster_store,
-            "nic": conventions.NIC,
+            "nic": self.machine.interface,
             "firewall": self.args.firewall,
             "firewall_unit": firewall.UNIT,
             "watchdog_unit": watchdog.PATH_UNIT,
         }
 
+    def _daemon_json(self) -> dict[str, Any]:
+        args, machine = self.args, self.machine
+        return daemon_json(
+            args,
+            args.cluster_store,
+            args.registry_mirror,
+            interface=machine.interface,
+            cgroup_parent=machine.cgroup_parent,
+        )
+
     def _files(self) -> list[dict[str, str]]:
-        args, address = self.args, str(self.machine.args.address)
-        config = daemon_json(args, args.cluster_store, args.registry_mirror)
+        args, address = self.args, str(self.machine.node_address)
+        config = self._daemon_json()
         files = [
             _file(f"{CONFIG_DIR}/daemon.json", "engine", json.dumps(config, indent=2, sort_keys=True) + "\n"),
             _file("/etc/systemd/system/docker.service.d/overlab.conf", "engine", drop_in(args, address)),
         ]
-        script = watchdog.script(urlsplit(args.cluster_store).netloc, self.machine.args.address)
+        script = watchdog.script(urlsplit(args.cluster_store).netloc, self.machine.node_address)
         files += [
             _file(watchdog.SCRIPT, "watchdog", script, mode="0755"),
             _file(f"/etc/systemd/system/{watchdog.SERVICE}", "watchdog", watchdog.service()),
             _file(f"/etc/systemd/system/{watchdog.PATH_UNIT}", "watchdog", watchdog.path_unit()),
         ]
         if args.firewall:
-            underlay = self.machine.args.hypervisor.underlay.args.cidr
-            rules = firewall.rules(underlay, args.peers, engine_api=args.api == "tls", store_ports=args.store_ports)
+            rules = firewall.rules(
+                self.machine.underlay, args.peers, engine_api=args.api == "tls", store_ports=args.store_ports
+            )
             files.append(_file(firewall.RULES_FILE, "firewall", rules))
-            files.append(_file(f"/etc/systemd/system/{firewall.UNIT}", "firewall", firewall.unit()))
+            files.append(
+                _file(f"/etc/systemd/system/{firewall.UNIT}", "firewall", firewall.unit(self.machine.interface))
+            )
         if args.api == "tls" and args.tls is not None:
             files.append(_file(f"{CONFIG_DIR}/ca.pem", "engine", args.tls.ca.read_text("utf-8")))
             files.append(_file(f"{CONFIG_DIR}/cert.pem", "engine", args.tls.cert.read_text("utf-8")))
@@ -159,16 +170,28 @@ def _file(path: str, part: str, content: str, *, mode: str = "0644") -> dict[str
     return {"path": path, "part": part, "content": content, "mode": mode}
 
 
+def cluster_advertise(interface: str) -> str:
+    """The same on every node of a lab: the address is stated by interface name."""
+    return f"{interface}:{conventions.ENGINE_PORT}"
+
+
 def listeners(engine: EngineSpec, address: str) -> list[str]:
     """What dockerd listens on."""
     return ["fd://", *([f"tcp://{address}:{conventions.ENGINE_PORT}"] if engine.api == "tls" else [])]
 
 
-def daemon_json(engine: EngineSpec, cluster_store: str, registry_mirror: str | None) -> dict[str, Any]:
-    """dockerd's configuration file, the same on every node of a lab with one cluster store."""
+def daemon_json(
+    engine: EngineSpec,
+    cluster_store: str,
+    registry_mirror: str | None,
+    *,
+    interface: str = conventions.NIC,
+    cgroup_parent: str | None = None,
+) -> dict[str, Any]:
+    """dockerd's configuration file, the same on every machine of a lab with one cluster store."""
     config: dict[str, Any] = {
         "cluster-store": cluster_store,
-        "cluster-advertise": ADVERTISE,
+        "cluster-advertise": cluster_advertise(interface),
         "cluster-store-opts": {
             "discovery.heartbeat": str(engine.heartbeat_s),
             "discovery.ttl": str(engine.ttl_s),
@@ -177,6 +200,8 @@ def daemon_json(engine: EngineSpec, cluster_store: str, registry_mirror: str | N
         "default-address-pools": [{"base": str(pool.base), "size": pool.size} for pool in engine.address_pools],
         "userland-proxy": False,
     }
+    if cgroup_parent is not None:
+        config["cgroup-parent"] = cgroup_parent
     if registry_mirror is not None:
         config["registry-mirrors"] = [registry_mirror]
     if engine.api == "tls":

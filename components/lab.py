@@ -6,19 +6,29 @@ from typing import Any
 
 import pulumi
 import pulumi_command as command
+import pulumi_docker as docker
 import pulumi_libvirt as libvirt
 
 from components import checks
 from components._base import Args, Component
 from components.config.docker_names import store_url
 from components.config.platform import Platform
-from components.config.settings import Settings
+from components.config.settings import Node, Settings
+from components.config.spec import MachineSpec
 from components.connectivity import Connectivity, ConnectivityArgs
 from components.docker_engine import DockerEngine, DockerEngineArgs, ServerTls
 from components.hypervisor import HypervisorContext, Storage, StorageArgs
 from components.machine import Machine, MachineArgs
 from components.network import NetworkArgs, Networks, NetworksArgs
 from components.node import firewall
+from components.node_container import (
+    ContainerUnderlay,
+    ContainerUnderlayArgs,
+    NodeContainer,
+    NodeContainerArgs,
+    OuterEngine,
+)
+from components.node_host import NodeHost
 from components.remote import SshAccess
 from components.store import Membership, MembershipArgs, Store, StoreArgs
 from components.underlay import Underlay, UnderlayArgs
@@ -35,8 +45,8 @@ class Lab(Component[Args]):
         self._settings = settings
         self._platform = platform
         self._commands = command.Provider("ssh", opts=self.child_options())
-        hypervisors = {name: self._declare_hypervisor(name) for name in settings.hypervisors}
-        self.engines = {key: self._declare_engine(key, hypervisors) for key in settings.nodes}
+        hosts = self._declare_containers() if settings.machine_kind == "container" else self._declare_machines()
+        self.engines = {key: self._declare_engine(key, host) for key, host in hosts.items()}
         self.store = self._declare_store()
         self.networks = self._declare_networks()
         self.workloads = self._declare_workloads()
@@ -47,14 +57,16 @@ class Lab(Component[Args]):
         """What the lab has on one hypervisor. Without a name its resources have the plain names."""
         settings, platform = self._settings, self._platform
         suffix = f"-{name}" if name else ""
-        hypervisor = platform.places[name]
+        hypervisor, image = platform.places[name], platform.image
+        if image is None:
+            raise pulumi.RunError("the platform record has no machine image: run 'overlab up'")
         provider = libvirt.Provider(f"hypervisor{suffix}", uri=hypervisor.uri, opts=self.child_options())
         storage = StorageArgs(
             provider=provider,
             pool_name=f"overlab-{settings.name}",
             pool_path=hypervisor.pool_path,
-            image_source=platform.image.source,
-            image_hash=platform.image.content_hash,
+            image_source=image.source,
+            image_hash=image.content_hash,
         )
         underlay = UnderlayArgs(
             provider=provider,
@@ -73,26 +85,79 @@ class Lab(Component[Args]):
             underlay=Underlay(f"underlay{suffix}", underlay, self.child_options()),
         )
 
-    def _declare_engine(self, key: str, hypervisors: dict[str, HypervisorContext]) -> DockerEngine:
-        settings, platform = self._settings, self._platform
-        node, identity = settings.nodes[key], platform.identity
-        machine = MachineArgs(
-            **dict(node.machine),
-            hypervisor=hypervisors[node.hypervisor],
-            domain_name=f"overlab-{settings.name}-{key}",
-            address=node.address,
-            command_provider=self._commands,
-            access=SshAccess(
+    def _declare_machines(self) -> dict[str, NodeHost]:
+        hypervisors = {name: self._declare_hypervisor(name) for name in self._settings.hypervisors}
+        return {
+            key: Machine(
+                key,
+                MachineArgs(
+                    **self._node_host(node),
+                    hypervisor=hypervisors[node.hypervisor],
+                    domain_name=f"overlab-{self._settings.name}-{key}",
+                ),
+                self.child_options(),
+            )
+            for key, node in self._settings.nodes.items()
+        }
+
+    def _declare_containers(self) -> dict[str, NodeHost]:
+        outer = self._declare_outer_engine()
+        return {
+            key: NodeContainer(
+                key,
+                NodeContainerArgs(
+                    **self._node_host(node), outer=outer, container_name=f"overlab-{self._settings.name}-{key}"
+                ),
+                self.child_options(),
+            )
+            for key, node in self._settings.nodes.items()
+        }
+
+    def _declare_outer_engine(self) -> OuterEngine:
+        settings, found = self._settings, self._platform.node_engine
+        if found is None:
+            raise pulumi.RunError(
+                "lab.machine.kind is container, and the platform record has no engine: run 'overlab up'"
+            )
+        provider = docker.Provider("outer-engine", host=found.docker_host, opts=self.child_options())
+        underlay = ContainerUnderlayArgs(
+            provider=provider,
+            network_name=f"overlab-{settings.name}",
+            cidr=settings.underlay.cidr,
+            domain=settings.underlay.domain,
+            mtu=settings.underlay.mtu,
+            isolated=settings.isolated(self._platform),
+        )
+        return OuterEngine(
+            provider=provider,
+            underlay=ContainerUnderlay("underlay", underlay, self.child_options()),
+            image=found.image,
+            privileged=found.privileged,
+            capabilities=found.capabilities,
+            cgroup_namespace=found.cgroup_namespace,
+            cgroup_parent=f"/overlab-{settings.name}",
+        )
+
+    def _node_host(self, node: Node) -> dict[str, Any]:
+        identity = self._platform.identity
+        return {
+            **node.machine.model_dump(include=set(MachineSpec.model_fields)),
+            "address": node.address,
+            "command_provider": self._commands,
+            "access": SshAccess(
                 client_key=identity.client_key,
                 client_public_key=identity.client_public_key,
                 known_hosts=identity.known_hosts,
-                control_dir=platform.run_dir,
+                control_dir=self._platform.run_dir,
             ),
-            host_key=identity.host_keys[key],
-        )
+            "host_key": identity.host_keys[node.key],
+        }
+
+    def _declare_engine(self, key: str, host: NodeHost) -> DockerEngine:
+        settings, platform = self._settings, self._platform
         engine = DockerEngineArgs(
             **dict(settings.engine),
-            machine=Machine(key, machine, self.child_options()),
+            machine=host,
             cluster_store=store_url(settings.store_addresses),
             registry_mirror=platform.registry_mirror,
             packages=platform.packages,

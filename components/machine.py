@@ -2,49 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Interface
 from typing import Any
 
 import pulumi
-import pulumi_command as command
 import pulumi_libvirt as libvirt
 
-from components._base import Args, Component, Public
-from components.config import addressing, conventions
-from components.config.fields import Address, Line
-from components.config.platform import HostKey
+from components._base import Public
+from components.config import addressing
+from components.config.fields import Line
 from components.config.spec import MachineSpec
 from components.hypervisor import HypervisorContext
-from components.node import scripts
 from components.node.first_boot import FirstBoot, first_boot
-from components.remote import RemoteHost, SshAccess
+from components.node_host import NodeHost, NodeHostArgs
 
 GIB = 1024**3
-MACHINE_LABEL = "overlab.machine"
 
 
-class MachineArgs(Args, MachineSpec):
+class MachineArgs(NodeHostArgs, MachineSpec):
     """A machine; its host name is the component's name."""
 
     hypervisor: Public[HypervisorContext]
     domain_name: Public[Line]
     """Of the libvirt domain."""
-    address: Public[Address]
-    """Static, of the underlay."""
-    command_provider: command.Provider
-    access: SshAccess
-    host_key: HostKey
 
 
-class Machine(Component[MachineArgs]):
+class Machine(NodeHost):
     """A domain with its disk and first-boot data, and the gate that waits for its SSH.
 
     Whatever can only be had by another machine replaces its disk, and with the disk the domain and all that is inside.
     """
 
     TOKEN = "overlab:index:Machine"
-    address: pulumi.Output[str]
+    args: MachineArgs
 
     def __init__(self, name: str, args: MachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
@@ -52,23 +42,8 @@ class Machine(Component[MachineArgs]):
         seed = self._first_boot()
         disk = self._declare_disk(seed)
         iso = self._declare_seed(seed)
-        self.domain = self._declare_domain(disk, iso)
-        unproven = RemoteHost(args.address, args.host_key.public, args.access, args.command_provider, self.domain)
-        self.reachable = unproven.run(
-            f"{name}-reachable",
-            scripts.render("reachable", hostname=name),
-            self.child_options(),
-            limit_s=conventions.MACHINE_LIMIT_S,
-        )
-        self.host = replace(unproven, reachable=self.reachable)
-        self.address = self.reachable.stdout.apply(lambda _: str(args.address))
-        self.register_outputs({"address": self.address})
-
-    @property
-    def labels(self) -> dict[str, pulumi.Output[str]]:
-        """Labels of what is created on the machine. They bind it to this very machine, also across an interrupted
-        update."""
-        return {MACHINE_LABEL: self.domain.id}
+        self.instance = self._declare_domain(disk, iso)
+        self._reach(args.hypervisor.underlay.args.cidr)
 
     def _first_boot(self) -> FirstBoot:
         underlay = self.args.hypervisor.underlay.args

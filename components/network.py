@@ -17,8 +17,8 @@ from components.config import conventions
 from components.config.fields import Address, Cidr, HostName, ObjectName
 from components.config.section import Violation
 from components.docker_engine import DockerEngine
-from components.machine import Machine
 from components.node import scripts
+from components.node_host import NodeHost
 
 
 class NetworkArgs(Args):
@@ -37,7 +37,7 @@ class NetworkArgs(Args):
     """No egress: containers get no interface on the node's bridge and no default route."""
     mtu: Public[Annotated[int, Field(ge=1280, le=9000)] | None] = None
     """Of the underlay; containers get 50 less."""
-    store_machine: Machine | None = None
+    store_machine: NodeHost | None = None
     """With a single store server the machine with which the network goes; a cluster keeps it."""
     after: tuple[pulumi.Resource, ...] = ()
 
@@ -67,7 +67,7 @@ class Network(Component[NetworkArgs]):
             options={"com.docker.network.driver.mtu": str(args.mtu)} if args.mtu else None,
             labels=[docker.NetworkLabelArgs(label=key, value=value) for key, value in labels.items()] or None,
             opts=self.child_options(
-                provider=args.engine.provider, deleted_with=machine.domain, depends_on=list(args.after)
+                provider=args.engine.provider, deleted_with=machine.instance, depends_on=list(args.after)
             ),
         )
         self.facts = {"id": self.network.id, "subnet": self.network.ipam_configs.apply(_subnet)}

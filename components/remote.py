@@ -12,7 +12,6 @@ from typing import Any
 import pulumi
 import pulumi_command as command
 import pulumi_docker as docker
-import pulumi_libvirt as libvirt
 from pydantic import BaseModel, ConfigDict
 
 from components.config import conventions
@@ -47,7 +46,8 @@ class RemoteHost:
     """The public half."""
     access: SshAccess
     provider: command.Provider
-    domain: libvirt.Domain
+    instance: pulumi.CustomResource
+    """The machine or container: what runs there goes with it."""
     reachable: pulumi.Resource | None = None
     """The gate that everything on the machine depends on; None for the gate itself."""
 
@@ -73,7 +73,7 @@ class RemoteHost:
             connection=self._connection(limit_s),
             create=f"exec sh -s # {name}",
             stdin=pulumi.Output.from_input(script).apply(partial(bounded, name, limit_s)),
-            triggers=[self.domain.id, *(triggers or [])],
+            triggers=[self.instance.id, *(triggers or [])],
             logging=command.remote.Logging.STDERR,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions.merge(opts, self._options(limit_s)),
@@ -95,7 +95,7 @@ class RemoteHost:
             connection=self._connection(limit_s),
             source=source,
             remote_path=remote_path,
-            triggers=[self.domain.id, *triggers],
+            triggers=[self.instance.id, *triggers],
             opts=pulumi.ResourceOptions.merge(opts, self._options(limit_s)),
         )
 
@@ -114,7 +114,7 @@ class RemoteHost:
         return pulumi.ResourceOptions(
             provider=self.provider,
             custom_timeouts=pulumi.CustomTimeouts(create=limit, update=limit),
-            deleted_with=self.domain,
+            deleted_with=self.instance,
             depends_on=[self.reachable] if self.reachable is not None else None,
         )
 

@@ -62,9 +62,9 @@ class StoreAgentArgs(Args):
     def config(self) -> dict[str, Any]:
         """Consul's configuration. Holds secrets."""
         machine, store = self.engine.machine, self.store
-        servers = tuple(server.machine.args.address for server in store.servers)
+        servers = tuple(server.machine.node_address for server in store.servers)
         gossip_key = store.gossip_key if store.cluster else None
-        return agent_config(machine.name, machine.args.address, servers, gossip_key, store.tokens)
+        return agent_config(machine.name, machine.node_address, servers, gossip_key, store.tokens)
 
     def inputs(self) -> dict[str, Any]:
         """Beside what is stated what policies ask for."""
@@ -179,7 +179,7 @@ class Store(Component[StoreArgs]):
         if args.tokens is not None:
             access = StoreAccessArgs(engine=first, tokens=args.tokens, agents=self.ids)
             self.ready.append(StoreAccess("store-access", access, self.child_options()).configured)
-        self.address = f"{'127.0.0.1' if args.cluster else first.machine.args.address}:{conventions.CONSUL_HTTP_PORT}"
+        self.address = f"{'127.0.0.1' if args.cluster else first.machine.node_address}:{conventions.CONSUL_HTTP_PORT}"
         """HOST:PORT of its HTTP API, as every node finds it."""
         self.url = pulumi.Output.all(*self.ids).apply(lambda _: f"http://{self.address}")
         self.register_outputs({"url": self.url})
@@ -201,7 +201,7 @@ class Membership(Component[MembershipArgs]):
 
     def __init__(self, name: str, args: MembershipArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
-        domains = [engine.machine.domain.id for engine in args.engines]
+        domains = [engine.machine.instance.id for engine in args.engines]
         # Engines that were restarted have to find each other again: when all of them are up, and not before.
         restarts = [pulumi.Output.from_input(engine.configuration) for engine in args.engines]
         configured = BarrierArgs(

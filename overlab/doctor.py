@@ -15,8 +15,8 @@ from overlab.core.paths import LabPaths
 from overlab.platform import acceleration, cache, certificates, hypervisors, plugins, preflight, prepare
 from overlab.platform.certificates import Validity
 from overlab.platform.manifest import PlatformManifest, checkout
+from overlab.platform.namespace import Namespace
 from overlab.platform.preflight import PartReport, Status
-from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 _RENEWAL: dict[str, Status] = {"ok": "ok", "soon": "warning", "expired": "missing"}
 _REPAIR = "overlab up (overlab down repairs what it needs itself)"
@@ -31,11 +31,13 @@ def examine(stack: str, settings: Settings | SettingsError) -> list[PartReport]:
         reports += preflight.reports(settings, kind)
         reports += preflight.plugin_sources(settings.platform.pulumi)
         reports.append(PartReport("platform", "ok", f"{kind} ({settings.platform.kind} in the settings)"))
-        reports += _hypervisors(settings) if kind == "system" else [_acceleration()]
+        reports += (
+            _hypervisors(settings) if kind == "system" else [_acceleration()] if settings.machine_kind == "vm" else []
+        )
         reports += _lab(settings)
         reports += [_certificate(*first) for first in _first_to_expire(expiries(settings))]
     else:
-        reports.append(preflight.packages(("up", "bundled")))
+        reports.append(preflight.packages(("up", "bundled", "vm")))
     reports.append(preflight.cache_space())
     reports += _cache()
     reports += [_optional(preflight.packages(("test",))), _optional(preflight.packages(("check",)))]
@@ -131,7 +133,7 @@ def _lab(settings: Settings) -> list[PartReport]:
     paths = LabPaths(settings.name)
     manifest = PlatformManifest.load(paths)
     if manifest is None:
-        namespace = PrivateLibvirtd(paths).namespace
+        namespace = Namespace.of(paths)
         if namespace.path.exists() and not namespace.ours():
             remedy = f"give the lab another name, or, if it is unused: ip netns delete {namespace.name}"
             return [PartReport("lab", "missing", f"the network namespace {namespace.name} is not this lab's", remedy)]

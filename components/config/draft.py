@@ -17,7 +17,7 @@ from components.config.spec import (
     CheckSpec,
     EngineSpec,
     LabSpec,
-    MachineSpec,
+    MachinesSpec,
     NetworkSpec,
     NodeSpec,
     PlatformSpec,
@@ -61,7 +61,7 @@ class Draft:
     """Whether values may be secret: then no problem shows one."""
     name: str | None = None
     underlay: UnderlaySpec | None = None
-    machine: MachineSpec | None = None
+    machine: MachinesSpec | None = None
     engine: EngineSpec | None = None
     store: StoreSpec | None = None
     platform: PlatformSpec | None = None

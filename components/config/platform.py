@@ -46,6 +46,19 @@ class Packages(_Fact):
     content_hash: str
 
 
+class NodeEngine(_Fact):
+    """The Docker engine that runs nodes as containers."""
+
+    docker_host: str
+    """As ``DOCKER_HOST`` states it."""
+    image: str
+    """The nodes' image, as this engine knows it."""
+    privileged: bool
+    """Whether the engine can run privileged containers; else they get ``capabilities``."""
+    capabilities: tuple[str, ...]
+    cgroup_namespace: Literal["host", "private"]
+
+
 class HostKey(_Fact):
     """A node's SSH host key: paths of the private (0600) and the public part."""
 
@@ -98,7 +111,10 @@ class Platform(_Fact):
     """The lab's only one, if it has no name in the settings."""
     hypervisors: dict[str, Hypervisor] = Field(default_factory=dict)
     """Those that run machines, by their names in the settings."""
-    image: Image
+    image: Image | None = None
+    """Of machines."""
+    node_engine: NodeEngine | None = None
+    """Where nodes are containers."""
     packages: Packages | None = None
     registry_mirror: str | None = None
     """URL of a registry mirror of the hub, as the nodes reach it; None for the hub itself."""

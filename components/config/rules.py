@@ -288,6 +288,29 @@ def _bridge(lab: Draft) -> None:
             lab.add_problem(("underlay", "bridge"), rule, remedy)
 
 
+def _containers(lab: Draft) -> None:
+    """Nodes as containers have an engine in their image, and no hypervisor."""
+    if lab.machine is None or lab.machine.kind != "container":
+        return
+    remedy = "leave it out, or set machine.kind to vm"
+    stated: list[tuple[tuple[str, ...], object]] = []
+    if lab.platform is not None:
+        stated += [
+            (("platform", name), getattr(lab.platform, name) or None) for name in ("uri", "hypervisors", "image")
+        ]
+    if lab.underlay is not None:
+        stated.append((("underlay", "bridge"), lab.underlay.bridge))
+    for path, value in stated:
+        if value is not None:
+            lab.add_problem(path, "not with machine.kind container, whose nodes have no hypervisor", remedy)
+    if lab.platform is not None and lab.platform.kind == "system":
+        rule = "not offered with machine.kind container: the nodes run on a private engine of the bundled platform"
+        lab.add_problem(("platform", "kind"), rule, remedy)
+    if lab.engine is not None and lab.engine.install != "preinstalled":
+        rule = "preinstalled with machine.kind container: the engine is part of the nodes' image"
+        lab.add_problem(("engine", "install"), rule, remedy)
+
+
 _RULES: tuple[Callable[[Draft], None], ...] = (
     _names,
     _node_count,
@@ -301,6 +324,7 @@ _RULES: tuple[Callable[[Draft], None], ...] = (
     _ports,
     _shared_stacks,
     _check_targets,
+    _containers,
     _hypervisors,
     _bridge,
 )

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -51,6 +52,8 @@ class Settings:
     stack: str
     name: str
     underlay: UnderlaySpec
+    machine_kind: Literal["vm", "container"]
+    """What every node is."""
     nodes: dict[str, Node]
     engine: EngineSpec
     store: StoreSpec
@@ -78,6 +81,8 @@ class Settings:
     @property
     def hypervisors(self) -> tuple[str, ...]:
         """Names of the hypervisors that nodes are placed on; empty text for one without a name."""
+        if self.machine_kind == "container":
+            return ()
         return tuple(dict.fromkeys(node.hypervisor for node in self.nodes.values()))
 
     @property
@@ -111,6 +116,7 @@ def parse(raw: object, stack: str, *, secret: bool = False) -> Settings:
         stack=stack,
         name=lab.name,
         underlay=lab.underlay,
+        machine_kind=lab.machine.kind,
         nodes=nodes,
         engine=lab.engine,
         store=lab.store,

@@ -72,6 +72,14 @@ class MachineSpec(Spec):
     """Size that the disk may grow to."""
 
 
+class MachinesSpec(MachineSpec):
+    """What the nodes are, and the size of those that state none."""
+
+    kind: Literal["vm", "container"] = "vm"
+    """``vm``: virtual machines of a hypervisor. ``container``: system containers, up in a second and no isolation
+    boundary; ``vcpu`` and ``disk_gib`` limit nothing then."""
+
+
 class NodeSpec(Spec):
     """One node. Its key is its host name."""
 
@@ -359,7 +367,7 @@ class LabSpec(Spec):
     name: LabName | None = None
     """Default: the stack's name."""
     underlay: UnderlaySpec | None = UnderlaySpec()
-    machine: MachineSpec | None = MachineSpec()
+    machine: MachinesSpec | None = MachinesSpec()
     """Size of the nodes that state none."""
     engine: EngineSpec | None = EngineSpec()
     store: StoreSpec | None = StoreSpec()

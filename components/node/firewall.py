@@ -44,6 +44,6 @@ def store_ports(servers: int, *, serves: bool) -> Ports:
     return (("tcp", conventions.CONSUL_HTTP_PORT),) if serves else ()
 
 
-def unit() -> str:
+def unit(interface: str) -> str:
     """The systemd unit that loads the chain at boot, before the engine."""
-    return scripts.render_text(UNIT, interface=conventions.NIC, rules_file=RULES_FILE)
+    return scripts.render_text(UNIT, interface=interface, rules_file=RULES_FILE)

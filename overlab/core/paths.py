@@ -80,6 +80,15 @@ class LabPaths:
         return self.run / "libvirt" / "libvirt-sock"
 
     @property
+    def docker(self) -> Path:
+        """What the engine that runs nodes as containers stores."""
+        return self.state / "docker"
+
+    @property
+    def docker_socket(self) -> Path:
+        return self.run / "docker" / "docker.sock"
+
+    @property
     def pool(self) -> Path:
         """Target of the lab's libvirt storage pool; created and removed by libvirt."""
         return self.state / "pool"

@@ -328,7 +328,7 @@ ENTRIES = {
     ),
     "mtu-mismatch": Entry(
         "the network was created for another underlay MTU, or the underlay carries more than underlay.mtu says",
-        "overlab exec {node} -- ip link show lab0; set underlay.mtu to what it carries. A network's MTU is fixed when"
+        "overlab exec {node} -- ip link show; set underlay.mtu to what it carries. A network's MTU is fixed when"
         " it is created: docker network inspect {network}",
     ),
     "mtu-black-hole": Entry(

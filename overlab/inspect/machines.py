@@ -1,7 +1,8 @@
-"""The lab's machines as libvirt has them."""
+"""The state of the lab's machines as libvirt has it, of node containers as their engine has it."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import Any
@@ -19,8 +20,11 @@ _STATES = ("no state", RUNNING, "blocked", "paused", "shutting down", "shut off"
 
 
 def states(settings: Settings, platform: Platform, limit_s: float = LIMIT_S) -> dict[str, str]:
-    """Node -> libvirt's word for its machine's state, ``missing``, or ``unknown`` and why. Raises nothing."""
+    """Node -> libvirt's, or Docker's, word for its state, ``missing``, or ``unknown`` and why. Raises nothing."""
     prefix = f"overlab-{settings.name}-"
+    if platform.node_engine is not None:
+        answer = _container_states(platform.node_engine.docker_host, prefix, limit_s)
+        return {key: _state(answer, f"{prefix}{key}") for key in settings.nodes}
     answers: dict[str, dict[str, str] | str] = {}
 
     def ask(name: str, uri: str) -> None:
@@ -35,11 +39,26 @@ def states(settings: Settings, platform: Platform, limit_s: float = LIMIT_S) -> 
     deadline = time.monotonic() + limit_s
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    found = {}
-    for key, node in settings.nodes.items():
-        answer = answers.get(node.hypervisor, "no such hypervisor")
-        found[key] = f"{UNKNOWN}: {answer}" if isinstance(answer, str) else answer.get(f"{prefix}{key}", "missing")
-    return found
+    return {
+        key: _state(answers.get(node.hypervisor, "no such hypervisor"), f"{prefix}{key}")
+        for key, node in settings.nodes.items()
+    }
+
+
+def _state(answer: dict[str, str] | str, name: str) -> str:
+    return f"{UNKNOWN}: {answer}" if isinstance(answer, str) else answer.get(name, "missing")
+
+
+def _container_states(docker_host: str, prefix: str, limit_s: float) -> dict[str, str] | str:
+    """Container whose name begins with ``prefix`` -> its state; an error's text where the engine fails."""
+    import docker
+
+    try:
+        with contextlib.closing(docker.DockerClient(base_url=docker_host, timeout=round(limit_s))) as client:
+            listed = client.api.containers(all=True, filters={"name": f"^/{prefix}"})
+    except (docker.errors.DockerException, OSError) as error:
+        return str(error)
+    return {container["Names"][0].lstrip("/"): container["State"] for container in listed}
 
 
 def _domain_states(uri: str, prefix: str) -> dict[str, str] | str:

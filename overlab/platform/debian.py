@@ -14,7 +14,7 @@ PACKAGE_LIST = Path(__file__).with_name("debian-packages.txt")
 class DebianPackage:
     name: str
     use: str
-    """``up`` for every lab, ``bundled`` for the bundled platform, ``test`` for the tests, ``check`` for the linters."""
+    """``up``, ``bundled``, ``vm``, ``container``, ``test`` or ``check``, as the list explains them."""
     reason: str
 
 

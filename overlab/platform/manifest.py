@@ -66,6 +66,7 @@ def inputs_digest(settings: Settings, tools: Mapping[str, str]) -> str:
         "network": [str(settings.underlay.cidr), str(settings.gateway)],
         "platform": settings.platform.model_dump(mode="json"),
         "install": settings.engine.install,
+        "kind": settings.machine_kind,
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for file in sorted((checkout() / "overlab" / "platform").rglob("*")):

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +18,9 @@ from overlab.core.errors import OverlabError
 from overlab.core.process import ProcessRecord, command_line, end, write_private
 from overlab.core.tools import output
 from overlab.core.wait import NotYet, until
+
+if TYPE_CHECKING:
+    from overlab.core.paths import LabPaths
 
 _DIRECTORY = Path("/run/netns")
 _END_LIMIT_S = 30.0
@@ -42,6 +46,11 @@ class Namespace:
     name: str
     claim: Path
     owner: str
+
+    @classmethod
+    def of(cls, paths: LabPaths) -> Namespace:
+        """The namespace of a lab on the bundled platform."""
+        return cls(paths.namespace, claim=paths.run / "namespace.json", owner=str(paths.state))
 
     @property
     def path(self) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from overlab.core.errors import OverlabError
 from overlab.core.paths import cache_root, state_root
-from overlab.platform import debian, hypervisors, plugins, toolchain
+from overlab.platform import container_host, debian, hypervisors, plugins, toolchain
 
 if TYPE_CHECKING:
     from components.config.settings import Settings
@@ -47,6 +47,7 @@ def reports(settings: Settings, kind: Kind) -> list[PartReport]:
     return [
         rights(kind),
         packages(uses(settings, kind)),
+        *([containers()] if settings.machine_kind == "container" else []),
         cli(settings.platform.pulumi),
         space(state_root(), _STATE_MIB_PER_NODE * len(settings.nodes), "XDG_STATE_HOME"),
         memory(settings),
@@ -68,7 +69,18 @@ def rights(kind: Kind) -> PartReport:
 
 def uses(settings: Settings, kind: Kind) -> tuple[str, ...]:
     """Parts of the package list: a system platform with an image of its own makes nothing here."""
-    return ("up",) if kind == "system" and settings.platform.image is not None else ("up", "bundled")
+    if kind == "system":
+        return ("up",) if settings.platform.image is not None else ("up", "bundled", "vm")
+    return ("up", "bundled", settings.machine_kind)
+
+
+def containers() -> PartReport:
+    """Whether nodes can run as containers here."""
+    missing = list(container_host.missing())
+    if not missing:
+        return PartReport("nodes as containers", "ok", str(container_host.detect()))
+    remedy = "run on a machine, or in a container, that has it; or set overlab:lab machine.kind to vm"
+    return PartReport("nodes as containers", "missing", "; ".join(missing), remedy)
 
 
 def packages(parts: tuple[str, ...]) -> PartReport:

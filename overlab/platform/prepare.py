@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from components.config.conventions import REGISTRY_PORT
-from components.config.platform import Hypervisor, Image, Packages, Platform, Tls
+from components.config.platform import Hypervisor, Image, NodeEngine, Packages, Platform, Tls
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.process import write_private
@@ -20,10 +20,12 @@ from overlab.core.tools import stop_running
 from overlab.core.wait import locked
 from overlab.platform import (
     certificates,
+    container_host,
     container_images,
     debs,
     hypervisors,
     identity,
+    node_image,
     plugins,
     preflight,
     shim,
@@ -31,6 +33,8 @@ from overlab.platform import (
     vm_image,
 )
 from overlab.platform.manifest import PlatformManifest, checkout, fingerprints, inputs_digest
+from overlab.platform.namespace import Namespace
+from overlab.platform.private_dockerd import PrivateDockerd
 from overlab.platform.private_libvirtd import PrivateLibvirtd
 from overlab.platform.registry import Registry
 
@@ -101,7 +105,7 @@ def restart_daemons(lab: str, progress: Progress) -> Platform | None:
     _refuse_other_checkout(paths)
     with _only_one(paths, progress):
         if not _alive(paths, platform, manifest):
-            PrivateLibvirtd(paths).ensure(progress)
+            _node_daemon(paths, platform).ensure(progress)
             if manifest.images is not None:
                 Registry(paths, manifest.images).ensure()
         _restore_tools(paths, platform, manifest, progress)
@@ -123,7 +127,7 @@ def teardown(lab: str, progress: Progress) -> None:
     """Remove the lab's platform: processes, namespace, mounts, sockets, directories. Repeatable."""
     paths = LabPaths(lab)
     with _only_one(paths, progress):
-        if PrivateLibvirtd(paths).namespace.other_owner() is None:
+        if Namespace.of(paths).other_owner() is None:
             _stop(paths)
             shutil.rmtree(paths.run, ignore_errors=True)
         if paths.state.exists():
@@ -150,7 +154,8 @@ class _Parts:
     cli: toolchain.PulumiCli
     plugins: list[plugins.PluginSource]
     hypervisors: dict[str, hypervisors.HypervisorInfo]
-    image: Image
+    image: Image | None
+    node_engine: NodeEngine | None
     packages: Packages | None
     images: Path | None
     """Storage of the lab's own registry."""
@@ -160,11 +165,13 @@ class _Parts:
 def _make_parts(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, progress: Progress) -> _Parts:
     """The independent steps in parallel, longest first: image, CLI, container images, hypervisor."""
     own_registry = kind == "bundled" and settings.platform.registry_mirror is None
+    containers = settings.machine_kind == "container"
     with _Parallel(progress) as parallel:
-        image = parallel.start("base image", lambda: _image(settings, progress))
+        image = None if containers else parallel.start("base image", lambda: _image(settings, progress))
+        node = parallel.start("node image", lambda: _node_engine(paths, progress)) if containers else None
         cli = parallel.start("Pulumi CLI", lambda: toolchain.ensure(progress, settings.platform.pulumi))
         images = parallel.start("container images", lambda: container_images.ensure(progress)) if own_registry else None
-        hypervisor = parallel.start("hypervisor", lambda: hypervisors.ensure(settings, paths, progress))
+        hypervisor = parallel.start("hypervisor", lambda: _hypervisors(settings, paths, progress))
         packages = parallel.start("engine packages", lambda: _packages(settings, progress))
         parallel.finish()
     if images is not None:
@@ -174,7 +181,8 @@ def _make_parts(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, pro
         cli=cli.result(),
         plugins=plugins.install(paths, cli.result().path),
         hypervisors=hypervisor.result(),
-        image=image.result(),
+        image=image.result() if image is not None else None,
+        node_engine=node.result() if node is not None else None,
         packages=packages.result(),
         images=images.result() if images is not None else None,
         mirror=f"http://{settings.gateway}:{REGISTRY_PORT}" if own_registry else settings.platform.registry_mirror,
@@ -188,7 +196,8 @@ def _sources(settings: Settings, parts: _Parts) -> dict[str, str]:
     for name, one in parts.hypervisors.items():
         sources[f"hypervisor {name}".strip()] = one.source
         sources[f"acceleration {name}".strip()] = f"{one.acceleration.domain_type}: {one.acceleration.reason}"
-    built = f"built from Debian packages ({parts.image.source})"
+    source = parts.image.source if parts.image else f"containers: {container_host.detect()}"
+    built = f"built from Debian packages ({source})"
     sources["image"] = "named by the settings" if settings.platform.image else built
     own = "own registry, built from Debian packages"
     sources["container images"] = own if parts.images else parts.mirror or "Docker Hub"
@@ -199,6 +208,31 @@ def _image(settings: Settings, progress: Progress) -> Image:
     if settings.platform.image is not None:
         return hypervisors.given_image(settings.platform.image)
     return vm_image.ensure(progress) if settings.engine.install == "preinstalled" else vm_image.ensure_plain(progress)
+
+
+def _hypervisors(settings: Settings, paths: LabPaths, progress: Progress) -> dict[str, hypervisors.HypervisorInfo]:
+    return hypervisors.ensure(settings, paths, progress) if settings.machine_kind == "vm" else {}
+
+
+def _node_engine(paths: LabPaths, progress: Progress) -> NodeEngine:
+    """The private engine, running, with the nodes' image."""
+    engine, host = PrivateDockerd(paths), container_host.detect()
+    image = node_image.ensure(progress)
+    engine.ensure(progress)
+    with progress.step("node image into the engine"):
+        node_image.load(image, engine)
+    return NodeEngine(
+        docker_host=engine.host,
+        image=image.reference,
+        privileged=host.privileged,
+        capabilities=host.capabilities,
+        cgroup_namespace=host.cgroup_namespace,
+    )
+
+
+def _node_daemon(paths: LabPaths, platform: Platform) -> PrivateLibvirtd | PrivateDockerd:
+    """What runs the nodes of a lab on the bundled platform."""
+    return PrivateLibvirtd(paths) if platform.node_engine is None else PrivateDockerd(paths)
 
 
 def _packages(settings: Settings, progress: Progress) -> Packages | None:
@@ -220,6 +254,7 @@ def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: 
         hypervisor=by_name.pop("", None),
         hypervisors=by_name,
         image=parts.image,
+        node_engine=parts.node_engine,
         packages=parts.packages,
         registry_mirror=parts.mirror,
         identity=identity.ensure(paths.identity, settings.name, _addresses(settings)),
@@ -228,7 +263,7 @@ def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: 
     text = platform.model_dump_json(indent=1).encode()
     if not paths.record.exists() or paths.record.read_bytes() != text:
         write_private(paths.record, text)
-    local = [parts.cli.path, Path(parts.image.source)]
+    local = [parts.cli.path, *([Path(parts.image.source)] if parts.image else [])]
     if parts.packages is not None:
         local.append(Path(parts.packages.bundle))
     PlatformManifest(
@@ -281,6 +316,7 @@ def _stop(paths: LabPaths) -> None:
     manifest = PlatformManifest.load(paths)
     if manifest is not None and manifest.images is not None:
         Registry(paths, manifest.images).stop()
+    PrivateDockerd(paths).remove()
     PrivateLibvirtd(paths).stop()
 
 
@@ -288,7 +324,7 @@ def _alive(paths: LabPaths, platform: Platform, manifest: PlatformManifest) -> b
     if platform.kind == "system":
         return True
     registry = manifest.images is None or Registry(paths, manifest.images).alive()
-    return registry and PrivateLibvirtd(paths).alive()
+    return registry and _node_daemon(paths, platform).alive()
 
 
 # -- one lab, one owner ----------------------------------------------------------------------------
@@ -299,7 +335,7 @@ def _refuse_other_checkout(paths: LabPaths) -> None:
     manifest = PlatformManifest.load(paths)
     if manifest is not None and manifest.checkout != checkout() and manifest.checkout.exists():
         platform = read_record(paths)
-        if platform is not None and PrivateLibvirtd(paths).alive():
+        if platform is not None and _node_daemon(paths, platform).alive():
             raise OverlabError(
                 f"the lab {paths.lab} is up from another checkout, {manifest.checkout}",
                 f"give this lab another name (overlab:lab name), or take that one down:"

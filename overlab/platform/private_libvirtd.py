@@ -58,7 +58,7 @@ class PrivateLibvirtd:
 
     @property
     def namespace(self) -> Namespace:
-        return Namespace(self.paths.namespace, claim=self.paths.run / "namespace.json", owner=str(self.paths.state))
+        return Namespace.of(self.paths)
 
     @property
     def uri(self) -> str:

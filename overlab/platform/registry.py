@@ -82,7 +82,7 @@ class Registry:
 
     @property
     def _namespace(self) -> Namespace:
-        return Namespace(self.paths.namespace, claim=self.paths.run / "namespace.json", owner=str(self.paths.state))
+        return Namespace.of(self.paths)
 
     @property
     def _config(self) -> Path:

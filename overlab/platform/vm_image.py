@@ -44,12 +44,12 @@ def ensure(progress: Progress) -> Image:
     storage = container_images.ensure(progress)
 
     def build(directory: Path) -> None:
-        with progress.step("preinstalled image"), _tree(source, directory) as root:
-            _configure(root, source.engine_debs, progress)
+        with progress.step("preinstalled image"), tree(source, directory) as root:
+            configure(root, source.engine_debs, progress)
             _preload(root, storage, progress)
             _finish(root, directory, progress)
 
-    directory = cache.entry("image", _key_parts() | {"storage": storage.parent.name}, build, progress, space_mib=4000)
+    directory = cache.entry("image", key_parts() | {"storage": storage.parent.name}, build, progress, space_mib=4000)
     return _image(directory)
 
 
@@ -58,14 +58,14 @@ def ensure_plain(progress: Progress) -> Image:
     source = rootfs.ensure(progress)
 
     def build(directory: Path) -> None:
-        with progress.step("plain image"), _tree(source, directory) as root:
-            _configure(root, [], progress)
+        with progress.step("plain image"), tree(source, directory) as root:
+            configure(root, [], progress)
             _finish(root, directory, progress)
 
-    return _image(cache.entry("plain-image", _key_parts(), build, progress, space_mib=4000))
+    return _image(cache.entry("plain-image", key_parts(), build, progress, space_mib=4000))
 
 
-def _key_parts() -> dict[str, object]:
+def key_parts() -> dict[str, object]:
     code = [cache.file_digest(Path(module)) for module in (__file__, str(disk.__file__))]
     return {"rootfs": rootfs.key_parts(), "guest": _guest_digests(), "code": code}
 
@@ -78,7 +78,7 @@ def _image(directory: Path) -> Image:
 
 
 @contextlib.contextmanager
-def _tree(source: Rootfs, directory: Path) -> Iterator[Path]:
+def tree(source: Rootfs, directory: Path) -> Iterator[Path]:
     """The unpacked root file system.
 
     Inside the entry under construction: the remains of a killed build are removed by the next one.
@@ -91,10 +91,10 @@ def _tree(source: Rootfs, directory: Path) -> Iterator[Path]:
     shutil.rmtree(directory / _SCRATCH)
 
 
-def _configure(root: Path, debs: list[Path], progress: Progress) -> None:
+def configure(root: Path, debs: list[Path], progress: Progress) -> None:
     lab = root / "lab"
     shutil.copytree(GUEST, lab)
-    _copy_files(lab / "files", root)
+    copy_files(lab / "files", root)
     _copy_all(debs, lab / "debs")
     _in_chroot(root, ["/lab/configure.sh", *(["/lab/debs"] if debs else [])], progress)
     shutil.rmtree(lab)
@@ -142,7 +142,7 @@ def _copy_all(files: list[Path], target: Path) -> None:
         shutil.copyfile(file, target / file.name)
 
 
-def _copy_files(source: Path, root: Path) -> None:
+def copy_files(source: Path, root: Path) -> None:
     """Owned by root, modes 0755 or 0644, independent of the checkout's owner and umask."""
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         target = root / file.relative_to(source)

@@ -109,7 +109,7 @@ def test_the_engine_api_listens_with_client_certificates_or_not_at_all() -> None
     assert daemon_json(safe.engine, store_url(safe.store_addresses), None)["tlsverify"] is True
 
 
-@pytest.mark.parametrize("text", [watchdog.service(), watchdog.path_unit(), firewall.unit()])
+@pytest.mark.parametrize("text", [watchdog.service(), watchdog.path_unit(), firewall.unit("lab0")])
 def test_units_are_units(text: str) -> None:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.read_string(text)

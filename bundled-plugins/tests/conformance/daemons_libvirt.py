@@ -17,7 +17,7 @@ from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.platform.private_libvirtd import PrivateLibvirtd
 
-PROGRAMS = ("libvirtd", "qemu-system-x86_64", "qemu-img", "ip", "unshare", "dnsmasq", "mkisofs", "xsltproc")
+PROGRAMS = ("libvirtd", "qemu-system-x86_64", "qemu-img", "ip", "unshare", "dnsmasq", "mkisofs")
 
 
 @dataclass(frozen=True)
