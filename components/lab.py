@@ -1,4 +1,4 @@
-"""The whole lab: the only file that knows the order of things, the settings and the platform record."""
+"""The lab: the only module that knows the order of creation, the settings and the platform record."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Lab(Component[Args]):
         """What the lab has on one hypervisor. Without a name its resources have the plain names."""
         settings, platform = self._settings, self._platform
         suffix = f"-{name}" if name else ""
-        hypervisor, image = platform.places[name], platform.image
+        hypervisor, image = platform.hypervisors_by_name[name], platform.image
         if image is None:
             raise pulumi.RunError("the platform record has no machine image: run 'overlab up'")
         provider = libvirt.Provider(f"hypervisor{suffix}", uri=hypervisor.uri, opts=self.child_options())

@@ -76,7 +76,7 @@ class NodeContainerArgs(NodeHostArgs, MachineSpec):
 
 
 class NodeContainer(NodeHost):
-    """A system container with systemd, sshd and an engine of its own, whose data is in a volume.
+    """A system container with systemd, sshd and its own engine, whose data is in a volume.
 
     It is no isolation boundary: root in it is root on the outer engine's machine.
     """
@@ -91,7 +91,7 @@ class NodeContainer(NodeHost):
         super().__init__(name, args, opts)
         outer = args.outer
         if outer.cgroup_namespace == "host":
-            # The node's engine sees the machine's whole tree: without this its containers would be outside the lab's.
+            # The node's engine sees the machine's entire tree: without this its containers would be outside the lab's.
             self.cgroup_parent = f"{outer.cgroup_parent}/{name}"
         self.instance = self._declare_container(self._declare_data())
         self._reach(outer.underlay.args.cidr)

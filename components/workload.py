@@ -56,7 +56,7 @@ class Attachment(Args):
 
 
 class WorkloadArgs(Args):
-    """One container, on networks of its own or in the network stack of ``shares_network_of``."""
+    """One container, on its own networks or in the network stack of ``shares_network_of``."""
 
     engine: Public[DockerEngine]
     image: Public[ImageName] = conventions.BUSYBOX_IMAGE
@@ -124,7 +124,7 @@ class Workload(Component[WorkloadArgs]):
             opts=self.child_options(
                 **engine.placement,
                 depends_on=list(args.after),
-                # A container whose start failed must not be taken for a running one by the next run.
+                # The next run must not treat a container whose start failed as running.
                 replace_on_changes=["#initerror"],
                 delete_before_replace=True,
             ),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components.checks import bulk
+from components.checks.checked_lab import CheckedLab, CheckedWorkload
 from components.checks.facts import Facts
-from components.checks.lab import CheckedLab, CheckedWorkload
 from components.checks.model import Check
 from components.config import conventions
 

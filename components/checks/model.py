@@ -32,7 +32,7 @@ class Check(BaseModel):
     """Another workload."""
     network: str = ""
     query_name: str = ""
-    """The name of the target that is looked up."""
+    """The name of the target that is resolved."""
     from_network: str = ""
     """The network that must not reach ``network``."""
     expect: Literal["pass", "fail"] = "pass"

@@ -123,7 +123,7 @@ class EngineSpec(Spec):
     )
     """Where the engines' own bridge networks get their subnets."""
     heartbeat_s: Annotated[int, Field(ge=1, le=300)] = conventions.HEARTBEAT_S
-    """How often an engine tells the store that it is alive."""
+    """How often an engine renews its registration in the store."""
     ttl_s: Annotated[int, Field(ge=conventions.MINIMUM_DISCOVERY_TTL_S, le=3600)] = conventions.DISCOVERY_TTL_S
     """After how long without a heartbeat an engine counts as gone."""
 
@@ -154,7 +154,7 @@ class StoreSpec(Spec):
             rule = "only for a single server"
             yield Violation(("node",), self.node, rule, "leave it out: the first nodes run the servers")
         if self.acl and self.servers == 1:
-            reason = "the engines cannot send a token, so each needs an agent of its own that has one"
+            reason = "the engines cannot send a token, so each needs its own agent that has one"
             remedy = "set store.servers to 3, or leave it out"
             yield Violation(("acl",), True, f"only with 3 or 5 servers: {reason}", remedy)
 
@@ -249,7 +249,7 @@ PublishedPort = Annotated[PortSpec, compose.PORT_FORMS]
 
 
 class WorkloadSpec(Spec):
-    """One test container: on networks of its own, or in the network stack of another workload."""
+    """One test container: on its own networks, or in the network stack of another workload."""
 
     node: HostName | None = None
     """Required unless ``network_mode`` is set (then it is that workload's node)."""
@@ -299,7 +299,7 @@ class WorkloadSpec(Spec):
             return
         for key in ("networks", "ports", "publish_all", "hostname", "dns", "dns_search", "extra_hosts"):
             if value := getattr(self, key):
-                rule = f"a workload in {other}'s network stack has none of its own"
+                rule = f"not for a workload in {other}'s network stack"
                 yield Violation((key,), value, rule, f"leave it out, or set it at {other}")
 
 

@@ -20,7 +20,7 @@ _STATES = ("no state", RUNNING, "blocked", "paused", "shutting down", "shut off"
 
 
 def states(settings: Settings, platform: Platform, limit_s: float = LIMIT_S) -> dict[str, str]:
-    """Node -> libvirt's, or Docker's, word for its state, ``missing``, or ``unknown`` and why. Raises nothing."""
+    """Node -> its state as libvirt or Docker names it, ``missing``, or ``unknown`` and why. Raises nothing."""
     prefix = f"overlab-{settings.name}-"
     if platform.node_engine is not None:
         answer = _container_states(platform.node_engine.docker_host, prefix, limit_s)
@@ -32,7 +32,7 @@ def states(settings: Settings, platform: Platform, limit_s: float = LIMIT_S) -> 
 
     # libvirt has no timeout of its own on a call: a libvirtd that hangs is abandoned with its thread.
     threads = []
-    for name, hypervisor in platform.places.items():
+    for name, hypervisor in platform.hypervisors_by_name.items():
         answers[name] = f"libvirt at {hypervisor.uri} did not answer within {limit_s:g} s"
         threads.append(threading.Thread(target=ask, args=(name, hypervisor.uri), daemon=True))
         threads[-1].start()

@@ -12,7 +12,7 @@ from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.core.tools import output, run
 from overlab.platform import cache, mirror, oci
-from overlab.platform.rootfs import IN_NAMESPACES_OF_ITS_OWN
+from overlab.platform.rootfs import IN_PRIVATE_NAMESPACES
 
 REVISION = 1
 """Increment it to pick up newer packages of the same releases; until then an image's digest is constant."""
@@ -78,7 +78,7 @@ def _unpack(suite: str, scratch: Path, log: Path, progress: Progress) -> Path:
     options = ['APT::Install-Recommends "false"', "Acquire::Languages none", 'APT::Sandbox::User "root"']
     run(
         [
-            *IN_NAMESPACES_OF_ITS_OWN,
+            *IN_PRIVATE_NAMESPACES,
             "mmdebstrap",
             "--mode=root",
             "--variant=extract",

@@ -1,4 +1,4 @@
-"""A named network namespace of one lab, and the processes in it.
+"""The named network namespace of a lab, and the processes in it.
 
 The namespace has a loopback and no uplink. It is the lab's own only if the lab's claim file holds the
 namespace's inode; one of the same name without a claim is never touched.

@@ -15,7 +15,7 @@ CHANGES = ("ENV container=docker", 'ENTRYPOINT ["/sbin/init"]')
 """What ``docker import`` adds to the bare tree: systemd knows by ``container`` that it boots no machine."""
 
 FILES = Path(__file__).parent / "node" / "files"
-"""What goes into the image as it lies there."""
+"""Copied into the image as they are."""
 
 _LEFT_OUT = ("./boot/*", "./usr/lib/modules/*", "./lib/modules/*", "./vmlinuz*", "./initrd.img*")
 _MASKED = """

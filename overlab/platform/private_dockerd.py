@@ -1,6 +1,6 @@
 """The engine that runs nodes as containers on the bundled platform: a private dockerd in the lab's network namespace.
 
-It has PID and mount namespaces of its own too: when its first process is killed, the kernel ends the engine, its
+It also has private PID and mount namespaces: when its first process is killed, the kernel ends the engine, its
 containerd and every process of every node, and nothing of it stays mounted.
 """
 

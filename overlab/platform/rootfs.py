@@ -27,7 +27,7 @@ SUITE = "bullseye"
 _PACKAGE_LIST = Path(__file__).with_name("rootfs-packages.txt")
 _DPKG_CONFIG = Path(__file__).with_name("rootfs-dpkg.cfg")
 
-IN_NAMESPACES_OF_ITS_OWN = tuple(
+IN_PRIVATE_NAMESPACES = tuple(
     "setpriv --pdeathsig=KILL unshare --mount --propagation=private --pid --fork --kill-child --mount-proc".split()
 )
 """Prefix of a build's command: its mounts and processes are removed with it, and it is killed with this process."""
@@ -95,7 +95,7 @@ def _bootstrap(directory: Path, progress: Progress) -> None:
     try:
         run(
             [
-                *IN_NAMESPACES_OF_ITS_OWN,
+                *IN_PRIVATE_NAMESPACES,
                 "mmdebstrap",
                 "--mode=root",
                 "--variant=minbase",

@@ -1,4 +1,4 @@
-"""The Pulumi CLI: the one that the user names, the one on PATH, or one built here from its Go module."""
+"""The Pulumi CLI: named by the user, found on PATH, or built here from its Go module."""
 
 from __future__ import annotations
 
@@ -159,9 +159,9 @@ def go() -> Path:
     path = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
     if path is None:
         raise OverlabError("no Pulumi CLI was found and no Go to build one", remedy)
-    said = output([path, "env", "GOVERSION"]).strip().removeprefix("go")
-    if _parse(said) < _GO_AT_LEAST:
-        raise OverlabError(f"no Pulumi CLI was found and {path} is Go {said}, too old to build one", remedy)
+    found = output([path, "env", "GOVERSION"]).strip().removeprefix("go")
+    if _parse(found) < _GO_AT_LEAST:
+        raise OverlabError(f"no Pulumi CLI was found and {path} is Go {found}, too old to build one", remedy)
     return Path(path)
 
 

@@ -46,7 +46,7 @@ def overlaps(ranges: list[Range]) -> Iterator[tuple[Range, Range]]:
 
 
 def ranges_of(stack: Stack) -> Iterator[Range]:
-    """Every range that the stack states; a text that is no range is another rule's matter."""
+    """Every range that the stack states; a text that is no range is skipped."""
     for network in stack.of(NETWORK):
         with network.deferring_unknowns():
             local = network.props.get("driver") != DRIVER
@@ -92,7 +92,7 @@ RULES = (
     StackRule(
         name="subnets-disjoint",
         reason="Where ranges overlap, containers do not start or reach the wrong network; engines check only a part.",
-        remedy="give each overlay a subnet of its own, outside the lab network and the engines' local pools",
+        remedy="give each overlay its own subnet, outside the lab network and the engines' local pools",
         predicate=overlapping,
     ),
 )
