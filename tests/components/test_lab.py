@@ -1,4 +1,4 @@
-"""The whole dev lab under mocks: what is declared, with which options, in which order."""
+"""The dev lab under mocks: what is declared, with which options, in which order."""
 
 from __future__ import annotations
 

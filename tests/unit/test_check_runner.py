@@ -59,7 +59,7 @@ _CURL = "#!/bin/sh\necho OK\n"
 
 
 class Nodes:
-    """Three nodes, each a shell with tools of its own."""
+    """Three nodes, each a shell with its own tools."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -327,7 +327,7 @@ def test_with_no_facts_at_all_nothing_that_needs_one_is_stated() -> None:
     assert not {"ping-ip", "interface", "kv", "network"} & {
         check.kind
         for check in ready
-        if check.network != "ov_net3"  # that one's addresses are in the settings
+        if check.network != "ov_net3"  # its addresses are in the settings
     }
 
 

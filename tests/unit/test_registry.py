@@ -1,4 +1,4 @@
-"""A real docker-registry in a namespace of its own: serves, is adopted, ends, and is never taken for another's."""
+"""A real docker-registry in a private namespace: serves, is adopted, ends, and another lab's is never adopted."""
 
 from __future__ import annotations
 
