@@ -10,7 +10,7 @@ from components.config.platform import Platform
 from components.config.settings import Node, Settings
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
-from overlab.platform.private_libvirtd import PrivateLibvirtd
+from overlab.platform.namespace import Namespace
 
 _CONNECT_LIMIT_S = 30
 
@@ -63,7 +63,7 @@ def command(
     if cmd:
         ssh += ["--", shlex.join(cmd)]
     if platform.kind == "bundled":
-        return PrivateLibvirtd(LabPaths(settings.name)).namespace.command(ssh)
+        return Namespace.of(LabPaths(settings.name)).command(ssh)
     return ssh
 
 

@@ -326,7 +326,7 @@ class HypervisorSpec(Spec):
     uri: LibvirtUri
     """Its libvirt URI."""
     pool_dir: Directory = conventions.POOL_DIR
-    """Directory on it in which the lab's storage pool is made."""
+    """Directory on it in which the lab's storage pool is created."""
 
 
 class PlatformSpec(Spec):

@@ -94,7 +94,7 @@ def _refuse_depth(text: str) -> None:
 
 
 def _too_deep(part: Any) -> Unparsable:
-    rule = f"at most {MAXIMUM_DEPTH} levels, and no alias inside what it stands for"
+    rule = f"at most {MAXIMUM_DEPTH} levels, and no alias inside its own anchor"
     return Unparsable(_place(part.start_mark), rule, "nest it less deeply")
 
 

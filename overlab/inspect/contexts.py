@@ -14,7 +14,7 @@ from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import write_private
 from overlab.inspect import ssh_config
-from overlab.platform.private_libvirtd import PrivateLibvirtd
+from overlab.platform.namespace import Namespace
 
 UNSET = ("DOCKER_CONTEXT", "DOCKER_API_VERSION", "DOCKER_TLS")
 """Variables that would override those that are set, or contradict them."""
@@ -57,7 +57,7 @@ def over_tls(settings: Settings, platform: Platform, node: str) -> str:
         f"export DOCKER_CERT_PATH={shlex.quote(str(certificates))}",
     ]
     if platform.kind == "bundled":
-        enter = shlex.join(PrivateLibvirtd(LabPaths(settings.name)).namespace.command(["docker"]))
+        enter = shlex.join(Namespace.of(LabPaths(settings.name)).command(["docker"]))
         lines.append(f"# this address is reached only from inside the lab's network namespace: {enter} ps")
     return "\n".join(lines) + "\n"
 

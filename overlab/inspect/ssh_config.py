@@ -13,7 +13,7 @@ from components.config.settings import Settings
 from overlab import openssh
 from overlab.core.paths import LabPaths
 from overlab.core.process import write_private
-from overlab.platform.private_libvirtd import PrivateLibvirtd
+from overlab.platform.namespace import Namespace
 
 
 def options(settings: Settings, platform: Platform) -> dict[str, str]:
@@ -49,7 +49,7 @@ def _proxy_command(settings: Settings, platform: Platform) -> dict[str, str]:
     if platform.kind != "bundled":
         return {}
     script = files("overlab.inspect") / "proxy_command.py"
-    namespace = PrivateLibvirtd(LabPaths(settings.name)).namespace
+    namespace = Namespace.of(LabPaths(settings.name))
     # Isolated (-I): what the helper imports depends neither on the caller's directory nor on its environment.
     words = namespace.command([sys.executable, "-I", str(script)])
     return {"ProxyCommand": f"{shlex.join(words)} %h %p", "ProxyUseFdpass": "yes"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ from components.config.platform import MachineImage
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
-from overlab.platform import acceleration, cache
+from overlab.platform import acceleration, cache, libvirt_api
 from overlab.platform.acceleration import Acceleration
+from overlab.platform.libvirt_api import LibvirtError
 from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 if TYPE_CHECKING:
@@ -121,33 +121,14 @@ def has_bridge(uri: str, name: str) -> bool | None:
 
 
 def _asked(uri: str, question: Callable[[Any], T]) -> T:
-    import libvirt
-
-    def ask() -> None:
-        try:
-            connection = libvirt.open(uri)
-            try:
-                answers.append(question(connection))
-            finally:
-                connection.close()
-        except libvirt.libvirtError as error:
-            errors.append(error)
-
-    libvirt.registerErrorHandler(lambda _context, _error: None, None)
-    answers: list[T] = []
-    errors: list[Exception] = []
-    # libvirt's calls have no timeout: one that hangs is abandoned with its thread.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_LIMIT_S)
-    if answers:
-        return answers[0]
-    why = errors[0] if errors else f"nothing within {_LIMIT_S:g} s"
-    raise OverlabError(
-        f"the hypervisor {uri} does not answer: {why}",
-        "start its libvirtd, correct its URI (overlab:lab platform.uri or platform.hypervisors), or set platform.kind"
-        " to bundled and name none",
-    )
+    try:
+        return libvirt_api.ask(uri, question, _LIMIT_S)
+    except LibvirtError as error:
+        raise OverlabError(
+            f"the hypervisor {uri} does not answer: {error}",
+            "start its libvirtd, correct its URI (overlab:lab platform.uri or platform.hypervisors), or set"
+            " platform.kind to bundled and name none",
+        ) from error
 
 
 def _domain_types(uri: str) -> set[str]:

@@ -40,7 +40,7 @@ class NodeImage:
 
 
 def ensure(progress: Progress) -> NodeImage:
-    """The root file system with the engine installed and not enabled, from the cache or made now (seconds)."""
+    """The root file system with the engine installed and not enabled, from the cache or built now (seconds)."""
     source = rootfs.ensure(progress)
 
     def build(directory: Path) -> None:

@@ -17,7 +17,7 @@ from overlab.core.tools import output, run
 from overlab.platform import cache
 
 VERSION = "3.259.0"
-"""The version that is built, and the oldest that is taken from the machine."""
+"""The version that is built, and the oldest that is accepted from the machine."""
 
 SETTING_ENV = "OVERLAB_PULUMI"
 _PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
@@ -148,9 +148,9 @@ def _build(go_path: Path, directory: Path, progress: Progress) -> None:
         limit_s=_BUILD_LIMIT_S,
     )
     shutil.rmtree(module)
-    made = _version(directory / "pulumi")
-    if made != VERSION:
-        raise OverlabError(f"the built CLI reports version {made}, expected {VERSION}")
+    built = _version(directory / "pulumi")
+    if built != VERSION:
+        raise OverlabError(f"the built CLI reports version {built}, expected {VERSION}")
 
 
 def go() -> Path:

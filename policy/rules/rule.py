@@ -93,11 +93,11 @@ class Stack:
         return [resource for type_ in types for resource in self._by_type.get(type_, ())]
 
     def before(self, resource: Resource) -> set[str]:
-        """URNs of everything that the resource comes after, at any remove."""
+        """URNs of all resources that this one depends on, directly or not."""
         return _reach([resource.urn], self._needs)
 
     def after(self, *resources: Resource) -> set[str]:
-        """URNs of everything that comes after one of the resources, at any remove. Linear in the stack's size."""
+        """URNs of all resources that depend on one of these, directly or not. Linear in the stack's size."""
         return _reach([resource.urn for resource in resources], self._needed_by)
 
     @cached_property

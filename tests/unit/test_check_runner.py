@@ -239,7 +239,7 @@ def test_a_network_that_cannot_be_entered_is_not_a_failed_check(nodes: Nodes) ->
     lab = check_run_factory.lab()
     matrix = select(checks.matrix(lab), ["http-external:web1"])
     run = runner.run(lab, matrix, check_run_factory.outputs(lab), Transport(nodes.command, ("/nonexistent/nsenter",)))
-    assert (run.exit_code, run.not_run[0].output.split(":")[0]) == (2, "the lab's network cannot be entered")
+    assert (run.exit_code, run.not_run[0].output.split(":")[0]) == (2, "the underlay cannot be entered")
 
 
 # -- sessions --------------------------------------------------------------------------------------

@@ -212,7 +212,7 @@ def test_one_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         return MagicMock()
 
     monkeypatch.setattr(libvirt, "open", late)
-    with pytest.raises(OverlabError, match=r"hv1/system does not answer: nothing within 0\.1 s"):
+    with pytest.raises(OverlabError, match=r"hv1/system does not answer: no answer within 0\.1 s"):
         hypervisors.connect(HV1)
 
 
@@ -251,7 +251,7 @@ def test_a_record_of_other_hypervisors_is_refused(settings: Settings, tmp_path: 
 def test_each_machine_is_looked_for_where_it_is(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def domain_states(uri: str, prefix: str) -> dict[str, str] | str:
+    def domain_states(prefix: str, _limit_s: float, uri: str) -> dict[str, str] | str:
         return {f"{prefix}docker01": machines.RUNNING} if "hv1" in uri else "no route to hv2"
 
     monkeypatch.setattr(machines, "_domain_states", domain_states)
