@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import pulumi
 import pulumi_docker as docker
-from pydantic import Field
 
 from components._base import Args, Component, Public
 from components.config import addressing
-from components.config.fields import Cidr, HostName, Line, ObjectName
+from components.config.fields import Line, ObjectName
 from components.config.spec import MachineSpec
 from components.node import scripts
 from components.node_host import NodeHost, NodeHostArgs
+from components.underlay import UnderlayOptions
 
 ENGINE_DATA = "/var/lib/docker"
 STOP_GRACE_S = 2
 UNCONFINED = ("seccomp=unconfined", "apparmor=unconfined")
 
 
-class ContainerUnderlayArgs(Args):
+class ContainerUnderlayArgs(UnderlayOptions):
     """An underlay on an outer engine."""
 
     provider: docker.Provider
-    network_name: Public[ObjectName]
-    cidr: Public[Cidr]
-    """The outer engine has its first address."""
-    domain: Public[HostName] = "lab"
-    mtu: Public[Annotated[int, Field(ge=1280, le=9000)]] = 1500
-    isolated: Public[bool] = False
-    """No default route; else NAT."""
 
 
 class ContainerUnderlay(Component[ContainerUnderlayArgs]):

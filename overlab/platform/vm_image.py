@@ -13,6 +13,7 @@ from overlab.core.errors import ToolError
 from overlab.core.progress import Progress
 from overlab.core.tools import run
 from overlab.platform import cache, container_images, disk, oci, rootfs
+from overlab.platform.mmdebstrap import IN_PRIVATE_NAMESPACES
 from overlab.platform.rootfs import Rootfs
 
 GUEST = Path(__file__).parent / "guest"
@@ -128,7 +129,7 @@ def _finish(root: Path, directory: Path, progress: Progress) -> None:
 def _in_chroot(root: Path, command: list[str], progress: Progress) -> None:
     """Run a shell script in the tree, in private namespaces, without a network."""
     run(
-        [*rootfs.IN_PRIVATE_NAMESPACES, "--net", "sh", "-c", _ENTER, "enter", root, "sh", *command],
+        [*IN_PRIVATE_NAMESPACES, "--net", "sh", "-c", _ENTER, "enter", root, "sh", *command],
         log=cache.log_file("image"),
         progress=progress,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},

@@ -21,17 +21,6 @@ PROGRAMS = ("libvirtd", "qemu-system-x86_64", "qemu-img", "ip", "unshare", "dnsm
 
 
 @dataclass(frozen=True)
-class SessionPaths(LabPaths):
-    """A lab's paths with the state below a directory of the test session."""
-
-    directory: Path
-
-    @property
-    def state(self) -> Path:
-        return self.directory
-
-
-@dataclass(frozen=True)
 class PrivateLibvirt:
     """A running private libvirtd: where it is and a connection of the test's own."""
 
@@ -61,7 +50,7 @@ def private_libvirt(directory: Path, name: str) -> Iterator[PrivateLibvirt]:
     reason = missing()
     if reason:
         pytest.skip(f"no private libvirtd: {reason}")
-    paths = SessionPaths(f"{name}-{os.getpid()}", directory)
+    paths = LabPaths(f"{name}-{os.getpid()}", directory)
     daemon = PrivateLibvirtd(paths)
     try:
         try:
