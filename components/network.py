@@ -14,7 +14,7 @@ from pydantic import Field
 from components._base import Args, Component, Public
 from components.barrier import Barrier, BarrierArgs
 from components.config import conventions
-from components.config.fields import Address, Cidr, HostName, ObjectName
+from components.config.fields import Address, Cidr, ObjectName
 from components.config.section import Violation
 from components.docker_engine import DockerEngine
 from components.node import scripts
@@ -31,7 +31,7 @@ class NetworkArgs(Args):
     ip_range: Public[Cidr | None] = None
     """The part of the subnet from which containers get addresses."""
     gateway: Public[Address | None] = None
-    aux_addresses: Public[dict[HostName, Address]] = Field(default_factory=dict)
+    aux_addresses: Public[dict[ObjectName, Address]] = Field(default_factory=dict)
     """Addresses of the subnet that no container gets, by host name."""
     internal: Public[bool] = False
     """No egress: containers get no interface on the node's bridge and no default route."""

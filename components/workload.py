@@ -10,8 +10,8 @@ import pulumi_docker as docker
 from pydantic import Field
 
 from components._base import Args, Component, Public
-from components.config import conventions
-from components.config.fields import Address, Argument, HostName, ImageName, Port
+from components.config import compose, conventions
+from components.config.fields import Address, HostName, ImageName, Port, UtsName
 from components.config.section import Violation
 from components.config.spec import PortSpec
 from components.docker_engine import DockerEngine
@@ -60,16 +60,16 @@ class WorkloadArgs(Args):
 
     engine: Public[DockerEngine]
     image: Public[ImageName] = conventions.BUSYBOX_IMAGE
-    command: Public[tuple[Argument, ...] | None] = None
+    command: Public[compose.Command | None] = None
     """Default: the image's own; a busybox sleeps."""
     environment: Public[dict[str, str | pulumi.Output[str]]] = Field(default_factory=dict)
     """Secret values are secret outputs."""
-    labels: Public[dict[str, str]] = Field(default_factory=dict)
-    hostname: Public[HostName | None] = None
+    labels: Public[compose.Labels] = Field(default_factory=dict)
+    hostname: Public[UtsName | None] = None
     """Default: the component's name."""
-    dns: Public[tuple[Address, ...]] = ()
-    dns_search: Public[tuple[str, ...]] = ()
-    extra_hosts: Public[dict[str, Address]] = Field(default_factory=dict)
+    dns: Public[compose.DnsServers] = ()
+    dns_search: Public[compose.DnsSearch] = ()
+    extra_hosts: Public[compose.ExtraHosts] = Field(default_factory=dict)
     networks: Public[tuple[Attachment, ...]] = ()
     shares_network_of: Public[Workload | None] = None
     ports: Public[tuple[PortSpec, ...]] = ()

@@ -279,3 +279,33 @@ TOKENS = {
 def test_type_tokens_are_public_names(lab: Recorder, guarded: Recorder) -> None:
     declared = [*lab.declared.values(), *guarded.declared.values()]
     assert {item.type for item in declared if item.type.startswith("overlab:")} == TOKENS
+
+
+def test_whatever_a_stack_file_may_state_of_a_workload_its_component_takes(tmp_path: Path) -> None:
+    """The component has a validation of its own: what it refused would be refused in the middle of an update."""
+    workload = {
+        "node": "docker01",
+        "image": "registry.example:5000/nginx:1.18",
+        "command": "nginx -g 'daemon off;'",
+        "environment": ["A=1", "TOKEN="],
+        "labels": {"tier": "front", "Org.Example/x": ""},
+        "hostname": "Web_1.example.net",
+        "dns": "10.0.0.53",
+        "dns_search": ["example.net", "a_b.example"],
+        "extra_hosts": ["db.internal:10.0.0.9", "a_b=10.0.0.10"],
+        "networks": {"front": {"ipv4_address": "10.80.0.150", "aliases": ["www"]}},
+        "ports": ["8080:80", 9090, "53:53/udp"],
+        "http_port": 80,
+        "memory_mib": 6,
+    }
+    front = {"created_on": "docker01", "subnet": "10.80.0.0/24", "ip_range": "10.80.0.128/25", "mtu": 1280}
+    front |= {"gateway": "10.80.0.1", "aux_addresses": {"router": "10.80.0.2", "a_b": "10.80.0.3"}}
+    raw = {"nodes": {"docker01": {}}, "networks": {"front": front}, "workloads": {"web": workload}}
+    settings = parse(raw, "dev")
+    lab = run_lab(settings, make_platform(tmp_path, settings))
+    container = named(lab, CONTAINER, "web").inputs
+    assert container["command"] == ["nginx", "-g", "daemon off;"]
+    assert sorted(container["envs"]) == ["A=1", "TOKEN="]
+    assert container["dns"] == ["10.0.0.53"]
+    (network,) = lab.of("docker:index/network:Network")
+    assert network.inputs["ipamConfigs"][0]["auxAddress"] == front["aux_addresses"]
