@@ -9,10 +9,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import typer
 import yaml
 
 from components import checks
 from components.config.settings import SettingsError, parse, read_stack_file
+from overlab import cli
 from overlab.checks.select import select
 from overlab.diagnosis import cookbook
 
@@ -109,6 +111,28 @@ def test_every_check_that_a_page_names_exists() -> None:
         known |= {(page.name, check.id) for check in checks_of(page)}
     assert named
     assert named - known == set()
+
+
+def test_every_command_that_a_page_shows_exists_with_its_options() -> None:
+    """``overlab`` where a command begins: indented, in a console, in code or in a shell's substitution."""
+    shown = 0
+    for page in [page for page in PAGES if page.name != "CHANGELOG.md"]:
+        for words in re.findall(r"(?:^ {4}|^\$ |`|\$\(|bin/|&& )overlab ([^`)|#&\n]+)", page.read_text("utf-8"), re.M):
+            command: Any = typer.main.get_command(cli.app)
+            for word in words.partition(" -- ")[0].split():
+                if hasattr(command, "commands") and not word.startswith("-") and command.commands.get(word):
+                    command = command.commands[word]
+                elif word.startswith("-"):
+                    assert word in {name for option in command.params for name in option.opts}, f"{page.name}: {words}"
+            assert not hasattr(command, "commands"), f"{page.name}: no such command: {words}"
+            shown += 1
+    assert shown > 100
+
+
+def test_every_make_target_that_a_page_shows_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    shown = {name for page in PAGES for name in re.findall(r"(?:^ {4}|`)make ([a-z-]+)", page.read_text("utf-8"), re.M)}
+    assert {"up", "test"} <= shown <= targets
 
 
 def test_every_selection_of_checks_that_a_page_shows_selects_some() -> None:
