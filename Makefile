@@ -1,7 +1,7 @@
 # Every target works on a fresh checkout; STACK names the lab.
 
 STACK ?= dev
-# USES=up is enough for a system platform with an image of its own
+# USES=up is enough for a system platform with a named image
 USES ?= up bundled vm
 OVERLAB = .venv/bin/overlab --stack $(STACK)
 BUILD_CLI = .venv/bin/python -m overlab.platform.toolchain >/dev/null
@@ -16,7 +16,7 @@ SHELL_SCRIPTS = $(shell find . -type f -not -path './.venv/*' -not -path './.git
 up: bootstrap ## bring the lab up; a second run changes nothing
 	@$(OVERLAB) up
 
-try: ## the stack STACK on node containers, as a lab of its own: minutes become seconds
+try: ## the stack STACK on node containers, as a separate lab: seconds instead of minutes
 	@scripts/bootstrap up bundled container
 	@test -f Pulumi.try.yaml || .venv/bin/overlab new try --from $(STACK) --set machine.kind=container
 	@.venv/bin/overlab --stack try up

@@ -1,4 +1,4 @@
-"""How the program grows with the nodes: the whole lab under mocks, each size in a process of its own.
+"""How the program grows with the nodes: the lab under mocks, each size in a separate process.
 
 ``python -m benchmarks.scale`` prints a table and writes it to ``docs/scale.md``; ``--sizes 3,30`` for others.
 One workload a node; overlays of ten members, so that the checks of all pairs grow with the overlays and not squared.
@@ -33,7 +33,7 @@ class Figures:
     checks: int
     resources: int
     dependencies: int
-    """Edges between resources, as the engine is told."""
+    """Edges between resources, as registered with the engine."""
     script_kib: int
     """Text of all node scripts."""
     settings_s: float

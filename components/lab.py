@@ -1,4 +1,4 @@
-"""The whole lab: the only file that knows the order of things, the settings and the platform record."""
+"""The lab: the only module that knows the order of creation, the settings and the platform record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from components._base import Args, Component
 from components.config.docker_names import store_url
 from components.config.platform import Platform
 from components.config.settings import Node, Settings
-from components.config.spec import MachineSpec
+from components.config.spec import ContainerOptions, MachineSpec, NetworkOptions
 from components.connectivity import Connectivity, ConnectivityArgs
 from components.docker_engine import DockerEngine, DockerEngineArgs, ServerTls
 from components.hypervisor import HypervisorContext, Storage, StorageArgs
@@ -57,7 +57,7 @@ class Lab(Component[Args]):
         """What the lab has on one hypervisor. Without a name its resources have the plain names."""
         settings, platform = self._settings, self._platform
         suffix = f"-{name}" if name else ""
-        hypervisor, image = platform.places[name], platform.image
+        hypervisor, image = platform.hypervisors_by_name[name], platform.image
         if image is None:
             raise pulumi.RunError("the platform record has no machine image: run 'overlab up'")
         provider = libvirt.Provider(f"hypervisor{suffix}", uri=hypervisor.uri, opts=self.child_options())
@@ -68,15 +68,7 @@ class Lab(Component[Args]):
             image_source=image.source,
             image_hash=image.content_hash,
         )
-        underlay = UnderlayArgs(
-            provider=provider,
-            network_name=f"overlab-{settings.name}",
-            cidr=settings.underlay.cidr,
-            domain=settings.underlay.domain,
-            mtu=settings.underlay.mtu,
-            isolated=settings.isolated(platform),
-            bridge=settings.underlay.bridge,
-        )
+        underlay = UnderlayArgs(**self._underlay(), provider=provider, bridge=settings.underlay.bridge)
         return HypervisorContext(
             name=name,
             provider=provider,
@@ -84,6 +76,16 @@ class Lab(Component[Args]):
             storage=Storage(f"storage{suffix}", storage, self.child_options()),
             underlay=Underlay(f"underlay{suffix}", underlay, self.child_options()),
         )
+
+    def _underlay(self) -> dict[str, Any]:
+        spec = self._settings.underlay
+        return {
+            "network_name": f"overlab-{self._settings.name}",
+            "cidr": spec.cidr,
+            "domain": spec.domain,
+            "mtu": spec.mtu,
+            "isolated": self._settings.isolated(self._platform),
+        }
 
     def _declare_machines(self) -> dict[str, NodeHost]:
         hypervisors = {name: self._declare_hypervisor(name) for name in self._settings.hypervisors}
@@ -120,14 +122,7 @@ class Lab(Component[Args]):
                 "lab.machine.kind is container, and the platform record has no engine: run 'overlab up'"
             )
         provider = docker.Provider("outer-engine", host=found.docker_host, opts=self.child_options())
-        underlay = ContainerUnderlayArgs(
-            provider=provider,
-            network_name=f"overlab-{settings.name}",
-            cidr=settings.underlay.cidr,
-            domain=settings.underlay.domain,
-            mtu=settings.underlay.mtu,
-            isolated=settings.isolated(self._platform),
-        )
+        underlay = ContainerUnderlayArgs(**self._underlay(), provider=provider)
         return OuterEngine(
             provider=provider,
             underlay=ContainerUnderlay("underlay", underlay, self.child_options()),
@@ -141,7 +136,7 @@ class Lab(Component[Args]):
     def _node_host(self, node: Node) -> dict[str, Any]:
         identity = self._platform.identity
         return {
-            **node.machine.model_dump(include=set(MachineSpec.model_fields)),
+            **node.machine.values_of(MachineSpec),
             "address": node.address,
             "command_provider": self._commands,
             "access": SshAccess(
@@ -208,17 +203,8 @@ class Lab(Component[Args]):
 
     def _network(self, name: str) -> NetworkArgs:
         spec = self._settings.networks[name]
-        return NetworkArgs(
-            engine=self.engines[spec.created_on],
-            driver=spec.driver,
-            subnet=spec.subnet,
-            ip_range=spec.ip_range,
-            gateway=spec.gateway,
-            aux_addresses=spec.aux_addresses,
-            internal=spec.internal,
-            mtu=spec.mtu,
-            store_machine=self.store.machine,
-        )
+        options, engine = spec.values_of(NetworkOptions), self.engines[spec.created_on]
+        return NetworkArgs(**options, engine=engine, store_machine=self.store.machine)
 
     def _declare_workloads(self) -> dict[str, Workload]:
         settings = self._settings
@@ -249,24 +235,14 @@ class Lab(Component[Args]):
         spec = self._settings.workloads[name]
         secret = pulumi.Output.secret if self._settings.secret_environment else str
         return WorkloadArgs(
+            **spec.values_of(ContainerOptions),
             engine=self.engines[self._settings.placement[name]],
-            image=spec.image,
-            command=spec.command,
             environment={key: secret(value) for key, value in spec.environment.items()},
-            labels=spec.labels,
-            hostname=spec.hostname,
-            dns=spec.dns,
-            dns_search=spec.dns_search,
-            extra_hosts=spec.extra_hosts,
             networks=tuple(
                 Attachment(network=self.networks.networks[network], ipv4_address=how.ipv4_address, aliases=how.aliases)
                 for network, how in spec.networks.items()
             ),
             shares_network_of=found[spec.shares_network_of] if spec.shares_network_of else None,
-            ports=spec.ports,
-            publish_all=spec.publish_all,
-            http_port=spec.http_port,
-            memory_mib=spec.memory_mib,
             after=tuple(after),
         )
 

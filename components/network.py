@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import pulumi
 import pulumi_command as command
@@ -14,38 +14,20 @@ from pydantic import Field
 from components._base import Args, Component, Public
 from components.barrier import Barrier, BarrierArgs
 from components.config import conventions
-from components.config.fields import Address, Cidr, ObjectName
-from components.config.section import Violation
+from components.config.fields import ObjectName
+from components.config.spec import NetworkOptions
 from components.docker_engine import DockerEngine
 from components.node import scripts
 from components.node_host import NodeHost
 
 
-class NetworkArgs(Args):
+class NetworkArgs(Args, NetworkOptions):
     """A network that ``engine`` creates."""
 
     engine: Public[DockerEngine]
-    driver: Public[Literal["overlay"]] = "overlay"
-    subnet: Public[Cidr | None] = None
-    """Default: the next one of the engines' own overlay pool."""
-    ip_range: Public[Cidr | None] = None
-    """The part of the subnet from which containers get addresses."""
-    gateway: Public[Address | None] = None
-    aux_addresses: Public[dict[ObjectName, Address]] = Field(default_factory=dict)
-    """Addresses of the subnet that no container gets, by host name."""
-    internal: Public[bool] = False
-    """No egress: containers get no interface on the node's bridge and no default route."""
-    mtu: Public[Annotated[int, Field(ge=1280, le=9000)] | None] = None
-    """Of the underlay; containers get 50 less."""
     store_machine: NodeHost | None = None
     """With a single store server the machine with which the network goes; a cluster keeps it."""
     after: tuple[pulumi.Resource, ...] = ()
-
-    def violations(self) -> Iterator[Violation]:
-        stated = {"ip_range": self.ip_range, "gateway": self.gateway, "aux_addresses": self.aux_addresses}
-        for name, value in stated.items():
-            if value and self.subnet is None:
-                yield Violation((name,), value, "only with a subnet", "state the subnet too, or leave this out")
 
 
 class Network(Component[NetworkArgs]):

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import pulumi
 import pulumi_docker as docker
-from pydantic import Field
 
 from components._base import Args, Component, Public
 from components.config import addressing
-from components.config.fields import Cidr, HostName, Line, ObjectName
+from components.config.fields import Line, ObjectName
 from components.config.spec import MachineSpec
 from components.node import scripts
 from components.node_host import NodeHost, NodeHostArgs
+from components.underlay import UnderlayOptions
 
 ENGINE_DATA = "/var/lib/docker"
 STOP_GRACE_S = 2
 UNCONFINED = ("seccomp=unconfined", "apparmor=unconfined")
 
 
-class ContainerUnderlayArgs(Args):
+class ContainerUnderlayArgs(UnderlayOptions):
     """An underlay on an outer engine."""
 
     provider: docker.Provider
-    network_name: Public[ObjectName]
-    cidr: Public[Cidr]
-    """The outer engine has its first address."""
-    domain: Public[HostName] = "lab"
-    mtu: Public[Annotated[int, Field(ge=1280, le=9000)]] = 1500
-    isolated: Public[bool] = False
-    """No default route; else NAT."""
 
 
 class ContainerUnderlay(Component[ContainerUnderlayArgs]):
@@ -76,7 +69,7 @@ class NodeContainerArgs(NodeHostArgs, MachineSpec):
 
 
 class NodeContainer(NodeHost):
-    """A system container with systemd, sshd and an engine of its own, whose data is in a volume.
+    """A system container with systemd, sshd and its own engine, whose data is in a volume.
 
     It is no isolation boundary: root in it is root on the outer engine's machine.
     """
@@ -91,7 +84,7 @@ class NodeContainer(NodeHost):
         super().__init__(name, args, opts)
         outer = args.outer
         if outer.cgroup_namespace == "host":
-            # The node's engine sees the machine's whole tree: without this its containers would be outside the lab's.
+            # The node's engine sees the machine's entire tree: without this its containers would be outside the lab's.
             self.cgroup_parent = f"{outer.cgroup_parent}/{name}"
         self.instance = self._declare_container(self._declare_data())
         self._reach(outer.underlay.args.cidr)

@@ -109,7 +109,7 @@ class RemoteHost:
         )
 
     def _options(self, limit_s: int) -> pulumi.ResourceOptions:
-        # The script's own limit comes first, and says what did not end.
+        # The script's own limit comes first, and reports what did not end.
         limit = f"{limit_s + 2 * KILL_AFTER_S}s"
         return pulumi.ResourceOptions(
             provider=self.provider,
@@ -152,7 +152,7 @@ def bounded(name: str, limit_s: int, script: str) -> str:
     """A script that runs ``script`` with a time limit, no stdin, and printable ASCII as output.
 
     Descriptor 3 carries the exit code past the two filters, 4 is the real stdout, 5 the unfiltered one; the script
-    itself has none of them. It is read from a descriptor, not from a file that could be left behind.
+    itself has none of them. It is read from a descriptor: a file could be orphaned.
     """
     return f"""\
 printable() {{ LC_ALL=C sed "$@" -e 's/[^\\t -~]/?/g' 3>&-; }}

@@ -117,7 +117,7 @@ class StoreAgent(Component[StoreAgentArgs]):
             opts=self.child_options(
                 **engine.placement,
                 depends_on=[image],
-                # A container whose start failed must not be taken for a running one by the next run.
+                # The next run must not treat a container whose start failed as running.
                 replace_on_changes=["#initerror"],
                 delete_before_replace=True,
             ),
@@ -229,7 +229,7 @@ def _joined_values(index: int, args: MembershipArgs) -> dict[str, object]:
     return {
         "consul": f"http://{args.store.address}",
         "own": args.engines[index].advertised,
-        # Once, for both: a gate's text grows with the lab, so that all of them grow with its square.
+        # Once, for both: a gate's text grows with the lab, and all of them with its square.
         "nodes": [f"{engine.node}/{engine.advertised}" for engine in args.engines],
         "limit_s": join_limit_s(args.heartbeat_s),
         "grace_s": grace_s(index, args.heartbeat_s),
@@ -246,8 +246,8 @@ def grace_s(index: int, heartbeat_s: int) -> int:
     """How long the lab's node number ``index`` (from 0) stays cut off before it announces itself again.
 
     One after another, a heartbeat apart, until half of the limit is over; then all that still are cut off. The first
-    one does nearly the whole work: every engine that has joined nobody yet joins it. Were several announced at once,
-    engines would join different ones, each only once in its life, and the islands might stay.
+    one heals nearly every partition: each engine that has joined nobody yet joins it. If several were announced at
+    once, engines would join different ones, each only once while it runs, and the partitions might persist.
     """
     slots = join_limit_s(heartbeat_s) // 2 // heartbeat_s
     return 5 + min(index, slots) * heartbeat_s

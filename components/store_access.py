@@ -19,7 +19,7 @@ from components.config.platform import StoreTokens
 from components.docker_engine import DockerEngine
 from components.node import scripts
 
-SCRIPT = scripts.TEMPLATES / "store_access.py"
+SCRIPT = scripts.TEMPLATES / "ensure_store_access.py"
 _END = "OVERLAB-END-OF-TOKENS"
 POLICIES = {
     # An agent keeps its own node's entry; the names of nodes are no secret to the others.
@@ -82,7 +82,7 @@ class StoreAccess(Component[StoreAccessArgs]):
 
 
 def wanted(tokens: StoreTokens) -> dict[str, Any]:
-    """What ``templates/store_access.py`` reads. Holds secrets."""
+    """What ``templates/ensure_store_access.py`` reads. Holds secrets."""
     secrets = {"lab-agents": _read(tokens.agents), "lab-engines": _read(tokens.engines)}
     return {
         "url": f"http://127.0.0.1:{conventions.CONSUL_HTTP_PORT}",

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import pulumi
 import pulumi_libvirt as libvirt
-from pydantic import Field
 
 from components._base import Args, Component, Public
-from components.config.fields import Bridge, Cidr, HostName, Line
+from components.config.fields import Bridge, Cidr, HostName, Mtu, ObjectName
 
 
-class UnderlayArgs(Args):
+class UnderlayOptions(Args):
+    """What every underlay has."""
+
+    network_name: Public[ObjectName]
+    cidr: Public[Cidr]
+    """Its first address is the gateway's: of the hypervisor or outer engine, or of the router behind a bridge."""
+    domain: Public[HostName] = "lab"
+    """The nodes' DNS domain."""
+    mtu: Public[Mtu] = 1500
+    isolated: Public[bool] = False
+    """No default route; else NAT, or the router behind a bridge."""
+
+
+class UnderlayArgs(UnderlayOptions):
     """An underlay on one hypervisor."""
 
     provider: libvirt.Provider
-    network_name: Public[Line]
-    """Of the libvirt network."""
-    cidr: Public[Cidr]
-    """The hypervisor, or the router behind ``bridge``, has its first address."""
-    domain: Public[HostName] = "lab"
-    """The machines' DNS domain."""
-    mtu: Public[Annotated[int, Field(ge=1280, le=9000)]] = 1500
-    isolated: Public[bool] = False
-    """No default route; else NAT, or the router behind ``bridge``."""
     bridge: Public[Bridge | None] = None
     """An existing bridge of the hypervisor, instead of a libvirt network."""
 

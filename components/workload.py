@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
 
 import pulumi
 import pulumi_docker as docker
 from pydantic import Field
 
 from components._base import Args, Component, Public
-from components.config import compose, conventions
-from components.config.fields import Address, HostName, ImageName, Port, UtsName
+from components.config import conventions
+from components.config.fields import Address, HostName, ImageName
 from components.config.section import Violation
-from components.config.spec import PortSpec
+from components.config.spec import OF_NETWORK_STACK, ContainerOptions
 from components.docker_engine import DockerEngine
 from components.network import Network
 
@@ -55,28 +54,14 @@ class Attachment(Args):
     aliases: Public[tuple[HostName, ...]] = ()
 
 
-class WorkloadArgs(Args):
-    """One container, on networks of its own or in the network stack of ``shares_network_of``."""
+class WorkloadArgs(Args, ContainerOptions):
+    """One container, on its own networks or in the network stack of ``shares_network_of``."""
 
     engine: Public[DockerEngine]
-    image: Public[ImageName] = conventions.BUSYBOX_IMAGE
-    command: Public[compose.Command | None] = None
-    """Default: the image's own; a busybox sleeps."""
     environment: Public[dict[str, str | pulumi.Output[str]]] = Field(default_factory=dict)
     """Secret values are secret outputs."""
-    labels: Public[compose.Labels] = Field(default_factory=dict)
-    hostname: Public[UtsName | None] = None
-    """Default: the component's name."""
-    dns: Public[compose.DnsServers] = ()
-    dns_search: Public[compose.DnsSearch] = ()
-    extra_hosts: Public[compose.ExtraHosts] = Field(default_factory=dict)
     networks: Public[tuple[Attachment, ...]] = ()
     shares_network_of: Public[Workload | None] = None
-    ports: Public[tuple[PortSpec, ...]] = ()
-    publish_all: Public[bool] = False
-    http_port: Public[Port | None] = None
-    """Of a web server in it, for checks by HTTP."""
-    memory_mib: Public[Annotated[int, Field(ge=6, le=65536)]] = 64
     after: tuple[pulumi.Resource, ...] = ()
 
     def violations(self) -> Iterator[Violation]:
@@ -84,8 +69,7 @@ class WorkloadArgs(Args):
         for target, protocol in {key for key in keys if keys.count(key) > 1}:
             rule = "a container port on one node port: with two the official provider replaces it at every update"
             yield Violation(("ports",), f"{target}/{protocol}", rule, "publish it once")
-        own = ("hostname", "dns", "dns_search", "extra_hosts", "networks", "ports", "publish_all")
-        for name in own if self.shares_network_of is not None else ():
+        for name in OF_NETWORK_STACK if self.shares_network_of is not None else ():
             if getattr(self, name):
                 rule = "not beside shares_network_of, whose container has it"
                 yield Violation((name,), getattr(self, name), rule, "leave it out, or state it for that workload")
@@ -124,7 +108,7 @@ class Workload(Component[WorkloadArgs]):
             opts=self.child_options(
                 **engine.placement,
                 depends_on=list(args.after),
-                # A container whose start failed must not be taken for a running one by the next run.
+                # The next run must not treat a container whose start failed as running.
                 replace_on_changes=["#initerror"],
                 delete_before_replace=True,
             ),

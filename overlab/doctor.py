@@ -16,9 +16,9 @@ from overlab.platform import acceleration, cache, certificates, hypervisors, plu
 from overlab.platform.certificates import Validity
 from overlab.platform.manifest import PlatformManifest, checkout
 from overlab.platform.namespace import Namespace
-from overlab.platform.preflight import PartReport, Status
+from overlab.platform.preflight import PartReport, PartStatus
 
-_RENEWAL: dict[str, Status] = {"ok": "ok", "soon": "warning", "expired": "missing"}
+_RENEWAL: dict[str, PartStatus] = {"ok": "ok", "soon": "warning", "expired": "missing"}
 _REPAIR = "overlab up (overlab down repairs what it needs itself)"
 _STYLE = {"ok": "green", "warning": "yellow", "missing": "red"}
 

@@ -28,7 +28,7 @@ MD5 = hashlib.md5(
 def listener(port: int, receivers: int) -> str:
     """Shell for a workload: send to whoever connects to ``port``, until all receivers have confirmed on ``port + 1``.
 
-    It ends a listener that an earlier run left there.
+    It ends the listener of an earlier run.
     """
     return (
         f"while nc -w 2 127.0.0.1 {port + 1} </dev/null >/dev/null 2>&1; do :; done\n"

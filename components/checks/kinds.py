@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components.checks import bulk
+from components.checks.checked_lab import CheckedLab, CheckedWorkload
 from components.checks.facts import Facts
-from components.checks.lab import CheckedLab, CheckedWorkload
 from components.checks.model import Check
 from components.config import conventions
 
@@ -68,7 +68,7 @@ class Kind:
     """All that is particular to a kind of check."""
 
     place: Literal["workload", "node", "outside"]
-    """In the source with a busybox, on the node with its tools, or from the hypervisor's end of the lab network."""
+    """In the source with a busybox, on the node with its tools, or from the hypervisor's side of the underlay."""
     group: Literal["pairs", "isolation", "nodes", "workloads"]
     """The grid that shows it."""
     probe: Callable[[Subject], Probe]

@@ -13,7 +13,7 @@ TOOLBOX = "busybox"
 
 
 def matrix(settings: Settings) -> tuple[Check, ...]:
-    """Every check of the lab, each with an id of its own."""
+    """Every check of the lab, each with a unique id."""
     return tuple(_Matrix(settings).checks())
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 from components.config import conventions
 
 EXTERNAL = "outside"
-"""The "node" of a check that runs from outside: on the hypervisor's end of the lab network."""
+"""The "node" of a check that runs from outside: on the hypervisor's side of the underlay."""
 Status = Literal["passed", "failed", "not run"]
 
 
@@ -32,7 +32,7 @@ class Check(BaseModel):
     """Another workload."""
     network: str = ""
     query_name: str = ""
-    """The name of the target that is looked up."""
+    """The name of the target that is resolved."""
     from_network: str = ""
     """The network that must not reach ``network``."""
     expect: Literal["pass", "fail"] = "pass"

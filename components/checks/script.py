@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from components.checks import bulk
+from components.checks.checked_lab import CheckedLab
 from components.checks.facts import Facts, MissingFact
 from components.checks.kinds import KINDS, Subject, command
-from components.checks.lab import CheckedLab
 from components.checks.model import EXTERNAL, Check
 from components.node import scripts, watchdog
 

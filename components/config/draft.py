@@ -30,7 +30,7 @@ ROOT = "lab"
 _COLLECTIONS = ("nodes", "networks", "workloads", "checks")
 _AS_WRITTEN: Final = object()
 _ANSWERS = {
-    "int_type": ("an integer", "write a whole number without quotes"),
+    "int_type": ("an integer", "write an integer without quotes"),
     "bool_type": ("a boolean", "write true or false without quotes"),
     "string_type": ("text", "write text; put it in quotes"),
     "tuple_type": ("a list", "write a list"),
@@ -52,7 +52,7 @@ _ADAPTERS = {
 class Draft:
     """The valid parts of a lab: a section with a problem is None, an entry of a collection with one is left out.
 
-    Rules between sections pass over these: their own problems are noted already.
+    Rules between sections skip these: their own problems are reported already.
     """
 
     stack: str
@@ -79,7 +79,7 @@ class Draft:
         return names or () if isinstance(names, Mapping | None) else None
 
     def add_problem(self, path: tuple[str | int, ...], rule: str, remedy: str, value: object = _AS_WRITTEN) -> None:
-        """Note a problem at ``lab.<path>``; ``value`` where another one is to be shown than what is written there."""
+        """Add a problem at ``lab.<path>``. ``value`` is shown instead of what is written there."""
         path, written = self._written(path)
         shown = format_value(written if value is _AS_WRITTEN else value)
         text = "(not shown: the configuration has secrets)" if self.secret else shown
@@ -131,7 +131,7 @@ def read(raw: object, stack: str, *, secret: bool = False) -> Draft:
 
 
 def _parse(draft: Draft, key: str, value: object, *entry: str) -> Any:
-    """The valid value of a section, or of one entry of a collection; None where there is a problem, which is noted."""
+    """The valid value of a section, or of one entry of a collection; None where there is a problem, which is added."""
     try:
         return _ADAPTERS[key].validate_python(value)
     except ValidationError as error:

@@ -75,7 +75,7 @@ def as_tuple(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Text that matches a pattern as a whole."""
+    """Text that a pattern matches in full."""
 
     pattern: str
     rule: str
@@ -108,7 +108,7 @@ class ShortForm:
 
 
 def anchored(pattern: str) -> JsonSchemaValue:
-    """A pattern of the whole text: in JSON Schema one may match anywhere."""
+    """The pattern anchored at both ends; a JSON Schema pattern may match anywhere."""
     return {"pattern": f"^({pattern})$"}
 
 

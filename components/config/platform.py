@@ -29,7 +29,7 @@ class Hypervisor(_Fact):
     """``kvm`` where a real probe booted with it, else ``qemu`` (TCG)."""
 
 
-class Image(_Fact):
+class MachineImage(_Fact):
     """A base image that the hypervisor can read."""
 
     source: str
@@ -111,7 +111,7 @@ class Platform(_Fact):
     """The lab's only one, if it has no name in the settings."""
     hypervisors: dict[str, Hypervisor] = Field(default_factory=dict)
     """Those that run machines, by their names in the settings."""
-    image: Image | None = None
+    image: MachineImage | None = None
     """Of machines."""
     node_engine: NodeEngine | None = None
     """Where nodes are containers."""
@@ -122,6 +122,6 @@ class Platform(_Fact):
     run_dir: Path = Field(description="Short 0700 directory for sockets (SSH multiplexing).")
 
     @property
-    def places(self) -> dict[str, Hypervisor]:
+    def hypervisors_by_name(self) -> dict[str, Hypervisor]:
         """Every hypervisor by name; empty text for one without."""
         return ({"": self.hypervisor} if self.hypervisor is not None else {}) | self.hypervisors

@@ -33,7 +33,7 @@ class Problem:
 
 
 class SettingsError(Exception):
-    """The settings are refused as a whole; nothing may be created."""
+    """The settings are invalid; nothing may be created."""
 
     def __init__(self, stack: str, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda problem: problem.path))

@@ -1,4 +1,4 @@
-"""Rules between sections: names, addresses, ports, memory, placement. Each checks the whole lab, in linear time."""
+"""Rules between sections: names, addresses, ports, memory, placement. Each checks the entire lab, in linear time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAXIMUM_NODES = 250
 ENGINE_HEADROOM_MIB = 320
 """What a node's own system, dockerd and containerd need beside the containers."""
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 def check(lab: Draft) -> None:
@@ -60,7 +60,7 @@ def hypervisor_of(lab: Draft, node: NodeSpec) -> str:
 # -- names
 
 
-def _known(lab: Draft, collection: str, path: Path, name: str) -> None:
+def _known(lab: Draft, collection: str, path: KeyPath, name: str) -> None:
     names = lab.names(collection)
     if names is not None and name not in names:
         rule = f"the name of a {collection.removesuffix('s')} of this lab"
@@ -142,7 +142,7 @@ def _memory(lab: Draft) -> None:
     for key, node in lab.nodes.items():
         machine, need = node.machine or lab.machine, needed[key] + ENGINE_HEADROOM_MIB
         if machine and needed[key] and need > machine.memory_mib:
-            path: Path = ("nodes", key, "machine", "memory_mib") if node.machine else ("machine", "memory_mib")
+            path: KeyPath = ("nodes", key, "machine", "memory_mib") if node.machine else ("machine", "memory_mib")
             parts = f"containers ({needed[key]} MiB) and its engine ({ENGINE_HEADROOM_MIB} MiB)"
             rule = f"{key}'s {parts} must fit: {need} MiB"
             lab.add_problem(path, rule, f"give {key} {need} MiB or more, or move a workload", machine.memory_mib)
@@ -151,7 +151,7 @@ def _memory(lab: Draft) -> None:
 # -- networks
 
 
-def _ranges(lab: Draft) -> Iterator[tuple[Path, IPv4Network]]:
+def _ranges(lab: Draft) -> Iterator[tuple[KeyPath, IPv4Network]]:
     """Every range of the lab. Of two that overlap, the later one is reported."""
     if lab.underlay:
         yield ("underlay", "cidr"), lab.underlay.cidr
@@ -164,7 +164,7 @@ def _ranges(lab: Draft) -> Iterator[tuple[Path, IPv4Network]]:
 
 def _overlaps(lab: Draft) -> None:
     ranges = [(order, path, cidr) for order, (path, cidr) in enumerate(_ranges(lab))]
-    around: list[tuple[int, Path, IPv4Network]] = []
+    around: list[tuple[int, KeyPath, IPv4Network]] = []
     # In this order a network comes right after those that contain it.
     for one in sorted(ranges, key=lambda item: (item[2].network_address, item[2].prefixlen, item[0])):
         while around and not one[2].subnet_of(around[-1][2]):
@@ -239,8 +239,8 @@ def _shared_stacks(lab: Draft) -> None:
         name = workload.shares_network_of
         target = lab.workloads.get(name or "")
         if target and (name == key or target.shares_network_of is not None):
-            rule = "a workload that has a network stack of its own"
-            lab.add_problem(("workloads", key, "network_mode"), rule, "name the workload at the end of the chain")
+            rule = "a workload that has its own network stack"
+            lab.add_problem(("workloads", key, "network_mode"), rule, "name the workload that owns the network stack")
         elif target and workload.node not in (None, target.node):
             lab.add_problem(("workloads", key, "node"), f"on the node of {name} ({target.node})", "leave it out")
 

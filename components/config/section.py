@@ -31,6 +31,10 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
+    def values_of(self, section: type[Spec]) -> dict[str, Any]:
+        """The fields that this section has from a base section."""
+        return {name: getattr(self, name) for name in section.model_fields}
+
     def violations(self) -> Iterator[Violation]:
         """Rules between the fields of this section."""
         return iter(())

@@ -42,7 +42,7 @@ class Node:
     mac: str
     machine: MachineSpec
     hypervisor: str = ""
-    """The name of the one that runs its machine; empty where the lab's only one has no name."""
+    """Name of the hypervisor that runs its machine; empty where the lab's only hypervisor has no name."""
 
 
 @dataclass(frozen=True)
@@ -177,12 +177,12 @@ def read_platform() -> Platform:
 
 def require_hypervisors(platform: Platform, settings: Settings) -> Platform:
     """The platform record, if it has every hypervisor of the settings. Raises SettingsError otherwise."""
-    missing = [name for name in settings.hypervisors if name not in platform.places]
+    missing = [name for name in settings.hypervisors if name not in platform.hypervisors_by_name]
     if missing:
         rule = (
             f"has the hypervisors of the settings; it lacks {', '.join(name or 'the unnamed one' for name in missing)}"
         )
-        found = ", ".join(name or "the unnamed one" for name in platform.places) or "none"
+        found = ", ".join(name or "the unnamed one" for name in platform.hypervisors_by_name) or "none"
         raise SettingsError(settings.stack, [Problem("(platform record) hypervisors", found, rule, "run 'overlab up'")])
     return platform
 

@@ -123,7 +123,7 @@ class EngineSpec(Spec):
     )
     """Where the engines' own bridge networks get their subnets."""
     heartbeat_s: Annotated[int, Field(ge=1, le=300)] = conventions.HEARTBEAT_S
-    """How often an engine tells the store that it is alive."""
+    """How often an engine renews its registration in the store."""
     ttl_s: Annotated[int, Field(ge=conventions.MINIMUM_DISCOVERY_TTL_S, le=3600)] = conventions.DISCOVERY_TTL_S
     """After how long without a heartbeat an engine counts as gone."""
 
@@ -154,16 +154,14 @@ class StoreSpec(Spec):
             rule = "only for a single server"
             yield Violation(("node",), self.node, rule, "leave it out: the first nodes run the servers")
         if self.acl and self.servers == 1:
-            reason = "the engines cannot send a token, so each needs an agent of its own that has one"
+            reason = "the engines cannot send a token, so each needs its own agent that has one"
             remedy = "set store.servers to 3, or leave it out"
             yield Violation(("acl",), True, f"only with 3 or 5 servers: {reason}", remedy)
 
 
-class NetworkSpec(Spec):
-    """One network."""
+class NetworkOptions(Spec):
+    """How an engine creates a network."""
 
-    created_on: HostName
-    """The node whose engine creates it; every other node sees it then."""
     driver: Literal["overlay"] = "overlay"
     """Docker's network driver."""
     subnet: Cidr | None = None
@@ -217,6 +215,13 @@ class NetworkSpec(Spec):
                 yield Violation(("aux_addresses", name), address, rule, "remove one of the two")
 
 
+class NetworkSpec(NetworkOptions):
+    """One network."""
+
+    created_on: HostName
+    """The node whose engine creates it; every other node sees it then."""
+
+
 class AttachmentSpec(Spec):
     """How a workload is connected to one network."""
 
@@ -248,25 +253,17 @@ class PortSpec(Spec):
 PublishedPort = Annotated[PortSpec, compose.PORT_FORMS]
 
 
-class WorkloadSpec(Spec):
-    """One test container: on networks of its own, or in the network stack of another workload."""
+class ContainerOptions(Spec):
+    """How an engine runs a workload's container."""
 
-    node: HostName | None = None
-    """Required unless ``network_mode`` is set (then it is that workload's node)."""
     image: ImageName = conventions.BUSYBOX_IMAGE
     """The image that it runs from."""
     command: compose.Command | None = None
     """A list, or text that is split as a shell splits it. Default: the image's own; a busybox sleeps."""
-    environment: compose.Environment = Field(default_factory=dict)
-    """Environment variables: a mapping, or a list of ``NAME=VALUE``. A value may be a Pulumi secret."""
     labels: compose.Labels = Field(default_factory=dict)
     """Container labels: a mapping, or a list of ``NAME=VALUE``. ``overlab.`` is the lab's own namespace."""
     hostname: UtsName | None = None
     """Default: the workload's name."""
-    networks: Annotated[dict[ObjectName, Attachment], compose.NAMES] = Field(default_factory=dict)
-    """Names of networks, or a mapping of names to how it is connected to each."""
-    network_mode: compose.NetworkMode | None = None
-    """``container:NAME``: use the network stack (addresses, interfaces, loopback) of the workload NAME."""
     dns: compose.DnsServers = ()
     """Name servers for what the engine's own does not answer: one, or a list. Default: the node's."""
     dns_search: compose.DnsSearch = ()
@@ -281,6 +278,23 @@ class WorkloadSpec(Spec):
     """The port of a web server in it, for checks by HTTP."""
     memory_mib: Annotated[int, Field(ge=6, le=65536)] = 64
     """Memory limit of the container."""
+
+
+OF_NETWORK_STACK = ("networks", "ports", "publish_all", "hostname", "dns", "dns_search", "extra_hosts")
+"""What a workload in another one's network stack cannot have."""
+
+
+class WorkloadSpec(ContainerOptions):
+    """One test container: on its own networks, or in the network stack of another workload."""
+
+    node: HostName | None = None
+    """Required unless ``network_mode`` is set (then it is that workload's node)."""
+    environment: compose.Environment = Field(default_factory=dict)
+    """Environment variables: a mapping, or a list of ``NAME=VALUE``. A value may be a Pulumi secret."""
+    networks: Annotated[dict[ObjectName, Attachment], compose.NAMES] = Field(default_factory=dict)
+    """Names of networks, or a mapping of names to how it is connected to each."""
+    network_mode: compose.NetworkMode | None = None
+    """``container:NAME``: use the network stack (addresses, interfaces, loopback) of the workload NAME."""
 
     @property
     def shares_network_of(self) -> str | None:
@@ -297,9 +311,9 @@ class WorkloadSpec(Spec):
                 rule = "at least one network, or network_mode: container:NAME"
                 yield Violation(("networks",), [], rule, "name a network of this lab")
             return
-        for key in ("networks", "ports", "publish_all", "hostname", "dns", "dns_search", "extra_hosts"):
+        for key in OF_NETWORK_STACK:
             if value := getattr(self, key):
-                rule = f"a workload in {other}'s network stack has none of its own"
+                rule = f"not for a workload in {other}'s network stack"
                 yield Violation((key,), value, rule, f"leave it out, or set it at {other}")
 
 
@@ -326,7 +340,7 @@ class HypervisorSpec(Spec):
     uri: LibvirtUri
     """Its libvirt URI."""
     pool_dir: Directory = conventions.POOL_DIR
-    """Directory on it in which the lab's storage pool is made."""
+    """Directory on it in which the lab's storage pool is created."""
 
 
 class PlatformSpec(Spec):

@@ -1,4 +1,4 @@
-"""YAML values as Pulumi reads them, and a note for every one that readers of YAML interpret differently.
+"""YAML values as Pulumi reads them, and every scalar that YAML readers interpret differently.
 
 Pulumi's reader (Go, mostly YAML 1.2) and Python's (YAML 1.1) read ``yes``, ``0777`` or ``22:22`` as different values.
 """
@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import yaml
 
-Path = tuple[object, ...]
+KeyPath = tuple[object, ...]
 MAXIMUM_DEPTH: Final = 32
 MAXIMUM_VALUES: Final = 200_000
-"""Of a whole file, an alias counting as all that it stands for."""
+"""In a file, with aliases expanded."""
 REPEATED_KEY: Final = "each key once"
 
 _PLAIN = "!plain"
@@ -50,7 +50,7 @@ class _Loader(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[mi
 class AmbiguousScalar:
     """A value that is ambiguous, or a construct that is refused."""
 
-    path: Path
+    path: KeyPath
     """Keys and indices."""
     text: str
     """As it is written."""
@@ -94,7 +94,7 @@ def _refuse_depth(text: str) -> None:
 
 
 def _too_deep(part: Any) -> Unparsable:
-    rule = f"at most {MAXIMUM_DEPTH} levels, and no alias inside what it stands for"
+    rule = f"at most {MAXIMUM_DEPTH} levels, and no alias inside its own anchor"
     return Unparsable(_place(part.start_mark), rule, "nest it less deeply")
 
 
@@ -103,7 +103,7 @@ class _Reader:
     found: list[AmbiguousScalar] = field(default_factory=list)
     count: int = 0
 
-    def value(self, node: Any, path: Path) -> Any:
+    def value(self, node: Any, path: KeyPath) -> Any:
         self.count += 1
         if self.count > MAXIMUM_VALUES:
             rule = f"at most {MAXIMUM_VALUES} values, with aliases expanded"
@@ -118,7 +118,7 @@ class _Reader:
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         return self._mapping(node, path)
 
-    def _mapping(self, node: Any, path: Path) -> dict[Any, Any]:
+    def _mapping(self, node: Any, path: KeyPath) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
         for name, item in node.value:
             if not isinstance(name, yaml.ScalarNode):
@@ -133,7 +133,7 @@ class _Reader:
             result[key] = self.value(item, (*path, key))
         return result
 
-    def _scalar(self, node: Any, path: Path) -> Any:
+    def _scalar(self, node: Any, path: KeyPath) -> Any:
         text: str = node.value
         if node.tag == _TEXT:
             return text
@@ -148,11 +148,11 @@ class _Reader:
             return int(text) if len(text) < 20 and abs(int(text)) < _LARGEST_INTEGER else float(text)
         remedy = next((remedy for form, remedy in _AMBIGUOUS.items() if form.fullmatch(text)), None)
         if remedy:
-            self._note(path, text, "a value that every YAML reader takes for the same", remedy)
+            self._note(path, text, "a value that every YAML reader interprets the same way", remedy)
             return text
         if _NO_NUMBER.fullmatch(text):
             return float(text.replace(".", ""))
         return float(text) if _FLOAT.fullmatch(text) else text
 
-    def _note(self, path: Path, text: str, rule: str, remedy: str) -> None:
+    def _note(self, path: KeyPath, text: str, rule: str, remedy: str) -> None:
         self.found.append(AmbiguousScalar(path, text, rule, remedy))

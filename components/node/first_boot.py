@@ -1,4 +1,4 @@
-"""What a machine is told at its first boot: cloud-init's NoCloud data, pure."""
+"""A machine's first-boot data: cloud-init's NoCloud documents. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One machine with one engine: the lab's components with inputs of their own, without a stack file of a lab."""
+"""One machine with one engine: the lab's components used alone, without a lab's stack file."""
 
 from __future__ import annotations
 

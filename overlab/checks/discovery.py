@@ -1,4 +1,4 @@
-"""What checks need to know of the running lab: from the nodes, now; from the stack's outputs where those are silent."""
+"""Facts of the running lab for its checks: from the nodes, or from the stack's outputs where a node does not answer."""
 
 from __future__ import annotations
 

@@ -12,32 +12,32 @@ from components import checks
 from components.checks import EXTERNAL, CheckResult
 from components.config.platform import Platform
 from components.config.settings import Settings
-from overlab import remote
+from overlab import openssh
 from overlab.checks import discovery
 from overlab.checks.results import CheckRun, generation_of, now
 from overlab.checks.session import SSH_FAILED, ProcessResult, Session, session_command
 from overlab.core.paths import LabPaths
-from overlab.platform.private_libvirtd import PrivateLibvirtd
+from overlab.platform.namespace import Namespace
 from overlab.stack.outputs import Outputs
 
 _BULK_PORTS = range(20_000, 30_000, 2)
-"""Of two runs at the same time each has listeners of its own."""
+"""Simultaneous runs have separate listeners."""
 
 
 @dataclass(frozen=True)
 class Transport:
-    """How to get there: the command of a session on a node, and what enters the hypervisor's end of the lab network."""
+    """How to get there: the command of a session on a node, and what enters the hypervisor's side of the underlay."""
 
     to_node: Callable[[str, Sequence[str]], list[str]]
     to_outside: tuple[str, ...] = ()
 
 
 def transport(settings: Settings, platform: Platform) -> Transport:
-    """Over ssh with the lab's pinned keys; the hypervisor's end is in the lab's namespace where it has one."""
+    """Over ssh with the lab's pinned keys; the hypervisor's side is in the lab's network namespace where it has one."""
     inside: list[str] = []
     if platform.kind == "bundled":
-        inside = PrivateLibvirtd(LabPaths(settings.name)).namespace.command([])
-    return Transport(lambda node, cmd: remote.command(settings, platform, node, cmd, terminal=False), tuple(inside))
+        inside = Namespace.of(LabPaths(settings.name)).command([])
+    return Transport(lambda node, cmd: openssh.command(settings, platform, node, cmd, terminal=False), tuple(inside))
 
 
 def run(
@@ -80,7 +80,7 @@ def run(
 
 
 def _sessions(settings: Settings, matrix: Sequence[checks.Check], transport: Transport) -> list[Session]:
-    """On nodes with checks of their own, with a listener for another one's, or whose ports or addresses are asked."""
+    """On nodes that run a check or a listener, or whose ports or addresses are needed."""
     nodes = {check.node for check in matrix}
     nodes |= {settings.placement[name] for check in matrix for name in check.workloads}
     sessions = [

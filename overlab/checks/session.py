@@ -58,7 +58,7 @@ class Session:
     @property
     def unreached(self) -> str:
         """``problem`` in a sentence."""
-        where = "the lab's network cannot be entered" if self.node == EXTERNAL else f"{self.node} was not reached"
+        where = "the underlay cannot be entered" if self.node == EXTERNAL else f"{self.node} was not reached"
         return f"{where}: {self.problem}" if self.problem else ""
 
     def open(self, limit_s: float = OPEN_LIMIT_S) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from overlab.checks import command
+from overlab.checks import execution
 from overlab.checks.results import CheckRun
 from overlab.cli.application import JsonOption, StackOption, deliver, load_settings, say, write_file
 from overlab.core.errors import OverlabError
@@ -36,12 +36,12 @@ def run_checks(
     every: Annotated[float, typer.Option("--every", metavar="S", min=1, help="Seconds between, with --watch.")] = 30,
 ) -> None:
     """Run the lab's checks. Exit code 0: all passed; 1: one failed; 2: not everything could be run."""
-    options = command.CheckOptions(only or (), as_json, junit, html, within)
+    options = execution.CheckOptions(only or (), as_json, junit, html, within)
     console = Console(highlight=False)
     settings = load_settings(stack)
 
     def run() -> CheckRun:
-        found = command.once(lab, options, Progress())
+        found = execution.once(lab, options, Progress())
         if html is not None:
             write_file(html, page.render_run(found))
         return found
@@ -50,14 +50,14 @@ def run_checks(
         options.forget()
         lab = lab_handle.open_lab(stack, settings, Progress())
         if watch:
-            code = command.watch(run, options, console, every)
+            code = execution.watch(run, options, console, every)
         else:
             found = run()
-            command.show(found, options, console)
+            execution.show(found, options, console)
             code = found.exit_code
     except OverlabError as error:
         say(f"error: {error}")
-        code = command.EXIT_COULD_NOT_RUN
+        code = execution.EXIT_COULD_NOT_RUN
     raise typer.Exit(code)
 
 

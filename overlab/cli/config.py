@@ -52,7 +52,7 @@ def new(
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Below overlab:lab; repeatable.")
     ] = None,
 ) -> None:
-    """Create a stack's settings file from another one's, with its comments, on an unused lab network."""
+    """Create a stack's settings file from another one's, with its comments, on an unused underlay."""
     print(f"created {new_stack.create(name, source, changes or [])}; next: overlab up --stack {name}")
 
 

@@ -1,4 +1,4 @@
-"""Commands that look at a running lab, or into its nodes: status, inspect cnm, ui, ssh, exec, ssh-config, context."""
+"""Commands that inspect a lab or connect to its nodes: status, inspect cnm, ui, ssh, exec, ssh-config, context."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from overlab import remote
+from overlab import openssh
 from overlab.cli.application import PASS_ON, JsonOption, StackOption, load_settings, say
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
-from overlab.inspect import command
+from overlab.inspect import display
+from overlab.inspect.status import EXIT_NO_ANSWER
 from overlab.platform import prepare
 
 commands = typer.Typer()
@@ -32,10 +33,10 @@ def status(
     """
     settings = load_settings(stack)
     try:
-        code = command.watch(settings, every, as_json=as_json) if watch else command.status(settings, as_json=as_json)
+        code = display.watch(settings, every, as_json=as_json) if watch else display.status(settings, as_json=as_json)
     except OverlabError as error:
         say(f"error: {error}")
-        code = command.EXIT_COULD_NOT_LOOK
+        code = EXIT_NO_ANSWER
     raise typer.Exit(code)
 
 
@@ -46,7 +47,7 @@ def cnm(
     as_json: JsonOption = False,
 ) -> None:
     """Show sandboxes, endpoints and networks in libnetwork's own terms."""
-    raise typer.Exit(command.inspect_cnm(load_settings(stack), node, as_json=as_json))
+    raise typer.Exit(display.inspect_cnm(load_settings(stack), node, as_json=as_json))
 
 
 @commands.command("exec", context_settings=PASS_ON)
@@ -72,7 +73,7 @@ def ui(
     only_print: Annotated[bool, typer.Option("--print", help="Do not open a browser.")] = False,
 ) -> None:
     """Forward a local port to the store's web UI and print its URL; runs until interrupted."""
-    command.show_ui(load_settings(stack), port, browser=not only_print)
+    display.show_ui(load_settings(stack), port, browser=not only_print)
 
 
 @commands.command("ssh-config")
@@ -81,7 +82,7 @@ def print_ssh_config(
     write: Annotated[bool, typer.Option("--write", help="Write it and print the file's name.")] = False,
 ) -> None:
     """Print OpenSSH's configuration for the nodes: ssh -F "$(overlab ssh-config --write)" docker01."""
-    command.print_ssh_config(load_settings(stack), write=write)
+    display.print_ssh_config(load_settings(stack), write=write)
 
 
 @commands.command("context")
@@ -91,7 +92,7 @@ def print_context(
     tls: Annotated[bool, typer.Option("--tls", help="Connect to the engine's TLS port instead of over SSH.")] = False,
 ) -> None:
     """Print shell exports that point the Docker CLI at a node: eval "$(overlab context docker01)"; docker ps."""
-    command.print_context(load_settings(stack), node, tls=tls)
+    display.print_context(load_settings(stack), node, tls=tls)
 
 
 def _on_node(stack: str, node: str, cmd: list[str], *, terminal: bool) -> None:
@@ -99,4 +100,4 @@ def _on_node(stack: str, node: str, cmd: list[str], *, terminal: bool) -> None:
     platform = prepare.ready(settings) or prepare.restart_daemons(settings.name, Progress())
     if platform is None:
         raise OverlabError(f"the lab {settings.name} is not up", f"overlab up --stack {stack}")
-    remote.replace_process(remote.command(settings, platform, node, cmd, terminal=terminal))
+    openssh.replace_process(openssh.command(settings, platform, node, cmd, terminal=terminal))

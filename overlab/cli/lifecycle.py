@@ -25,7 +25,7 @@ commands = typer.Typer()
 
 @commands.command()
 def up(stack: StackOption = "") -> None:
-    """Prepare the platform and bring the lab up; a second run changes nothing and says so."""
+    """Prepare the platform and bring the lab up; a second run changes nothing."""
     raise typer.Exit(_operate(stack, ["up", "--yes", "--skip-preview"], timings=True))
 
 

@@ -19,7 +19,7 @@ from overlab.core.errors import OverlabError
 from overlab.platform.manifest import checkout
 
 _STACKS_OWN = ("encryptionsalt", "secretsprovider", "encryptedkey")
-"""What Pulumi keeps in a stack's file for that stack alone."""
+"""Keys that Pulumi stores in a stack's file for that stack only."""
 
 
 def create(stack: str, source: str, changes: Sequence[str] = ()) -> Path:
@@ -74,7 +74,7 @@ def _lab(content: Any, source: str) -> MutableMapping[str, Any]:
     config = content.get("config") or {}
     lab = config.get(stack_file.FULL_KEY, config.get(stack_file.KEY))
     if not isinstance(lab, MutableMapping):
-        raise OverlabError(f"Pulumi.{source}.yaml has no lab of its own to copy", "choose another stack with --from")
+        raise OverlabError(f"Pulumi.{source}.yaml has no lab to copy", "choose another stack with --from")
     return lab
 
 
@@ -153,5 +153,5 @@ def _change(lab: MutableMapping[str, Any], change: str) -> None:
             section[key] = {}
         section = section[key]
         if not isinstance(section, MutableMapping):
-            raise OverlabError(f"--set {path}: {key} is no mapping", "set it as a whole")
+            raise OverlabError(f"--set {path}: {key} is no mapping", "set the entire section")
     section[keys[-1]] = parsed

@@ -1,4 +1,4 @@
-"""Expected errors: one sentence about what is wrong, and the remedy."""
+"""Expected errors: the problem in one sentence, and the remedy."""
 
 from __future__ import annotations
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 
 def cache_root() -> Path:
     """Per-user cache shared by all labs; entries are keyed by content (see ``cache.py``)."""
-    base = os.environ.get("OVERLAB_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    if os.environ.get("OVERLAB_CACHE"):
-        return Path(str(base))
-    return Path(base or Path.home() / ".cache") / "overlab"
+    if own := os.environ.get("OVERLAB_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overlab"
 
 
 def state_root() -> Path:
@@ -28,80 +26,32 @@ def run_root() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")) / "overlab"
 
 
-@dataclass(frozen=True)
 class LabPaths:
-    """The directories of one lab; labs share none of them."""
+    """The files and directories of one lab; labs share none. ``state`` is below :func:`state_root` by default."""
 
-    lab: str
-
-    @property
-    def state(self) -> Path:
+    def __init__(self, lab: str, state: Path | None = None) -> None:
+        self.lab = lab
+        self.state = state or state_root() / "labs" / lab
         """0700; removed by ``overlab down --platform``."""
-        return state_root() / "labs" / self.lab
-
-    @property
-    def record(self) -> Path:
-        return self.state / "platform.json"
-
-    @property
-    def identity(self) -> Path:
-        return self.state / "identity"
-
-    @property
-    def pulumi_home(self) -> Path:
-        return self.state / "pulumi-home"
-
-    @property
-    def backend(self) -> Path:
+        self.run = run_root() / lab
+        self.record = self.state / "platform.json"
+        self.identity = self.state / "identity"
+        self.pulumi_home = self.state / "pulumi-home"
+        self.backend = self.state / "backend"
         """Directory of the ``file://`` backend."""
-        return self.state / "backend"
-
-    @property
-    def passphrase(self) -> Path:
+        self.passphrase = self.state / "passphrase"
         """File (0600) with the passphrase of the stack's secrets."""
-        return self.state / "passphrase"
-
-    @property
-    def stack_files(self) -> Path:
+        self.stack_files = self.state / "stack-files"
         """Copies of stack files, in which Pulumi may write the salt of the stack's secrets."""
-        return self.state / "stack-files"
-
-    @property
-    def bin(self) -> Path:
+        self.bin = self.state / "bin"
         """Directory of the lab's ``pulumi`` command (``shim.py``)."""
-        return self.state / "bin"
-
-    @property
-    def libvirt(self) -> Path:
-        return self.state / "libvirt"
-
-    @property
-    def libvirt_socket(self) -> Path:
-        return self.run / "libvirt" / "libvirt-sock"
-
-    @property
-    def docker(self) -> Path:
-        """What the engine that runs nodes as containers stores."""
-        return self.state / "docker"
-
-    @property
-    def docker_socket(self) -> Path:
-        return self.run / "docker" / "docker.sock"
-
-    @property
-    def pool(self) -> Path:
+        self.libvirt = self.state / "libvirt"
+        self.libvirt_socket = self.run / "libvirt" / "libvirt-sock"
+        self.pool = self.state / "pool"
         """Target of the lab's libvirt storage pool; created and removed by libvirt."""
-        return self.state / "pool"
-
-    @property
-    def logs(self) -> Path:
-        return self.state / "log"
-
-    @property
-    def run(self) -> Path:
-        return run_root() / self.lab
-
-    @property
-    def namespace(self) -> str:
+        self.docker = self.state / "docker"
+        """Data of the engine that runs nodes as containers."""
+        self.docker_socket = self.run / "docker" / "docker.sock"
+        self.logs = self.state / "log"
+        self.namespace = f"overlab-{lab}"
         """Name of the network namespace (``ip netns``)."""
-        return f"overlab-{self.lab}"

@@ -1,4 +1,4 @@
-"""Run external tools: output to a log, a time limit, the whole process group ended with the caller."""
+"""Run external tools: output to a log, a time limit, the process group ended with the caller."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(
     """Run an external tool with its output appended to ``log``; its last line is shown while it runs.
 
     The tool gets its own process group, so that it and its children end together: on the time limit, on
-    an exception in this thread, and by :func:`stop_running`. ``env`` is the whole environment.
+    an exception in this thread, and by :func:`stop_running`. ``env`` replaces the environment.
     Raises :class:`ToolError` with the command, exit code and the last lines of its output.
     """
     words = [str(word) for word in cmd]
@@ -53,8 +53,8 @@ def run(
                 _running.discard(process)
     if code != 0:
         reason = f"did not end within {limit_s:g} s" if code is None else f"ended with exit code {code}"
-        said = _indent(tail(log, start))
-        raise ToolError(f"`{shlex.join(words)}` {reason}; its last lines:\n{said}", f"read the whole log: {log}")
+        last_lines = _indent(tail(log, start))
+        raise ToolError(f"`{shlex.join(words)}` {reason}; its last lines:\n{last_lines}", f"read the full log: {log}")
 
 
 def output(
@@ -76,8 +76,8 @@ def output(
     except subprocess.TimeoutExpired as error:
         raise ToolError(f"`{shlex.join(words)}` did not end within {limit_s:g} s") from error
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip()
-        raise ToolError(f"`{shlex.join(words)}` ended with exit code {done.returncode}:\n{_indent(said)}")
+        text = (done.stderr or done.stdout).strip()
+        raise ToolError(f"`{shlex.join(words)}` ended with exit code {done.returncode}:\n{_indent(text)}")
     return done.stdout
 
 
@@ -120,7 +120,7 @@ def _start(
         try:
             process.stdin.write(stdin)
         except BrokenPipeError:
-            pass  # the exit code tells
+            pass  # the exit code shows it
         finally:
             process.stdin.close()
     return process

@@ -32,7 +32,7 @@ def until(
 ) -> T:
     """The probe's value, as soon as it does not raise :class:`NotYet`.
 
-    Any other exception of the probe passes on at once. After ``limit_s`` a :class:`WaitError` says names what was
+    Any other exception of the probe passes on at once. After ``limit_s`` a :class:`WaitError` names what was
     waited for.
     """
     begun = time.monotonic()

@@ -115,7 +115,7 @@ ENTRIES = {
         "it sees none of the lab's networks, or those of another lab",
     ),
     "engine-advertise-mismatch": Entry(
-        "the engine advertises another address than the settings say",
+        "the engine advertises another address than that of the settings",
         _UP,
         "the other engines send VXLAN packets and gossip to an address where it does not listen",
     ),
@@ -137,7 +137,7 @@ ENTRIES = {
         "it accepts connections and answers no query",
     ),
     "store-peers-mismatch": Entry(
-        "the store has another number of servers than the settings say",
+        "the store has another number of servers than the settings",
         "overlab exec NODE -- docker logs --tail 20 consul, on the node whose server is missing",
         "it works as long as more than half of them do",
     ),
@@ -263,7 +263,7 @@ ENTRIES = {
         "the other one was removed; packets from here are lost, and the engine does not write it again",
     ),
     "peer-entry-missing": Entry(
-        "the kernel has neither neighbor nor FDB entry, and the node that could tell is not a gossip member",
+        "the kernel has neither neighbor nor FDB entry, and the endpoint's node is not a gossip member",
         "that of gossip-partition {node} - {other_node}",
         "this endpoint cannot be reached from here",
     ),
@@ -306,7 +306,7 @@ ENTRIES = {
         "overlab exec {node} -- docker unpause {workload}",
     ),
     "tool-crashed": Entry(
-        "the tool of the workload's image crashed: this says nothing about the network",
+        "the tool of the workload's image crashed: this is no evidence about the network",
         "overlab exec {node} -- docker exec {workload} busybox; then another image for it, or another tool",
     ),
     # -- what only checks find
@@ -327,7 +327,7 @@ ENTRIES = {
         f"overlab exec {{node}} -- docker network connect {{network}} {{workload}}, or {_UP}",
     ),
     "mtu-mismatch": Entry(
-        "the network was created for another underlay MTU, or the underlay carries more than underlay.mtu says",
+        "the network was created for another underlay MTU, or the underlay carries more than underlay.mtu",
         "overlab exec {node} -- ip link show; set underlay.mtu to what it carries. A network's MTU is fixed when"
         " it is created: docker network inspect {network}",
     ),

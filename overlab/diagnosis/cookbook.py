@@ -99,7 +99,7 @@ SECTION_OF = {
     "peer-entry-missing": "gossip-partition",
     "workload-missing": "workload-not-running",
 }
-"""Entry without a section of its own -> the section that is about it."""
+"""Entry without its own section -> the section that is about it."""
 
 _BEGIN, _END = "<!-- index: begin -->\n", "<!-- index: end -->\n"
 

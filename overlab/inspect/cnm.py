@@ -21,7 +21,7 @@ MODEL = (
 )
 
 
-class Endpoint(Fact):
+class EndpointModel(Fact):
     """One endpoint of a sandbox."""
 
     network: str
@@ -38,19 +38,19 @@ class Endpoint(Fact):
     """Whether it is the gateway endpoint, on docker_gwbridge."""
 
 
-class Sandbox(Fact):
+class SandboxModel(Fact):
     """One sandbox and every container in it."""
 
     id: str
     file: str
     containers: tuple[str, ...]
     """Its owner, then those that were started with ``--net container:...``."""
-    endpoints: tuple[Endpoint, ...]
+    endpoints: tuple[EndpointModel, ...]
     default_route: str | None
     ports: tuple[str, ...]
 
 
-class Network(Fact):
+class NetworkModel(Fact):
     """One network as the node sees it."""
 
     name: str
@@ -70,8 +70,8 @@ class Network(Fact):
 
 class NodeModel(Fact):
     node: str
-    networks: tuple[Network, ...]
-    sandboxes: tuple[Sandbox, ...]
+    networks: tuple[NetworkModel, ...]
+    sandboxes: tuple[SandboxModel, ...]
     host: tuple[str, ...]
     """Containers with ``--net host``: no sandbox."""
     stopped: tuple[str, ...]
@@ -101,7 +101,7 @@ def model(node: str, report: NodeReport, store: StoreView | None) -> NodeModel:
     )
 
 
-def _sandbox(report: NodeReport, owner: Container, running: list[Container]) -> Sandbox:
+def _sandbox(report: NodeReport, owner: Container, running: list[Container]) -> SandboxModel:
     namespace = report.sandbox(owner)
     endpoints = []
     for endpoint in owner.endpoints:
@@ -112,7 +112,7 @@ def _sandbox(report: NodeReport, owner: Container, running: list[Container]) -> 
         if bridge is not None and interface.mac not in attached:
             endpoints.append(_endpoint(report, _gateway_endpoint(bridge, interface), interface))
     sharing = (container.name for container in running if container.shares_network_of == owner.id)
-    return Sandbox(
+    return SandboxModel(
         id=owner.sandbox,
         file=owner.sandbox_key,
         containers=(owner.name, *sharing),
@@ -130,9 +130,9 @@ def _gateway_endpoint(bridge: EngineNetwork, interface: Interface) -> ContainerE
     )
 
 
-def _endpoint(report: NodeReport, endpoint: ContainerEndpoint, interface: Interface | None) -> Endpoint:
+def _endpoint(report: NodeReport, endpoint: ContainerEndpoint, interface: Interface | None) -> EndpointModel:
     peer, gateway = _peer(report, interface) if interface else ("", False)
-    return Endpoint(
+    return EndpointModel(
         network=endpoint.network,
         id=endpoint.id,
         interface=interface.name if interface else "",
@@ -162,14 +162,14 @@ def _peer(report: NodeReport, interface: Interface) -> tuple[str, bool]:
     return f"{veth} on {place}", network is None
 
 
-def _network(report: NodeReport, network: EngineNetwork, store: StoreView | None) -> Network:
+def _network(report: NodeReport, network: EngineNetwork, store: StoreView | None) -> NetworkModel:
     namespace = report.namespace(network.id) if network.driver == "overlay" else None
     stored = store.networks if store else ()
     names = {endpoint.id: endpoint.name for one in stored if one.id == network.id for endpoint in one.endpoints}
     names |= {id_: endpoint.name for id_, endpoint in network.endpoints.items()}
     own = {endpoint.id for container in report.containers or () for endpoint in container.endpoints}
     local = names.keys() & (own | network.endpoints.keys())
-    return Network(
+    return NetworkModel(
         **network.model_dump(exclude={"endpoints"}),
         namespace=namespace.file if namespace else None,
         vni=next(iter(namespace.vnis), None) if namespace else None,
@@ -210,7 +210,7 @@ def _tree(model: NodeModel) -> Tree:
     return root
 
 
-def _add_network(parent: Tree, network: Network) -> None:
+def _add_network(parent: Tree, network: NetworkModel) -> None:
     internal = ", internal (no egress)" if network.internal else ""
     text = f"[cyan]{escape(network.name)}[/] {network.driver}, {network.scope}, {network.subnet}{internal}"
     branch = parent.add(f"{text} [dim]{network.id[:12]}[/]")
@@ -223,7 +223,7 @@ def _add_network(parent: Tree, network: Network) -> None:
             branch.add(f"endpoints on {place}: {', '.join(map(escape, names))}")
 
 
-def _add_sandbox(parent: Tree, sandbox: Sandbox) -> None:
+def _add_sandbox(parent: Tree, sandbox: SandboxModel) -> None:
     owner, *sharing = map(escape, sandbox.containers)
     count = f"one sandbox, {len(sandbox.containers)} containers"
     shared = f", shared by [green]{', '.join(sharing)}[/] ({count})" if sharing else ""

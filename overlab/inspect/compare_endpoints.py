@@ -122,7 +122,7 @@ def _peer_entries(
 def _no_entries(
     snapshot: Snapshot, network: StoredNetwork, endpoint: StoredEndpoint, key: str, subject: str
 ) -> Finding:
-    """Unresolved is normal, as long as the node that could tell is a gossip member."""
+    """Unresolved is normal, as long as the endpoint's node is a gossip member."""
     peer, gossip = snapshot.expected.node_at(endpoint.locator) or "", snapshot.reports[key].gossip
     if peer in snapshot.reports and gossip is not None and not (peer in gossip and gossip[peer].joined):
         return finding("peer-entry-missing", subject, f"{endpoint.ip} on {peer}", node=key, other_node=peer)

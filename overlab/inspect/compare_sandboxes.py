@@ -9,7 +9,7 @@ from overlab.inspect.snapshot import Snapshot
 
 
 def shared_sandboxes(snapshot: Snapshot) -> Iterator[Finding]:
-    """A container that shares another one's sandbox is in that one's present network namespace."""
+    """A container that shares a sandbox is in the present network namespace of the sandbox's owner."""
     for key, report in snapshot.reports.items():
         by_id = {container.id: container for container in report.containers or ()}
         for container in by_id.values():

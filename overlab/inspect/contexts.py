@@ -9,12 +9,12 @@ from pathlib import Path
 from components.config import conventions
 from components.config.platform import Platform
 from components.config.settings import Settings
-from overlab import remote
+from overlab import openssh
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import write_private
 from overlab.inspect import ssh_config
-from overlab.platform.private_libvirtd import PrivateLibvirtd
+from overlab.platform.namespace import Namespace
 
 UNSET = ("DOCKER_CONTEXT", "DOCKER_API_VERSION", "DOCKER_TLS")
 """Variables that would override those that are set, or contradict them."""
@@ -32,7 +32,7 @@ def over_ssh(settings: Settings, platform: Platform, node: str | None, path: str
     lines = [f"export PATH={shlex.quote(':'.join([str(directory), *rest]))}"]
     if node is None:
         return "\n".join([*lines, *(f"# docker -H ssh://{key} ps" for key in settings.nodes)]) + "\n"
-    remote.node_named(settings, node)
+    openssh.node_named(settings, node)
     unset = f"unset {' '.join([*UNSET, 'DOCKER_TLS_VERIFY', 'DOCKER_CERT_PATH'])}"
     return "\n".join([unset, *lines, f"export DOCKER_HOST=ssh://{node}", ""])
 
@@ -42,7 +42,7 @@ def over_tls(settings: Settings, platform: Platform, node: str) -> str:
 
     Raises :class:`OverlabError` where the engines have no such port.
     """
-    tls, address = platform.identity.tls, remote.node_named(settings, node).address
+    tls, address = platform.identity.tls, openssh.node_named(settings, node).address
     if settings.engine.api != "tls" or tls is None:
         raise OverlabError(
             f"the engines of lab {settings.name} have no TLS port", "set engine.api to tls, or leave out --tls"
@@ -57,7 +57,7 @@ def over_tls(settings: Settings, platform: Platform, node: str) -> str:
         f"export DOCKER_CERT_PATH={shlex.quote(str(certificates))}",
     ]
     if platform.kind == "bundled":
-        enter = shlex.join(PrivateLibvirtd(LabPaths(settings.name)).namespace.command(["docker"]))
+        enter = shlex.join(Namespace.of(LabPaths(settings.name)).command(["docker"]))
         lines.append(f"# this address is reached only from inside the lab's network namespace: {enter} ps")
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""Takes a snapshot of a whole lab: one SSH session a node, all at once, and the machines from the hypervisor."""
+"""Takes a snapshot of a lab: one SSH session a node, all at once, and the machines from the hypervisor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from components.config import conventions, docker_names
 from components.config.platform import Platform
 from components.config.settings import Settings
 from components.node import watchdog
-from overlab import remote
+from overlab import openssh
 from overlab.inspect import machines
 from overlab.inspect.node_report import NodeReport
 from overlab.inspect.snapshot import TIMEOUT, ExpectedState, NodeAnswer, Snapshot
@@ -83,7 +83,7 @@ def _run_collector(
     """What the collector printed on a node, and why it may have printed no more."""
     store = f"http://{docker_names.store_address(settings.store_addresses)}"
     cmd = ["python3", "-", store, conventions.GWBRIDGE, watchdog.SCRIPT, str(COLLECT_LIMIT_S)]
-    ssh = remote.command(settings, platform, key, cmd, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
+    ssh = openssh.command(settings, platform, key, cmd, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
     script = (files("overlab.inspect") / "node_collector.py").read_bytes()
     try:
         process = subprocess.Popen(ssh, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from components.config.platform import Platform
 from components.config.settings import Settings
+from overlab.platform import libvirt_api
+from overlab.platform.libvirt_api import LibvirtError
 
 LIMIT_S = 20.0
 
@@ -20,25 +22,15 @@ _STATES = ("no state", RUNNING, "blocked", "paused", "shutting down", "shut off"
 
 
 def states(settings: Settings, platform: Platform, limit_s: float = LIMIT_S) -> dict[str, str]:
-    """Node -> libvirt's, or Docker's, word for its state, ``missing``, or ``unknown`` and why. Raises nothing."""
+    """Node -> its state as libvirt or Docker names it, ``missing``, or ``unknown`` and why. Raises nothing."""
     prefix = f"overlab-{settings.name}-"
     if platform.node_engine is not None:
         answer = _container_states(platform.node_engine.docker_host, prefix, limit_s)
         return {key: _state(answer, f"{prefix}{key}") for key in settings.nodes}
-    answers: dict[str, dict[str, str] | str] = {}
-
-    def ask(name: str, uri: str) -> None:
-        answers[name] = _domain_states(uri, prefix)
-
-    # libvirt has no timeout of its own on a call: a libvirtd that hangs is abandoned with its thread.
-    threads = []
-    for name, hypervisor in platform.places.items():
-        answers[name] = f"libvirt at {hypervisor.uri} did not answer within {limit_s:g} s"
-        threads.append(threading.Thread(target=ask, args=(name, hypervisor.uri), daemon=True))
-        threads[-1].start()
-    deadline = time.monotonic() + limit_s
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    hypervisors = platform.hypervisors_by_name
+    with ThreadPoolExecutor(max(1, len(hypervisors))) as pool:
+        uris = [hypervisor.uri for hypervisor in hypervisors.values()]
+        answers = dict(zip(hypervisors, pool.map(partial(_domain_states, prefix, limit_s), uris), strict=True))
     return {
         key: _state(answers.get(node.hypervisor, "no such hypervisor"), f"{prefix}{key}")
         for key, node in settings.nodes.items()
@@ -61,21 +53,14 @@ def _container_states(docker_host: str, prefix: str, limit_s: float) -> dict[str
     return {container["Names"][0].lstrip("/"): container["State"] for container in listed}
 
 
-def _domain_states(uri: str, prefix: str) -> dict[str, str] | str:
+def _domain_states(prefix: str, limit_s: float, uri: str) -> dict[str, str] | str:
     """Domain whose name begins with ``prefix`` -> its state; an error's text where libvirt fails."""
-    import libvirt
 
-    libvirt.registerErrorHandler(_ignore_error, None)
+    def listed(connection: Any) -> dict[str, str]:
+        domains = [domain for domain in connection.listAllDomains() if domain.name().startswith(prefix)]
+        return {domain.name(): _STATES[domain.state()[0]] for domain in domains}
+
     try:
-        connection = libvirt.openReadOnly(uri)
-        try:
-            domains = [domain for domain in connection.listAllDomains() if domain.name().startswith(prefix)]
-            return {domain.name(): _STATES[domain.state()[0]] for domain in domains}
-        finally:
-            connection.close()
-    except libvirt.libvirtError as error:
-        return str(error)
-
-
-def _ignore_error(_context: Any, _error: Any) -> None:
-    """libvirt would write to standard error."""
+        return libvirt_api.ask(uri, listed, limit_s, read_only=True)
+    except LibvirtError as error:
+        return f"libvirt at {uri}: {error}"

@@ -44,7 +44,7 @@ class EngineConnection(http.client.HTTPConnection):
         self.sock.connect(ENGINE_SOCKET)
 
 
-class Node:
+class NodeCollector:
     """The node that this runs on."""
 
     def __init__(self, store_url: str, bridge: str, watchdog: str, limit_s: float) -> None:
@@ -289,5 +289,5 @@ def _interface(link: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    for part in Node(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])).report():
+    for part in NodeCollector(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])).report():
         print(json.dumps(part), flush=True)

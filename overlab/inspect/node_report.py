@@ -92,7 +92,7 @@ class Port(Fact):
     name: str
     index: int
     peer: int | None
-    """Interface index of the other veth of the pair, in that one's namespace."""
+    """Interface index of the other veth of the pair, in its own namespace."""
 
 
 class Interface(Port):
@@ -161,7 +161,7 @@ class Watchdog(Fact):
     active: bool
     """Whether its path unit is."""
     healthy: bool
-    """What it says of the engine."""
+    """Its message about the engine."""
     message: str
 
 

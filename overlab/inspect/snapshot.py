@@ -25,7 +25,7 @@ class NodeAnswer(Fact):
 
 
 class ExpectedState(Fact):
-    """What the settings say of that which a snapshot can show."""
+    """The part of the settings that a snapshot can be compared with."""
 
     stack: str
     store: str

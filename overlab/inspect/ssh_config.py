@@ -10,15 +10,15 @@ from pathlib import Path
 from components.config import conventions
 from components.config.platform import Platform
 from components.config.settings import Settings
-from overlab import remote
+from overlab import openssh
 from overlab.core.paths import LabPaths
 from overlab.core.process import write_private
-from overlab.platform.private_libvirtd import PrivateLibvirtd
+from overlab.platform.namespace import Namespace
 
 
 def options(settings: Settings, platform: Platform) -> dict[str, str]:
     """OpenSSH's options for every node, from wherever ssh runs on this machine."""
-    return remote.options(platform) | _proxy_command(settings, platform)
+    return openssh.options(platform) | _proxy_command(settings, platform)
 
 
 def render(settings: Settings, platform: Platform) -> str:
@@ -38,7 +38,7 @@ def write(settings: Settings, platform: Platform) -> Path:
     A file, because ssh closes every other descriptor before it reads its configuration: ``-F <(...)`` cannot work.
     """
     file = LabPaths(settings.name).run / "ssh" / "config"
-    # With -F ssh reads neither of its own files: they are included, for hosts that are not the lab's.
+    # With -F ssh reads neither of its default files: they are included, for hosts outside the lab.
     text = render(settings, platform) + "Host *\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
     write_private(file, text.encode())
     return file
@@ -49,8 +49,8 @@ def _proxy_command(settings: Settings, platform: Platform) -> dict[str, str]:
     if platform.kind != "bundled":
         return {}
     script = files("overlab.inspect") / "proxy_command.py"
-    namespace = PrivateLibvirtd(LabPaths(settings.name)).namespace
-    # Isolated (-I): neither the caller's directory nor its environment has a say in what the helper imports.
+    namespace = Namespace.of(LabPaths(settings.name))
+    # Isolated (-I): what the helper imports depends neither on the caller's directory nor on its environment.
     words = namespace.command([sys.executable, "-I", str(script)])
     return {"ProxyCommand": f"{shlex.join(words)} %h %p", "ProxyUseFdpass": "yes"}
 

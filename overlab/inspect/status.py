@@ -13,19 +13,19 @@ from overlab.inspect.snapshot import Snapshot
 from overlab.inspect.store_view import StoredEndpoint, StoredNetwork
 
 LOCAL = "local"
-"""The endpoint is on this node: interface, veth pair and address are as the store says."""
+"""The endpoint is on this node: interface, veth pair and address are those of the store."""
 RESOLVED = "resolved"
 """Neighbor and FDB entry lead to the endpoint's node."""
 UNRESOLVED = "unresolved"
 """No entry yet; the first packet makes the engine ask its gossip."""
 WRONG = "wrong"
-"""One of the findings says how."""
+"""A finding has the details."""
 ABSENT = "absent"
 """The node has no endpoint on this network, and so no namespace."""
 UNKNOWN = "unknown"
 """The node did not report it."""
 
-NO_ANSWER = 2
+EXIT_NO_ANSWER = 2
 """Exit code where no node answered."""
 
 
@@ -56,7 +56,7 @@ class EndpointStatus(Fact):
     mac: str
     node: str
     kernel: dict[str, str]
-    """Node -> one of the words above."""
+    """Node -> one of the states above."""
 
 
 class NetworkStatus(Fact):
@@ -107,7 +107,7 @@ class LabStatus(Fact):
     def exit_code(self) -> int:
         """0: every view agrees; 1: something disagrees or is down; 2: no node answered."""
         if all(node.error is not None for node in self.nodes):
-            return NO_ANSWER
+            return EXIT_NO_ANSWER
         return 0 if self.healthy else 1
 
     def as_json(self) -> dict[str, Any]:

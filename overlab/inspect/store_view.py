@@ -88,7 +88,7 @@ def read(answer: StoreAnswer) -> StoreView:
 
 
 def _values(keys: Mapping[str, str], part: str, invalid: list[str]) -> Iterator[tuple[str, Any]]:
-    """The values below a part of libnetwork's data, each with the first word of its key there: the network's id."""
+    """The values below a part of libnetwork's data, each with the first part of its key there: the network's id."""
     for key, text in sorted(keys.items()):
         if not key.startswith(_DATA + part) or not text:
             continue

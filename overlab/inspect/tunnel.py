@@ -12,7 +12,7 @@ from typing import IO
 
 from components.config.platform import Platform
 from components.config.settings import Settings
-from overlab import remote
+from overlab import openssh
 from overlab.core.errors import OverlabError
 from overlab.inspect import ssh_config
 
@@ -52,7 +52,7 @@ def opened(settings: Settings, platform: Platform, node: str, remote_port: int, 
     cmd = ["ssh", "-F", "/dev/null", "-T", "-e", "none", "-L", f"{_LOOPBACK}:{local}:{_LOOPBACK}:{remote_port}"]
     cmd += [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
     # `cat` ends when this process does, since the pipe to it is then closed; with it ends the session.
-    cmd += [f"root@{remote.node_named(settings, node).address}", "cat"]
+    cmd += [f"root@{openssh.node_named(settings, node).address}", "cat"]
     with tempfile.TemporaryFile("a+b") as errors:
         process = subprocess.Popen(
             cmd, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True

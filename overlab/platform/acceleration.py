@@ -30,7 +30,7 @@ class Acceleration:
 
 
 def probe() -> Acceleration:
-    """``kvm`` if the CPU says so and a guest reached 64-bit mode with it, else ``qemu`` (TCG). Takes up to 20 s."""
+    """``kvm`` if the CPU has it and a guest reached 64-bit mode with it, else ``qemu`` (TCG). Takes up to 20 s."""
     flags = set(_cpu_flags())
     if not flags & {"vmx", "svm"}:
         return Acceleration("qemu", "the CPU has neither vmx nor svm (/proc/cpuinfo)")
@@ -60,8 +60,8 @@ def boots(accelerator: str) -> str | None:
             return f"no sign of the guest within {_LIMIT_S:g} s"
     if done.returncode == _EXIT_CODE:
         return None
-    said = done.stderr.strip().splitlines()
-    return f"{QEMU} ended with code {done.returncode}{': ' + said[0] if said else ''}"
+    errors = done.stderr.strip().splitlines()
+    return f"{QEMU} ended with code {done.returncode}{': ' + errors[0] if errors else ''}"
 
 
 def boot_sector() -> bytes:

@@ -105,7 +105,7 @@ def entry(
 
 
 def inspect_entries(*, full: bool = False) -> list[EntryState]:
-    """Every entry with its size and what is wrong with it; ``full`` reads every byte."""
+    """Every entry with its size and problem; ``full`` reads every byte."""
     root = cache_root()
     states = []
     for manifest in sorted(root.glob(f"*/*/{_MANIFEST}")):
@@ -194,7 +194,7 @@ def _sync(path: Path) -> None:
 
 
 def _problem(entry_dir: Path, *, read: bool = True, full: bool = False, repair_times: bool = False) -> str | None:
-    """What is wrong with an entry, or None.
+    """An entry's problem, or None.
 
     Files whose size and time match are trusted unless ``full``; others are read, or a problem unless ``read``.
     ``repair_times`` (the lock is held) records the new times of files whose content is unchanged, so that the next

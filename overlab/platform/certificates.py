@@ -62,26 +62,26 @@ def rotate(directory: Path, lab: str, nodes: Mapping[str, str], *, authority: bo
         for name in (_CA_KEY, _CA):
             write_private(making / name, (directory / name).read_bytes())
     ensure(making, lab, nodes)
-    making.rename(_whole(directory))
+    making.rename(_complete(directory))
     return ensure(directory, lab, nodes)
 
 
 def rotation_complete(directory: Path) -> bool:
     """False where a rotation was interrupted."""
-    return not _whole(directory).exists()
+    return not _complete(directory).exists()
 
 
 def _finish(directory: Path) -> None:
     """Install a complete new set over the old files, whose names stay."""
-    whole = _whole(directory)
-    if whole.exists():
+    complete = _complete(directory)
+    if complete.exists():
         directory.mkdir(exist_ok=True, mode=0o700)
-        for file in sorted(whole.iterdir()):
+        for file in sorted(complete.iterdir()):
             os.replace(file, directory / file.name)
-        whole.rmdir()
+        complete.rmdir()
 
 
-def _whole(directory: Path) -> Path:
+def _complete(directory: Path) -> Path:
     return directory.with_name(f"{directory.name}.new")
 
 
@@ -99,7 +99,7 @@ class Validity:
     until: str
     """UTC, ISO 8601."""
     days: int
-    """Whole days that are left; negative where it has expired."""
+    """Full days that are left; negative where it has expired."""
 
     @property
     def state(self) -> Literal["ok", "soon", "expired"]:

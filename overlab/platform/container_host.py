@@ -1,4 +1,4 @@
-"""What this machine gives to nodes that run as containers: kernel features, capabilities, cgroups. Probes only."""
+"""What this machine offers to node containers: kernel features, capabilities, cgroups. Probes only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CAPABILITIES = (
 _REQUIRED = {"NET_ADMIN", "SYS_ADMIN", "SYS_CHROOT", "SYS_PTRACE", "MKNOD", "SETFCAP"}
 _LIMIT_S = 20.0
 
-# In network and mount namespaces of their own: nothing of a probe stays.
+# Run in private network and mount namespaces: nothing of a probe persists.
 _PROBES = {
     "vxlan": "ip link add probe type vxlan id 1 dstport 4789 dev lo",
     "veth": "ip link add probe type veth peer name probe2",
@@ -58,7 +58,7 @@ def detect() -> ContainerHost:
 
 
 def missing() -> Iterator[str]:
-    """What nodes as containers need and this machine does not have, in a few words each."""
+    """A short text for each requirement of node containers that this machine does not meet."""
     lacking = _REQUIRED - set(detect().capabilities)
     if lacking:
         yield f"capabilities {', '.join(sorted(lacking))}"

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
-from overlab.core.tools import output, run
-from overlab.platform import cache, mirror, oci
-from overlab.platform.rootfs import IN_NAMESPACES_OF_ITS_OWN
+from overlab.core.tools import output
+from overlab.platform import cache, mmdebstrap, oci
 
 REVISION = 1
 """Increment it to pick up newer packages of the same releases; until then an image's digest is constant."""
@@ -75,24 +74,8 @@ def _unpack(suite: str, scratch: Path, log: Path, progress: Progress) -> Path:
     """The packages of all recipes of a suite and their dependencies, unpacked and not configured."""
     target = scratch / suite
     packages = sorted({package for recipe in RECIPES if recipe.suite == suite for package in recipe.packages})
-    options = ['APT::Install-Recommends "false"', "Acquire::Languages none", 'APT::Sandbox::User "root"']
-    run(
-        [
-            *IN_NAMESPACES_OF_ITS_OWN,
-            "mmdebstrap",
-            "--mode=root",
-            "--variant=extract",
-            f"--keyring={mirror.archive_keyring()}",
-            f"--include={','.join(packages)}",
-            *(f"--aptopt={option}" for option in [*options, *mirror.transport_options()]),
-            suite,
-            target,
-            *mirror.detect().sources(suite),
-        ],
-        log=log,
-        progress=progress,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "LC_ALL": "C"},
-        limit_s=900,
+    mmdebstrap.bootstrap(
+        suite, target, packages, ["--variant=extract"], scratch=scratch, log=log, progress=progress, limit_s=900
     )
     return target
 

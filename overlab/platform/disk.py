@@ -1,6 +1,6 @@
 """A bootable disk from a directory: GPT, GRUB for BIOS, one ext4 file system labelled ``root``.
 
-Made in files only: no loop device and no mount, so nothing can be left behind.
+Built in files only: no loop device and no mount, so an interruption orphans nothing.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,19 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from components.config.conventions import POOL_DIR
-from components.config.platform import Image
+from components.config.platform import MachineImage
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
-from overlab.platform import acceleration, cache
+from overlab.platform import acceleration, cache, libvirt_api
 from overlab.platform.acceleration import Acceleration
+from overlab.platform.libvirt_api import LibvirtError
 from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 if TYPE_CHECKING:
     from components.config.settings import Settings
 
-Kind = Literal["bundled", "system"]
+PlatformKind = Literal["bundled", "system"]
 DEFAULT_URI = "qemu:///system"
 _OWN = "system, the machine's own"
 _LIMIT_S = 60.0
@@ -40,7 +40,7 @@ class HypervisorInfo:
     source: str
 
 
-def kind_of(settings: Settings) -> Kind:
+def kind_of(settings: Settings) -> PlatformKind:
     """The platform's kind; ``auto`` is ``system`` only where the settings name a hypervisor."""
     if settings.platform.kind == "auto":
         return "system" if settings.platform.uri is not None or settings.platform.hypervisors else "bundled"
@@ -78,7 +78,7 @@ def address(settings: Settings, name: str) -> tuple[str, str]:
     return spec.uri, spec.pool_dir.rstrip("/")
 
 
-def given_image(source: str) -> Image:
+def given_image(source: str) -> MachineImage:
     """An image named by the settings: a local file by its content, anything else by its name. It has no engine."""
     path = Path(source)
     if "://" not in source:
@@ -86,8 +86,8 @@ def given_image(source: str) -> Image:
             raise OverlabError(
                 f"overlab:lab platform.image {source} is not a file", "correct the path, or remove the key"
             )
-        return Image(source=str(path.resolve()), content_hash=cache.file_digest(path)[:16])
-    return Image(source=source, content_hash=hashlib.sha256(source.encode()).hexdigest()[:16])
+        return MachineImage(source=str(path.resolve()), content_hash=cache.file_digest(path)[:16])
+    return MachineImage(source=source, content_hash=hashlib.sha256(source.encode()).hexdigest()[:16])
 
 
 def is_here(settings: Settings, name: str) -> bool:
@@ -103,7 +103,7 @@ def connect(uri: str) -> Acceleration:
     offers_kvm = "kvm" in _domain_types(uri)
     if urlsplit(uri).hostname is None:
         return acceleration.probe() if offers_kvm else Acceleration("qemu", f"libvirt at {uri} offers no kvm")
-    return Acceleration("kvm" if offers_kvm else "qemu", f"as libvirt at {uri} says")
+    return Acceleration("kvm" if offers_kvm else "qemu", f"as libvirt at {uri} reports")
 
 
 def has_bridge(uri: str, name: str) -> bool | None:
@@ -121,33 +121,14 @@ def has_bridge(uri: str, name: str) -> bool | None:
 
 
 def _asked(uri: str, question: Callable[[Any], T]) -> T:
-    import libvirt
-
-    def ask() -> None:
-        try:
-            connection = libvirt.open(uri)
-            try:
-                answers.append(question(connection))
-            finally:
-                connection.close()
-        except libvirt.libvirtError as error:
-            errors.append(error)
-
-    libvirt.registerErrorHandler(lambda _context, _error: None, None)
-    answers: list[T] = []
-    errors: list[Exception] = []
-    # libvirt's calls have no timeout: one that hangs is abandoned with its thread.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_LIMIT_S)
-    if answers:
-        return answers[0]
-    why = errors[0] if errors else f"nothing within {_LIMIT_S:g} s"
-    raise OverlabError(
-        f"the hypervisor {uri} does not answer: {why}",
-        "start its libvirtd, correct its URI (overlab:lab platform.uri or platform.hypervisors), or set platform.kind"
-        " to bundled and name none",
-    )
+    try:
+        return libvirt_api.ask(uri, question, _LIMIT_S)
+    except LibvirtError as error:
+        raise OverlabError(
+            f"the hypervisor {uri} does not answer: {error}",
+            "start its libvirtd, correct its URI (overlab:lab platform.uri or platform.hypervisors), or set"
+            " platform.kind to bundled and name none",
+        ) from error
 
 
 def _domain_types(uri: str) -> set[str]:

@@ -21,7 +21,7 @@ _FILE = "manifest.json"
 
 
 class PlatformManifest(BaseModel):
-    """Saved last: where it exists, the whole platform was prepared."""
+    """Saved last: where it exists, the platform was prepared completely."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -66,7 +66,7 @@ def parse(listing: str) -> Mirror:
 def transport_options() -> list[str]:
     """The machine's apt settings for reaching that mirror (proxies, certificates), as ``Key "value"`` lines.
 
-    A build in a directory of its own does not read ``/etc/apt``; these settings have to be passed on.
+    A build in a separate root does not read ``/etc/apt``; these settings have to be passed on.
     """
     dump = output(["apt-config", "dump", "--no-empty", "--format", "%F\t%v%n"])
     options = []

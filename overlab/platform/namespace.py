@@ -1,4 +1,4 @@
-"""A named network namespace of one lab, and the processes in it.
+"""The named network namespace of a lab, and the processes in it.
 
 The namespace has a loopback and no uplink. It is the lab's own only if the lab's claim file holds the
 namespace's inode; one of the same name without a claim is never touched.
@@ -86,8 +86,8 @@ class Namespace:
         write_private(self.claim, _Claim(name=self.name, owner=self.owner).model_dump_json().encode())
         output(["ip", "netns", "add", self.name])
         output(["ip", "-n", self.name, "link", "set", "lo", "up"])
-        made = _Claim(name=self.name, owner=self.owner, inode=self.inode())
-        write_private(self.claim, made.model_dump_json().encode())
+        claim = _Claim(name=self.name, owner=self.owner, inode=self.inode())
+        write_private(self.claim, claim.model_dump_json().encode())
 
     def command(self, cmd: Sequence[str | Path]) -> list[str]:
         """The command that runs ``cmd`` inside; its process is replaced, so pid, signals and exit code pass through."""

@@ -15,7 +15,7 @@ CHANGES = ("ENV container=docker", 'ENTRYPOINT ["/sbin/init"]')
 """What ``docker import`` adds to the bare tree: systemd knows by ``container`` that it boots no machine."""
 
 FILES = Path(__file__).parent / "node" / "files"
-"""What goes into the image as it lies there."""
+"""Copied into the image as they are."""
 
 _LEFT_OUT = ("./boot/*", "./usr/lib/modules/*", "./lib/modules/*", "./vmlinuz*", "./initrd.img*")
 _MASKED = """
@@ -40,7 +40,7 @@ class NodeImage:
 
 
 def ensure(progress: Progress) -> NodeImage:
-    """The root file system with the engine installed and not enabled, from the cache or made now (seconds)."""
+    """The root file system with the engine installed and not enabled, from the cache or built now (seconds)."""
     source = rootfs.ensure(progress)
 
     def build(directory: Path) -> None:

@@ -25,7 +25,7 @@ _EPOCH = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
-class Image:
+class ContainerImage:
     """A built image: its layer's file and its two documents."""
 
     layer: Path
@@ -51,7 +51,7 @@ class Run:
     stop_signal: str | None = None
 
 
-def build(root: Path, layer: Path, run: Run) -> Image:
+def build(root: Path, layer: Path, run: Run) -> ContainerImage:
     """An image of the tree ``root`` with its modes and owners; its layer is written to ``layer``."""
     _write_layer(root, layer)
     with layer.open("rb") as file:
@@ -65,14 +65,14 @@ def build(root: Path, layer: Path, run: Run) -> Image:
             "layers": [{"mediaType": LAYER, "size": layer.stat().st_size, "digest": layer_digest}],
         }
     )
-    return Image(layer, layer_digest, config, manifest)
+    return ContainerImage(layer, layer_digest, config, manifest)
 
 
 def digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def store(image: Image, name: str, storage: Path) -> None:
+def store(image: ContainerImage, name: str, storage: Path) -> None:
     """Add it to a registry's storage directory, laid out as by the registry's own filesystem driver."""
     repository, _, tag = name.partition(":")
     manifests, layers = (storage / _REPOSITORIES / repository / part for part in ("_manifests", "_layers"))

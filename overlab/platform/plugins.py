@@ -1,6 +1,6 @@
 """Pulumi's plugins for one lab: official ones where available, else the bundled ones in Python.
 
-The lab has a PULUMI_HOME of its own. A bundled plugin is a small launcher in it, at the exact version that the
+The lab has its own PULUMI_HOME. A bundled plugin is a small launcher in it, at the exact version that the
 installed SDK requires; an official plugin of that version from the user's own PULUMI_HOME is linked instead.
 """
 

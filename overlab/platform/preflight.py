@@ -14,9 +14,9 @@ from overlab.platform import container_host, debian, hypervisors, plugins, toolc
 
 if TYPE_CHECKING:
     from components.config.settings import Settings
-    from overlab.platform.hypervisors import Kind
+    from overlab.platform.hypervisors import PlatformKind
 
-Status = Literal["ok", "missing", "warning"]
+PartStatus = Literal["ok", "missing", "warning"]
 
 _STATE_MIB_PER_NODE = 1024
 _CACHE_MIB = 4096
@@ -27,12 +27,12 @@ class PartReport:
     """The state of one prerequisite or part of the platform."""
 
     part: str
-    status: Status
+    status: PartStatus
     found: str
     remedy: str | None = None
 
 
-def require(settings: Settings, kind: Kind) -> None:
+def require(settings: Settings, kind: PlatformKind) -> None:
     """Raise one :class:`OverlabError` that names everything that is missing."""
     missing = [report for report in reports(settings, kind) if report.status == "missing"]
     if not missing:
@@ -42,7 +42,7 @@ def require(settings: Settings, kind: Kind) -> None:
     raise OverlabError(f"the platform cannot be prepared: {what}", "\n          ".join(remedies))
 
 
-def reports(settings: Settings, kind: Kind) -> list[PartReport]:
+def reports(settings: Settings, kind: PlatformKind) -> list[PartReport]:
     """Everything that is needed on this machine, in the order in which to fix it."""
     return [
         rights(kind),
@@ -54,7 +54,7 @@ def reports(settings: Settings, kind: Kind) -> list[PartReport]:
     ]
 
 
-def rights(kind: Kind) -> PartReport:
+def rights(kind: PlatformKind) -> PartReport:
     if os.geteuid() == 0:
         return PartReport("rights", "ok", "root")
     if kind == "system":
@@ -67,8 +67,8 @@ def rights(kind: Kind) -> PartReport:
     )
 
 
-def uses(settings: Settings, kind: Kind) -> tuple[str, ...]:
-    """Parts of the package list: a system platform with an image of its own makes nothing here."""
+def uses(settings: Settings, kind: PlatformKind) -> tuple[str, ...]:
+    """Parts of the package list: a system platform with a named image builds nothing here."""
     if kind == "system":
         return ("up",) if settings.platform.image is not None else ("up", "bundled", "vm")
     return ("up", "bundled", settings.machine_kind)

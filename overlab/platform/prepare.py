@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from components.config.conventions import REGISTRY_PORT
-from components.config.platform import Hypervisor, Image, NodeEngine, Packages, Platform, Tls
+from components.config.platform import Hypervisor, MachineImage, NodeEngine, Packages, Platform, Tls
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.process import write_private
@@ -116,7 +116,7 @@ def refuse_orphaning(lab: str) -> None:
     """Raise :class:`OverlabError` where the lab's machines, on a system hypervisor, would outlive its platform."""
     platform = read_record(LabPaths(lab))
     if platform is not None and platform.kind == "system":
-        uris = ", ".join(place.uri for place in platform.places.values())
+        uris = ", ".join(place.uri for place in platform.hypervisors_by_name.values())
         raise OverlabError(
             f"the machines of lab {lab} are on {uris}: without a destroy they would be orphaned there",
             "overlab down --platform",
@@ -154,7 +154,7 @@ class _Parts:
     cli: toolchain.PulumiCli
     plugins: list[plugins.PluginSource]
     hypervisors: dict[str, hypervisors.HypervisorInfo]
-    image: Image | None
+    image: MachineImage | None
     node_engine: NodeEngine | None
     packages: Packages | None
     images: Path | None
@@ -162,7 +162,7 @@ class _Parts:
     mirror: str | None
 
 
-def _make_parts(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, progress: Progress) -> _Parts:
+def _make_parts(settings: Settings, kind: hypervisors.PlatformKind, paths: LabPaths, progress: Progress) -> _Parts:
     """The independent steps in parallel, longest first: image, CLI, container images, hypervisor."""
     own_registry = kind == "bundled" and settings.platform.registry_mirror is None
     containers = settings.machine_kind == "container"
@@ -204,7 +204,7 @@ def _sources(settings: Settings, parts: _Parts) -> dict[str, str]:
     return sources
 
 
-def _image(settings: Settings, progress: Progress) -> Image:
+def _image(settings: Settings, progress: Progress) -> MachineImage:
     if settings.platform.image is not None:
         return hypervisors.given_image(settings.platform.image)
     return vm_image.ensure(progress) if settings.engine.install == "preinstalled" else vm_image.ensure_plain(progress)
@@ -239,7 +239,7 @@ def _packages(settings: Settings, progress: Progress) -> Packages | None:
     return debs.ensure(progress) if settings.engine.install == "packages" else None
 
 
-def _record(settings: Settings, kind: hypervisors.Kind, paths: LabPaths, parts: _Parts) -> Platform:
+def _record(settings: Settings, kind: hypervisors.PlatformKind, paths: LabPaths, parts: _Parts) -> Platform:
     """Write the lab's own files, the platform record, and last of all the manifest."""
     for directory in (paths.backend, paths.run):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)

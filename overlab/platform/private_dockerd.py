@@ -1,6 +1,6 @@
 """The engine that runs nodes as containers on the bundled platform: a private dockerd in the lab's network namespace.
 
-It has PID and mount namespaces of its own too: when its first process is killed, the kernel ends the engine, its
+It also has private PID and mount namespaces: when its first process is killed, the kernel ends the engine, its
 containerd and every process of every node, and nothing of it stays mounted.
 """
 
@@ -13,38 +13,33 @@ import signal
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from overlab.core.errors import OverlabError
-from overlab.core.process import ProcessRecord, end, spawn, write_private
+from overlab.core.process import end, write_private
 from overlab.core.progress import Progress
-from overlab.core.tools import tail
 from overlab.core.wait import NotYet, until
-from overlab.platform.namespace import Namespace
+from overlab.platform.daemon import Daemon
 
 if TYPE_CHECKING:
-    from overlab.core.paths import LabPaths
+    from docker import DockerClient
 
-_START_LIMIT_S = 60.0
+_STOP_LIMIT_S = 60.0
 _CGROUPS = Path("/sys/fs/cgroup")
 _DEFAULT_BRIDGE = "169.254.254.1/30"
 """dockerd insists on a range for its default bridge, on which no node is: link-local, outside any lab."""
 
 
 @dataclass(frozen=True)
-class PrivateDockerd:
-    """dockerd of one lab. All methods may be called again after a crash at any point."""
+class PrivateDockerd(Daemon):
+    """dockerd of one lab."""
 
-    paths: LabPaths
+    NAME = "dockerd"
+    PROGRAMS = ("dockerd", "unshare")
 
     @property
     def host(self) -> str:
         """As ``DOCKER_HOST`` states it."""
         return f"unix://{self.paths.docker_socket}"
-
-    @property
-    def log(self) -> Path:
-        return self.paths.logs / "dockerd.log"
 
     def ensure(self, progress: Progress) -> None:
         """Adopt the running dockerd or start one; returns when it answers.
@@ -54,65 +49,53 @@ class PrivateDockerd:
         if self.alive():
             return
         self.stop()
-        self._namespace.ensure()
+        self.namespace.ensure()
         for directory in (self.paths.docker, self._run, self.paths.logs):
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o700)
         write_private(self._config, json.dumps(self._configuration(), indent=1, sort_keys=True).encode())
-        process = self._start()
-        until("dockerd to answer", lambda: self._answered(process), _START_LIMIT_S, progress)
+        with as_file(files("overlab.platform") / "scripts" / "private-dockerd.sh") as script:
+            # nsenter, not `ip netns exec`: that mounts another /sys, in which systemd finds no cgroups
+            own = "unshare --mount --propagation private --pid --fork --kill-child --mount-proc -- sh".split()
+            command = self.namespace.command([*own, script, self.paths.docker, self._config])
+            self.start(command, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}, progress)
 
-    def alive(self) -> bool:
-        """Whether our dockerd runs in our namespace and its socket answers."""
-        if not self._namespace.ours() or self._process() is None:
-            return False
+    def probe(self) -> None:
         try:
             with self.client() as client:
                 client.ping()
-        except Exception:  # noqa: BLE001  # docker-py passes on whatever its transport raises
-            return False
-        return True
+        except Exception as error:  # docker-py passes on whatever its transport raises
+            raise NotYet(str(error)) from error
 
     def stop(self) -> None:
         """End it, if it is provably ours, with every node container, and remove its sockets and cgroups.
 
         What it stored stays; see :meth:`remove`.
         """
-        if self._namespace.other_owner() is not None:
+        if self.namespace.other_owner() is not None:
             return
-        inside = self._namespace.processes() if self._namespace.ours() else []
-        engines = [process for process in inside if process.name() in ("dockerd", "unshare")]
-        recorded = self._process()
-        for process in [*engines, *([recorded] if recorded else [])]:
+        processes = self.processes()
+        for process in processes:
             # unshare passes no TERM on; when it is killed, so are all processes of the PID namespace.
             process.signal(signal.SIGKILL)
-        end([*engines, *([recorded] if recorded else [])])
-        until("the nodes' processes to end", self._remove_cgroups, _START_LIMIT_S)
-        self._pid_file.unlink(missing_ok=True)
+        end(processes)
+        until("the nodes' processes to end", self._remove_cgroups, _STOP_LIMIT_S)
+        self.pid_file.unlink(missing_ok=True)
         shutil.rmtree(self._run, ignore_errors=True)
 
     def remove(self) -> None:
         """Stop it and remove all that it stored."""
         self.stop()
-        if self._namespace.other_owner() is None:
+        if self.namespace.other_owner() is None:
             shutil.rmtree(self.paths.docker, ignore_errors=True)
 
-    @contextlib.contextmanager
-    def client(self) -> Any:
-        """Docker's own client of it."""
+    def client(self) -> contextlib.closing[DockerClient]:
+        """Docker's own client of it, for a ``with`` block."""
         import docker
 
-        client = docker.DockerClient(base_url=self.host, timeout=60)
-        try:
-            yield client
-        finally:
-            client.close()
+        return contextlib.closing(docker.DockerClient(base_url=self.host, timeout=60))
 
     # -- steps ---------------------------------------------------------------------------------
-
-    @property
-    def _namespace(self) -> Namespace:
-        return Namespace.of(self.paths)
 
     @property
     def _run(self) -> Path:
@@ -121,10 +104,6 @@ class PrivateDockerd:
     @property
     def _config(self) -> Path:
         return self.paths.docker / "daemon.json"
-
-    @property
-    def _pid_file(self) -> Path:
-        return self.paths.run / "dockerd.json"
 
     @property
     def _cgroup(self) -> str:
@@ -141,31 +120,6 @@ class PrivateDockerd:
             "pidfile": str(self._run / "dockerd.pid"),
             "userland-proxy": False,
         }
-
-    def _process(self) -> ProcessRecord | None:
-        record = ProcessRecord.load(self._pid_file)
-        return record if record is not None and record.alive() else None
-
-    def _start(self) -> ProcessRecord:
-        with as_file(files("overlab.platform") / "scripts" / "private-dockerd.sh") as script:
-            # nsenter, not `ip netns exec`: that mounts another /sys, in which systemd finds no cgroups
-            own = "unshare --mount --propagation private --pid --fork --kill-child --mount-proc -- sh".split()
-            command = self._namespace.command([*own, script, self.paths.docker, self._config])
-            process = spawn(command, self.log, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"})
-        process.save(self._pid_file)
-        return process
-
-    def _answered(self, process: ProcessRecord) -> None:
-        if not process.alive():
-            raise OverlabError(
-                f"dockerd ended at start; its last lines:\n{tail(self.log)}",
-                f"read {self.log}; `overlab doctor` lists what is missing",
-            )
-        try:
-            with self.client() as client:
-                client.ping()
-        except Exception as error:
-            raise NotYet(str(error)) from error
 
     def _remove_cgroups(self) -> None:
         """Remove the nodes' cgroups, deepest first. One in which a process still ends refuses that for a moment."""

@@ -10,20 +10,22 @@ import os
 import shutil
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from overlab.core.errors import OverlabError
-from overlab.core.process import ProcessRecord, end, spawn, write_private
+from overlab.core.process import end, write_private
 from overlab.core.progress import Progress
-from overlab.core.tools import tail
-from overlab.core.wait import NotYet, until
-from overlab.platform.namespace import Namespace
+from overlab.core.wait import NotYet
+from overlab.platform import libvirt_api
+from overlab.platform.daemon import Daemon
+from overlab.platform.libvirt_api import LibvirtError
 
-if TYPE_CHECKING:
-    from overlab.core.paths import LabPaths
-
-_START_LIMIT_S = 60.0
+_CALL_LIMIT_S = 30.0
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+}
+"""Nothing of the caller's session leaks into libvirtd and the machines."""
 
 _LIBVIRTD_CONF = """\
 unix_sock_group = "root"
@@ -51,22 +53,15 @@ cgroup_controllers = []
 
 
 @dataclass(frozen=True)
-class PrivateLibvirtd:
-    """libvirtd of one lab. All methods may be repeated after a crash at any point."""
+class PrivateLibvirtd(Daemon):
+    """libvirtd of one lab."""
 
-    paths: LabPaths
-
-    @property
-    def namespace(self) -> Namespace:
-        return Namespace.of(self.paths)
+    NAME = "libvirtd"
+    PROGRAMS = ("libvirtd",)
 
     @property
     def uri(self) -> str:
         return f"qemu:///system?socket={self.paths.libvirt_socket}"
-
-    @property
-    def log(self) -> Path:
-        return self.paths.logs / "libvirtd.log"
 
     def ensure(self, progress: Progress) -> None:
         """Adopt the running libvirtd or start one; returns when it answers.
@@ -78,19 +73,17 @@ class PrivateLibvirtd:
         _require_root()
         self._make_directories()
         self.namespace.ensure()
-        end(self._daemons())
-        process = self._start()
-        until("libvirtd to answer", lambda: self._answered(process), _START_LIMIT_S, progress)
+        end(self.processes())
+        with as_file(files("overlab.platform") / "scripts" / "private-libvirtd.sh") as script:
+            # `ip netns exec`, not nsenter: it also shows the namespace's own /sys, which libvirt writes bridges through
+            enter = f"ip netns exec {self.namespace.name} unshare --mount --propagation private -- sh".split()
+            self.start([*enter, script, self.paths.libvirt, self.paths.run], _ENVIRONMENT, progress)
 
-    def alive(self) -> bool:
-        """Whether our libvirtd runs in our namespace and its socket answers."""
-        if not self.namespace.ours() or self._process() is None:
-            return False
+    def probe(self) -> None:
         try:
-            _probe(self.uri)
-        except NotYet:
-            return False
-        return True
+            libvirt_api.ask(self.uri, lambda connection: connection.getLibVersion(), _CALL_LIMIT_S)
+        except LibvirtError as error:
+            raise NotYet(str(error)) from error
 
     def stop(self) -> None:
         """End libvirtd and everything else in the namespace, and remove namespace, sockets and libvirt's state.
@@ -99,28 +92,13 @@ class PrivateLibvirtd:
         """
         if self.namespace.other_owner() is not None:
             return
-        end(self._daemons())
+        end(self.processes())
         self.namespace.remove()
-        self._pid_file.unlink(missing_ok=True)
+        self.pid_file.unlink(missing_ok=True)
         shutil.rmtree(self.paths.run / "libvirt", ignore_errors=True)
         shutil.rmtree(self.paths.libvirt, ignore_errors=True)
 
     # -- steps ---------------------------------------------------------------------------------
-
-    @property
-    def _pid_file(self) -> Path:
-        return self.paths.run / "libvirtd.json"
-
-    def _process(self) -> ProcessRecord | None:
-        record = ProcessRecord.load(self._pid_file)
-        return record if record is not None and record.alive() else None
-
-    def _daemons(self) -> list[ProcessRecord]:
-        """Every libvirtd of ours, also one whose start was interrupted before its pid was recorded."""
-        recorded = self._process()
-        inside = self.namespace.processes() if self.namespace.ours() else []
-        strays = [process for process in inside if process != recorded and process.name() == "libvirtd"]
-        return strays if recorded is None else [recorded, *strays]
 
     def _make_directories(self) -> None:
         private = (self.paths.state, self.paths.libvirt, self.paths.run, self.paths.run / "libvirt", self.paths.logs)
@@ -132,37 +110,6 @@ class PrivateLibvirtd:
         write_private(self.paths.libvirt / "etc" / "libvirtd.conf", _LIBVIRTD_CONF.encode())
         write_private(self.paths.libvirt / "etc" / "qemu.conf", _QEMU_CONF.encode())
 
-    def _start(self) -> ProcessRecord:
-        with as_file(files("overlab.platform") / "scripts" / "private-libvirtd.sh") as script:
-            # `ip netns exec`, not nsenter: it also shows the namespace's own /sys, which libvirt writes bridges through
-            enter = f"ip netns exec {self.namespace.name} unshare --mount --propagation private -- sh".split()
-            process = spawn([*enter, script, self.paths.libvirt, self.paths.run], self.log, env=_environment())
-        process.save(self._pid_file)
-        return process
-
-    def _answered(self, process: ProcessRecord) -> None:
-        if not process.alive():
-            raise OverlabError(
-                f"libvirtd exited at start; its last lines:\n{tail(self.log)}",
-                f"read {self.log}; `overlab doctor` lists what is missing",
-            )
-        _probe(self.uri)
-
-
-def _probe(uri: str) -> None:
-    """One real call over the socket. Raises :class:`NotYet` with libvirt's message."""
-    import libvirt
-
-    libvirt.registerErrorHandler(lambda _context, _error: None, None)
-    try:
-        connection = libvirt.open(uri)
-        try:
-            connection.getLibVersion()
-        finally:
-            connection.close()
-    except libvirt.libvirtError as error:
-        raise NotYet(str(error)) from error
-
 
 def _require_root() -> None:
     if os.geteuid() != 0:
@@ -170,8 +117,3 @@ def _require_root() -> None:
             "the bundled hypervisor needs root (network and mount namespaces)",
             "run the command with sudo, or use a system platform (overlab:lab platform.kind system)",
         )
-
-
-def _environment() -> dict[str, str]:
-    """A daemon's environment: nothing of the caller's session leaks into libvirtd and the machines."""
-    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}

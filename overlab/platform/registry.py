@@ -8,19 +8,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from components.config.conventions import REGISTRY_PORT
-from overlab.core.errors import OverlabError
-from overlab.core.process import ProcessRecord, end, spawn, write_private
-from overlab.core.tools import tail
-from overlab.core.wait import NotYet, until
+from overlab.core.process import end, write_private
+from overlab.core.wait import NotYet
+from overlab.platform.daemon import Daemon
 from overlab.platform.namespace import Namespace
 
-if TYPE_CHECKING:
-    from overlab.core.paths import LabPaths
-
-_START_LIMIT_S = 30.0
 # Run inside the namespace: one request, its status on standard output.
 _PROBE = (
     "import http.client, sys\n"
@@ -31,18 +25,16 @@ _PROBE = (
 
 
 @dataclass(frozen=True)
-class Registry:
+class Registry(Daemon):
     """Serves the storage directory ``images`` on port 5000 of every address in the lab's namespace.
 
-    The storage is read-only, so labs share it. All methods may be repeated after a crash at any point.
+    The storage is read-only, so labs share it.
     """
 
-    paths: LabPaths
     images: Path
-
-    @property
-    def log(self) -> Path:
-        return self.paths.logs / "registry.log"
+    NAME = "registry"
+    PROGRAMS = ("docker-registry",)
+    START_LIMIT_S = 30.0
 
     def ensure(self) -> None:
         """Adopt the running registry or start one; returns when it answers. The namespace must exist.
@@ -54,49 +46,27 @@ class Registry:
         self.stop()
         self.paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(self._config, _config(self.images))
-        command = ["docker-registry", "serve", str(self._config)]
-        process = _spawn(self._namespace.command(command), self.log)
-        process.save(self._pid_file)
-        until("the registry to answer", lambda: self._answered(process), _START_LIMIT_S)
+        command = self.namespace.command(["docker-registry", "serve", str(self._config)])
+        self.start(command, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
 
     def alive(self) -> bool:
-        """Whether our registry runs, serves this directory and answers."""
-        process = ProcessRecord.load(self._pid_file)
-        if process is None or not process.alive() or not self._config.exists():
-            return False
-        if not _serves(self._config, self.images):
-            return False
-        return _status(self._namespace) == "200"
+        """Whether it runs, serves this directory and answers."""
+        return _serves(self._config, self.images) and super().alive()
+
+    def probe(self) -> None:
+        status = _status(self.namespace)
+        if status != "200":
+            raise NotYet(f"GET /v2/ on port {REGISTRY_PORT} of {self.namespace.name}: {status}")
 
     def stop(self) -> None:
-        """End it, if it is provably ours, and remove its files."""
-        process = ProcessRecord.load(self._pid_file)
-        strays = self._namespace.processes() if self._namespace.ours() else []
-        end([one for one in strays if one.name() == "docker-registry" or one == process])
-        if process is not None:
-            end([process])
-        self._pid_file.unlink(missing_ok=True)
+        """End it, if it is provably the lab's own, and remove its files."""
+        end(self.processes())
+        self.pid_file.unlink(missing_ok=True)
         self._config.unlink(missing_ok=True)
-
-    # -- steps ---------------------------------------------------------------------------------
-
-    @property
-    def _namespace(self) -> Namespace:
-        return Namespace.of(self.paths)
 
     @property
     def _config(self) -> Path:
         return self.paths.run / "registry.yml"
-
-    @property
-    def _pid_file(self) -> Path:
-        return self.paths.run / "registry.json"
-
-    def _answered(self, process: ProcessRecord) -> None:
-        _require_alive(process, self.log)
-        status = _status(self._namespace)
-        if status != "200":
-            raise NotYet(f"GET /v2/ on port {REGISTRY_PORT} of {self._namespace.name}: {status}")
 
 
 def _config(storage: Path) -> bytes:
@@ -120,18 +90,6 @@ def _serves(config: Path, storage: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return bool(served == str(storage))
-
-
-def _spawn(command: list[str], log: Path) -> ProcessRecord:
-    return spawn(command, log, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
-
-
-def _require_alive(process: ProcessRecord, log: Path) -> None:
-    if not process.alive():
-        raise OverlabError(
-            f"docker-registry exited at start; its last lines:\n{tail(log, lines=5)}",
-            f"read {log}; `overlab doctor` lists what is missing",
-        )
 
 
 def _status(namespace: Namespace) -> str:

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overlab.core.progress import Progress
-from overlab.core.tools import run
-from overlab.platform import cache, debian, mirror
+from overlab.platform import cache, debian, mmdebstrap
 
 REVISION = 1
 SUITE = "bullseye"
@@ -26,11 +25,6 @@ SUITE = "bullseye"
 
 _PACKAGE_LIST = Path(__file__).with_name("rootfs-packages.txt")
 _DPKG_CONFIG = Path(__file__).with_name("rootfs-dpkg.cfg")
-
-IN_NAMESPACES_OF_ITS_OWN = tuple(
-    "setpriv --pdeathsig=KILL unshare --mount --propagation=private --pid --fork --kill-child --mount-proc".split()
-)
-"""Prefix of a build's command: its mounts and processes are removed with it, and it is killed with this process."""
 
 # Packages that the plain system has are not downloaded again, so what lands in the archive directory is the difference.
 _DOWNLOAD_ENGINE = (
@@ -84,35 +78,23 @@ def _packages(use: str) -> list[str]:
 def _bootstrap(directory: Path, progress: Progress) -> None:
     engine = directory / "engine"
     engine.mkdir()
-    apt_options = ['APT::Install-Recommends "false"', "Acquire::Languages none", 'APT::Sandbox::User "root"']
     hooks = [
         _DOWNLOAD_ENGINE.format(packages=" ".join(_packages("engine")), target=engine),
         _LIST_VERSIONS.format(target=directory / "versions.txt"),
     ]
+    options = ["--variant=minbase", "--skip=output/dev", f"--dpkgopt={_DPKG_CONFIG}"]
     # inside the entry under construction: the remains of a killed build are removed by the next one
     scratch = directory / ".scratch"
     scratch.mkdir()
     try:
-        run(
-            [
-                *IN_NAMESPACES_OF_ITS_OWN,
-                "mmdebstrap",
-                "--mode=root",
-                "--variant=minbase",
-                "--skip=output/dev",
-                f"--keyring={mirror.archive_keyring()}",
-                f"--include={','.join(_packages('plain'))}",
-                *(f"--aptopt={option}" for option in [*apt_options, *mirror.transport_options()]),
-                f"--dpkgopt={_DPKG_CONFIG}",
-                *(f"--customize-hook={hook}" for hook in hooks),
-                SUITE,
-                directory / "rootfs.tar",
-                *mirror.detect().sources(SUITE),
-            ],
+        mmdebstrap.bootstrap(
+            SUITE,
+            directory / "rootfs.tar",
+            _packages("plain"),
+            [*options, *(f"--customize-hook={hook}" for hook in hooks)],
+            scratch=scratch,
             log=cache.log_file("rootfs"),
             progress=progress,
-            # the initramfs is built later, once for the image
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "LC_ALL": "C", "INITRD": "No"},
             limit_s=1800,
         )
     finally:

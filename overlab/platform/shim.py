@@ -21,7 +21,7 @@ for word; do
 done
 if [ -f "$stack_file" ]; then
     export PULUMI_OPTION_CONFIG_FILE={copies}/Pulumi.$PULUMI_STACK.yaml
-    # a salt that protects nothing may be another lab's: without one, Pulumi takes the salt from the stack's state
+    # A salt without secrets may be another lab's: without one, Pulumi takes the salt from the stack's state.
     strip='/^encryptionsalt:/d'
     ! grep -q 'secure *:' "$stack_file" || strip=
     new=$PULUMI_OPTION_CONFIG_FILE.$$

@@ -1,4 +1,4 @@
-"""The Pulumi CLI: the one that the user names, the one on PATH, or one built here from its Go module."""
+"""The Pulumi CLI: named by the user, found on PATH, or built here from its Go module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from overlab.core.tools import output, run
 from overlab.platform import cache
 
 VERSION = "3.259.0"
-"""The version that is built, and the oldest that is taken from the machine."""
+"""The version that is built, and the oldest that is accepted from the machine."""
 
 SETTING_ENV = "OVERLAB_PULUMI"
 _PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
@@ -148,9 +148,9 @@ def _build(go_path: Path, directory: Path, progress: Progress) -> None:
         limit_s=_BUILD_LIMIT_S,
     )
     shutil.rmtree(module)
-    made = _version(directory / "pulumi")
-    if made != VERSION:
-        raise OverlabError(f"the built CLI reports version {made}, expected {VERSION}")
+    built = _version(directory / "pulumi")
+    if built != VERSION:
+        raise OverlabError(f"the built CLI reports version {built}, expected {VERSION}")
 
 
 def go() -> Path:
@@ -159,9 +159,9 @@ def go() -> Path:
     path = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
     if path is None:
         raise OverlabError("no Pulumi CLI was found and no Go to build one", remedy)
-    said = output([path, "env", "GOVERSION"]).strip().removeprefix("go")
-    if _parse(said) < _GO_AT_LEAST:
-        raise OverlabError(f"no Pulumi CLI was found and {path} is Go {said}, too old to build one", remedy)
+    found = output([path, "env", "GOVERSION"]).strip().removeprefix("go")
+    if _parse(found) < _GO_AT_LEAST:
+        raise OverlabError(f"no Pulumi CLI was found and {path} is Go {found}, too old to build one", remedy)
     return Path(path)
 
 

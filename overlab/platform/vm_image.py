@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.config.platform import Image
+from components.config.platform import MachineImage
 from overlab.core.errors import ToolError
 from overlab.core.progress import Progress
 from overlab.core.tools import run
 from overlab.platform import cache, container_images, disk, oci, rootfs
+from overlab.platform.mmdebstrap import IN_PRIVATE_NAMESPACES
 from overlab.platform.rootfs import Rootfs
 
 GUEST = Path(__file__).parent / "guest"
@@ -35,7 +36,7 @@ exec chroot "$root" "$@"
 """
 
 
-def ensure(progress: Progress) -> Image:
+def ensure(progress: Progress) -> MachineImage:
     """The preinstalled image: its engine is not enabled; it holds the container images of our registry.
 
     A pull on the machine finds their layers and asks the registry only for the manifest.
@@ -53,7 +54,7 @@ def ensure(progress: Progress) -> Image:
     return _image(directory)
 
 
-def ensure_plain(progress: Progress) -> Image:
+def ensure_plain(progress: Progress) -> MachineImage:
     """The same system without an engine."""
     source = rootfs.ensure(progress)
 
@@ -70,8 +71,8 @@ def key_parts() -> dict[str, object]:
     return {"rootfs": rootfs.key_parts(), "guest": _guest_digests(), "code": code}
 
 
-def _image(directory: Path) -> Image:
-    return Image(source=str(directory / _FILE), content_hash=(directory / "sha256").read_text()[:16])
+def _image(directory: Path) -> MachineImage:
+    return MachineImage(source=str(directory / _FILE), content_hash=(directory / "sha256").read_text()[:16])
 
 
 # -- steps -----------------------------------------------------------------------------------------
@@ -126,9 +127,9 @@ def _finish(root: Path, directory: Path, progress: Progress) -> None:
 
 
 def _in_chroot(root: Path, command: list[str], progress: Progress) -> None:
-    """Run a shell script in the tree, in namespaces of its own, without a network."""
+    """Run a shell script in the tree, in private namespaces, without a network."""
     run(
-        [*rootfs.IN_NAMESPACES_OF_ITS_OWN, "--net", "sh", "-c", _ENTER, "enter", root, "sh", *command],
+        [*IN_PRIVATE_NAMESPACES, "--net", "sh", "-c", _ENTER, "enter", root, "sh", *command],
         log=cache.log_file("image"),
         progress=progress,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},

@@ -17,7 +17,7 @@ from overlab.stack.phases import Span
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report is made from; a lab that is not up has only its settings."""
+    """The input of a report; a lab that is not up has only its settings."""
 
     settings: Settings
     outputs: Outputs = field(default_factory=Outputs)

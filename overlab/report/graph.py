@@ -7,7 +7,7 @@ from typing import Literal
 
 from overlab.core.tools import output
 from overlab.core.xmltext import clean
-from overlab.report.picture import Node, Picture, Published, Workload
+from overlab.report.picture import Picture, PictureNode, PictureWorkload, Published
 
 Format = Literal["mermaid", "dot", "svg"]
 
@@ -130,7 +130,7 @@ def svg(picture: Picture) -> str:
 
 
 class _Ids:
-    """An id of our own for every part, so that no name is ever taken for syntax."""
+    """A generated id for every part: no name can be parsed as syntax."""
 
     def __init__(self, picture: Picture) -> None:
         self.node = {node.key: f"n{number}" for number, node in enumerate(picture.nodes)}
@@ -147,10 +147,10 @@ class _Ids:
         ]
 
 
-def _node_label(node: Node) -> tuple[str, ...]:
+def _node_label(node: PictureNode) -> tuple[str, ...]:
     return (node.key, node.address, f"engine {node.engine}" if node.engine else "")
 
 
-def _published(picture: Picture, workload: Workload, port: Published) -> str:
+def _published(picture: Picture, workload: PictureWorkload, port: Published) -> str:
     address = next(node.address for node in picture.nodes if node.key == workload.node)
     return f"{address}:{port.node_port or 'picked by the engine'}"

@@ -59,7 +59,7 @@ def render_run(run: CheckRun) -> str:
 
 
 def _status(results: tuple[CheckResult, ...]) -> str:
-    statuses = {verdict.status for verdict in results}
+    statuses = {result.status for result in results}
     return next((one for one in ("failed", "not run", "passed") if one in statuses), "unknown")
 
 
@@ -76,7 +76,7 @@ def _tested(run: CheckRun | None, results: tuple[CheckResult, ...]) -> str:
     return "as the last up that checked found it" if results else ""
 
 
-def _node(node: picture.Node, outputs: Outputs) -> dict[str, str]:
+def _node(node: picture.PictureNode, outputs: Outputs) -> dict[str, str]:
     engine = outputs.nodes.get(node.key, {}).get("engine")
     facts = engine if isinstance(engine, Mapping) else {}
     return {
@@ -88,7 +88,7 @@ def _node(node: picture.Node, outputs: Outputs) -> dict[str, str]:
     }
 
 
-def _network(network: picture.Network, outputs: Outputs) -> dict[str, Any]:
+def _network(network: picture.PictureNetwork, outputs: Outputs) -> dict[str, Any]:
     return {
         "name": network.name,
         "subnet": network.subnet,
@@ -98,7 +98,7 @@ def _network(network: picture.Network, outputs: Outputs) -> dict[str, Any]:
     }
 
 
-def _rows(workload: picture.Workload, drawn: picture.Picture) -> list[dict[str, str]]:
+def _rows(workload: picture.PictureWorkload, drawn: picture.Picture) -> list[dict[str, str]]:
     """One row for each network that a workload is on; the first one has what it publishes."""
     common = {"name": workload.name, "node": workload.node, "image": workload.image}
     address = next(node.address for node in drawn.nodes if node.key == workload.node)
@@ -117,14 +117,14 @@ def _rows(workload: picture.Workload, drawn: picture.Picture) -> list[dict[str, 
 
 
 def _bar(span: Span, total: int) -> dict[str, Any]:
-    whole = max(total, 1)
+    total = max(total, 1)
     return {
         "name": span.name,
         "begin": span.begin,
         "end": span.end,
         "seconds": span.seconds,
-        "left": round(100 * span.begin / whole, 2),
-        "width": round(100 * span.seconds / whole, 2),
+        "left": round(100 * span.begin / total, 2),
+        "width": round(100 * span.seconds / total, 2),
     }
 
 

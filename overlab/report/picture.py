@@ -11,7 +11,7 @@ from components.checks.model import CheckResult
 from components.config.settings import Settings
 from overlab.stack.outputs import Outputs
 
-Status = Literal["passed", "failed", "not run", "unknown"]
+PictureStatus = Literal["passed", "failed", "not run", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class State:
         return self.passed + self.failed + self.not_run
 
     @property
-    def status(self) -> Status:
+    def status(self) -> PictureStatus:
         if self.failed:
             return "failed"
         if self.not_run:
@@ -40,7 +40,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Node:
+class PictureNode:
     key: str
     address: str
     engine: str
@@ -50,7 +50,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Network:
+class PictureNetwork:
     name: str
     subnet: str
     """Empty where the engines have not chosen one yet."""
@@ -60,7 +60,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Attachment:
+class PictureAttachment:
     network: str
     address: str
     aliases: tuple[str, ...] = ()
@@ -77,13 +77,13 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Workload:
+class PictureWorkload:
     name: str
     node: str
     image: str
     shares_network_of: str
     """The workload whose network stack it uses; empty where it has its own."""
-    attachments: tuple[Attachment, ...] = ()
+    attachments: tuple[PictureAttachment, ...] = ()
     ports: tuple[Published, ...] = ()
     state: State = field(default_factory=State)
 
@@ -97,17 +97,17 @@ class Picture:
     gateway: str
     store: str
     """``consul, single-server mode``."""
-    nodes: tuple[Node, ...]
-    networks: tuple[Network, ...]
-    workloads: tuple[Workload, ...]
+    nodes: tuple[PictureNode, ...]
+    networks: tuple[PictureNetwork, ...]
+    workloads: tuple[PictureWorkload, ...]
     tested: datetime | None = None
     """When the last test began; None where the colors come from the last ``up``, or there are none."""
 
-    def on(self, node: str) -> list[Workload]:
+    def on(self, node: str) -> list[PictureWorkload]:
         return [workload for workload in self.workloads if workload.node == node]
 
-    def sharing(self, workload: str) -> list[Workload]:
-        """Those that live in the workload's network stack."""
+    def sharing(self, workload: str) -> list[PictureWorkload]:
+        """The workloads that use the network stack of this one."""
         return [other for other in self.workloads if other.shares_network_of == workload]
 
 
@@ -128,11 +128,11 @@ def build(
     )
 
 
-def _node(key: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> Node:
+def _node(key: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> PictureNode:
     engine = outputs.nodes.get(key, {}).get("engine") or {}
     # What a node alone is about; what a workload on it is about colors that one.
     own = [one for one in results if one.node == key and (not one.source or one.status == "not run")]
-    return Node(
+    return PictureNode(
         key=key,
         address=str(settings.nodes[key].address),
         engine=str(engine.get("version", "")) if isinstance(engine, Mapping) else "",
@@ -141,27 +141,27 @@ def _node(key: str, settings: Settings, outputs: Outputs, results: list[CheckRes
     )
 
 
-def _network(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> Network:
+def _network(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> PictureNetwork:
     spec = settings.networks[name]
     subnet = outputs.networks.get(name, {}).get("subnet") or spec.subnet or ""
     own = [one for one in results if one.network == name]
-    return Network(name, str(subnet), spec.created_on, spec.internal, _state(own))
+    return PictureNetwork(name, str(subnet), spec.created_on, spec.internal, _state(own))
 
 
-def _workload(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> Workload:
+def _workload(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> PictureWorkload:
     spec = settings.workloads[name]
     known = outputs.addresses().get(name, {})
     own = [one for one in results if name in one.workloads]
     attachments = tuple(
-        Attachment(
+        PictureAttachment(
             network,
             known.get(network) or str(one.ipv4_address or ""),
             one.aliases,
-            _state([verdict for verdict in own if verdict.network in (network, "")]),
+            _state([result for result in own if result.network in (network, "")]),
         )
         for network, one in spec.networks.items()
     )
-    return Workload(
+    return PictureWorkload(
         name=name,
         node=settings.placement[name],
         image=spec.image,
@@ -183,9 +183,6 @@ def _ports(name: str, settings: Settings, outputs: Outputs) -> tuple[Published, 
 
 def _state(results: list[CheckResult]) -> State:
     counts = {"passed": 0, "failed": 0, "not run": 0}
-    for verdict in results:
-        counts[verdict.status] += 1
+    for result in results:
+        counts[result.status] += 1
     return State(counts["passed"], counts["failed"], counts["not run"])
-
-
-__all__ = ["Attachment", "Network", "Node", "Picture", "Published", "State", "Workload", "build"]

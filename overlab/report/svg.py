@@ -10,7 +10,15 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 from overlab.core.xmltext import clean
-from overlab.report.picture import Attachment, Network, Node, Picture, State, Status, Workload
+from overlab.report.picture import (
+    Picture,
+    PictureAttachment,
+    PictureNetwork,
+    PictureNode,
+    PictureStatus,
+    PictureWorkload,
+    State,
+)
 
 _MARGIN = 16
 _LABEL = 184
@@ -24,7 +32,7 @@ _PORT = 26
 _LINE = 16
 _UNDERLAY = 46
 _TINTS = ("#4e79a7", "#f28e2b", "#76b7b2", "#b07aa1", "#9c755f", "#edc948", "#ff9da7", "#59a14f")
-_MARK: dict[Status, str] = {"passed": "✓", "failed": "✗", "not run": "?", "unknown": ""}
+_MARK: dict[PictureStatus, str] = {"passed": "✓", "failed": "✗", "not run": "?", "unknown": ""}
 
 _STYLE = """
 svg.lab{--ink:#1d2530;--soft:#5c6875;--paper:#ffffff;--card:#ffffff;--edge:#c9d1d9;--column:#f3f5f8;
@@ -47,6 +55,9 @@ font-family:system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif}
 .lab .notrun{fill:var(--notrun)}.lab .unknown{fill:var(--unknown)}
 .lab text.passed,.lab text.failed,.lab text.notrun{font-weight:700}
 """
+
+
+_Chip = tuple[PictureWorkload, PictureAttachment, int, int, int]
 
 
 def inline(picture: Picture) -> str:
@@ -124,7 +135,7 @@ class _Drawing:
             _child(self._root, "circle", cx=x, cy=_MARGIN + 32, r=5, attributes=look)
             _text(self._root, x + 10, _MARGIN + 36, label, "small")
 
-    def _node(self, node: Node, x: int, y: int) -> None:
+    def _node(self, node: PictureNode, x: int, y: int) -> None:
         group = _child(self._root, "g")
         _tooltip(group, f"{node.key} {node.address}: {node.state.text}")
         _text(group, x + _GAP, y + 24, _short(node.key, self._grid.column - 60), "heading")
@@ -133,7 +144,7 @@ class _Drawing:
         _text(group, x + _GAP, y + 59, "   ·   ".join(part for part in parts if part), "small")
         _mark(group, x + self._grid.column - _GAP - 10, y + 24, node.state)
 
-    def _lane(self, network: Network, number: int, y: int) -> int:
+    def _lane(self, network: PictureNetwork, number: int, y: int) -> int:
         rows = [self._rows(network.name, column, y) for column in range(len(self._picture.nodes))]
         bottom = max([end for _, end in rows] + [y + 5 * _LINE + 2])
         tint = _TINTS[number % len(_TINTS)]
@@ -153,7 +164,7 @@ class _Drawing:
                 self._chip(*chip)
         return bottom
 
-    def _rows(self, network: str, column: int, y: int) -> tuple[list[tuple[Workload, Attachment, int, int, int]], int]:
+    def _rows(self, network: str, column: int, y: int) -> tuple[list[_Chip], int]:
         """(workload, attachment, x, y, height) of every chip of a cell, and where the cell ends."""
         cell = _cell(self._picture, self._picture.nodes[column].key, network)
         chips = []
@@ -168,9 +179,9 @@ class _Drawing:
             top += height + tabs * _TAB + _GAP
         return chips, top
 
-    def _chip(self, workload: Workload, one: Attachment, x: int, y: int, height: int) -> None:
+    def _chip(self, workload: PictureWorkload, one: PictureAttachment, x: int, y: int, height: int) -> None:
         self._places.setdefault(workload.name, []).append((x, y + height // 2))
-        # The tabs first: they hang out from below the chip.
+        # The tabs first: the chip overlaps them.
         for number, sharing in enumerate(self._picture.sharing(workload.name)):
             self._tab(sharing, x, y + height + number * _TAB)
         group = _child(self._root, "g")
@@ -183,7 +194,7 @@ class _Drawing:
         if one.aliases:
             _text(group, x + 14, y + 47, _short(f"also {', '.join(one.aliases)}", _CHIP - 24, 6.2), "small")
 
-    def _tab(self, workload: Workload, x: int, y: int) -> None:
+    def _tab(self, workload: PictureWorkload, x: int, y: int) -> None:
         group = _child(self._root, "g")
         _tooltip(group, f"{workload.name} in the network of {workload.shares_network_of}: {workload.state.text}")
         box = {"class": "tab"}
@@ -239,7 +250,7 @@ class _Drawing:
                 _tooltip(link, f"{name} is on both")
 
 
-def _cell(picture: Picture, node: str, network: str) -> list[tuple[Workload, Attachment]]:
+def _cell(picture: Picture, node: str, network: str) -> list[tuple[PictureWorkload, PictureAttachment]]:
     return [(w, one) for w in picture.on(node) for one in w.attachments if one.network == network]
 
 

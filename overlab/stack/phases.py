@@ -34,7 +34,7 @@ def read(log: Path) -> list[Span]:
 
 
 def spans(events: Iterable[dict[str, Any]]) -> list[Span]:
-    """:func:`read` on the log's events, whose times are whole seconds. Only custom resources are counted."""
+    """:func:`read` on the log's events, whose times have a resolution of 1 s. Only custom resources are counted."""
     start: int | None = None
     begun: dict[str, int] = {}
     found = []

@@ -79,7 +79,7 @@ class Stack:
     def ensure(self) -> int:
         """Create the stack in the lab's backend if it does not exist; exit code of `pulumi stack init`, or 0.
 
-        `stack init` writes the salt into the project's stack file, so it runs in a project directory of its own.
+        `stack init` writes the salt into the project's stack file, so it runs in a temporary project directory.
         """
         if self.exists():
             return 0

@@ -1,6 +1,6 @@
 """All rules, in the order in which they are shown.
 
-Imports are relative: the pack runs as a program of its own, in which this package is called ``rules``.
+Imports are relative: the pack runs as a separate program, in which this package is called ``rules``.
 """
 
 from __future__ import annotations

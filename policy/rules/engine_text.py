@@ -1,4 +1,4 @@
-"""dockerd's listeners in scripts, files and first-boot data, for programs that configure engines in their own way."""
+"""dockerd's listeners in scripts, files and first-boot data, for programs that declare no engine component."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ADDRESS = re.compile(r"\w+://.*|[\w.\[\]:-]*:\d+")
 
 def unverified_listeners(text: str) -> list[str]:
     """Listeners of a dockerd that asks for no client certificate (``tls`` alone asks for none)."""
-    if not any(word in text for word in ("docker", "hosts", "tlsverify")):
+    if not any(part in text for part in ("docker", "hosts", "tlsverify")):
         return []
     documents = list(payloads.documents(text))
     lines = [match[1] for match in _COMMAND_LINE.finditer(text)]

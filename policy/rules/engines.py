@@ -96,7 +96,7 @@ def advertise_form(engine: Resource) -> str:
 
 
 def _agreement(forms: list[tuple[Resource, str]]) -> int:
-    """How many engines say the same as most."""
+    """How many engines have the most frequent form."""
     return max(Counter(form for _, form in forms if form).values(), default=0)
 
 

@@ -22,7 +22,7 @@ from pulumi_policy.proxy import UnknownValueError, unknown_checking_proxy
 from .rule import Parameters, Resource, ResourceRule, Rule, Stack, StackRule
 
 _SECRETS_UNMARKED = (
-    "; at this enforcement level policies cannot tell a secret from a plain value:"
+    "; at this enforcement level policies cannot distinguish a secret from a plain value:"
     " set it to remediate (nothing is changed, and a violation is mandatory)"
 )
 
@@ -50,7 +50,7 @@ class _OfResource(ResourceValidationPolicy):
         self._rule = rule
         self._declared = declared
         self._redacted: dict[str, tuple[list[str], list[UnknownValueError]]] = {}
-        """URN -> what is wrong with the resource, found while secrets were marked, and what was unknown."""
+        """URN -> the resource's violations, found while secrets were marked, and what was unknown."""
 
     def has_remediation(self) -> bool:
         return self._rule.redacts_secrets
@@ -133,7 +133,7 @@ class _OfStack(StackValidationPolicy):
 
 
 def _defer(resources: Sequence[Resource]) -> None:
-    """Tell the SDK about the first value that was not known: it says so, and the rule is asked again by ``up``."""
+    """Raise the first value that was not known: the SDK reports it, and ``up`` evaluates the rule again."""
     for resource in resources:
         if resource.unknown:
             raise resource.unknown[0]

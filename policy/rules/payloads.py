@@ -37,7 +37,7 @@ def of(resource: Resource) -> Iterator[str]:
 
 
 def _parsed(text: Any) -> Any:
-    """What a YAML or JSON text says; None where it is neither."""
+    """The value of a YAML or JSON text; None where it is neither."""
     if not isinstance(text, str):
         return None
     try:

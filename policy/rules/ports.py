@@ -15,7 +15,7 @@ _ANY = ("", "0.0.0.0", "::", "[::]")
 
 
 def exposed(resource: Resource, parameters: Parameters) -> Iterator[str]:
-    """Ports bound beyond the lab network, or to a port that the lab itself needs."""
+    """Ports bound beyond the lab's networks, or to a port that the lab itself needs."""
     anywhere = bool(parameters["any_address"])
     with resource.deferring_unknowns():
         if resource.props.get("publishAllPorts") and not anywhere:
@@ -38,7 +38,7 @@ def exposed(resource: Resource, parameters: Parameters) -> Iterator[str]:
 RULES = (
     ResourceRule(
         name="port-published",
-        reason="Published ports are for the lab network only, and never cover what engine and store listen on.",
+        reason="Published ports are for the lab's networks only, and never cover what engine and store listen on.",
         remedy="set ip to the node's lab address and external to a free port (or leave external to the engine)",
         types=(CONTAINER,),
         predicate=exposed,

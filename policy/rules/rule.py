@@ -52,7 +52,7 @@ class Resource:
     """What a predicate could not see; it is evaluated again, before anything is created, when it is known."""
 
     def deferring_unknowns(self) -> DeferringUnknowns:
-        """A block in which an unknown value is noted and ends the block, so that the rest is evaluated all the same."""
+        """A block that an unknown value ends; it is recorded, and the rest is evaluated all the same."""
         return DeferringUnknowns(self.unknown)
 
     def each(self, key: str) -> Iterator[Any]:
@@ -93,11 +93,11 @@ class Stack:
         return [resource for type_ in types for resource in self._by_type.get(type_, ())]
 
     def before(self, resource: Resource) -> set[str]:
-        """URNs of everything that the resource comes after, at any remove."""
+        """URNs of all resources that this one depends on, directly or not."""
         return _reach([resource.urn], self._needs)
 
     def after(self, *resources: Resource) -> set[str]:
-        """URNs of everything that comes after one of the resources, at any remove. Linear in the stack's size."""
+        """URNs of all resources that depend on one of these, directly or not. Linear in the stack's size."""
         return _reach([resource.urn for resource in resources], self._needed_by)
 
     @cached_property
@@ -118,7 +118,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class ResourceRule:
-    """A rule about one resource. ``predicate`` yields what is wrong with it, a sentence each."""
+    """A rule about one resource. ``predicate`` yields its violations, a sentence each."""
 
     name: str
     reason: str
@@ -136,7 +136,7 @@ class ResourceRule:
 
 @dataclass(frozen=True)
 class StackRule:
-    """A rule about the whole stack. ``predicate`` yields what is wrong, and with which resource."""
+    """A rule about the stack. ``predicate`` yields each violation with its resource."""
 
     name: str
     reason: str

@@ -52,7 +52,7 @@ _PROVIDER = "pulumi:providers:"
 def plaintext_secret(resource: Resource, _: Parameters) -> Iterator[str]:
     """Secrets by the name of their property or variable, or by their form, anywhere in the properties.
 
-    The message says where, never what.
+    The message has the place, never the value.
     """
     yield from _walk(resource.props, resource, "")
 

@@ -12,7 +12,7 @@ from .types import STORE_AGENT
 
 
 def public_http(agent: Resource, parameters: Parameters) -> Iterator[str]:
-    """The store's HTTP API bound beyond loopback and the lab networks."""
+    """The store's HTTP API bound beyond loopback and the lab's networks."""
     if parameters["allow_public"]:
         return
     lab = networks.lab(parameters)
@@ -63,7 +63,7 @@ RULES = (
     ),
     ResourceRule(
         name="store-gossip-key",
-        reason="Without a gossip key anyone on the lab network can join the store.",
+        reason="Without a gossip key anyone on the underlay can join the store.",
         remedy="give the agents a key (encrypt in their configuration file), as a secret",
         types=(STORE_AGENT,),
         predicate=plain_gossip,

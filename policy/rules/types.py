@@ -1,4 +1,4 @@
-"""Type tokens of what the rules look at."""
+"""Type tokens that the rules evaluate."""
 
 from __future__ import annotations
 

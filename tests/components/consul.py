@@ -1,4 +1,4 @@
-"""Real Consul agents on loopback addresses of a network namespace of their own, for tests."""
+"""Real Consul agents on loopback addresses of a private network namespace, for tests."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pulumi
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, rpc
 
-from components.config.platform import HostKey, Hypervisor, Identity, Image, Platform, StoreTokens, Tls
+from components.config.platform import HostKey, Hypervisor, Identity, MachineImage, Platform, StoreTokens, Tls
 from components.config.settings import Settings
 from components.lab import Lab
 
@@ -137,7 +137,7 @@ def make_platform(directory: Path, settings: Settings) -> Platform:
         kind="system" if named else "bundled",
         hypervisor=None if named else own,
         hypervisors=named,
-        image=Image(source="/base.qcow2", content_hash="0123456789abcdef"),
+        image=MachineImage(source="/base.qcow2", content_hash="0123456789abcdef"),
         registry_mirror="http://10.99.0.1:5000",
         identity=Identity(
             client_key=file("client", "PRIVATE CLIENT KEY"),

@@ -1,4 +1,4 @@
-"""The whole dev lab under mocks: what is declared, with which options, in which order."""
+"""The dev lab under mocks: what is declared, with which options, in which order."""
 
 from __future__ import annotations
 
@@ -241,6 +241,7 @@ def test_tokens_are_in_secrets_alone(guarded: Recorder) -> None:
 
 def test_another_image_renames_the_base_volume(settings: Settings, tmp_path: Path) -> None:
     platform = make_platform(tmp_path, settings)
+    assert platform.image is not None
     other = platform.model_copy(
         update={"image": platform.image.model_copy(update={"content_hash": "feedfacefeedface"})}
     )

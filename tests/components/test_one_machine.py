@@ -1,4 +1,4 @@
-"""The example program: components with nothing but inputs of their own."""
+"""The example program: components without a lab's settings."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ SHELLS = ("dash", "bash")
 
 
 def run(script: str, limit_s: int = 20, shell: str = "sh") -> subprocess.CompletedProcess[bytes]:
-    """As a machine gets it: the whole script on stdin."""
+    """As a machine gets it: the script on stdin."""
     text = bounded("docker01-step", limit_s, script).encode()
     return subprocess.run([shell, "-s"], input=text, capture_output=True, timeout=60, check=False)
 

@@ -1,4 +1,4 @@
-"""What the policy tests share: the real CLI with a home of its own and the bundled plugins."""
+"""What the policy tests share: the real CLI with a private home and the bundled plugins."""
 
 from __future__ import annotations
 

@@ -86,12 +86,12 @@ class Declared:
 
 
 def evaluate(rule: str, type_: str = CONTAINER, *, config: Mapping[str, Any] | None = None, **props: Any) -> Evaluation:
-    """What a resource rule says of a resource with these (wire) properties."""
+    """The violations of a resource rule by a resource with these (wire) properties."""
     return evaluate_one(rule, Declared(type_, "thing", props), config)
 
 
 def evaluate_one(rule: str, declared: Declared, config: Mapping[str, Any] | None = None) -> Evaluation:
-    """What a resource rule says; one that redacts secrets is asked twice, as by the engine."""
+    """The violations of a resource rule; one that redacts secrets is asked twice, as by the engine."""
     policy = _policy(policies(ALL), rule)
     assert isinstance(policy, ResourceValidationPolicy)
     if policy.has_remediation():
@@ -100,7 +100,7 @@ def evaluate_one(rule: str, declared: Declared, config: Mapping[str, Any] | None
 
 
 def evaluate_stack(rule: str, *declared: Declared, config: Mapping[str, Any] | None = None) -> Evaluation:
-    """What a stack rule says, after the resource rules have seen each resource's inputs."""
+    """The violations of a stack rule, after the resource rules have seen each resource's inputs."""
     pack = policies(ALL)
     any_rule = _policy(pack, "image-pinned")
     assert isinstance(any_rule, ResourceValidationPolicy)

@@ -1,4 +1,4 @@
-"""Previews under the policy pack through the real CLI, and what the rules said in them."""
+"""Previews under the policy pack through the real CLI, and the violations in them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Reported:
 
 
 def reported(result: Result) -> list[Reported]:
-    """What the rules said in a preview, in order."""
+    """The violations in a preview, in order."""
     return [Reported(level, rule, name) for level, rule, _, name in _VIOLATION.findall(result.text)]
 
 

@@ -1,4 +1,4 @@
-"""A lab of one node as a program: everything the rules look at, all of it as it should be, each part changeable."""
+"""A lab of one node as a program: everything that the rules evaluate, valid, each part changeable."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_the_stack_passes(policed_home: Home, tmp_path: Path, stack: str) -> Non
 
 
 def _preview(home: Home, directory: Path, stack: str) -> Result:
-    """A preview of the program in a project of its own, so that the stack's file in the checkout stays as it is."""
+    """A preview of the program in a separate project, so that the stack's file in the checkout stays as it is."""
     project = Project(home, directory / "project", name="overlab")
     project.directory.mkdir()
     for name in _LINKED:

@@ -1,4 +1,4 @@
-"""The pack as a whole: its rules, its configuration per environment, its requirements, its cost."""
+"""The pack: its rules, its configuration per environment, its requirements, its cost."""
 
 from __future__ import annotations
 

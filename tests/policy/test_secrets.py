@@ -85,8 +85,8 @@ def test_at_a_level_that_hides_which_values_are_secret_it_fails_closed() -> None
     [policy] = [one for one in policies(ALL) if one.name == RULE]
     assert isinstance(policy, ResourceValidationPolicy)
     assert policy.enforcement_level is EnforcementLevel.REMEDIATE
-    said: list[str] = []
+    reported: list[str] = []
     args = arguments(Declared(types.COMMAND, "c", {"connection": {"password": secret("p")}}), None)
-    policy.validate(args, lambda message, urn: said.append(message))
-    [message] = said
+    policy.validate(args, lambda message, urn: reported.append(message))
+    [message] = reported
     assert "set it to remediate" in message

@@ -24,7 +24,7 @@ Previews = dict[str, Future[Result]]
 def previews(
     policed_home: Home, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Previews]:
-    """The previews that the selected tests look at, as many at a time as there are processors."""
+    """The previews that the selected tests need, as many at a time as there are processors."""
     project = small_lab(policed_home, tmp_path_factory.mktemp("small") / "lab")
     pool = ThreadPoolExecutor(os.cpu_count())
     tests = [item for item in request.session.items if isinstance(item, pytest.Function)]

@@ -36,7 +36,7 @@ class Seen:
 
     dom: str
     console: list[str]
-    """What the page's console said: errors of scripts, styles, refused loads."""
+    """The page's console: errors of scripts, styles, refused loads."""
     screenshot: bytes
 
 
@@ -54,7 +54,7 @@ def load(page: Path | str, scratch: Path, size: str = "1280,1600", *flags: str) 
         timeout=_LIMIT_S,
         check=False,
     )
-    said = done.stderr.decode(errors="replace")
-    assert done.returncode == 0, said
-    console = [line for line in said.splitlines() if ":CONSOLE:" in line]
+    reported = done.stderr.decode(errors="replace")
+    assert done.returncode == 0, reported
+    console = [line for line in reported.splitlines() if ":CONSOLE:" in line]
     return Seen(done.stdout.decode(errors="replace"), console, picture.read_bytes())

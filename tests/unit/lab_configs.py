@@ -102,7 +102,7 @@ _OWN_STACK: Raw = {
     "extra_hosts": st.sampled_from([["db:192.0.2.1", "x_y=192.0.2.2"], {"db": "192.0.2.1"}]),
     "ports": st.sampled_from([["90:80", "81", 82, "53:53/udp"], [{"target": 80, "published": "90"}, {"target": 81}]]),
 }
-"""Keys of a workload with a network stack of its own; ports are published once."""
+"""Keys of a workload with its own network stack; ports are published once."""
 
 
 def _workloads(draw: st.DrawFn, nodes: list[str], networks: list[str]) -> Raw:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from components.config.platform import Hypervisor, Image, Platform
+from components.config.platform import Hypervisor, MachineImage, Platform
 from components.config.settings import Settings, parse
-from overlab import remote
+from overlab import openssh
 from overlab.core.paths import LabPaths
 from overlab.core.process import spawn
 from overlab.core.tools import output
@@ -48,7 +48,7 @@ class Lab:
     platform: Platform
 
     def run(self, *words: str, stdin: bytes = b"", node: str = "docker01") -> subprocess.CompletedProcess[bytes]:
-        cmd = remote.command(self.settings, self.platform, node, words, terminal=False)
+        cmd = openssh.command(self.settings, self.platform, node, words, terminal=False)
         return subprocess.run(cmd, input=stdin, capture_output=True, check=False, timeout=60)
 
 
@@ -72,7 +72,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     platform = Platform(
         kind="bundled",
         hypervisor=Hypervisor(uri=libvirt.uri, pool_path=str(paths.pool), domain_type="qemu"),
-        image=Image(source="", content_hash=""),
+        image=MachineImage(source="", content_hash=""),
         identity=keys,
         run_dir=paths.run,
     )

@@ -1,4 +1,4 @@
-"""The cache never hands out an entry that is not whole, and never builds one twice."""
+"""The cache never hands out an entry that is incomplete, and never builds one twice."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_silent_corruption_is_found_by_the_full_check_only(build: Builder) -> No
     assert cache.inspect_entries()[0].problem is None
     [found] = cache.inspect_entries(full=True)
     assert found.problem == "sub/data was changed"
-    shutil.rmtree(found.directory)  # as `doctor` says
+    shutil.rmtree(found.directory)  # as `doctor` proposes
     entry(build)
     assert build.builds == 2
     assert data.read_bytes() == b"x" * 1000

@@ -17,7 +17,7 @@ from overlab.diagnosis import catalogue, causes, cookbook
 from tests.unit import check_run_factory
 
 
-def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -> CheckResult:
+def check_result(kind: str, output: str, status: str = "failed", got: str = "fail") -> CheckResult:
     return CheckResult.model_validate(
         {
             "id": "x",
@@ -96,7 +96,7 @@ def verdict(kind: str, output: str, status: str = "failed", got: str = "fail") -
     ],
 )
 def test_an_output_leads_to_its_cause(kind: str, output: str, id_: str) -> None:
-    cause = causes.find(verdict(kind, output))
+    cause = causes.find(check_result(kind, output))
     assert cause is not None
     assert cause.id == id_
 
@@ -114,7 +114,7 @@ def test_an_output_leads_to_its_cause(kind: str, output: str, id_: str) -> None:
 )
 @pytest.mark.parametrize("kind", ["kv", "ping-ip"])
 def test_a_check_that_was_not_run_points_at_the_node(kind: str, output: str, id_: str) -> None:
-    cause = causes.find(verdict(kind, output, "not run", got=""))
+    cause = causes.find(check_result(kind, output, "not run", got=""))
     assert cause is not None
     assert cause.id == id_
 
@@ -131,17 +131,17 @@ def test_a_check_that_was_not_run_points_at_the_node(kind: str, output: str, id_
     ],
 )
 def test_a_check_that_could_not_be_tried_is_no_evidence_about_its_kind(kind: str, output: str, id_: str) -> None:
-    cause = causes.find(verdict(kind, output, got=""))
+    cause = causes.find(check_result(kind, output, got=""))
     assert cause is not None
     assert cause.id == id_
 
 
 def test_a_check_that_passed_has_no_cause() -> None:
-    assert causes.find(verdict("ping-ip", "100% packet loss", "passed")) is None
+    assert causes.find(check_result("ping-ip", "100% packet loss", "passed")) is None
 
 
 def test_cause_and_remedy_are_in_the_checks_own_names() -> None:
-    cause = causes.find(verdict("ping-ip", "Network is unreachable"))
+    cause = causes.find(check_result("ping-ip", "Network is unreachable"))
     assert cause is not None
     assert cause.message == "t1 has no interface on ov_net1"
     assert "overlab exec docker01 -- docker network connect ov_net1 t1" in cause.remedy
@@ -154,7 +154,7 @@ def test_cause_and_remedy_are_in_the_checks_own_names() -> None:
     st.sampled_from(["", "fail"]),
 )
 def test_every_failure_has_a_cause_without_an_open_template(kind: str, output: str, status: str, got: str) -> None:
-    cause = causes.find(verdict(kind, output, status, got))
+    cause = causes.find(check_result(kind, output, status, got))
     assert cause is not None
     assert not re.search(r"[{}]", cause.message + cause.impact + cause.remedy)
     assert cause.link.startswith("docs/cookbook.md#")

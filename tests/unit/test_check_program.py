@@ -125,7 +125,7 @@ def test_what_has_to_be_seen_decides_and_what_is_missing_is_named(node: Node) ->
     wants = [["^b$", "no line b"], ["^a", "no line a"]]
     assert node.result(check("printf 'a1\\nb\\n'; false", wants=wants)).got == "pass"
     assert node.result(check("echo c", wants=wants)).output == "no line b\nc"
-    # Where the command itself failed, what it wrote says more.
+    # Where the command itself failed, what it wrote is more specific.
     assert node.result(check("echo c; false", wants=wants)).output == "c"
 
 
@@ -271,7 +271,7 @@ def toolbox(tmp_path: Path) -> dict[str, str]:
 
 
 def session(leader: int) -> list[str]:
-    """Processes in a session of their own."""
+    """Processes in a new session."""
     return subprocess.run(["pgrep", "-s", str(leader)], capture_output=True, text=True, check=False).stdout.split()
 
 

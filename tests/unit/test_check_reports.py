@@ -18,8 +18,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from components import checks
 from components.checks.model import CheckResult
-from overlab.checks import command, history, junit, results, text
-from overlab.checks.command import CheckOptions
+from overlab.checks import execution, history, junit, results, text
+from overlab.checks.execution import CheckOptions
 from overlab.checks.reproduce import reproduce_command
 from overlab.checks.results import CheckRun
 from overlab.core.errors import OverlabError
@@ -226,7 +226,7 @@ def watched(rounds: list[CheckRun | OverlabError], wanted: CheckOptions | None =
         return found
 
     console = Console(file=out, width=100, highlight=False)
-    code = command.watch(look, wanted or CheckOptions(), console, 7, pause=pauses.append, rounds=len(rounds))
+    code = execution.watch(look, wanted or CheckOptions(), console, 7, pause=pauses.append, rounds=len(rounds))
     return code, out.getvalue(), pauses
 
 
@@ -262,7 +262,7 @@ def test_a_watch_ends_with_an_interrupt_and_the_last_code() -> None:
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    assert command.watch(lambda: BAD, CheckOptions(), Console(file=io.StringIO()), 1, pause=interrupt) == 1
+    assert execution.watch(lambda: BAD, CheckOptions(), Console(file=io.StringIO()), 1, pause=interrupt) == 1
 
 
 def test_checks_that_come_and_go_are_changes() -> None:

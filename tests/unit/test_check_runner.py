@@ -59,7 +59,7 @@ _CURL = "#!/bin/sh\necho OK\n"
 
 
 class Nodes:
-    """Three nodes, each a shell with tools of its own."""
+    """Three nodes, each a shell with its own tools."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -239,7 +239,7 @@ def test_a_network_that_cannot_be_entered_is_not_a_failed_check(nodes: Nodes) ->
     lab = check_run_factory.lab()
     matrix = select(checks.matrix(lab), ["http-external:web1"])
     run = runner.run(lab, matrix, check_run_factory.outputs(lab), Transport(nodes.command, ("/nonexistent/nsenter",)))
-    assert (run.exit_code, run.not_run[0].output.split(":")[0]) == (2, "the lab's network cannot be entered")
+    assert (run.exit_code, run.not_run[0].output.split(":")[0]) == (2, "the underlay cannot be entered")
 
 
 # -- sessions --------------------------------------------------------------------------------------
@@ -327,7 +327,7 @@ def test_with_no_facts_at_all_nothing_that_needs_one_is_stated() -> None:
     assert not {"ping-ip", "interface", "kv", "network"} & {
         check.kind
         for check in ready
-        if check.network != "ov_net3"  # that one's addresses are in the settings
+        if check.network != "ov_net3"  # its addresses are in the settings
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 from components import checks
-from components.checks.lab import CheckedWorkload
+from components.checks.checked_lab import CheckedWorkload
 from components.checks.model import CheckResult
 from overlab.checks import runner
 from overlab.checks.session import Session, session_command

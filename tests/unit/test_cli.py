@@ -312,16 +312,16 @@ def test_a_log_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> Non
 
 
 def test_what_failed_is_named_by_its_component_once_and_without_warnings() -> None:
-    def said(severity: str, message: str, urn: str | None = None) -> dict[str, Any]:
+    def reported(severity: str, message: str, urn: str | None = None) -> dict[str, Any]:
         return {"diagnosticEvent": {"severity": severity, "message": message, **({"urn": urn} if urn else {})}}
 
     urn = "urn:pulumi:dev::overlab::o:index:Lab$o:index:Overlays$d:x:N::ov_net1"
     events = [
-        said("info", "fine", urn),
-        said("warning", "hm", urn),
-        said("error", "no room\n", urn),
-        said("error", "no room\n", urn),
-        said("error", "update failed"),
+        reported("info", "fine", urn),
+        reported("warning", "hm", urn),
+        reported("error", "no room\n", urn),
+        reported("error", "no room\n", urn),
+        reported("error", "update failed"),
         event(1, "resOpFailedEvent", "b"),
     ]
     assert event_log.failures(events) == ["Overlays/ov_net1: no room", "update failed"]

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from overlab import cli
-from overlab.checks import command
+from overlab.checks import execution
 from overlab.checks.results import CheckRun
 from overlab.cli import application
 from overlab.core.errors import OverlabError
@@ -44,11 +44,11 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[CheckRun]:
     """A lab that is up; its next runs are put in here."""
     waiting: list[CheckRun] = []
 
-    def once(_: object, wanted: command.CheckOptions, __: object) -> CheckRun:
+    def once(_: object, wanted: execution.CheckOptions, __: object) -> CheckRun:
         return waiting.pop(0)
 
     monkeypatch.setattr(lab_handle, "open_lab", lambda *_: object())
-    monkeypatch.setattr(command, "once", once)
+    monkeypatch.setattr(execution, "once", once)
     return waiting
 
 
@@ -92,7 +92,7 @@ def test_what_goes_wrong_on_the_way_is_no_failed_check(monkeypatch: pytest.Monke
         raise OverlabError("--only xyz: no check of this lab has that kind, workload or id", "kinds: kv")
 
     monkeypatch.setattr(lab_handle, "open_lab", lambda *_: object())
-    monkeypatch.setattr(command, "once", refuse)
+    monkeypatch.setattr(execution, "once", refuse)
     old = tmp_path / "old.xml"
     old.write_text("of another run")
     done = overlab("test", "--only", "xyz", "--junit", str(old))

@@ -111,10 +111,10 @@ def machine(image: Path, tmp_path: Path) -> Iterator[tuple[ProcessRecord, Path]]
 def test_it_boots_to_its_own_configuration(machine: tuple[ProcessRecord, Path]) -> None:
     process, console = machine
 
-    def said() -> None:
+    def reported() -> None:
         text = console.read_text(errors="replace") if console.exists() else ""
         assert process.alive(), text
         if _SAID not in text:
             raise NotYet(repr(text[-200:]))
 
-    until("GRUB to read its configuration from the disk", said, 90)
+    until("GRUB to read its configuration from the disk", reported, 90)

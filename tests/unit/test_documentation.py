@@ -1,4 +1,4 @@
-"""The pages in docs: their YAML means what they say, and their links lead somewhere."""
+"""The pages in docs: their YAML is valid, and their links have targets."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def test_what_a_page_says_is_refused_is_refused_in_these_words(part: dict[str, A
     assert words == "text", "the refusal stands in the next block"
     with pytest.raises(SettingsError) as caught:
         parse(NODES | part, "dev")
-    said = [line.strip() for line in str(caught.value).splitlines()]
+    reported = [line.strip() for line in str(caught.value).splitlines()]
     shown = [line.strip() for line in text.splitlines()]
-    assert [line for line in said if line in shown] == shown
+    assert [line for line in reported if line in shown] == shown
     assert len(caught.value.problems) == sum(line.startswith("lab.") for line in shown)
 
 

@@ -19,7 +19,15 @@ from components.config.settings import parse
 from overlab.core.errors import ToolError
 from overlab.core.xmltext import clean
 from overlab.report import graph, picture, svg
-from overlab.report.picture import Attachment, Network, Node, Picture, Published, State, Workload
+from overlab.report.picture import (
+    Picture,
+    PictureAttachment,
+    PictureNetwork,
+    PictureNode,
+    PictureWorkload,
+    Published,
+    State,
+)
 from overlab.stack.outputs import Outputs
 from tests.unit import check_run_factory
 from tests.unit.lab_configs import HOSTILE_TEXTS, labs
@@ -98,14 +106,18 @@ _states = st.builds(State, st.integers(0, 2), st.integers(0, 1), st.integers(0, 
 @st.composite
 def pictures(draw: st.DrawFn, names: st.SearchStrategy[str], texts: st.SearchStrategy[str]) -> Picture:
     hosts = draw(st.lists(_hosts, min_size=1, max_size=3, unique=True))
-    nodes = [Node(key, f"10.99.0.{n}", draw(texts), draw(st.booleans()), draw(_states)) for n, key in enumerate(hosts)]
+    nodes = [
+        PictureNode(key, f"10.99.0.{n}", draw(texts), draw(st.booleans()), draw(_states)) for n, key in enumerate(hosts)
+    ]
     found = draw(st.lists(names, max_size=3, unique=True))
-    networks = [Network(name, draw(texts), hosts[0], draw(st.booleans()), draw(_states)) for name in found]
-    workloads: list[Workload] = []
+    networks = [PictureNetwork(name, draw(texts), hosts[0], draw(st.booleans()), draw(_states)) for name in found]
+    workloads: list[PictureWorkload] = []
     for name in draw(st.lists(names, max_size=4, unique=True)):
-        on = [Attachment(overlay.name, draw(texts), (draw(names),), draw(_states)) for overlay in networks]
+        on = [PictureAttachment(overlay.name, draw(texts), (draw(names),), draw(_states)) for overlay in networks]
         ports = (Published(draw(texts), draw(st.none() | st.integers(1, 65535))),) if draw(st.booleans()) else ()
-        workloads.append(Workload(name, draw(st.sampled_from(hosts)), draw(texts), "", tuple(on), ports, draw(_states)))
+        workloads.append(
+            PictureWorkload(name, draw(st.sampled_from(hosts)), draw(texts), "", tuple(on), ports, draw(_states))
+        )
     if workloads:
         first = workloads[0]
         workloads.append(replace(first, name="one that shares", shares_network_of=first.name, attachments=(), ports=()))

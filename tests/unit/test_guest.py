@@ -48,7 +48,7 @@ def test_cloud_init_is_configured_for_nocloud_with_what_a_machine_is_given() -> 
 
 @pytest.fixture
 def entry(tmp_path: Path) -> Path:
-    """A directory of programs that say how they were called, in front of the real ones."""
+    """A directory of programs that report how they were called, in front of the real ones."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, text in {
@@ -85,8 +85,8 @@ def test_consuls_entry_point_has_the_manners_of_the_hubs(
 
 
 def test_a_program_without_its_libraries_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = "\tlinux-vdso.so.1 (0x0)\n\tlibgone.so.1 => not found\n"
-    monkeypatch.setattr(container_images, "output", lambda _command: said)
+    reported = "\tlinux-vdso.so.1 (0x0)\n\tlibgone.so.1 => not found\n"
+    monkeypatch.setattr(container_images, "output", lambda _command: reported)
     with pytest.raises(OverlabError, match=r"needs libgone\.so\.1"):
         container_images._libraries(tmp_path, "usr/bin/thing")
 

@@ -32,6 +32,6 @@ def test_what_stands_directly_in_components_is_a_component_or_uses_pulumi() -> N
 
 
 def test_the_policy_pack_imports_nothing_of_the_others() -> None:
-    """It runs as a program of its own; import-linter does not see it."""
+    """It runs as a separate program; import-linter does not see it."""
     for file in (_PROJECT / "policy").rglob("*.py"):
         assert not {name.split(".")[0] for name in _imports(file)} & {"components", "overlab", "bundled_plugins"}, file

@@ -24,7 +24,7 @@ LAB = check_run_factory.lab()
 
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """A stack that was up; its CLI prints what ``outputs`` in the state directory says."""
+    """A stack that was up; its CLI prints what ``outputs`` in the state directory holds."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     paths = LabPaths(LAB.name)
     manifest = PlatformManifest(
@@ -86,15 +86,17 @@ def test_material_is_everything_that_is_known(stack: Stack) -> None:
 
 def test_what_a_test_learnt_stands_in_for_outputs_that_a_failed_up_did_not_leave(stack: Stack) -> None:
     (stack.paths.state / "outputs").write_text("{}")
-    whole = check_run_factory.outputs(LAB)
-    learnt = {"addresses": whole.addresses(), "ports": {"web2": {"80/tcp": 49160}}}
-    learnt |= {"networks": {name: {"id": one["id"], "subnet": one["subnet"]} for name, one in whole.networks.items()}}
+    complete = check_run_factory.outputs(LAB)
+    learnt = {"addresses": complete.addresses(), "ports": {"web2": {"80/tcp": 49160}}}
+    learnt |= {
+        "networks": {name: {"id": one["id"], "subnet": one["subnet"]} for name, one in complete.networks.items()}
+    }
     file = results.file(stack.paths.state, "dev")
     results.save(check_run_factory.run(LAB).model_copy(update=learnt), file)
     found = data.collect("dev", LAB).outputs
-    assert found.addresses() == whole.addresses()
+    assert found.addresses() == complete.addresses()
     assert found.ports == {"web2": {"80/tcp": 49160}}
-    assert found.networks["ov_net2"]["subnet"] == whole.networks["ov_net2"]["subnet"]
+    assert found.networks["ov_net2"]["subnet"] == complete.networks["ov_net2"]["subnet"]
     # A test of a part knows only that part.
     part = check_run_factory.run(LAB, only=("t1",)).model_copy(update={"addresses": {"t1": {"ov_net1": "10.0.0.99"}}})
     results.save(part, file)

@@ -212,7 +212,7 @@ def test_one_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         return MagicMock()
 
     monkeypatch.setattr(libvirt, "open", late)
-    with pytest.raises(OverlabError, match=r"hv1/system does not answer: nothing within 0\.1 s"):
+    with pytest.raises(OverlabError, match=r"hv1/system does not answer: no answer within 0\.1 s"):
         hypervisors.connect(HV1)
 
 
@@ -222,7 +222,7 @@ def test_the_doctor_looks_at_each(
     answering(hv1={"kvm"})
     monkeypatch.setattr(hypervisors, "has_bridge", lambda _uri, _name: False)
     found = {one.part: (one.status, one.found) for one in doctor._hypervisors(settings)}
-    assert found["hypervisor hv1"] == ("ok", f"{HV1} answers; kvm: as libvirt at {HV1} says")
+    assert found["hypervisor hv1"] == ("ok", f"{HV1} answers; kvm: as libvirt at {HV1} reports")
     assert found["hypervisor hv1: bridge"] == ("missing", "no device br0")
     assert found["hypervisor hv2"][0] == "missing"
     assert not doctor.healthy(doctor._hypervisors(settings))
@@ -245,13 +245,13 @@ def test_a_record_of_other_hypervisors_is_refused(settings: Settings, tmp_path: 
     )
     with pytest.raises(SettingsError, match=r"lacks hv2(?s:.*)overlab up"):
         require_hypervisors(other, settings)
-    assert require_hypervisors(make_platform(tmp_path, settings), settings).places.keys() == {"hv1", "hv2"}
+    assert require_hypervisors(make_platform(tmp_path, settings), settings).hypervisors_by_name.keys() == {"hv1", "hv2"}
 
 
 def test_each_machine_is_looked_for_where_it_is(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def domain_states(uri: str, prefix: str) -> dict[str, str] | str:
+    def domain_states(prefix: str, _limit_s: float, uri: str) -> dict[str, str] | str:
         return {f"{prefix}docker01": machines.RUNNING} if "hv1" in uri else "no route to hv2"
 
     monkeypatch.setattr(machines, "_domain_states", domain_states)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from components.config.platform import Hypervisor, Identity, Image, Platform
+from components.config.platform import Hypervisor, Identity, MachineImage, Platform
 from components.config.settings import Settings, parse
 from overlab import doctor
 from overlab.core.errors import OverlabError
@@ -70,7 +70,7 @@ def record(settings: Settings, paths: LabPaths, image: Path, by: Path | None = N
     platform = Platform(
         kind="bundled",
         hypervisor=Hypervisor(uri=PrivateLibvirtd(paths).uri, pool_path=str(paths.pool), domain_type="qemu"),
-        image=Image(source=str(image), content_hash="0" * 16),
+        image=MachineImage(source=str(image), content_hash="0" * 16),
         identity=Identity(client_key=nowhere, client_public_key=nowhere, known_hosts=nowhere, host_keys={}),
         run_dir=paths.run,
     )

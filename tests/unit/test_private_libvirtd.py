@@ -176,7 +176,7 @@ def test_a_system_hypervisor_reports_its_domain_types(
     assert hypervisors.connect("qemu+ssh://far/system").domain_type == "kvm"
 
 
-def test_a_native_hypervisor_that_does_not_answer_is_named(tmp_path: Path) -> None:
+def test_a_system_hypervisor_that_does_not_answer_is_named(tmp_path: Path) -> None:
     with pytest.raises(OverlabError, match=r"(?s)hypervisor qemu:///system\?socket=.*does not answer.*platform\.kind"):
         hypervisors._domain_types(f"qemu:///system?socket={tmp_path / 'none'}")
 

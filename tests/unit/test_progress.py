@@ -1,4 +1,4 @@
-"""Long steps say what they wait for; a failing tool says what it said."""
+"""Long steps show what they wait for; a failing tool's error has its output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real docker-registry in a namespace of its own: serves, is adopted, ends, and is never taken for another's."""
+"""A real docker-registry in a private namespace: serves, is adopted, ends, and another lab's is never adopted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ except urllib.error.HTTPError as error:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> oci.Image:
+def image(tmp_path_factory: pytest.TempPathFactory) -> oci.ContainerImage:
     directory = tmp_path_factory.mktemp("image")
     (directory / "tree").mkdir()
     (directory / "tree/hello").write_text("hello")
@@ -43,7 +43,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> oci.Image:
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory, image: oci.Image) -> Path:
+def storage(tmp_path_factory: pytest.TempPathFactory, image: oci.ContainerImage) -> Path:
     directory = tmp_path_factory.mktemp("storage")
     oci.store(image, "library/tiny:1.0", directory)
     return directory
@@ -85,7 +85,9 @@ def files(directory: Path) -> dict[str, int]:
     return {str(path): path.lstat().st_mtime_ns for path in directory.rglob("*")}
 
 
-def test_serves_the_stored_image_and_writes_nothing(registry: Registry, image: oci.Image, storage: Path) -> None:
+def test_serves_the_stored_image_and_writes_nothing(
+    registry: Registry, image: oci.ContainerImage, storage: Path
+) -> None:
     before = files(storage)
     registry.ensure()
     assert registry.alive()

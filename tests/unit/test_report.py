@@ -1,4 +1,4 @@
-"""The report: one page that stands alone, whole and escaped, as a real browser shows it."""
+"""The report: one self-contained page, complete and escaped, as a real browser shows it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SPANS = [
     Span("DockerEngine/docker01-dockerd", 60, 120),
     Span("Store/consul", 120, 140),
 ]
-WHOLE = ReportData(
+COMPLETE = ReportData(
     LAB,
     check_run_factory.outputs(LAB),
     LastResults(BAD.results, BAD),
@@ -88,7 +88,7 @@ def stands_alone(text: str) -> Page:
 
 
 def test_a_report_has_every_part_and_nothing_from_elsewhere() -> None:
-    page = stands_alone(report_page.render(WHOLE))
+    page = stands_alone(report_page.render(COMPLETE))
     for part in (
         "lab seed",
         "100 passed, 4 failed of 104 checks",
@@ -148,13 +148,15 @@ def test_a_page_of_one_run_stands_alone() -> None:
 @given(
     st.sampled_from([text for text in HOSTILE_TEXTS if "\ud800" not in text and len(text) < 300]) | st.text(max_size=30)
 )
-def test_what_others_said_is_text_and_nothing_else(said: str) -> None:
-    said = said.encode(errors="replace").decode()
+def test_output_of_others_is_escaped(raw: str) -> None:
+    raw = raw.encode(errors="replace").decode()
     odd = BAD.model_copy(
-        update={"results": tuple(one.model_copy(update={"output": f"<b onclick=x>{said}"}) for one in BAD.results[:9])}
+        update={"results": tuple(one.model_copy(update={"output": f"<b onclick=x>{raw}"}) for one in BAD.results[:9])}
     )
-    outputs = replace(check_run_factory.outputs(LAB), networks={"ov_net1": {"id": said, "subnet": f"<i>{said}"}})
-    stands_alone(report_page.render(replace(WHOLE, outputs=outputs, known=LastResults(odd.results, odd), pulumi=said)))
+    outputs = replace(check_run_factory.outputs(LAB), networks={"ov_net1": {"id": raw, "subnet": f"<i>{raw}"}})
+    stands_alone(
+        report_page.render(replace(COMPLETE, outputs=outputs, known=LastResults(odd.results, odd), pulumi=raw))
+    )
     stands_alone(report_page.render_run(odd))
 
 
@@ -170,7 +172,7 @@ def test_every_valid_lab_has_a_report(raw: dict[str, object]) -> None:
 @pytest.mark.slow
 def test_a_real_browser_shows_it(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    page.write_text(report_page.render(WHOLE), "utf-8")
+    page.write_text(report_page.render(COMPLETE), "utf-8")
     seen = browser.load(page, tmp_path)
     assert seen.console == []
     # The picture is drawn inside the page, not shown as text: its parts are elements of it.

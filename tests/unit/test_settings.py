@@ -64,7 +64,7 @@ def test_what_follows_from_the_keys() -> None:
 BAD = [
     ("netwrk", {}, "lab.netwrk", "unknown key", "did you mean network"),
     ("nodes.docker01", {"adress": "10.99.0.9"}, "lab.nodes.docker01.adress", "unknown key", "did you mean address"),
-    ("machine", {"memory_mib": "1024"}, "lab.machine.memory_mib", "integer", "whole number without quotes"),
+    ("machine", {"memory_mib": "1024"}, "lab.machine.memory_mib", "integer", "integer without quotes"),
     ("machine", {"memory_mib": 128}, "lab.machine.memory_mib", "at least 512", "512 or more"),
     ("workloads.t1.memory_mib", 900, "lab.machine.memory_mib", "must fit", "or more, or move a workload"),
     ("underlay.cidr", "10.99.0.3/24", "lab.underlay.cidr", "without host bits (here: 10.99.0.0/24)", "own address"),

@@ -177,7 +177,7 @@ def test_the_page_can_be_read() -> None:
 
 
 def test_what_changes_the_lab_is_marked() -> None:
-    """A block that is not marked may be run on a lab in use: it touches containers of its own only."""
+    """A block that is not marked may be run on a lab in use: it touches only its own containers."""
     words = ("docker rm ", "docker stop ", "docker start ", "docker restart ", "overlab up", "overlab refresh")
     for step in parse(PAGE.read_text("utf-8")):
         if any(word in step.command for word in words) and not step.changes:

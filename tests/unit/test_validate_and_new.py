@@ -139,7 +139,7 @@ def test_changes_are_made_at_their_paths(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "says"),
+    ("args", "code", "message"),
     [
         (["dev"], 1, "Pulumi.dev.yaml exists already"),
         (["mine", "--from", "nowhere"], 2, "the stack's settings file exists"),
@@ -157,11 +157,11 @@ def test_changes_are_made_at_their_paths(project: Path) -> None:
         (["a" * 21], 2, "at most 20 characters"),
     ],
 )
-def test_nothing_is_written_where_it_would_be_wrong(project: Path, args: list[str], code: int, says: str) -> None:
+def test_nothing_is_written_where_it_would_be_wrong(project: Path, args: list[str], code: int, message: str) -> None:
     before = sorted(project.rglob("*"))
     result = overlab("new", *args)
     assert result.exit_code == code, result.output
-    assert says in result.output
+    assert message in result.output
     assert sorted(project.rglob("*")) == before
 
 

@@ -1,4 +1,4 @@
-"""The watchdog's work on interfaces, on real ones in network namespaces of its own."""
+"""The watchdog's work on interfaces, on real ones in private network namespaces."""
 
 from __future__ import annotations
 

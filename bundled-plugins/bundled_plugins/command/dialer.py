@@ -38,8 +38,8 @@ class AttemptError(Exception):
 def dial(connection: Connection, stop: Stop, notify: Notify) -> Transport:
     """A logged-in transport. Raises ProviderError when the connection's error limit is passed.
 
-    Whatever fails is tried again: refused ports, silent hosts, and wrong credentials too, since a booting machine
-    may not know its users yet. Only keys that cannot be parsed fail at once.
+    Whatever fails is tried again: refused ports, hosts that do not answer, and wrong credentials too, since a booting
+    machine may not know its users yet. Only keys that cannot be parsed fail at once.
     """
     authenticator = Authenticator(connection)
     limit = connection.dial_error_limit

@@ -24,7 +24,7 @@ class LocalCommandInputs(CommandInputs):
 
 
 class LocalCommand(Command):
-    """A command in a session of its own, so that ending it ends its children."""
+    """A command in a new session, so that ending it ends its children."""
 
     token = "command:local:Command"
     model = LocalCommandInputs

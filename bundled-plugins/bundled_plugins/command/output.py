@@ -1,4 +1,4 @@
-"""What a command printed: captured whole, and shown line by line while it runs."""
+"""What a command printed: captured in full, and shown line by line while it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A local process of its own session, run to its end with both streams captured."""
+"""A local process in a new session, run to its end with both streams captured."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Invocation:
 def run(invocation: Invocation, capture: Capture, stop: Stop) -> int:
     """The exit status; negative = ended by that signal. Ends when both streams are closed, not before.
 
-    A stop kills the whole process group. Raises ProviderError when the process cannot be started.
+    A stop kills the process group. Raises ProviderError when the process cannot be started.
     """
     process = _start(invocation)
     with process:

@@ -169,7 +169,7 @@ class Daemon:
             api.abandon()
 
     def _connected(self) -> Api:
-        # One at a time: parallel first uses would each open connections of their own.
+        # One at a time: parallel first uses would each open separate connections.
         with self._guard:
             if self._api is None:
                 api = Api(self.target)

@@ -90,7 +90,7 @@ class _Connection(SSHConnection):
         ours, theirs = socket.socketpair()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the connection
         try:
-            # A session of its own: no terminal to prompt on, and no SIGINT meant for the plugin.
+            # A new session: no terminal to prompt on, and no SIGINT meant for the plugin.
             self._process = subprocess.Popen(
                 self._argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=self._stderr, start_new_session=True
             )
@@ -146,11 +146,11 @@ class _Connection(SSHConnection):
         except subprocess.TimeoutExpired:
             return error
         stderr.seek(0)
-        said = stderr.read().decode(errors="replace").strip()
+        errors = stderr.read().decode(errors="replace").strip()
         outcome = f"exit status {status}" if status >= 0 else f"signal {-status}"
         return RemoteCommandEnded(
             f"command [{' '.join(self._argv)}] has exited with {outcome}, make sure the URL is valid, "
-            f"and Docker 18.09 or later is installed on the remote host: stderr={said[-_STDERR_SHOWN:]}"
+            f"and Docker 18.09 or later is installed on the remote host: stderr={errors[-_STDERR_SHOWN:]}"
         )
 
 

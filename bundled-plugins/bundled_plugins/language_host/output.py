@@ -27,7 +27,7 @@ class Output:
         self._chunks.put((stream, chunk))
 
     def pump(self, stream: Stream, pipe: BufferedReader) -> None:
-        """Pass on what comes from ``pipe``, as it comes, until its end; in a thread of its own, which closes it."""
+        """Pass on what comes from ``pipe``, as it comes, until its end; in a separate thread, which closes it."""
         pump = threading.Thread(target=self._copy, args=(stream, pipe), name=f"pump-{stream}", daemon=True)
         self._pumps.append(pump)
         pump.start()

@@ -21,10 +21,10 @@ STOP_GRACE_S = 5.0
 
 
 class Child:
-    """``runner.py`` in the program's interpreter, leader of a process group of its own.
+    """``runner.py`` in the program's interpreter, leader of a new process group.
 
     The child reads the end of a pipe that this process holds open: when this process dies, however it dies, the
-    child's whole group kills itself.
+    child's process group kills itself.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Child:
             self._ended.wait()
 
     def begin_stop(self, grace_s: float = STOP_GRACE_S) -> threading.Thread:
-        """``stop`` in a thread of its own, for callers that must not block."""
+        """``stop`` in a separate thread, for callers that must not block."""
         thread = threading.Thread(target=self.stop, args=(grace_s,), name=f"stop-{self.pid}", daemon=True)
         thread.start()
         return thread
@@ -140,7 +140,7 @@ class Children:
             self._running.discard(child)
 
     def begin_stop(self, grace_s: float = STOP_GRACE_S) -> list[threading.Thread]:
-        """Stop each child in a thread of its own; returns these threads at once."""
+        """Stop each child in a separate thread; returns these threads at once."""
         with self._lock:
             return [child.begin_stop(grace_s) for child in self._running]
 

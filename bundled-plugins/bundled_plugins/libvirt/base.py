@@ -30,5 +30,5 @@ def wrap_libvirt_errors() -> Iterator[None]:
 
 
 def known_texts(value: Any) -> list[str]:
-    """The texts in a list of which items, or the whole, may be unknown."""
+    """The texts in a list of which items, or the list itself, may be unknown."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

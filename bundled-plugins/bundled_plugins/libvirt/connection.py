@@ -21,7 +21,7 @@ DIAL_LIMIT_S = 60.0
 
 KEEPALIVE_INTERVAL_S = 10
 KEEPALIVE_COUNT = 6
-"""A daemon silent for interval x count seconds is given up, and every call that waits for it fails."""
+"""A connection without an answer for interval x count seconds is closed, and every call that waits for it fails."""
 
 _event_loop = threading.Lock()
 _event_loop_runs = False
@@ -71,7 +71,7 @@ def libvirt_uri(uri: str) -> str:
     """The official provider's URI as libvirt's own client understands it.
 
     ``sshauth`` is dropped (``ssh`` itself chooses), ``known_hosts_verify=ignore`` becomes ``no_verify=1``; ``ssh``
-    is never let to ask. Raises :class:`ProviderError` for ``knownhosts`` and passwords, which ``ssh`` cannot be told.
+    is never let to ask. Raises :class:`ProviderError` for ``knownhosts`` and passwords: ``ssh`` has no such option.
     """
     parts = urlsplit(uri)
     if not parts.scheme:

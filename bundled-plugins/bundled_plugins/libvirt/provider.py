@@ -56,7 +56,7 @@ class LibvirtPlugin(Plugin):
         return Hypervisor(uri)
 
     def cancel(self, client: Any) -> None:
-        """Nothing to do: every wait and every transfer looks at its operation's ``cancelled``."""
+        """Nothing to do: every wait and every transfer checks its operation's ``cancelled``."""
 
 
 def _missing() -> str:

@@ -46,7 +46,7 @@ def activate(pool: Any) -> bool:
 
 
 def refresh(op: Operation, pool: Any, limit_s: float = 60.0) -> None:
-    """Let libvirt look at the pool's files again; an inactive pool is started first.
+    """Refresh the pool's list of volumes; an inactive pool is started first.
 
     A transfer by another process makes libvirt refuse; that is waited for.
     """
@@ -125,7 +125,7 @@ def _has(host: Hypervisor, key: str) -> bool:
 def upload(op: Operation, host: Hypervisor, volume: Any, source: Path, size: int, *, blank: bool = False) -> None:
     """Write ``size`` bytes of the file into the volume; a Cancel stops it between two chunks.
 
-    ``blank`` says that the volume holds nothing but zeros: then holes stay holes. libvirt skips a hole without
+    ``blank``: the volume holds nothing but zeros: then holes stay holes. libvirt skips a hole without
     clearing it, so over older content the zeros have to be sent.
     """
     stream = host.connection.newStream(0)

@@ -40,7 +40,7 @@ class Prop:
     autoname: int = 0
     """Greater than 0: generated from the resource's name when absent, of at most that many characters."""
     unordered: bool = False
-    """A set: order does not matter, elements are compared whole."""
+    """A set: order does not matter, elements are compared in full."""
     same: Callable[[Any, Any], bool] | None = None
     """(old, new) -> True suppresses a difference that is none."""
     write_only: bool = False
@@ -84,7 +84,7 @@ class Model(BaseModel):
         """The model of checked inputs: secrets unwrapped, nulls and ``__*`` keys dropped. Raises ValidationError.
 
         In a preview a field may hold ``UNKNOWN``; of a list or map that holds unknowns among others, only the others
-        are kept (validators see no unknown item, but must expect an unknown whole).
+        are kept (validators see no unknown item, but must expect an unknown list).
         """
         return cls.model_validate(_presentable(properties), by_alias=True, by_name=False)
 

@@ -35,7 +35,7 @@ A thread is started only when all others are busy.
 
 
 def main(plugin: Plugin) -> None:
-    """Serve the plugin until the engine ends it; the process's whole life."""
+    """Serve the plugin until the engine ends it."""
     servicer = ProviderServicer(plugin, EngineLog(engine_address(sys.argv)))
     serve(
         lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server),
@@ -91,7 +91,7 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def stop(self) -> None:
-        """Tell every running operation to give up, and the plugin to break what they wait for."""
+        """Cancel every running operation, and what it waits for in the plugin."""
         self._cancelled.set()
         try:
             self._plugin.cancel(self._client)

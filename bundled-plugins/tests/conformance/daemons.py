@@ -1,4 +1,4 @@
-"""A private Docker daemon in a network namespace of its own, and a registry beside it, for tests.
+"""A Docker daemon in a private network namespace, and a registry beside it, for tests.
 
 Nothing of the machine's own Docker is touched: namespace, containerd, sockets, state and cgroup are private, and
 all of them are gone when the context ends.
@@ -216,7 +216,7 @@ class PrivateDocker:
         shutil.rmtree(self.directory)
 
     def _spawn(self, name: str, *arguments: str) -> None:
-        # A mount namespace of its own: the daemon's mounts are gone with it. `ip netns exec` would hide the cgroups.
+        # A private mount namespace: the daemon's mounts are gone with it. `ip netns exec` would hide the cgroups.
         command = [*self.inside, "unshare", "-m", "--propagation", "private", name, *arguments]
         with (self.directory / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A private libvirtd for tests: the product's own embedded hypervisor, in directories of the test session."""
+"""A private libvirtd for tests: the bundled hypervisor, in directories of the test session."""
 
 from __future__ import annotations
 
@@ -21,30 +21,19 @@ PROGRAMS = ("libvirtd", "qemu-system-x86_64", "qemu-img", "ip", "unshare", "dnsm
 
 
 @dataclass(frozen=True)
-class SessionPaths(LabPaths):
-    """A lab's paths with the state below a directory of the test session."""
-
-    directory: Path
-
-    @property
-    def state(self) -> Path:
-        return self.directory
-
-
-@dataclass(frozen=True)
 class PrivateLibvirt:
     """A running private libvirtd: where it is and a connection of the test's own."""
 
-    embedded: PrivateLibvirtd
+    daemon: PrivateLibvirtd
     connection: libvirt.virConnect
 
     @property
     def uri(self) -> str:
-        return self.embedded.uri
+        return self.daemon.uri
 
     @property
     def namespace(self) -> str:
-        return self.embedded.namespace.name
+        return self.daemon.namespace.name
 
 
 def missing() -> str:
@@ -57,22 +46,22 @@ def missing() -> str:
 
 @contextmanager
 def private_libvirt(directory: Path, name: str) -> Iterator[PrivateLibvirt]:
-    """Start libvirtd below ``directory``, in a network namespace of its own; nothing of it is left afterwards."""
+    """Start libvirtd below ``directory``, in a private network namespace; nothing of it is left afterwards."""
     reason = missing()
     if reason:
         pytest.skip(f"no private libvirtd: {reason}")
-    paths = SessionPaths(f"{name}-{os.getpid()}", directory)
-    embedded = PrivateLibvirtd(paths)
+    paths = LabPaths(f"{name}-{os.getpid()}", directory)
+    daemon = PrivateLibvirtd(paths)
     try:
         try:
-            embedded.ensure(Progress(quiet=True))
+            daemon.ensure(Progress(quiet=True))
         except OverlabError as error:
             pytest.fail(f"the private libvirtd did not start: {error}")
-        connection = libvirt.open(embedded.uri)
+        connection = libvirt.open(daemon.uri)
         try:
-            yield PrivateLibvirt(embedded, connection)
+            yield PrivateLibvirt(daemon, connection)
         finally:
             connection.close()
     finally:
-        embedded.stop()
+        daemon.stop()
         shutil.rmtree(paths.run, ignore_errors=True)

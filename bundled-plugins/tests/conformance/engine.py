@@ -1,4 +1,4 @@
-"""The real Pulumi CLI with a home, a backend and bundled plugins of its own, for tests."""
+"""The real Pulumi CLI with a private home, backend and bundled plugins, for tests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Result:
 
 
 class Home:
-    """A PULUMI_HOME with bundled plugins, a ``file://`` backend beside it, and the CLI in a directory of its own."""
+    """A PULUMI_HOME with bundled plugins, a ``file://`` backend beside it, and the CLI in a separate directory."""
 
     def __init__(self, directory: Path, cli: Path) -> None:
         self.directory = directory
@@ -88,7 +88,7 @@ class Home:
         return found
 
     def close(self) -> None:
-        """Kill what a failed test has left behind."""
+        """Kill what a failed test did not end."""
         for pid in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A provider plugin driven as the engine drives it: a process of its own, its port on stdout, calls over gRPC.
+"""A provider plugin driven as the engine drives it: a separate process, its port on stdout, calls over gRPC.
 
 ``running("bundled_plugins.docker", ...)`` starts the plugin and gives a :class:`Provider`, whose methods are the
 protocol's calls with plain dicts (see :mod:`bundled_plugins.runtime.values` for secrets, unknowns and assets).
@@ -76,7 +76,7 @@ class Refused(Exception):
 
 
 class CallFailed(Exception):
-    """A call ended in an error. ``partial`` is set when the plugin said that the object exists all the same."""
+    """A call ended in an error. ``partial`` is set when the plugin reported that the object exists all the same."""
 
     def __init__(self, code: grpc.StatusCode, message: str, partial: Partial | None) -> None:
         super().__init__(message)

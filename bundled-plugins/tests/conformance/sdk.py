@@ -1,7 +1,7 @@
-"""What the official SDK wheels say about resources and functions, found by looking into their classes.
+"""Resources and functions of the official SDK wheels, found by inspecting their classes.
 
 A type is one of ``str``, ``int``, ``float``, ``bool``, ``object`` (anything), a :class:`Many`, a :class:`Mapping`
-or a class with properties of its own, as a dict from wire name to type.
+or a class with properties, as a dict from wire name to type.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def wire(bag: dict[str, Any]) -> struct_pb2.Struct:
 
 
 def taken(response: Any) -> bool:
-    """Whether a check took the inputs. Each refusal says where and why."""
+    """Whether a check took the inputs. Each refusal has place and reason."""
     for failure in response.failures:
         assert failure.reason
         assert len(failure.reason) <= 2100

@@ -41,7 +41,7 @@ def test_virtualenv_is_relative_to_the_project(options: dict[str, str], expected
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "reported"),
     [
         ({"typechecker": "mypy"}, "'typechecker' is not supported by the bundled Python language host"),
         ({"toolchain": "poetry"}, "toolchain is 'poetry'"),
@@ -49,8 +49,8 @@ def test_virtualenv_is_relative_to_the_project(options: dict[str, str], expected
         ({"virtualenv": "missing"}, "/lab/missing has no bin/python"),
     ],
 )
-def test_option_that_cannot_be_honored_is_refused_by_name(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(OptionError, match=said) as refused:
+def test_option_that_cannot_be_honored_is_refused_by_name(options: dict[str, Any], reported: str) -> None:
+    with pytest.raises(OptionError, match=reported) as refused:
         interpreter_for(info(**options))
     assert "/lab" in str(refused.value)
 
@@ -85,7 +85,7 @@ def test_plugins_of_the_installed_sdks_are_required() -> None:
 
     required = {(each.name, each.version) for each in found.plugins}
     assert {("docker", "v5.1.0"), ("command", "v1.2.1"), ("libvirt", "v0.5.4")} <= required
-    assert "policy" not in {each.name for each in found.plugins}  # its marker says resource: false
+    assert "policy" not in {each.name for each in found.plugins}  # its marker has resource: false
     assert found.executable == sys.executable
     assert ("pulumi", "3.259.0") in found.distributions
 

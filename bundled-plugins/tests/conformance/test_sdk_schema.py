@@ -57,7 +57,7 @@ def test_outputs_are_the_sdks(kind: type[Resource]) -> None:
 
 
 def test_reading_an_sdk_leaves_it_usable() -> None:
-    """In a process of its own: here another test may have loaded the SDK's lazy packages already."""
+    """In a separate process: here another test may have loaded the SDK's lazy packages already."""
     code = """
 from conformance import sdk
 from conformance.harness import PYTHONPATH

@@ -54,7 +54,7 @@ def wait_for_engine() -> None:
         time.sleep(PAUSE_S)
 
 
-class Workload:
+class WorkloadShell:
     """A shell in a workload, through one ``docker exec``; a second one where a restart of the engine ended the first.
 
     The shell reads a command at a time. Output comes on lines that begin with a blank, and then "=" and the exit code.
@@ -128,7 +128,7 @@ class Workload:
         return errors.decode(errors="replace").strip()
 
 
-class Node:
+class NodeTools:
     """The node's own tools."""
 
     def __init__(self) -> None:
@@ -224,7 +224,7 @@ class Report:
 
 
 def in_workload(name: str, checks: list[dict[str, Any]], report: Report) -> None:
-    workload = Workload(name, report)
+    workload = WorkloadShell(name, report)
     report.run(checks, workload.run)
     workload.close()
 
@@ -250,7 +250,7 @@ def main() -> int:
             inside.setdefault((check["workload"], alone), []).append(check)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         ended = [threads.submit(in_workload, name, checks, report) for (name, _), checks in inside.items()]
-        report.run(others["node"], Node().run)
+        report.run(others["node"], NodeTools().run)
         report.run(others["outside"], fetch)
         for one in ended:
             one.result()

@@ -56,17 +56,17 @@ def overlay() -> Iterator[Path]:
 
 
 @pytest.fixture
-def node() -> node_collector.Node:
-    return node_collector.Node("http://127.0.0.1:1", "no-such-bridge", "/no/such/watchdog", 30)
+def node() -> node_collector.NodeCollector:
+    return node_collector.NodeCollector("http://127.0.0.1:1", "no-such-bridge", "/no/such/watchdog", 30)
 
 
-def _whole(node: node_collector.Node) -> NodeReport:
+def _whole(node: node_collector.NodeCollector) -> NodeReport:
     return NodeReport.model_validate({name: value for part in node.report() for name, value in part.items()})
 
 
 @pytest.mark.root
 @needs_root
-def test_a_network_namespace_is_read_whole(overlay: Path, node: node_collector.Node) -> None:
+def test_a_network_namespace_is_read_whole(overlay: Path, node: node_collector.NodeCollector) -> None:
     namespace = OverlayNamespace.model_validate(node._overlay_namespace(overlay))
     assert namespace.network == NETWORK
     assert namespace.devices == {"vxlan0": 259}
@@ -77,7 +77,7 @@ def test_a_network_namespace_is_read_whole(overlay: Path, node: node_collector.N
 
 @pytest.mark.root
 @needs_root
-def test_a_sandbox_is_read_and_its_veth_peer_is_found(overlay: Path, node: node_collector.Node) -> None:
+def test_a_sandbox_is_read_and_its_veth_peer_is_found(overlay: Path, node: node_collector.NodeCollector) -> None:
     file = str(overlay.with_name(f"{os.getpid()}abcdef"))
     node._containers = [{"running": True, "network_mode": "ov_net1", "sandbox_key": file}]
     sandbox = SandboxNamespace.model_validate(node.sandboxes()[file])
@@ -132,7 +132,7 @@ ENGINE = {
 
 
 def test_the_engines_answers_become_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    node = node_collector.Node("http://127.0.0.1:1", "docker_gwbridge", "/no/such/watchdog", 30)
+    node = node_collector.NodeCollector("http://127.0.0.1:1", "docker_gwbridge", "/no/such/watchdog", 30)
     monkeypatch.setattr(node, "_engine", lambda path, _limit_s=0: ENGINE[path])
     (t1,) = [Container.model_validate(container) for container in node.containers()]
     assert (t1.name, t1.running, t1.network_mode, t1.sandbox, t1.ports) == (
@@ -159,7 +159,7 @@ def test_the_engines_answers_become_a_report(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_missing_parts_are_named_and_the_rest_is_reported(
-    node: node_collector.Node, monkeypatch: pytest.MonkeyPatch
+    node: node_collector.NodeCollector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node_collector, "ENGINE_SOCKET", "/no/such/socket")
     monkeypatch.setattr(node_collector, "NAMESPACES", Path("/no/such/directory"))
@@ -174,7 +174,7 @@ def test_missing_parts_are_named_and_the_rest_is_reported(
 
 
 def test_nothing_is_collected_after_the_limit() -> None:
-    late = node_collector.Node("http://127.0.0.1:1", "no-such-bridge", "/no/such/watchdog", 0)
+    late = node_collector.NodeCollector("http://127.0.0.1:1", "no-such-bridge", "/no/such/watchdog", 0)
     report = _whole(late)
     assert {"engine", "unit", "store", "watchdog"} <= report.errors.keys()
     assert report.errors["store"] == f"{TIMEOUT} 0 s"

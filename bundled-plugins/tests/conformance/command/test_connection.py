@@ -90,10 +90,10 @@ def test_an_rsa_host_key_can_be_pinned(own_plugin: Provider, tmp_path: Path) -> 
 
 
 def test_wrong_credentials_are_tried_again_and_counted(plugin: Provider, sshd: Sshd) -> None:
-    message = _refused(plugin, "stranger", sshd.connection(privateKey=Key.generate().private, dialErrorLimit=2))
+    message = _refused(plugin, "unknown-key", sshd.connection(privateKey=Key.generate().private, dialErrorLimit=2))
     assert message.startswith("after 2 failed attempts: ssh: handshake failed: ssh: unable to authenticate as root")
     assert "attempted methods [publickey]" in message
-    assert [m.text.split(" (")[0] for m in messages(plugin, REMOTE, "stranger")] == [
+    assert [m.text.split(" (")[0] for m in messages(plugin, REMOTE, "unknown-key")] == [
         "Dial 1/2 failed: retrying",
         "Dial 2/2 failed: retrying",
     ]
@@ -185,7 +185,7 @@ def test_a_silent_address_ends_at_the_dial_timeout(plugin: Provider, sshd: Sshd)
             filler.setblocking(False)
             filler.connect_ex(address)
         started = time.monotonic()
-        message = _refused(plugin, "silent", sshd.connection(port=address[1], dialErrorLimit=0, perDialTimeout=1))
+        message = _refused(plugin, "no-answer", sshd.connection(port=address[1], dialErrorLimit=0, perDialTimeout=1))
         assert time.monotonic() - started < 5
         for filler in fillers:
             filler.close()
@@ -221,7 +221,7 @@ def test_operations_that_wait_for_the_same_dial_share_its_failure(sshd: Sshd) ->
     pool = Pool()
     connection = Connection.parse(sshd.connection(port=free_port(), dialErrorLimit=7))
     failures: list[str] = []
-    said: list[str] = []
+    reported: list[str] = []
 
     def lease(heard: list[str]) -> None:
         try:
@@ -230,7 +230,7 @@ def test_operations_that_wait_for_the_same_dial_share_its_failure(sshd: Sshd) ->
         except ProviderError as error:
             failures.append(str(error))
 
-    threads = [threading.Thread(target=lease, args=(heard,)) for heard in ([], said)]
+    threads = [threading.Thread(target=lease, args=(heard,)) for heard in ([], reported)]
     for thread in threads:
         thread.start()
         time.sleep(0.15)
@@ -238,7 +238,7 @@ def test_operations_that_wait_for_the_same_dial_share_its_failure(sshd: Sshd) ->
         thread.join(10)
     assert len(failures) == 2
     assert failures[0] == failures[1]
-    assert said, "who waits for a dial hears how it goes"
+    assert reported, "who waits for a dial hears how it goes"
 
 
 @pytest.mark.bundled_only

@@ -233,10 +233,10 @@ def test_secrets_stay_secret_and_out_of_errors_and_logs(plugin: Provider) -> Non
     }
     with pytest.raises(CallFailed) as caught:
         plugin.resource(LOCAL, "secretive").up(inputs)
-    said = caught.value.message + "".join(message.text for message in messages(plugin, LOCAL, "secretive"))
+    reported = caught.value.message + "".join(message.text for message in messages(plugin, LOCAL, "secretive"))
     for word in ("t0ps3cret", "first line", "second line", "echo hunter2"):
-        assert word not in said
-    assert "[secret]" in said
+        assert word not in reported
+    assert "[secret]" in reported
 
     resource = plugin.resource(LOCAL, "kept")
     resource.up(inputs | {"create": Secret("echo fine")})

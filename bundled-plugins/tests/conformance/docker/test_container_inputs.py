@@ -122,7 +122,7 @@ CASES: list[tuple[dict[str, Any], str, Any]] = [
     ({"cpuPeriod": 50000, "cpuQuota": 25000}, "HostConfig.CpuQuota", 25000),
     ({"logDriver": "local", "logOpts": {"max-size": "1m"}}, "HostConfig.LogConfig.Config", {"max-size": "1m"}),
 ]
-# Covered by tests of their own, or without any trace in the daemon.
+# Covered by separate tests, or without any trace in the daemon.
 ELSEWHERE = set(
     """image networksAdvanced uploads start mustRun removeVolumes wait waitTimeout destroyGraceSeconds
     containerReadRefreshTimeoutMilliseconds platform storageOpts""".split()

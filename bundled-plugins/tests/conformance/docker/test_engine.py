@@ -1,4 +1,4 @@
-"""The whole way: a program, the real CLI, the bundled language host, the plugin, a real daemon."""
+"""End to end: a program, the real CLI, the bundled language host, the plugin, a real daemon."""
 
 from __future__ import annotations
 
@@ -115,6 +115,6 @@ def test_unreachable_daemon_is_reported_in_the_preview(project: Project, tmp_pat
         docker.Network("lab", opts=pulumi.ResourceOptions(provider=provider))
         """,
     )
-    said = project.run("preview").failed()
-    assert "failed to connect to any docker daemon" in said
-    assert f"Cannot connect to the Docker daemon at unix://{tmp_path}/none.sock" in said
+    reported = project.run("preview").failed()
+    assert "failed to connect to any docker daemon" in reported
+    assert f"Cannot connect to the Docker daemon at unix://{tmp_path}/none.sock" in reported

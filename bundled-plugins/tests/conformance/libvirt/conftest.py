@@ -109,7 +109,7 @@ class Bench:
         return pool
 
     def volume(self, what: str, **program: Any) -> Managed:
-        """A volume in the test's pool, of 1 MiB if nothing else is said."""
+        """A volume in the test's pool, of 1 MiB by default."""
         volume = self.resource(VOLUME, what)
         volume.up(self.volume_program(what, **program))
         return volume

@@ -79,7 +79,7 @@ def test_unsupported_types_are_refused_by_name(dry: Provider) -> None:
 @pytest.mark.bundled_only
 def test_a_dead_connection_is_dialed_again(hypervisor: PrivateLibvirt, tmp_path: Path) -> None:
     """A proxy before libvirtd cuts every connection once; the plugin's next call works again."""
-    with _Proxy(hypervisor.embedded.paths.libvirt_socket, tmp_path / "proxy") as proxy:
+    with _Proxy(hypervisor.daemon.paths.libvirt_socket, tmp_path / "proxy") as proxy:
         uri = f"qemu:///system?socket={proxy.path}"
         with running("bundled_plugins.libvirt", {"uri": uri}) as plugin:
             not_found = "00000000-0000-4000-8000-000000000000"

@@ -26,7 +26,7 @@ class Part(Model):
     size_mib: int | None = None
 
 
-class Whole(Model):
+class Everything(Model):
     """Every shape of property."""
 
     word: Annotated[str | None, Prop(replace=True)] = None
@@ -52,7 +52,7 @@ class Whole(Model):
 
 
 def failures(properties: dict[str, Any]) -> dict[str, str]:
-    return {failure.property: failure.reason for failure in Whole.failures(properties, TOKEN)}
+    return {failure.property: failure.reason for failure in Everything.failures(properties, TOKEN)}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_secrets_are_not_shown() -> None:
 
 
 def test_parsed_is_bare_and_known() -> None:
-    parsed = Whole.parse(
+    parsed = Everything.parse(
         {
             "word": Secret("s"),
             "parts": [UNKNOWN, {"name": "x"}],
@@ -157,7 +157,7 @@ def test_parsed_is_bare_and_known() -> None:
 
 
 def test_shapes_tell_the_wire() -> None:
-    found = shapes(Whole)
+    found = shapes(Everything)
     assert found["word"].prop.replace
     assert found["part"].model is Part
     assert (found["parts"].model, found["parts"].many) == (Part, True)
@@ -169,13 +169,13 @@ def test_shapes_tell_the_wire() -> None:
 
 @given(strategies.properties)
 def test_no_bag_crashes_a_check(properties: dict[str, Any]) -> None:
-    for failure in Whole.failures(properties, TOKEN):
+    for failure in Everything.failures(properties, TOKEN):
         assert failure.property
         assert failure.reason
 
 
 @given(strategies.values, strategies.values, strategies.values)
 def test_no_value_crashes_the_check_of_a_property(first: Any, second: Any, third: Any) -> None:
-    bags: list[dict[str, Any]] = [dict.fromkeys(shapes(Whole), first), {"parts": [first, second, {"name": third}]}]
+    bags: list[dict[str, Any]] = [dict.fromkeys(shapes(Everything), first), {"parts": [first, second, {"name": third}]}]
     for bag in [*bags, {"settings": {"a": first, "b": second}}, {"part": {"name": first, "sizeMib": second}}]:
-        Whole.failures(bag, TOKEN)
+        Everything.failures(bag, TOKEN)

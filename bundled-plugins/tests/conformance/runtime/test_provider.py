@@ -1,4 +1,4 @@
-"""The protocol, spoken with a toy provider in a process of its own."""
+"""The protocol, spoken with a toy provider in a separate process."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_any_bag_survives_create_and_read(toy: Provider, properties: Properties)
 
 
 def _outermost(bag: Properties) -> Any:
-    """The bag without secrets inside secrets, which need no mark of their own."""
+    """The bag without secrets inside secrets, which need no separate mark."""
     return walk(bag, lambda node: Secret(unwrap(node.value)) if isinstance(node, Secret) else node)
 
 

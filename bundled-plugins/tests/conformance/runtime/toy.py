@@ -1,4 +1,4 @@
-"""A provider for tests of the runtime: what a thing does is said in its input ``mode``."""
+"""A provider for tests of the runtime: what a thing does is set by its input ``mode``."""
 
 from __future__ import annotations
 

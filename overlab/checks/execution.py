@@ -32,7 +32,7 @@ class CheckOptions:
     """No check may take longer than this to pass; None: its own limit."""
 
     def forget(self) -> None:
-        """Remove the files of an earlier run, so that none is taken for this one's."""
+        """Remove the files of an earlier run, so that none passes for this run's."""
         for file in (self.junit, self.html):
             if file is not None:
                 file.unlink(missing_ok=True)

@@ -16,11 +16,11 @@ CALL_LIMIT_S = 10
 PAUSE_S = 1.0
 
 
-class NotYet(Exception):
+class NotReady(Exception):
     """Something that may pass: no leader, an access list that is not ready."""
 
 
-class Store:
+class ConsulClient:
     """Consul's HTTP API with a token."""
 
     def __init__(self, url: str, token: str) -> None:
@@ -29,7 +29,7 @@ class Store:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer; None where Consul knows no such thing. Raises NotYet for every other refusal."""
+        """The answer; None where Consul knows no such thing. Raises NotReady for every other refusal."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._url}{path}", data, {"X-Consul-Token": self._token}, method=method)
         try:
@@ -40,15 +40,15 @@ class Store:
             # A token that does not exist is, when asked for by its accessor, "ACL not found" with 403.
             if error.code == 404 or (method == "GET" and path != SELF and "ACL not found" in text):
                 return None
-            raise NotYet(f"{method} {path}: {error.code} {text}") from None
+            raise NotReady(f"{method} {path}: {error.code} {text}") from None
         except (OSError, ValueError) as error:
-            raise NotYet(f"{method} {path}: {error}") from None
+            raise NotReady(f"{method} {path}: {error}") from None
 
 
 SELF = "/v1/acl/token/self"
 
 
-def ensure_policy(store: Store, name: str, rules: str) -> bool:
+def ensure_policy(store: ConsulClient, name: str, rules: str) -> bool:
     """Whether it had to be created or changed."""
     known = {policy["Name"]: policy["ID"] for policy in store.call("GET", "/v1/acl/policies") or ()}
     if name not in known:
@@ -61,7 +61,7 @@ def ensure_policy(store: Store, name: str, rules: str) -> bool:
     return True
 
 
-def ensure_token(store: Store, token: dict[str, str]) -> bool:
+def ensure_token(store: ConsulClient, token: dict[str, str]) -> bool:
     """Whether it had to be created or changed."""
     path = f"/v1/acl/token/{token['accessor']}"
     wanted = {"AccessorID": token["accessor"], "SecretID": token["secret"], "Description": token["policy"]}
@@ -81,13 +81,13 @@ def ensure_token(store: Store, token: dict[str, str]) -> bool:
 
 
 def ensure(wanted: dict[str, Any]) -> list[str]:
-    """Names of what was created or changed. Raises NotYet."""
-    store = Store(wanted["url"], wanted["management"])
+    """Names of what was created or changed. Raises NotReady."""
+    store = ConsulClient(wanted["url"], wanted["management"])
     store.call("GET", SELF)
     changed = [name for name, rules in wanted["policies"].items() if ensure_policy(store, name, rules)]
     changed += [f"token of {token['policy']}" for token in wanted["tokens"] if ensure_token(store, token)]
     for token in wanted["tokens"]:
-        Store(wanted["url"], token["secret"]).call("GET", SELF)
+        ConsulClient(wanted["url"], token["secret"]).call("GET", SELF)
     return changed
 
 
@@ -99,7 +99,7 @@ def main() -> int:
         try:
             changed += ensure(wanted)
             break
-        except NotYet as error:
+        except NotReady as error:
             spent = time.monotonic() - begun
             if spent >= wanted["limit_s"]:
                 limit = f"{spent:.0f}/{wanted['limit_s']} s"

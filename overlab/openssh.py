@@ -1,4 +1,4 @@
-"""A shell or a command on a node, over ssh with the lab's pinned keys."""
+"""OpenSSH's command lines for a shell or a command on a node, with the lab's pinned keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from components.config.platform import Platform
 from components.config.settings import Node, Settings
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
-from overlab.platform.private_libvirtd import PrivateLibvirtd
+from overlab.platform.namespace import Namespace
 
 _CONNECT_LIMIT_S = 30
 
@@ -54,7 +54,7 @@ def command(
 ) -> list[str]:
     """The command that runs ``cmd`` as root on a node, or a login shell where ``cmd`` is empty.
 
-    The words of ``cmd`` arrive on the node exactly as given. Raises :class:`OverlabError` for an unknown node.
+    The arguments of ``cmd`` arrive on the node exactly as given. Raises :class:`OverlabError` for an unknown node.
     """
     known = node_named(settings, node)
     ssh = ["ssh", "-F", "/dev/null", "-e", "none" if cmd else "~", "-t" if terminal else "-T"]
@@ -63,7 +63,7 @@ def command(
     if cmd:
         ssh += ["--", shlex.join(cmd)]
     if platform.kind == "bundled":
-        return PrivateLibvirtd(LabPaths(settings.name)).namespace.command(ssh)
+        return Namespace.of(LabPaths(settings.name)).command(ssh)
     return ssh
 
 

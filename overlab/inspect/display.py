@@ -13,15 +13,14 @@ from rich.console import Console
 
 from components.config.platform import Platform
 from components.config.settings import Settings
-from overlab import remote
+from overlab import openssh
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.inspect import cnm, contexts, lab_collector, ssh_config, status_screen, ui
-from overlab.inspect.status import NO_ANSWER, LabStatus
+from overlab.inspect.status import EXIT_NO_ANSWER, LabStatus
 from overlab.platform import prepare
 
-EXIT_COULD_NOT_LOOK = NO_ANSWER
 _PLAIN_WIDTH = 200  # of a screen that goes to a file
 
 
@@ -42,7 +41,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
 
 def watch(settings: Settings, every_s: float, *, as_json: bool) -> int:
     """Repeat until interrupted; the exit code is that of the last snapshot."""
-    code = EXIT_COULD_NOT_LOOK
+    code = EXIT_NO_ANSWER
     try:
         while True:
             begun = time.monotonic()
@@ -62,14 +61,14 @@ def inspect_cnm(settings: Settings, node: str | None, *, as_json: bool) -> int:
     """Show one node, or every node, in libnetwork's terms; 2 where none answered, 1 where not all did."""
     platform = recorded(settings)
     if node is not None:
-        remote.node_named(settings, node)
+        openssh.node_named(settings, node)
     models = cnm.models(lab_collector.take_snapshot(settings, platform, [node] if node else None))
     if as_json:
         print(json.dumps(cnm.as_json(models), indent=1))
     else:
         _console().print(cnm.render(models))
     errors = [model for model in models.values() if isinstance(model, str)]
-    return 0 if not errors else 1 if len(errors) < len(models) else EXIT_COULD_NOT_LOOK
+    return 0 if not errors else 1 if len(errors) < len(models) else EXIT_NO_ANSWER
 
 
 def show_ui(settings: Settings, port: int | None, *, browser: bool) -> None:

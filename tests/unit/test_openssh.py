@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from overlab import remote
+from overlab import openssh
 from overlab.core.errors import OverlabError
 from tests.unit import ssh_lab
 from tests.unit.ssh_lab import Lab
@@ -60,4 +60,4 @@ def test_a_host_key_that_is_not_the_pinned_one_is_refused(lab: Lab) -> None:
 
 def test_unknown_node_lists_the_known_ones(lab: Lab) -> None:
     with pytest.raises(OverlabError, match=r"has no node docker09\n.*docker01, docker02"):
-        remote.command(lab.settings, lab.platform, "docker09", ["true"], terminal=False)
+        openssh.command(lab.settings, lab.platform, "docker09", ["true"], terminal=False)
