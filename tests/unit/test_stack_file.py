@@ -139,7 +139,7 @@ FILES: list[tuple[str, str | bytes, str, str]] = [
     ("nothing as key", "config:\n  overlab:lab:\n    nodes: {~: {}}\n", "lab.nodes.None", "a name is text"),
     ("yes as key", "config:\n  overlab:lab:\n    workloads: {on: {}}\n", "lab.workloads.on", "every YAML reader"),
     ("no such anchor", "config: *nothing\n", "(file)", "undefined alias"),
-    ("an endless alias", "config: &a {b: *a}\n", "(file)", "no alias inside what it stands for"),
+    ("an endless alias", "config: &a {b: *a}\n", "(file)", "no alias inside its own anchor"),
     ("another key of ours", "config:\n  overlab:lb: {}\n", "config.overlab:lb", "unknown key"),
     ("a key of no one", "config:\n  labs: {}\n", "config.labs", "unknown key"),
     ("our key twice", "config:\n  overlab:lab: {}\n  lab: {}\n", "config.lab", "not beside overlab:lab"),
