@@ -14,7 +14,7 @@ import pulumi_docker as docker
 from pydantic import BaseModel, ConfigDict
 
 from components._base import Args, Component, Public
-from components.config import conventions
+from components.config import conventions, docker_names
 from components.config.fields import Address, Pattern, Port, Url
 from components.config.platform import Packages
 from components.config.section import Violation
@@ -80,7 +80,7 @@ class DockerEngine(Component[DockerEngineArgs]):
         self.machine = args.machine
         self.node = args.machine.name
         self.host = args.machine.host
-        self.advertised = f"{args.machine.node_address}:{conventions.ENGINE_PORT}"
+        self.advertised = docker_names.advertised(args.machine.node_address)
         """The engine's name in the store."""
         script = scripts.render("engine", **self._values())
         self.configuration = scripts.digest(script)
@@ -128,41 +128,32 @@ class DockerEngine(Component[DockerEngineArgs]):
             "watchdog_unit": watchdog.PATH_UNIT,
         }
 
-    def _daemon_json(self) -> dict[str, Any]:
-        args, machine = self.args, self.machine
-        return daemon_json(
+    def _files(self) -> list[dict[str, str]]:
+        args, machine, units = self.args, self.machine, "/etc/systemd/system"
+        config = daemon_json(
             args,
             args.cluster_store,
             args.registry_mirror,
             interface=machine.interface,
             cgroup_parent=machine.cgroup_parent,
         )
-
-    def _files(self) -> list[dict[str, str]]:
-        args, address = self.args, str(self.machine.node_address)
-        config = self._daemon_json()
+        script = watchdog.script(urlsplit(args.cluster_store).netloc, machine.node_address)
         files = [
             _file(f"{CONFIG_DIR}/daemon.json", "engine", json.dumps(config, indent=2, sort_keys=True) + "\n"),
-            _file("/etc/systemd/system/docker.service.d/overlab.conf", "engine", drop_in(args, address)),
-        ]
-        script = watchdog.script(urlsplit(args.cluster_store).netloc, self.machine.node_address)
-        files += [
+            _file(f"{units}/docker.service.d/overlab.conf", "engine", drop_in(args, str(machine.node_address))),
             _file(watchdog.SCRIPT, "watchdog", script, mode="0755"),
-            _file(f"/etc/systemd/system/{watchdog.SERVICE}", "watchdog", watchdog.service()),
-            _file(f"/etc/systemd/system/{watchdog.PATH_UNIT}", "watchdog", watchdog.path_unit()),
+            _file(f"{units}/{watchdog.SERVICE}", "watchdog", watchdog.service()),
+            _file(f"{units}/{watchdog.PATH_UNIT}", "watchdog", watchdog.path_unit()),
         ]
         if args.firewall:
-            rules = firewall.rules(
-                self.machine.underlay, args.peers, engine_api=args.api == "tls", store_ports=args.store_ports
-            )
+            tls = args.api == "tls"
+            rules = firewall.rules(machine.underlay, args.peers, engine_api=tls, store_ports=args.store_ports)
             files.append(_file(firewall.RULES_FILE, "firewall", rules))
-            files.append(
-                _file(f"/etc/systemd/system/{firewall.UNIT}", "firewall", firewall.unit(self.machine.interface))
-            )
+            files.append(_file(f"{units}/{firewall.UNIT}", "firewall", firewall.unit(machine.interface)))
         if args.api == "tls" and args.tls is not None:
-            files.append(_file(f"{CONFIG_DIR}/ca.pem", "engine", args.tls.ca.read_text("utf-8")))
-            files.append(_file(f"{CONFIG_DIR}/cert.pem", "engine", args.tls.cert.read_text("utf-8")))
-            files.append(_file(f"{CONFIG_DIR}/key.pem", "engine", args.tls.key.read_text("utf-8"), mode="0600"))
+            for name, path in args.tls:
+                mode = "0600" if name == "key" else "0644"
+                files.append(_file(f"{CONFIG_DIR}/{name}.pem", "engine", path.read_text("utf-8"), mode=mode))
         return files
 
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from components._base import Args, Component, Public
 from components.barrier import Barrier, BarrierArgs
 from components.config import conventions
+from components.config.docker_names import store_address
 from components.config.fields import ImageName
 from components.config.platform import StoreTokens
 from components.config.section import Violation
@@ -179,7 +180,7 @@ class Store(Component[StoreArgs]):
         if args.tokens is not None:
             access = StoreAccessArgs(engine=first, tokens=args.tokens, agents=self.ids)
             self.ready.append(StoreAccess("store-access", access, self.child_options()).configured)
-        self.address = f"{'127.0.0.1' if args.cluster else first.machine.node_address}:{conventions.CONSUL_HTTP_PORT}"
+        self.address = store_address([server.machine.node_address for server in args.servers])
         """HOST:PORT of its HTTP API, as every node finds it."""
         self.url = pulumi.Output.all(*self.ids).apply(lambda _: f"http://{self.address}")
         self.register_outputs({"url": self.url})

@@ -113,7 +113,7 @@ def _hypervisors(settings: Settings) -> list[PartReport]:
             reports.append(PartReport(part, "ok", f"{uri} answers; {found.domain_type}: {found.reason}"))
             reports += _bridge(part, uri, settings.underlay.bridge)
         except OverlabError as error:
-            reports.append(PartReport(part, "missing", error.what, error.remedy))
+            reports.append(PartReport.missing(part, error))
     return reports
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from components.config.platform import Platform
 from components.config.settings import Node, Settings
@@ -13,6 +13,8 @@ from overlab.core.paths import LabPaths
 from overlab.platform.namespace import Namespace
 
 _CONNECT_LIMIT_S = 30
+SSH_FAILED = 255
+"""Exit code of ssh for its own errors."""
 
 
 def options(platform: Platform, connect_limit_s: int = _CONNECT_LIMIT_S) -> dict[str, str]:
@@ -33,6 +35,11 @@ def options(platform: Platform, connect_limit_s: int = _CONNECT_LIMIT_S) -> dict
         "ServerAliveCountMax": "8",
         "LogLevel": "ERROR",
     }
+
+
+def flags(options: Mapping[str, str]) -> list[str]:
+    """Options as arguments of ``ssh``."""
+    return [argument for key, value in options.items() for argument in ("-o", f"{key}={value}")]
 
 
 def node_named(settings: Settings, node: str) -> Node:
@@ -58,8 +65,7 @@ def command(
     """
     known = node_named(settings, node)
     ssh = ["ssh", "-F", "/dev/null", "-e", "none" if cmd else "~", "-t" if terminal else "-T"]
-    ssh += [word for key, value in options(platform, connect_limit_s).items() for word in ("-o", f"{key}={value}")]
-    ssh += [f"root@{known.address}"]
+    ssh += [*flags(options(platform, connect_limit_s)), f"root@{known.address}"]
     if cmd:
         ssh += ["--", shlex.join(cmd)]
     if platform.kind == "bundled":

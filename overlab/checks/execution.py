@@ -14,6 +14,7 @@ from overlab.checks import junit, results, runner, text
 from overlab.checks.results import CheckRun
 from overlab.checks.select import limited, select
 from overlab.core.errors import OverlabError
+from overlab.core.files import write_output
 from overlab.core.progress import Progress
 from overlab.stack.lab_handle import LabHandle
 
@@ -48,7 +49,7 @@ def once(lab: LabHandle, options: CheckOptions, progress: Progress) -> CheckRun:
         found = runner.run(lab.settings, matrix, known, transport, tuple(options.only), progress.waiting_for)
     results.save(found, results.file(lab.stack.paths.state, lab.stack.name))
     if options.junit is not None:
-        _write(options.junit, junit.document(found))
+        write_output(options.junit, junit.document(found))
     return found
 
 
@@ -104,19 +105,11 @@ def _show_changes(before: CheckRun, found: CheckRun, console: Console) -> None:
     changed = text.changes(before, found)
     head = f"{found.begun:%H:%M:%S}  {found.summary}"
     lines = [head if changed else f"{head}; nothing changed", *(f"  {line}" for line in changed)]
-    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    text.print_plain(console, "\n".join(lines))
 
 
 def _report(console: Console, options: CheckOptions, line: str, document: dict[str, str]) -> None:
     if options.as_json:
         console.file.write(json.dumps(document) + "\n")
     else:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _write(file: Path, content: bytes) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    except OSError as error:
-        raise OverlabError(f"{file} cannot be written: {error}", "name another file") from error
+        text.print_plain(console, line)

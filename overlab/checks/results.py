@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from components import checks
 from components.checks import CheckResult
-from overlab.core.process import write_private
+from overlab.core.files import write_private
 
 
 class CheckRun(BaseModel):

@@ -15,7 +15,7 @@ from components.config.settings import Settings
 from overlab import openssh
 from overlab.checks import discovery
 from overlab.checks.results import CheckRun, generation_of, now
-from overlab.checks.session import SSH_FAILED, ProcessResult, Session, session_command
+from overlab.checks.session import ProcessResult, Session, session_command
 from overlab.core.paths import LabPaths
 from overlab.platform.namespace import Namespace
 from overlab.stack.outputs import Outputs
@@ -130,6 +130,6 @@ def _why(ended: ProcessResult) -> str:
     last = " ".join(ended.stderr.split())[-300:] or "none"
     if ended.code is None:
         return f"the node's script did not end in time; its last output: {last}"
-    if ended.code == SSH_FAILED:
+    if ended.code == openssh.SSH_FAILED:
         return f"the connection broke; last output: {last}"
     return f"the node's script ended with exit code {ended.code} before this check; its last output: {last}"

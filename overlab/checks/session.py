@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -11,13 +10,12 @@ from typing import IO
 
 from components import checks
 from components.checks import EXTERNAL
+from overlab.core.process import end_child
 
 OPEN_LIMIT_S = 120
-SSH_FAILED = 255
 _FACTS_END = '{"facts": "end"}'
 _SCRIPT_END = "# overlab-script-end"
 _LAST_OUTPUT_LIMIT_S = 10
-_END_LIMIT_S = 5
 
 
 _RUN_SCRIPT = f"""\
@@ -99,7 +97,7 @@ class Session:
     def close(self) -> None:
         """End the connection if it is still there; whoever waits for it goes on. Any thread may."""
         if self._process is not None:
-            _end(self._process)
+            end_child(self._process)
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -123,22 +121,8 @@ def _finish(process: subprocess.Popen[bytes], data: bytes, limit_s: float) -> Pr
         out, err = process.communicate(data, timeout=limit_s)
         code = process.returncode
     except subprocess.TimeoutExpired as expired:
-        _end(process)
+        end_child(process)
         out, err, code = expired.stdout or b"", expired.stderr or b"", None
     except ValueError:  # closed meanwhile, by another thread
         out, err, code = b"", b"", None
     return ProcessResult(code, out.decode(errors="replace"), err.decode(errors="replace"))
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(timeout=_END_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()

@@ -24,12 +24,12 @@ def show(run: CheckRun, console: Console) -> None:
         console.print(table(run))
     else:
         for result in run.results:
-            _print(console, line(result))
+            print_plain(console, line(result))
     for result in (*run.not_run, *run.failed):
         console.print()
         console.print(details(result), soft_wrap=True)
     for note in run.notes:
-        _print(console, f"note: {note}")
+        print_plain(console, f"note: {note}")
     style = STYLE["not run" if run.not_run else "failed" if run.failed else "passed"]
     console.print(Text(run.summary, style=style), soft_wrap=True)
 
@@ -137,5 +137,6 @@ def _path(result: CheckResult) -> str:
     return "→".join(part for part in (result.source or result.node, result.query_name or result.target) if part)
 
 
-def _print(console: Console, text: str) -> None:
+def print_plain(console: Console, text: str) -> None:
+    """Print a text as it is."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)

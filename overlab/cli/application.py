@@ -14,13 +14,13 @@ from rich.console import Console
 from components.config import settings as lab_settings
 from components.config.settings import Settings, SettingsError
 from overlab.core.errors import OverlabError
+from overlab.core.files import write_output
+from overlab.inspect.snapshot import DEFAULT_STACK
 from overlab.platform.manifest import checkout
 
 EXIT_FAILED = 1
 EXIT_BAD_SETTINGS = 2
 EXIT_INTERRUPTED = 130
-
-DEFAULT_STACK = "dev"
 
 errors = Console(stderr=True, highlight=False)
 
@@ -92,13 +92,5 @@ def deliver(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
     else:
-        write_file(output, text)
+        write_output(output, text)
         say(f"wrote {output}")
-
-
-def write_file(file: Path, text: str) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, "utf-8")
-    except OSError as error:
-        raise OverlabError(f"{file} cannot be written: {error}", "name another file") from error

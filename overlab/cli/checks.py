@@ -10,8 +10,9 @@ from rich.console import Console
 
 from overlab.checks import execution
 from overlab.checks.results import CheckRun
-from overlab.cli.application import JsonOption, StackOption, deliver, load_settings, say, write_file
+from overlab.cli.application import JsonOption, StackOption, deliver, load_settings, say
 from overlab.core.errors import OverlabError
+from overlab.core.files import write_output
 from overlab.core.progress import Progress
 from overlab.report import data, graph, page, picture
 from overlab.stack import lab_handle
@@ -43,7 +44,7 @@ def run_checks(
     def run() -> CheckRun:
         found = execution.once(lab, options, Progress())
         if html is not None:
-            write_file(html, page.render_run(found))
+            write_output(html, page.render_run(found))
         return found
 
     try:

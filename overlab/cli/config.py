@@ -12,7 +12,6 @@ from rich.console import Console
 from components.config.settings import Settings, SettingsError
 from overlab import doctor as diagnosis
 from overlab.cli.application import (
-    DEFAULT_STACK,
     EXIT_BAD_SETTINGS,
     EXIT_FAILED,
     JsonOption,
@@ -23,6 +22,7 @@ from overlab.config import new as new_stack
 from overlab.config import schema as editor_schema
 from overlab.config import validate as validation
 from overlab.core.errors import OverlabError
+from overlab.inspect.snapshot import DEFAULT_STACK
 
 commands = typer.Typer()
 

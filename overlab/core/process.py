@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from overlab.core.errors import WaitError
+from overlab.core.files import write_private
 from overlab.core.wait import NotYet, until
 
 
@@ -90,22 +93,37 @@ def spawn(cmd: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = 
 
 def end(processes: Iterable[ProcessRecord], grace_s: float = 10) -> None:
     """TERM, then KILL for those still running after ``grace_s``. Returns when all are gone."""
-    for number, limit_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
-        processes = [process for process in processes if process.alive()]
-        for process in processes:
-            process.signal(number)
-        begun = time.monotonic()
-        while any(process.alive() for process in processes) and time.monotonic() - begun < limit_s:
-            _reap(processes)
-            time.sleep(0.02)
-        _reap(processes)
-    left = [process for process in processes if process.alive()]
+    ended = list(processes)
 
     def gone() -> None:
-        if any(process.alive() for process in left):
-            raise NotYet(", ".join(str(process.pid) for process in left))
+        _reap(ended)
+        if left := [str(process.pid) for process in ended if process.alive()]:
+            raise NotYet(", ".join(left))
 
-    until("killed processes to end", gone, 5)
+    for process in ended:
+        process.signal(signal.SIGTERM)
+    try:
+        until("processes to end", gone, grace_s, interval_s=0.02)
+    except WaitError:
+        for process in ended:
+            process.signal(signal.SIGKILL)
+        until("killed processes to end", gone, 15, interval_s=0.02)
+    _reap(ended)
+
+
+def end_child(process: subprocess.Popen[bytes], grace_s: float = 5) -> None:
+    """TERM, then KILL after ``grace_s``, for a child process; closes its streams."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 def command_line(pid: int) -> str:
@@ -114,21 +132,6 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
-
-
-def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace a file atomically; it never exists half-written or with a wider mode."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    os.replace(temporary, path)
 
 
 def _reap(processes: Iterable[ProcessRecord]) -> None:

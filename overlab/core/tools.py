@@ -29,7 +29,6 @@ def run(
     progress: Progress | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    stdin: bytes | None = None,
     limit_s: float | None = None,
 ) -> None:
     """Run an external tool with its output appended to ``log``; its last line is shown while it runs.
@@ -44,7 +43,7 @@ def run(
         out.write(f"$ {shlex.join(words)}\n".encode())
         out.flush()
         start = out.tell()
-        process = _start(words, out.fileno(), cwd, env, stdin)
+        process = _start(words, out.fileno(), cwd, env)
         try:
             code = _follow(process, log, start, progress, limit_s)
         finally:
@@ -98,9 +97,7 @@ def tail(log: Path, start: int = 0, lines: int = _LOG_TAIL_LINES) -> str:
     return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
 
-def _start(
-    words: list[str], out: int, cwd: Path | None, env: Mapping[str, str] | None, stdin: bytes | None
-) -> subprocess.Popen[bytes]:
+def _start(words: list[str], out: int, cwd: Path | None, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
     if shutil.which(words[0], path=None if env is None else env.get("PATH")) is None:
         raise ToolError(f"`{words[0]}` is not installed", "run: overlab doctor")
     # killed with this process: else it would still run beside the next command's tools
@@ -109,20 +106,13 @@ def _start(
         [*bound, *words],
         cwd=cwd,
         env=env,
-        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=subprocess.STDOUT,
         process_group=0,
     )
     with _running_lock:
         _running.add(process)
-    if stdin is not None and process.stdin is not None:
-        try:
-            process.stdin.write(stdin)
-        except BrokenPipeError:
-            pass  # the exit code shows it
-        finally:
-            process.stdin.close()
     return process
 
 

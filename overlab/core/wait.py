@@ -28,7 +28,6 @@ def until(
     progress: Progress | None = None,
     *,
     interval_s: float = 0.1,
-    remedy: str | None = None,
 ) -> T:
     """The probe's value, as soon as it does not raise :class:`NotYet`.
 
@@ -52,7 +51,7 @@ def until(
     except RetryError as error:
         seen = error.last_attempt.exception()
         raise WaitError(
-            f"waited {time.monotonic() - begun:.1f} of {limit_s:g} s for {what}; seen last: {seen}", remedy
+            f"waited {time.monotonic() - begun:.1f} of {limit_s:g} s for {what}; seen last: {seen}"
         ) from seen
 
 

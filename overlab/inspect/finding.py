@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from overlab.diagnosis import catalogue
 
 
 class Finding(catalogue.Diagnosis):
-    severity: Literal["down", "wrong", "note"]
+    severity: catalogue.Severity
     """``down``: something does not run or answer. ``wrong``: two views disagree. ``note``: neither."""
     subject: str
     """Node, network, or network/endpoint."""
@@ -17,6 +15,5 @@ class Finding(catalogue.Diagnosis):
 
 def finding(id_: str, subject: str, evidence: str = "", **facts: str) -> Finding:
     """The catalogue's entry about ``subject``, filled in with the facts of the case."""
-    severity = "down" if id_ in catalogue.DOWN else "note" if id_ in catalogue.NOTES else "wrong"
-    diagnosis = catalogue.diagnose(id_, **facts)
+    severity, diagnosis = catalogue.ENTRIES[id_].severity, catalogue.diagnose(id_, **facts)
     return Finding(**diagnosis.model_dump(), severity=severity, subject=subject, evidence=evidence)

@@ -25,8 +25,6 @@ from overlab.inspect.snapshot import TIMEOUT, ExpectedState, NodeAnswer, Snapsho
 CONNECT_LIMIT_S = 15
 COLLECT_LIMIT_S = 90
 """Of everything that runs on a node, once connected."""
-SSH_FAILED = 255
-"""Exit code of ssh for its own errors."""
 SESSION_LIMIT_S = CONNECT_LIMIT_S + COLLECT_LIMIT_S + 15
 
 
@@ -97,7 +95,11 @@ def _run_collector(
             process.kill()
             return timeout.stdout or b"", f"{TIMEOUT} {SESSION_LIMIT_S} s"
     message = (errors.decode(errors="replace").strip().splitlines() or ["no message"])[-1].strip()
-    failed = "" if process.returncode == SSH_FAILED else f"node collector ended with exit code {process.returncode}: "
+    failed = (
+        ""
+        if process.returncode == openssh.SSH_FAILED
+        else f"node collector ended with exit code {process.returncode}: "
+    )
     return output, failed + message
 
 

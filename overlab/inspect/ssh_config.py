@@ -11,8 +11,8 @@ from components.config import conventions
 from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab import openssh
+from overlab.core.files import write_private
 from overlab.core.paths import LabPaths
-from overlab.core.process import write_private
 from overlab.platform.namespace import Namespace
 
 

@@ -14,10 +14,10 @@ from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab import openssh
 from overlab.core.errors import OverlabError
+from overlab.core.process import end_child
 from overlab.inspect import ssh_config
 
 _LOOPBACK = "127.0.0.1"
-_END_LIMIT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def opened(settings: Settings, platform: Platform, node: str, remote_port: int, 
         "ServerAliveCountMax": "4",
     }
     cmd = ["ssh", "-F", "/dev/null", "-T", "-e", "none", "-L", f"{_LOOPBACK}:{local}:{_LOOPBACK}:{remote_port}"]
-    cmd += [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+    cmd += openssh.flags(options)
     # `cat` ends when this process does, since the pipe to it is then closed; with it ends the session.
     cmd += [f"root@{openssh.node_named(settings, node).address}", "cat"]
     with tempfile.TemporaryFile("a+b") as errors:
@@ -60,18 +60,7 @@ def opened(settings: Settings, platform: Platform, node: str, remote_port: int, 
         try:
             yield Tunnel(process, node, local, errors)
         finally:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_END_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(_END_LIMIT_S)
-    if process.stdin is not None:
-        process.stdin.close()
+            end_child(process)
 
 
 def _free_port() -> int:

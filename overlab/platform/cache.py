@@ -30,8 +30,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from overlab.core.errors import OverlabError
+from overlab.core.files import write_private
 from overlab.core.paths import cache_root
-from overlab.core.process import write_private
 from overlab.core.progress import Progress
 from overlab.core.wait import locked
 

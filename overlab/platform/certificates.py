@@ -23,7 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from components.config.platform import Tls
 from overlab.core.errors import OverlabError
-from overlab.core.process import write_private
+from overlab.core.files import write_private
 
 SOON = datetime.timedelta(days=30)
 _VALID = datetime.timedelta(days=3650)

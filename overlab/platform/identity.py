@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from components.config.platform import HostKey, Identity, StoreTokens
-from overlab.core.process import write_private
+from overlab.core.files import write_private
 from overlab.platform import certificates
 
 
@@ -65,10 +65,6 @@ def tls_directory(directory: Path) -> Path:
 def ensure_passphrase(path: Path) -> None:
     """A random passphrase for the stack's secrets; an existing one is kept, or the secrets would be lost."""
     _ensure(path, lambda: secrets.token_urlsafe(32))
-
-
-def _uuid() -> str:
-    return str(uuid.uuid4())  # the form of Consul's tokens
 
 
 def _ensure(path: Path, make: Callable[[], str]) -> Path:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 import overlab
+from overlab.core.files import write_private
 from overlab.core.paths import LabPaths
-from overlab.core.process import write_private
 
 if TYPE_CHECKING:
     from components.config.settings import Settings

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from overlab.core.errors import OverlabError
-from overlab.core.process import ProcessRecord, command_line, end, write_private
+from overlab.core.files import write_private
+from overlab.core.process import ProcessRecord, command_line, end
 from overlab.core.tools import output
 from overlab.core.wait import NotYet, until
 

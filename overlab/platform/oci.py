@@ -12,8 +12,7 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -45,7 +44,6 @@ class Run:
 
     command: tuple[str, ...]
     entrypoint: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     stop_signal: str | None = None
@@ -139,10 +137,7 @@ def _add(tar: tarfile.TarFile, root: Path, path: Path) -> None:
 def _config(run: Run, layer_digest: str) -> dict[str, object]:
     config: dict[str, object] = {
         "Cmd": list(run.command),
-        "Env": [
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            *(f"{name}={value}" for name, value in sorted(run.environment.items())),
-        ],
+        "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
     }
     if run.entrypoint:
         config["Entrypoint"] = list(run.entrypoint)

@@ -16,8 +16,8 @@ from typing import Literal
 
 import overlab
 from overlab.core.errors import OverlabError
+from overlab.core.files import write_private
 from overlab.core.paths import LabPaths, state_root
-from overlab.core.process import write_private
 
 CHOICE_ENV = "OVERLAB_PLUGINS"
 """``auto`` (default): official where present, else bundled. ``official``: nothing bundled, Pulumi fetches the rest.

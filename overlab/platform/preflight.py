@@ -31,6 +31,11 @@ class PartReport:
     found: str
     remedy: str | None = None
 
+    @classmethod
+    def missing(cls, part: str, error: OverlabError) -> PartReport:
+        """A part that cannot be had, for the reason of an error."""
+        return cls(part, "missing", error.what, error.remedy)
+
 
 def require(settings: Settings, kind: PlatformKind) -> None:
     """Raise one :class:`OverlabError` that names everything that is missing."""
@@ -98,14 +103,11 @@ def packages(parts: tuple[str, ...]) -> PartReport:
 def cli(named: str | None) -> PartReport:
     try:
         found = toolchain.find(named)
-    except OverlabError as error:
-        return PartReport("pulumi", "missing", error.what, error.remedy)
-    if found is not None:
-        return PartReport("pulumi", "ok", f"{found.version}, {found.source} ({found.path})")
-    try:
+        if found is not None:
+            return PartReport("pulumi", "ok", f"{found.version}, {found.source} ({found.path})")
         go = toolchain.go()
     except OverlabError as error:
-        return PartReport("pulumi", "missing", error.what, error.remedy)
+        return PartReport.missing("pulumi", error)
     return PartReport("pulumi", "ok", f"will be built with {go} (some minutes, once)")
 
 
@@ -120,7 +122,7 @@ def plugin_sources(named: str | None) -> list[PartReport]:
             for one in plugins.resolve(found.path)
         ]
     except OverlabError as error:
-        return [PartReport("plugins", "missing", error.what, error.remedy)]
+        return [PartReport.missing("plugins", error)]
 
 
 def cache_space() -> PartReport:
@@ -149,14 +151,10 @@ def memory(settings: Settings) -> PartReport:
         return PartReport("memory", "ok", "all machines are elsewhere")
     needed_mib = sum(node.machine.memory_mib for node in here)
     available_mib = _available_mib()
+    found = f"{available_mib} MiB available, the machines take {needed_mib} MiB"
     if available_mib >= needed_mib:
-        return PartReport("memory", "ok", f"{available_mib} MiB available, the machines take {needed_mib} MiB")
-    return PartReport(
-        "memory",
-        "warning",
-        f"{available_mib} MiB available, the machines take {needed_mib} MiB",
-        "fewer nodes, or a smaller machine.memory_mib",
-    )
+        return PartReport("memory", "ok", found)
+    return PartReport("memory", "warning", found, "fewer nodes, or a smaller machine.memory_mib")
 
 
 def _available_mib() -> int:

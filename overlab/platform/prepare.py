@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 from components.config.conventions import REGISTRY_PORT
 from components.config.platform import Hypervisor, MachineImage, NodeEngine, Packages, Platform, Tls
 from overlab.core.errors import OverlabError
+from overlab.core.files import write_private
 from overlab.core.paths import LabPaths, run_root
-from overlab.core.process import write_private
 from overlab.core.progress import Progress
 from overlab.core.tools import stop_running
 from overlab.core.wait import locked

@@ -15,7 +15,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from overlab.core.process import end, write_private
+from overlab.core.files import write_private
+from overlab.core.process import end
 from overlab.core.progress import Progress
 from overlab.core.wait import NotYet, until
 from overlab.platform.daemon import Daemon

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 
 from overlab.core.errors import OverlabError
-from overlab.core.process import end, write_private
+from overlab.core.files import write_private
+from overlab.core.process import end
 from overlab.core.progress import Progress
 from overlab.core.wait import NotYet
 from overlab.platform import libvirt_api

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.config.conventions import REGISTRY_PORT
-from overlab.core.process import end, write_private
+from overlab.core.files import write_private
+from overlab.core.process import end
 from overlab.core.wait import NotYet
 from overlab.platform.daemon import Daemon
 from overlab.platform.namespace import Namespace

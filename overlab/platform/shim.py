@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from overlab.core.files import write_private
 from overlab.core.paths import LabPaths
-from overlab.core.process import write_private
 
 # PULUMI_OPTION_CONFIG_FILE is the CLI's own --config-file, for every command that has it.
 _SCRIPT = """\

@@ -16,8 +16,8 @@ from components.config.settings import Settings
 from overlab import cli, doctor
 from overlab.cli import application, inspect, lifecycle
 from overlab.core.errors import OverlabError
+from overlab.core.files import write_private
 from overlab.core.paths import LabPaths
-from overlab.core.process import write_private
 from overlab.core.progress import Progress
 from overlab.platform import cache, prepare
 from overlab.stack import event_log, phases

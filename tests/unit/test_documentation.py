@@ -16,7 +16,7 @@ from components import checks
 from components.config.settings import SettingsError, parse, read_stack_file
 from overlab import cli
 from overlab.checks.select import select
-from overlab.diagnosis import cookbook
+from overlab.diagnosis import catalogue, cookbook
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
@@ -160,11 +160,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_cookbook_has_the_sections_of_the_catalogue_and_no_other() -> None:
-    text = _BLOCK.sub("", (PROJECT / cookbook.FILE).read_text("utf-8"))
+    text = _BLOCK.sub("", (PROJECT / catalogue.COOKBOOK).read_text("utf-8"))
     headings = [heading.lower().replace(" ", "-") for heading in re.findall(r"^## +(.*)$", text, re.MULTILINE)]
-    assert headings == [section for sections in cookbook.SECTIONS.values() for section in sections]
+    assert headings == [section for sections in catalogue.SECTIONS.values() for section in sections]
 
 
 def test_the_cookbooks_index_is_that_of_the_catalogue() -> None:
-    page = (PROJECT / cookbook.FILE).read_text("utf-8")
+    page = (PROJECT / catalogue.COOKBOOK).read_text("utf-8")
     assert page == cookbook.updated(page), "run: python -m overlab.diagnosis.cookbook"

@@ -14,8 +14,8 @@ from components.config.platform import Hypervisor, Identity, MachineImage, Platf
 from components.config.settings import Settings, parse
 from overlab import doctor
 from overlab.core.errors import OverlabError
+from overlab.core.files import write_private
 from overlab.core.paths import LabPaths, run_root
-from overlab.core.process import write_private
 from overlab.core.progress import Progress
 from overlab.platform import debian, plugins, preflight, prepare, toolchain
 from overlab.platform.manifest import PlatformManifest, checkout, fingerprints, inputs_digest

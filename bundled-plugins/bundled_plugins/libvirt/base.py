@@ -8,9 +8,10 @@ from typing import Any
 
 import libvirt
 
-from bundled_plugins.libvirt.errors import message
+from bundled_plugins.libvirt.errors import error_context, message
 from bundled_plugins.runtime.errors import ProviderError
 from bundled_plugins.runtime.model_resource import ModelResource
+from bundled_plugins.runtime.values import Properties
 
 
 class LibvirtResource(ModelResource):
@@ -27,6 +28,13 @@ def wrap_libvirt_errors() -> Iterator[None]:
         yield
     except libvirt.libvirtError as error:
         raise ProviderError(message(error)) from error
+
+
+def update_autostart(live: Any, olds: Properties, news: Properties, context: str) -> None:
+    """Set a running object's autostart where the input changed."""
+    if "autostart" in news and news["autostart"] != olds.get("autostart"):
+        with error_context(context):
+            live.setAutostart(int(news["autostart"]))
 
 
 def known_texts(value: Any) -> list[str]:

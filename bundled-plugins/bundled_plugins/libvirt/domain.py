@@ -7,7 +7,7 @@ from typing import Any
 
 import libvirt
 
-from bundled_plugins.libvirt.base import LibvirtResource
+from bundled_plugins.libvirt.base import LibvirtResource, update_autostart
 from bundled_plugins.libvirt.capabilities import DEFAULT_MACHINES, Capabilities
 from bundled_plugins.libvirt.cloud_init_disk import volume_key
 from bundled_plugins.libvirt.connection import Hypervisor
@@ -90,9 +90,7 @@ class Domain(LibvirtResource):
         if not domain.isActive():
             with error_context("error creating libvirt domain"):
                 domain.create()
-        if "autostart" in news and news["autostart"] != olds.get("autostart"):
-            with error_context("error setting autostart for domain"):
-                domain.setAutostart(int(news["autostart"]))
+        update_autostart(domain, olds, news, "error setting autostart for domain")
         return {}
 
     def delete_object(self, op: Operation, host: Hypervisor, id: str, outputs: Properties) -> None:

@@ -9,7 +9,7 @@ import libvirt
 from pydantic import field_validator
 
 from bundled_plugins.libvirt.addresses import parse_cidr, same_networks
-from bundled_plugins.libvirt.base import LibvirtResource, known_texts
+from bundled_plugins.libvirt.base import LibvirtResource, known_texts, update_autostart
 from bundled_plugins.libvirt.connection import Hypervisor
 from bundled_plugins.libvirt.errors import error_context, find, message, not_found
 from bundled_plugins.libvirt.network_xml import ROUTED_MODES, network_properties, network_xml
@@ -101,9 +101,7 @@ class Network(LibvirtResource):
         if not network.isActive():
             with error_context("error by activating network"):
                 network.create()
-        if "autostart" in news and news["autostart"] != olds.get("autostart"):
-            with error_context("error updating autostart for network"):
-                network.setAutostart(int(news["autostart"]))
+        update_autostart(network, olds, news, "error updating autostart for network")
         return {}
 
     def delete_object(self, op: Operation, host: Hypervisor, id: str, outputs: Properties) -> None:

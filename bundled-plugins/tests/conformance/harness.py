@@ -119,6 +119,12 @@ class ReadResult:
     inputs: Properties
 
 
+def started(*arguments: str) -> subprocess.Popen[bytes]:
+    """A Python process of the plugins' project, connected by pipes."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe)
+
+
 @dataclass(frozen=True)
 class Message:
     """One message to the user."""

@@ -20,7 +20,7 @@ from bundled_plugins.language_host.server import LanguageHost
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, language_pb2, language_pb2_grpc
 
-from conformance.harness import ROOT, Engine, until
+from conformance.harness import ROOT, Engine, started, until
 
 pytestmark = pytest.mark.bundled_only
 
@@ -201,13 +201,7 @@ def test_exit_is_described(code: int, text: str) -> None:
 @contextmanager
 def hosted() -> Iterator[language_pb2_grpc.LanguageRuntimeStub]:
     """A host process; at the end its engine is gone, which must end it without a word."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "bundled_plugins.language_host", "127.0.0.1:1"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with started("-m", "bundled_plugins.language_host", "127.0.0.1:1") as process:
         try:
             assert process.stdin is not None
             assert process.stdout is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import grpc
 import pytest
 from bundled_plugins.runtime.serving import MESSAGE_OPTIONS, engine_address
 
-from conformance.harness import ROOT
+from conformance.harness import started
 
 pytestmark = pytest.mark.bundled_only
 
@@ -40,13 +39,7 @@ serve(register, workers=2, on_stop=lambda: print("stopping", file=sys.stderr, fl
 
 @contextmanager
 def served(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], grpc.Channel]]:
-    with subprocess.Popen(
-        [sys.executable, "-c", PLUGIN, *arguments],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with started("-c", PLUGIN, *arguments) as process:
         try:
             assert process.stdout is not None
             port = int(process.stdout.readline())
