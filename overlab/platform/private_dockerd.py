@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 from dataclasses import dataclass
@@ -80,13 +81,12 @@ class PrivateDockerd:
         """
         if self._namespace.other_owner() is not None:
             return
-        inside = self._namespace.processes() if self._namespace.ours() else []
-        engines = [process for process in inside if process.name() in ("dockerd", "unshare")]
-        recorded = self._process()
-        for process in [*engines, *([recorded] if recorded else [])]:
+        processes = self._processes()
+        for process in processes:
             # unshare passes no TERM on; when it is killed, so are all processes of the PID namespace.
             process.signal(signal.SIGKILL)
-        end([*engines, *([recorded] if recorded else [])])
+        self._thaw()
+        end(processes)
         until("the nodes' processes to end", self._remove_cgroups, _START_LIMIT_S)
         self._pid_file.unlink(missing_ok=True)
         shutil.rmtree(self._run, ignore_errors=True)
@@ -146,6 +146,16 @@ class PrivateDockerd:
         record = ProcessRecord.load(self._pid_file)
         return record if record is not None and record.alive() else None
 
+    def _processes(self) -> list[ProcessRecord]:
+        """The engine's own, also where its start was not recorded: the first of its PID namespace ends as the last."""
+        recorded = self._process()
+        found = [recorded] if recorded is not None else []
+        if self._namespace.ours():
+            here = _pid_namespace(os.getpid())
+            inside = self._namespace.processes()
+            found += [one for one in inside if one.name() == "unshare" or _pid_namespace(one.pid) not in (here, None)]
+        return found
+
     def _start(self) -> ProcessRecord:
         with as_file(files("overlab.platform") / "scripts" / "private-dockerd.sh") as script:
             # nsenter, not `ip netns exec`: that mounts another /sys, in which systemd finds no cgroups
@@ -167,10 +177,18 @@ class PrivateDockerd:
         except Exception as error:
             raise NotYet(str(error)) from error
 
+    def _cgroups(self) -> list[Path]:
+        return [*_CGROUPS.glob(f"*/{self._cgroup}"), *_CGROUPS.glob(self._cgroup)]
+
+    def _thaw(self) -> None:
+        """With cgroup v1 the processes of a paused container, on a node too, do not end before they are thawed."""
+        for state in [file for tree in self._cgroups() for file in tree.rglob("freezer.state")]:
+            with contextlib.suppress(OSError):
+                state.write_text("THAWED")
+
     def _remove_cgroups(self) -> None:
         """Remove the nodes' cgroups, deepest first. One in which a process still ends refuses that for a moment."""
-        trees = [*_CGROUPS.glob(f"*/{self._cgroup}"), *_CGROUPS.glob(self._cgroup)]
-        for tree in trees:
+        for tree in self._cgroups():
             for directory in sorted((path for path in tree.rglob("*") if path.is_dir()), reverse=True):
                 with contextlib.suppress(OSError):
                     directory.rmdir()
@@ -180,3 +198,11 @@ class PrivateDockerd:
                 continue
             except OSError as error:
                 raise NotYet(f"{tree}: {error.strerror}") from error
+
+
+def _pid_namespace(pid: int) -> str | None:
+    """Its identity; None when there is no such process any more."""
+    try:
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
+    except OSError:
+        return None
