@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from components.config.platform import Hypervisor, Identity, MachineImage, Platform
+from components.config.platform import Hypervisor, Identity, MachineImage, NodeEngine, Platform
 from components.config.settings import Settings, parse
 from overlab import doctor
 from overlab.core.errors import OverlabError
@@ -20,6 +21,7 @@ from overlab.core.progress import Progress
 from overlab.platform import debian, plugins, preflight, prepare, toolchain
 from overlab.platform.manifest import PlatformManifest, checkout, fingerprints, inputs_digest
 from overlab.platform.preflight import PartReport
+from overlab.platform.private_dockerd import PrivateDockerd
 from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network and mount namespaces")
@@ -118,6 +120,36 @@ def test_daemons_that_ended_are_restarted(settings: Settings, paths: LabPaths, i
     platform = record(settings, paths, image)
     assert prepare.restart_daemons(settings.name, progress) == platform
     assert PrivateLibvirtd(paths).alive()
+
+
+@pytest.mark.root
+@needs_root
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # Docker's client, where a connection is refused
+def test_a_lab_of_containers_has_an_engine_restarted_and_removed(
+    settings: Settings, paths: LabPaths, image: Path, progress: Progress
+) -> None:
+    containers = parse({**_RAW, "name": settings.name, "machine": {"kind": "container"}}, "t")
+    engine = PrivateDockerd(paths)
+    facts = NodeEngine(
+        docker_host=engine.host, image="node:1", privileged=True, capabilities=(), cgroup_namespace="host"
+    )
+    platform = record(containers, paths, image).model_copy(
+        update={"hypervisor": None, "image": None, "node_engine": facts}
+    )
+    write_private(paths.record, platform.model_dump_json().encode())
+    assert prepare.ready(containers) is None  # nothing runs
+    assert prepare.restart_daemons(settings.name, progress) == platform
+    assert engine.alive()
+    assert not PrivateLibvirtd(paths).alive()
+    assert prepare.ready(containers) == platform
+    assert prepare.ready(settings) is None  # its nodes would be machines
+    processes = PrivateLibvirtd(paths).namespace.processes()
+    prepare.teardown(settings.name, progress)
+    assert not any(process.alive() for process in processes)
+    assert not paths.state.exists()
+    assert not paths.run.exists()
+    assert not PrivateLibvirtd(paths).namespace.path.exists()
+    gc.collect()
 
 
 @pytest.mark.root
