@@ -197,16 +197,16 @@ def test_a_lab_that_is_up_from_another_checkout_is_refused(
 def test_a_lab_of_the_same_name_with_another_state_directory_survives_a_teardown(
     settings: Settings, paths: LabPaths, progress: Progress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs = PrivateLibvirtd(paths)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "theirs"))
+    theirs = PrivateLibvirtd(LabPaths(settings.name))
     theirs.ensure(progress)
     before = theirs.namespace.processes()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "ours"))
+    ours = LabPaths(settings.name)
     with pytest.raises(OverlabError, match="is not this lab's own"):
-        PrivateLibvirtd(paths).ensure(progress)
+        PrivateLibvirtd(ours).ensure(progress)
     prepare.teardown(settings.name, progress)
-    assert not paths.state.exists()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "theirs"))
+    assert not ours.state.exists()
     assert theirs.alive()
     assert theirs.namespace.processes() == before
 

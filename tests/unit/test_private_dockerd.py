@@ -261,9 +261,8 @@ def test_a_lab_of_the_same_name_with_another_state_directory_is_not_touched(
     before = processes(theirs)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "ours"))
     with pytest.raises(OverlabError, match="is not this lab's own"):
-        PrivateDockerd(theirs.paths).ensure(progress)
-    PrivateDockerd(theirs.paths).remove()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        PrivateDockerd(LabPaths(theirs.paths.lab)).ensure(progress)
+    PrivateDockerd(LabPaths(theirs.paths.lab)).remove()
     assert theirs.alive()
     assert processes(theirs) == before
 
@@ -282,7 +281,7 @@ def test_it_says_why_dockerd_does_not_start(
     one = PrivateDockerd(LabPaths(f"t-none-{os.getpid()}"))
     monkeypatch.setattr(PrivateDockerd, "_configuration", lambda _: {"no-such-setting": 1})
     try:
-        with pytest.raises(OverlabError, match=r"(?s)dockerd ended at start.*no-such-setting.*remedy"):
+        with pytest.raises(OverlabError, match=r"(?s)dockerd exited at start.*no-such-setting.*remedy"):
             one.ensure(progress)
     finally:
         one.remove()
