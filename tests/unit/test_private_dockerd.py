@@ -85,14 +85,10 @@ def run(one: PrivateDockerd, root_tar: Path, name: str = "node", command: str = 
     """A container as nodes are: it starts again with its engine, and ends by no TERM."""
     with one.client() as client:
         client.api.import_image_from_file(str(root_tar), *IMAGE.split(":"))
-        client.containers.run(
-            IMAGE,
-            command,
-            name=name,
-            detach=True,
-            network_mode="none",
-            restart_policy={"Name": "unless-stopped", "MaximumRetryCount": 0},
-        )
+        policy = {"Name": "unless-stopped"}
+        host = client.api.create_host_config(network_mode="none", restart_policy=policy)
+        created = client.api.create_container(IMAGE, command, name=name, host_config=host)
+        client.api.start(created["Id"])
 
 
 def state_of(one: PrivateDockerd, name: str = "node") -> str:
