@@ -36,7 +36,7 @@ doctor: bootstrap ## check every prerequisite
 bootstrap:
 	@scripts/bootstrap $(USES)
 
-test: ## all tests, real machines included
+test: ## all tests, whole labs included
 	@scripts/bootstrap up bundled vm container test check
 	@-$(BUILD_CLI)
 	@-.venv/bin/python -c $(MAKE_IMAGES) # Consul is in one of them

@@ -107,9 +107,7 @@ class NodeContainer(NodeHost):
             domainname=outer.underlay.args.domain,
             image=outer.image,
             privileged=outer.privileged or None,
-            capabilities=None
-            if outer.privileged
-            else docker.ContainerCapabilitiesArgs(adds=[f"CAP_{name}" for name in sorted(outer.capabilities)]),
+            capabilities=_capabilities(outer),
             security_opts=None if outer.privileged else list(UNCONFINED),
             cgroupns_mode=outer.cgroup_namespace,
             cgroup_parent=outer.cgroup_parent,

@@ -65,10 +65,7 @@ class WorkloadArgs(Args, ContainerOptions):
     after: tuple[pulumi.Resource, ...] = ()
 
     def violations(self) -> Iterator[Violation]:
-        keys = [(port.target, port.protocol) for port in self.ports]
-        for target, protocol in {key for key in keys if keys.count(key) > 1}:
-            rule = "a container port on one node port: with two the official provider replaces it at every update"
-            yield Violation(("ports",), f"{target}/{protocol}", rule, "publish it once")
+        yield from super().violations()
         for name in OF_NETWORK_STACK if self.shares_network_of is not None else ():
             if getattr(self, name):
                 rule = "not beside shares_network_of, whose container has it"

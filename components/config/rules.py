@@ -260,7 +260,7 @@ def _check_targets(lab: Draft) -> None:
 
 def _hypervisors(lab: Draft) -> None:
     names = lab.names("platform", "hypervisors")
-    if names is None:
+    if names is None or _of_containers(lab):
         return
     remedy = f"one of: {_choices(names)}" if names else "name it in platform.hypervisors, with its uri"
     for key, node in lab.nodes.items():
@@ -273,7 +273,7 @@ def _hypervisors(lab: Draft) -> None:
 
 def _bridge(lab: Draft) -> None:
     names = lab.names("platform", "hypervisors")
-    if lab.underlay is None or names is None:
+    if lab.underlay is None or names is None or _of_containers(lab):
         return
     used = {hypervisor_of(lab, node) for node in lab.nodes.values()}
     several = [name for name in names if name in used]
@@ -288,9 +288,13 @@ def _bridge(lab: Draft) -> None:
             lab.add_problem(("underlay", "bridge"), rule, remedy)
 
 
+def _of_containers(lab: Draft) -> bool:
+    return lab.machine is not None and lab.machine.kind == "container"
+
+
 def _containers(lab: Draft) -> None:
     """Nodes as containers have an engine in their image, and no hypervisor."""
-    if lab.machine is None or lab.machine.kind != "container":
+    if not _of_containers(lab):
         return
     remedy = "leave it out, or set machine.kind to vm"
     stated: list[tuple[tuple[str, ...], object]] = []
@@ -300,6 +304,7 @@ def _containers(lab: Draft) -> None:
         ]
     if lab.underlay is not None:
         stated.append((("underlay", "bridge"), lab.underlay.bridge))
+    stated += [(("nodes", key, "hypervisor"), node.hypervisor) for key, node in lab.nodes.items()]
     for path, value in stated:
         if value is not None:
             lab.add_problem(path, "not with machine.kind container, whose nodes have no hypervisor", remedy)

@@ -279,6 +279,13 @@ class ContainerOptions(Spec):
     memory_mib: Annotated[int, Field(ge=6, le=65536)] = 64
     """Memory limit of the container."""
 
+    def violations(self) -> Iterator[Violation]:
+        first: dict[tuple[int, str], int] = {}
+        for index, port in enumerate(self.ports):
+            if first.setdefault((port.target, port.protocol), index) != index:
+                rule = f"one node port a container port; ports.{first[port.target, port.protocol]} is {port.target} too"
+                yield Violation(("ports", index), port.published, rule, "publish it once")
+
 
 OF_NETWORK_STACK = ("networks", "ports", "publish_all", "hostname", "dns", "dns_search", "extra_hosts")
 """What a workload in another one's network stack cannot have."""
@@ -302,6 +309,7 @@ class WorkloadSpec(ContainerOptions):
         return self.network_mode.removeprefix("container:") if self.network_mode else None
 
     def violations(self) -> Iterator[Violation]:
+        yield from super().violations()
         other = self.shares_network_of
         if other is None:
             if self.node is None:

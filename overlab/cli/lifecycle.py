@@ -17,7 +17,7 @@ from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.platform import prepare
 from overlab.platform.manifest import PlatformManifest
-from overlab.stack import event_log, phases
+from overlab.stack import check_commands, event_log, phases
 from overlab.stack.stack import UNSET, Stack
 
 commands = typer.Typer()
@@ -26,13 +26,13 @@ commands = typer.Typer()
 @commands.command()
 def up(stack: StackOption = "") -> None:
     """Prepare the platform and bring the lab up; a second run changes nothing."""
-    raise typer.Exit(_operate(stack, ["up", "--yes", "--skip-preview"], timings=True))
+    raise typer.Exit(_operate(stack, ["up", "--yes", "--skip-preview"], timings=True, repeat_checks=True))
 
 
 @commands.command()
 def preview(stack: StackOption = "") -> None:
     """Preview the changes that `up` would make."""
-    raise typer.Exit(_operate(stack, ["preview"]))
+    raise typer.Exit(_operate(stack, ["preview"], repeat_checks=True))
 
 
 @commands.command()
@@ -139,9 +139,12 @@ def _unlock(stack: Stack, progress: Progress) -> None:
         progress.note(f"removed the stale lock of a pulumi process that is gone: {lock}")
 
 
-def _operate(stack: str, args: list[str], *, timings: bool = False) -> int:
+def _operate(stack: str, args: list[str], *, timings: bool = False, repeat_checks: bool = False) -> int:
+    """``repeat_checks``: with the checks of a node that failed before, run those of all others again."""
     progress = Progress()
-    return _run(_prepared_stack(stack, progress), args, progress, timings=timings)
+    opened = _prepared_stack(stack, progress)
+    repeated = [f"--replace={urn}" for urn in check_commands.of_incomplete_run(opened)] if repeat_checks else []
+    return _run(opened, [*args, *repeated], progress, timings=timings)
 
 
 def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from overlab.core.files import write_private
-from overlab.core.process import end
+from overlab.core.process import ProcessRecord, end
 from overlab.core.progress import Progress
 from overlab.core.wait import NotYet, until
 from overlab.platform.daemon import Daemon
@@ -79,6 +80,7 @@ class PrivateDockerd(Daemon):
         for process in processes:
             # unshare passes no TERM on; when it is killed, so are all processes of the PID namespace.
             process.signal(signal.SIGKILL)
+        self._thaw()
         end(processes)
         until("the nodes' processes to end", self._remove_cgroups, _STOP_LIMIT_S)
         self.pid_file.unlink(missing_ok=True)
@@ -122,10 +124,28 @@ class PrivateDockerd(Daemon):
             "userland-proxy": False,
         }
 
+    def processes(self) -> list[ProcessRecord]:
+        """The engine's own, also where its start was not recorded: the first of its PID namespace ends as the last."""
+        recorded = self._recorded()
+        found = [recorded] if recorded is not None else []
+        if self.namespace.ours():
+            here = _pid_namespace(os.getpid())
+            inside = self.namespace.processes()
+            found += [one for one in inside if one.name() == "unshare" or _pid_namespace(one.pid) not in (here, None)]
+        return found
+
+    def _cgroups(self) -> list[Path]:
+        return [*_CGROUPS.glob(f"*/{self._cgroup}"), *_CGROUPS.glob(self._cgroup)]
+
+    def _thaw(self) -> None:
+        """With cgroup v1 the processes of a paused container, on a node too, do not end before they are thawed."""
+        for state in [file for tree in self._cgroups() for file in tree.rglob("freezer.state")]:
+            with contextlib.suppress(OSError):
+                state.write_text("THAWED")
+
     def _remove_cgroups(self) -> None:
         """Remove the nodes' cgroups, deepest first. One in which a process still ends refuses that for a moment."""
-        trees = [*_CGROUPS.glob(f"*/{self._cgroup}"), *_CGROUPS.glob(self._cgroup)]
-        for tree in trees:
+        for tree in self._cgroups():
             for directory in sorted((path for path in tree.rglob("*") if path.is_dir()), reverse=True):
                 with contextlib.suppress(OSError):
                     directory.rmdir()
@@ -135,3 +155,11 @@ class PrivateDockerd(Daemon):
                 continue
             except OSError as error:
                 raise NotYet(f"{tree}: {error.strerror}") from error
+
+
+def _pid_namespace(pid: int) -> str | None:
+    """Its identity; None when there is no such process any more."""
+    try:
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
+    except OSError:
+        return None

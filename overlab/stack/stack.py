@@ -73,8 +73,12 @@ class Stack:
         directories = os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").split(os.pathsep)
         return os.pathsep.join([str(self.paths.bin), *(one for one in directories if one != str(self.paths.bin))])
 
+    @property
+    def state_file(self) -> Path:
+        return self.paths.backend / ".pulumi" / "stacks" / PROJECT / f"{self.name}.json"
+
     def exists(self) -> bool:
-        return (self.paths.backend / ".pulumi" / "stacks" / PROJECT / f"{self.name}.json").exists()
+        return self.state_file.exists()
 
     def ensure(self) -> int:
         """Create the stack in the lab's backend if it does not exist; exit code of `pulumi stack init`, or 0.

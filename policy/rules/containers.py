@@ -26,8 +26,8 @@ _WAITS = {"always", "unless-stopped"}
 
 
 def privileged(resource: Resource, _: Parameters) -> Iterator[str]:
-    """Privileged: root on the node."""
-    if resource.props.get("privileged"):
+    """Privileged, and no node itself: root on its node."""
+    if not resource.is_node and resource.props.get("privileged"):
         yield "the container is privileged"
 
 
@@ -47,7 +47,9 @@ def _reaches_socket(source: str) -> bool:
 
 
 def node_capabilities(resource: Resource, _: Parameters) -> Iterator[str]:
-    """Capabilities of the SYS_ADMIN class."""
+    """Capabilities of the SYS_ADMIN class, for what is no node itself."""
+    if resource.is_node:
+        return
     for added in (resource.props.get("capabilities") or {}).get("adds") or ():
         if str(added).upper().removeprefix("CAP_") in _NODE_CAPABILITIES:
             yield f"the capability {added} is added"

@@ -7,7 +7,7 @@ from typing import Any
 
 from . import networks
 from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
-from .types import DOMAIN, MACHINE
+from .types import CONTAINER, DOMAIN, MACHINE, NODE_CONTAINER
 
 
 def not_deleted_first(resource: Resource, _: Parameters) -> Iterator[str]:
@@ -16,12 +16,17 @@ def not_deleted_first(resource: Resource, _: Parameters) -> Iterator[str]:
         yield "the domain is not deleted before it is replaced"
 
 
+def nodes(stack: Stack) -> list[Resource]:
+    """The domains, and the containers in place of domains."""
+    return [*stack.of(DOMAIN), *(container for container in stack.of(CONTAINER) if container.is_node)]
+
+
 def addresses_of(stack: Stack, domain: Resource) -> list[str] | None:
-    """A domain's static addresses, from its machine component or its interfaces; None: not known yet."""
+    """A node's static addresses, from its component or a domain's interfaces; None: not known yet."""
     seen = len(domain.unknown)
     found = [str(text) for interface in domain.each("networkInterfaces") for text in _of_interface(domain, interface)]
     machine = stack.by_urn.get(domain.parent)
-    if machine is not None and machine.type == MACHINE:
+    if machine is not None and machine.type in (MACHINE, NODE_CONTAINER):
         with domain.deferring_unknowns():
             found.append(str(machine.props.get("address") or ""))
     static = [text for text in found if networks.address(text)]
@@ -34,8 +39,8 @@ def _of_interface(domain: Resource, interface: Any) -> Iterator[Any]:
 
 
 def all_addresses(stack: Stack) -> tuple[set[str], bool]:
-    """The static addresses of all domains, and whether every domain has some that are known."""
-    found = [addresses_of(stack, domain) for domain in stack.of(DOMAIN)]
+    """The static addresses of all nodes, and whether every node has some that are known."""
+    found = [addresses_of(stack, node) for node in nodes(stack)]
     return {address for addresses in found for address in addresses or ()}, all(found)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from pulumi_policy import EnforcementLevel
 from pulumi_policy.proxy import UnknownValueError
 
+from .types import CONTAINER, NODE_CONTAINER
+
 Parameters = Mapping[str, Any]
 
 
@@ -50,6 +52,11 @@ class Resource:
     property_dependencies: Mapping[str, Sequence[str]] = field(default_factory=dict)
     unknown: list[UnknownValueError] = field(default_factory=list, compare=False)
     """What a predicate could not see; it is evaluated again, before anything is created, when it is known."""
+
+    @property
+    def is_node(self) -> bool:
+        """Whether it is a container in place of a machine: a lab's node, declared as no isolation boundary."""
+        return f"{NODE_CONTAINER}${CONTAINER}::" in self.urn
 
     def deferring_unknowns(self) -> DeferringUnknowns:
         """A block that an unknown value ends; it is recorded, and the rest is evaluated all the same."""

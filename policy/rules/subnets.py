@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 
 from . import engines
 from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
-from .types import ENGINE, NETWORK, UNDERLAY
+from .types import CONTAINER_UNDERLAY, ENGINE, NETWORK, UNDERLAY
 
 DRIVER = "overlay"
 _DEFAULT_POOLS = (*(f"172.{second}.0.0/16" for second in range(17, 32)), "192.168.0.0/16")
@@ -49,8 +49,10 @@ def ranges_of(stack: Stack) -> Iterator[Range]:
     """Every range that the stack states; a text that is no range is skipped."""
     for network in stack.of(NETWORK):
         with network.deferring_unknowns():
-            local = network.props.get("driver") != DRIVER
-            what = f"{'local network' if local else 'overlay'} {network.props.get('name') or network.name}"
+            underlay = f"{CONTAINER_UNDERLAY}${NETWORK}::" in network.urn
+            local = network.props.get("driver") != DRIVER and not underlay
+            kind = "lab network" if underlay else "local network" if local else "overlay"
+            what = f"{kind} {network.props.get('name') or network.name}"
             for config in network.props.get("ipamConfigs") or ():
                 with network.deferring_unknowns():
                     yield from _range(config.get("subnet"), what, network, local)

@@ -13,7 +13,16 @@ import pulumi
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, rpc
 
-from components.config.platform import HostKey, Hypervisor, Identity, MachineImage, Platform, StoreTokens, Tls
+from components.config.platform import (
+    HostKey,
+    Hypervisor,
+    Identity,
+    MachineImage,
+    NodeEngine,
+    Platform,
+    StoreTokens,
+    Tls,
+)
 from components.config.settings import Settings
 from components.lab import Lab
 
@@ -133,11 +142,13 @@ def make_platform(directory: Path, settings: Settings) -> Platform:
         if name in settings.hypervisors
     }
     own = Hypervisor(uri="qemu:///system?socket=/s", pool_path=str(directory / "pool"), domain_type="qemu")
+    containers = settings.machine_kind == "container"
     return Platform(
         kind="system" if named else "bundled",
-        hypervisor=None if named else own,
+        hypervisor=None if named or containers else own,
         hypervisors=named,
-        image=MachineImage(source="/base.qcow2", content_hash="0123456789abcdef"),
+        image=None if containers else MachineImage(source="/base.qcow2", content_hash="0123456789abcdef"),
+        node_engine=make_node_engine() if containers else None,
         registry_mirror="http://10.99.0.1:5000",
         identity=Identity(
             client_key=file("client", "PRIVATE CLIENT KEY"),
@@ -154,6 +165,18 @@ def make_platform(directory: Path, settings: Settings) -> Platform:
         ),
         run_dir=directory,
     )
+
+
+def make_node_engine(**facts: Any) -> NodeEngine:
+    """An engine that runs no privileged container, on a machine with cgroup v1; ``facts`` are its others."""
+    usual = {
+        "docker_host": "unix:///run/overlab/docker.sock",
+        "image": "overlab/node:0123456789abcdef",
+        "privileged": False,
+        "capabilities": ("SYS_ADMIN", "NET_ADMIN"),
+        "cgroup_namespace": "host",
+    }
+    return NodeEngine.model_validate(usual | facts)
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def test_rules_of_networks(lab: Lab) -> None:
 def test_rules_of_workloads(lab: Lab) -> None:
     engine, other = lab.engines["docker01"], lab.workloads["t1"]
     ports = (PortSpec(target=80, published=8080), PortSpec(target=80, published=8081))
-    assert refused(WorkloadArgs, engine=engine, ports=ports)["WorkloadArgs.ports"][0] == '"80/tcp"'
+    assert refused(WorkloadArgs, engine=engine, ports=ports)["WorkloadArgs.ports.1"][0] == "8081"
     protocols = (PortSpec(target=53), PortSpec(target=53, protocol="udp"))
     assert WorkloadArgs(engine=engine, ports=protocols).ports == protocols
     own = {"hostname": "h", "dns": (IPv4Address("10.0.0.1"),), "publish_all": True, "extra_hosts": {"a": "10.0.0.2"}}

@@ -11,6 +11,9 @@ from components.config.settings import Settings, parse, read_stack_file
 from tests.components.recorder import Declared, Recorder, make_platform, run_lab
 
 PROJECT = Path(__file__).parents[2]
+COMMAND = "command:remote:Command"
+CONTAINER = "docker:index/container:Container"
+DOMAIN = "libvirt:index/domain:Domain"
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +24,32 @@ def settings() -> Settings:
 @pytest.fixture(scope="module")
 def lab(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Recorder:
     return run_lab(settings, make_platform(tmp_path_factory.mktemp("platform"), settings))
+
+
+@pytest.fixture(scope="module", params=["vm", "container"])
+def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recorder:
+    """The lab with each kind of node."""
+    settings = dev(request.param)
+    return run_lab(settings, make_platform(tmp_path_factory.mktemp("platform"), settings))
+
+
+def dev(kind: str) -> Settings:
+    """The dev lab, its nodes of this kind."""
+    raw = read_stack_file(PROJECT, "dev")
+    assert isinstance(raw, dict)
+    return parse({**raw, "machine": {**raw["machine"], "kind": kind}}, "dev")
+
+
+def instances(lab: Recorder) -> dict[str, Declared]:
+    """What each node is: its domain, or its container on the outer engine."""
+    found = [*lab.of(DOMAIN), *(item for item in lab.of(CONTAINER) if item.provider.endswith("::outer-engine"))]
+    return {item.name.removesuffix("-domain").removesuffix("-container"): item for item in found}
+
+
+def inside(lab: Recorder) -> list[Declared]:
+    """Everything on the nodes."""
+    found = [item for item in lab.declared.values() if item.type.startswith(("docker:", "command:remote:"))]
+    return [item for item in found if not item.provider.endswith("::outer-engine")]
 
 
 def named(lab: Recorder, type_: str, name: str) -> Declared:
@@ -40,50 +69,44 @@ def reach(lab: Recorder, urn: str) -> set[str]:
     return seen
 
 
-COMMAND = "command:remote:Command"
-CONTAINER = "docker:index/container:Container"
-DOMAIN = "libvirt:index/domain:Domain"
-
-
-def test_no_two_resources_share_a_name_within_their_type(lab: Recorder) -> None:
-    names = [(item.type, item.name) for item in lab.declared.values()]
+def test_no_two_resources_share_a_name_within_their_type(either: Recorder) -> None:
+    names = [(item.type, item.name) for item in either.declared.values()]
     assert len(set(names)) == len(names)
 
 
-def test_every_resource_has_a_parent_and_every_custom_one_a_provider_of_ours(lab: Recorder) -> None:
-    custom = [i for i in lab.declared.values() if not i.type.startswith(("overlab:", "pulumi:"))]
+def test_every_resource_has_a_parent_and_every_custom_one_a_provider_of_ours(either: Recorder) -> None:
+    custom = [i for i in either.declared.values() if not i.type.startswith(("overlab:", "pulumi:"))]
     assert custom
-    assert all(item.provider in lab.declared for item in custom)
-    assert {item.type for item in lab.declared.values() if not item.parent} <= {"pulumi:pulumi:Stack"}
+    assert all(item.provider in either.declared for item in custom)
+    assert {item.type for item in either.declared.values() if not item.parent} <= {"pulumi:pulumi:Stack"}
 
 
-def test_resources_inside_a_machine_are_deleted_with_it(lab: Recorder) -> None:
-    inside = [i for i in lab.declared.values() if i.type.startswith(("docker:", "command:remote:"))]
-    domains = {item.urn for item in lab.of(DOMAIN)}
-    assert inside
-    assert {item.deleted_with for item in inside} <= domains
+def test_resources_inside_a_machine_are_deleted_with_it(either: Recorder) -> None:
+    assert len(instances(either)) == 3
+    assert {item.deleted_with for item in inside(either)} == {item.urn for item in instances(either).values()}
     # The engine deletes those in no order.
-    assert not any(item.replace_with for item in lab.declared.values())
+    assert not any(item.replace_with for item in either.declared.values())
 
 
-def test_resources_inside_a_machine_have_its_id_among_their_inputs(lab: Recorder) -> None:
+def test_resources_inside_a_machine_have_its_id_among_their_inputs(either: Recorder) -> None:
     """An update may end between a new machine and what belongs on it; the next one must see the difference."""
-    for item in lab.declared.values():
-        if item.type.startswith(("docker:", "command:remote:")):
-            machine = item.deleted_with.rsplit("::", 1)[1] + "_id"
-            labels = {label["value"] for label in item.inputs.get("labels") or []}
-            triggers = item.inputs.get("triggers") or []
-            assert machine in {*labels, *(triggers.values() if isinstance(triggers, dict) else triggers)}, item.urn
+    for item in inside(either):
+        machine = item.deleted_with.rsplit("::", 1)[1] + "_id"
+        labels = {label["value"] for label in item.inputs.get("labels") or []}
+        triggers = item.inputs.get("triggers") or []
+        assert machine in {*labels, *(triggers.values() if isinstance(triggers, dict) else triggers)}, item.urn
 
 
-def test_overlays_are_deleted_with_the_stores_machine_whichever_engine_created_them(lab: Recorder) -> None:
-    overlay = named(lab, "docker:index/network:Network", "ov_net1")
-    assert overlay.deleted_with.endswith("::docker01-domain")
+def test_overlays_are_deleted_with_the_stores_machine_whichever_engine_created_them(either: Recorder) -> None:
+    overlay = named(either, "docker:index/network:Network", "ov_net1")
+    assert overlay.deleted_with == instances(either)["docker01"].urn
     assert overlay.provider.endswith("::docker02-docker")
 
 
-def test_an_overlay_from_the_pool_comes_after_those_with_a_subnet(lab: Recorder) -> None:
-    before = {urn.rsplit("::", 1)[1] for urn in reach(lab, named(lab, "docker:index/network:Network", "ov_net2").urn)}
+def test_an_overlay_from_the_pool_comes_after_those_with_a_subnet(either: Recorder) -> None:
+    before = {
+        urn.rsplit("::", 1)[1] for urn in reach(either, named(either, "docker:index/network:Network", "ov_net2").urn)
+    }
     assert {"ov_net1", "ov_net3", "ov_closed"} <= before
 
 
@@ -103,40 +126,42 @@ def test_no_two_engines_create_the_stores_table_of_vxlan_ids(tmp_path: Path, sta
     assert len(alone) == 1
 
 
-def test_workloads_come_after_store_membership_and_overlay(lab: Recorder) -> None:
+def test_workloads_come_after_store_membership_and_overlay(either: Recorder) -> None:
     for name in ("t1", "t2", "t3"):
-        before = {urn.rsplit("::", 1)[1] for urn in reach(lab, named(lab, CONTAINER, name).urn)}
+        before = {urn.rsplit("::", 1)[1] for urn in reach(either, named(either, CONTAINER, name).urn)}
         joined = {"docker01-joined", "docker02-joined", "docker03-joined"}
         assert {"docker01-consul", "ov_net1", *joined} <= before
 
 
-def test_the_first_workload_of_an_overlay_starts_alone(lab: Recorder, settings: Settings) -> None:
-    created = {item.name: item.urn for item in lab.of(CONTAINER)}
+def test_the_first_workload_of_an_overlay_starts_alone(either: Recorder, settings: Settings) -> None:
+    created = {item.name: item.urn for item in either.of(CONTAINER)}
     for overlay in settings.networks:
         members = [created[name] for name, spec in settings.workloads.items() if overlay in spec.networks]
-        assert len([one for one in members if all(one in {other, *reach(lab, other)} for other in members)]) == 1
+        assert len([one for one in members if all(one in {other, *reach(either, other)} for other in members)]) == 1
 
 
-def test_the_store_does_not_wait_for_the_cluster(lab: Recorder) -> None:
-    before = {urn.rsplit("::", 1)[1] for urn in reach(lab, named(lab, CONTAINER, "docker01-consul").urn)}
+def test_the_store_does_not_wait_for_the_cluster(either: Recorder) -> None:
+    before = {urn.rsplit("::", 1)[1] for urn in reach(either, named(either, CONTAINER, "docker01-consul").urn)}
     assert "docker01-dockerd" in before
     assert not before & {"docker02-dockerd", "docker01-joined", "ov_net1"}
 
 
-def test_nodes_proceed_in_parallel_up_to_their_engines(lab: Recorder) -> None:
-    before = reach(lab, named(lab, COMMAND, "docker02-dockerd").urn)
+def test_nodes_proceed_in_parallel_up_to_their_engines(either: Recorder) -> None:
+    before = reach(either, named(either, COMMAND, "docker02-dockerd").urn)
     assert not any("docker01" in urn or "docker03" in urn for urn in before)
 
 
-def test_remote_commands_pin_the_nodes_host_key_and_hide_the_client_key(lab: Recorder) -> None:
-    for item in lab.of(COMMAND):
-        node = item.deleted_with.rsplit("::", 1)[1].removesuffix("-domain")
-        assert item.inputs["connection"]["hostKey"] == f"ssh-ed25519 KEY-OF-{node}"
+def test_remote_commands_pin_the_nodes_host_key_and_hide_the_client_key(either: Recorder) -> None:
+    nodes = {item.urn: node for node, item in instances(either).items()}
+    for item in either.of(COMMAND):
+        assert item.inputs["connection"]["hostKey"] == f"ssh-ed25519 KEY-OF-{nodes[item.deleted_with]}"
         assert "connection" in item.secrets
 
 
-def test_docker_over_ssh_pins_host_keys(lab: Recorder) -> None:
-    for item in lab.of("pulumi:providers:docker"):
+def test_docker_over_ssh_pins_host_keys(either: Recorder) -> None:
+    nodes = [item for item in either.of("pulumi:providers:docker") if item.name != "outer-engine"]
+    assert len(nodes) == 3
+    for item in nodes:
         options = json.loads(item.inputs["sshOpts"])
         assert "StrictHostKeyChecking=yes" in options
         assert item.inputs["host"].startswith("ssh://root@10.99.0.")
@@ -155,20 +180,20 @@ def test_domains_are_deleted_before_they_are_replaced(lab: Recorder) -> None:
     assert all(item.delete_before_replace for item in lab.of(DOMAIN))
 
 
-def test_every_container_has_a_memory_limit_and_a_restart_policy(lab: Recorder) -> None:
-    for item in lab.of(CONTAINER):
+def test_every_container_has_a_memory_limit_and_a_restart_policy(either: Recorder) -> None:
+    for item in either.of(CONTAINER):
         assert item.inputs["memory"] > 0
         assert item.inputs["restart"] in {"always", "unless-stopped", "no"}
 
 
-def test_a_container_whose_start_failed_is_replaced(lab: Recorder) -> None:
-    for item in lab.of(CONTAINER):
+def test_a_container_whose_start_failed_is_replaced(either: Recorder) -> None:
+    for item in either.of(CONTAINER):
         assert item.replace_on_changes == ["#initerror"]
         assert item.delete_before_replace
 
 
-def test_no_secret_is_in_a_plain_input(lab: Recorder) -> None:
-    for item in lab.declared.values():
+def test_no_secret_is_in_a_plain_input(either: Recorder) -> None:
+    for item in either.declared.values():
         plain = {key: value for key, value in item.inputs.items() if key not in item.secrets}
         assert "PRIVATE" not in json.dumps(plain, default=str), item.urn
 
@@ -256,6 +281,9 @@ def test_a_preview_declares_up_to_what_it_cannot_know(settings: Settings, tmp_pa
     lab = run_lab(settings, make_platform(tmp_path, settings), preview=True)
     assert len(lab.of(DOMAIN)) == 3
     assert len(lab.of(CONTAINER)) == 1 + len(settings.workloads)
+    settings = dev("container")
+    lab = run_lab(settings, make_platform(tmp_path, settings), preview=True)
+    assert len(lab.of(CONTAINER)) == 3 + 1 + len(settings.workloads)
 
 
 TOKENS = {
@@ -280,3 +308,33 @@ TOKENS = {
 def test_type_tokens_are_public_names(lab: Recorder, guarded: Recorder) -> None:
     declared = [*lab.declared.values(), *guarded.declared.values()]
     assert {item.type for item in declared if item.type.startswith("overlab:")} == TOKENS
+
+
+def test_whatever_a_stack_file_may_state_of_a_workload_its_component_takes(tmp_path: Path) -> None:
+    """The component has a validation of its own: what it refused would be refused in the middle of an update."""
+    workload = {
+        "node": "docker01",
+        "image": "registry.example:5000/nginx:1.18",
+        "command": "nginx -g 'daemon off;'",
+        "environment": ["A=1", "TOKEN="],
+        "labels": {"tier": "front", "Org.Example/x": ""},
+        "hostname": "Web_1.example.net",
+        "dns": "10.0.0.53",
+        "dns_search": ["example.net", "a_b.example"],
+        "extra_hosts": ["db.internal:10.0.0.9", "a_b=10.0.0.10"],
+        "networks": {"front": {"ipv4_address": "10.80.0.150", "aliases": ["www"]}},
+        "ports": ["8080:80", 9090, "53:53/udp"],
+        "http_port": 80,
+        "memory_mib": 6,
+    }
+    front = {"created_on": "docker01", "subnet": "10.80.0.0/24", "ip_range": "10.80.0.128/25", "mtu": 1280}
+    front |= {"gateway": "10.80.0.1", "aux_addresses": {"router": "10.80.0.2", "a_b": "10.80.0.3"}}
+    raw = {"nodes": {"docker01": {}}, "networks": {"front": front}, "workloads": {"web": workload}}
+    settings = parse(raw, "dev")
+    lab = run_lab(settings, make_platform(tmp_path, settings))
+    container = named(lab, CONTAINER, "web").inputs
+    assert container["command"] == ["nginx", "-g", "daemon off;"]
+    assert sorted(container["envs"]) == ["A=1", "TOKEN="]
+    assert container["dns"] == ["10.0.0.53"]
+    (network,) = lab.of("docker:index/network:Network")
+    assert network.inputs["ipamConfigs"][0]["auxAddress"] == front["aux_addresses"]

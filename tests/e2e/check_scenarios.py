@@ -34,7 +34,7 @@ def all_pass_with_one_session_a_node(lab: RealLab, directory: Path) -> None:
     assert [line.split()[:2] for line in lines[:-1]] == [["passed", f"engine:{node}"] for node in settings.nodes]
 
 
-def a_failure_says_what_was_run_where_and_why(lab: RealLab) -> None:
+def a_failure_reports_what_was_run_where_and_why(lab: RealLab) -> None:
     lab.on("docker02", "docker pause t2")
     try:
         done = lab.overlab("test", "--only", "ping-name:ov_net1:t2:t1", "--only", "engine:docker02", "--within", "5")
@@ -59,7 +59,7 @@ def a_failure_says_what_was_run_where_and_why(lab: RealLab) -> None:
     assert "failed" not in lab.overlab("graph").ok().stdout.split("classDef unknown")[1]
 
 
-def a_node_that_is_away_is_not_taken_for_a_failure(lab: RealLab) -> None:
+def checks_on_an_unreachable_node_are_not_run(lab: RealLab) -> None:
     with without_ssh(lab, "docker03"):
         done = lab.overlab("test", "--only", "engine", "--json")
     found = document(done)

@@ -1,4 +1,4 @@
-"""Real machines: where they cannot be had, every test here is skipped with the reason."""
+"""Whole labs, on node containers where a test does not need machines; skipped with the reason where neither can run."""
 
 from __future__ import annotations
 
@@ -9,34 +9,46 @@ from pathlib import Path
 
 import pytest
 
+from overlab.platform import container_host
 from tests.e2e.lab import RealLab
 
-MEMORY_GIB = 5
+ON_MACHINES = {"test_hypervisors.py", "test_machines.py", "test_plain_image.py"}
+_MACHINE_TOOLS = ("qemu-system-x86_64", "libvirtd", "mmdebstrap")
+_CONTAINER_TOOLS = ("dockerd", "mmdebstrap")
+_MACHINES_GIB, _CONTAINERS_GIB = 5, 3
 
 
-def _why_not() -> str | None:
+def _why_not(*, machines: bool) -> str | None:
     if os.geteuid() != 0:
         return "not root: the bundled platform needs network and mount namespaces"
-    missing = [tool for tool in ("qemu-system-x86_64", "libvirtd", "mmdebstrap") if shutil.which(tool) is None]
+    tools = _MACHINE_TOOLS if machines else _CONTAINER_TOOLS
+    missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
-        return f"not installed: {', '.join(missing)} (make up installs them)"
+        return f"not installed: {', '.join(missing)} (make test installs them)"
+    if not machines and (lacking := list(container_host.missing())):
+        return f"this machine does not have: {'; '.join(lacking)}"
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1024**3
-    return f"{free:.1f} GiB of memory free, {MEMORY_GIB} needed" if free < MEMORY_GIB else None
+    needed = _MACHINES_GIB if machines else _CONTAINERS_GIB
+    return f"{free:.1f} GiB of memory free, {needed} needed" if free < needed else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    reason = _why_not()
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.timeout(3600))
-            item.add_marker(pytest.mark.xdist_group("machines"))
-            if reason:
-                item.add_marker(pytest.mark.skip(reason=f"NO REAL MACHINES HERE: {reason}"))
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    reasons = {machines: _why_not(machines=machines) for machines in (True, False)} if here else {}
+    for item in here:
+        machines = item.path.name in ON_MACHINES
+        item.add_marker(pytest.mark.e2e)
+        item.add_marker(pytest.mark.timeout(3600))
+        item.add_marker(pytest.mark.xdist_group("labs"))
+        if reason := reasons[machines]:
+            kind = "MACHINES" if machines else "NODE CONTAINERS"
+            item.add_marker(pytest.mark.skip(reason=f"NO {kind} HERE: {reason}"))
 
 
-def _lab(stack: str, directory: Path) -> Iterator[RealLab]:
-    lab = RealLab(stack, directory)
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
+    """The lab of stack ``plain``; gone, platform and all, at the end."""
+    lab = RealLab("plain", tmp_path_factory.mktemp("plain"))
     settings = lab.file.read_bytes()
     try:
         yield lab
@@ -44,15 +56,3 @@ def _lab(stack: str, directory: Path) -> Iterator[RealLab]:
         lab.overlab("down", "--platform", "--force")
         # Plain Pulumi writes its salt into it.
         lab.file.write_bytes(settings)
-
-
-@pytest.fixture(scope="module")
-def ci(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
-    """The lab of stack ``ci``; gone, platform and all, at the end."""
-    yield from _lab("ci", tmp_path_factory.mktemp("ci"))
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
-    """The lab of stack ``plain``; gone, platform and all, at the end."""
-    yield from _lab("plain", tmp_path_factory.mktemp("plain"))

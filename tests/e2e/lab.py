@@ -1,4 +1,4 @@
-"""A real lab, driven as a person would: through the command line, looked at through libvirt and SSH."""
+"""A lab, driven as a user would: through the command line, inspected through libvirt, Docker and SSH."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ _LINES_OF_A_FAILURE = 30
 
 @dataclass(frozen=True)
 class Done:
-    """A command that ended."""
+    """A command that has ended."""
 
     command: list[str]
     code: int
-    stdout: str
-    stderr: str
+    stdout: str = field(repr=False)
+    stderr: str = field(repr=False)
 
     @property
     def text(self) -> str:
@@ -33,13 +34,26 @@ class Done:
 
     def ok(self) -> Done:
         last = "\n".join(self.text.splitlines()[-_LINES_OF_A_FAILURE:])
-        assert self.code == 0, f"{' '.join(self.command)}: exit code {self.code}; its last words:\n{last}"
+        assert self.code == 0, f"{' '.join(self.command)}: exit code {self.code}; its last lines:\n{last}"
         return self
+
+
+ON_CONTAINERS = ("    machine:\n", "    machine:\n      kind: container\n")
+"""A replacement in a stack file: nodes as containers instead of machines."""
+
+
+def settings_of(stack: str, *replacements: tuple[str, str]) -> str:
+    """The settings of a stack of this checkout, with texts replaced that occur in it once."""
+    text = (PROJECT / f"Pulumi.{stack}.yaml").read_text("utf-8")
+    for old, new in replacements:
+        assert text.count(old) == 1, f"{stack}: {old!r}"
+        text = text.replace(old, new)
+    return text
 
 
 @contextmanager
 def stack_file(stack: str, text: str) -> Iterator[None]:
-    """A stack of this checkout with these settings, for a while."""
+    """A stack of this checkout with these settings, until the block ends."""
     file = PROJECT / f"Pulumi.{stack}.yaml"
     with file.open("x", encoding="utf-8") as out:
         out.write(text)
@@ -47,6 +61,17 @@ def stack_file(stack: str, text: str) -> Iterator[None]:
         yield
     finally:
         file.unlink()
+
+
+@contextmanager
+def lab_of(stack: str, text: str, state: Path) -> Iterator[RealLab]:
+    """A lab with these settings, not yet up; removed with its platform when the block ends."""
+    with stack_file(stack, text):
+        lab = RealLab(stack, state)
+        try:
+            yield lab
+        finally:
+            lab.overlab("down", "--platform", "--force")
 
 
 @dataclass(frozen=True)
@@ -57,7 +82,7 @@ class RealLab:
     state: Path
     """``XDG_STATE_HOME`` of the lab."""
     network: str | None = None
-    """Network namespace in which a person would sit who drives it; None: this one."""
+    """Network namespace in which commands on it run; None: this process's own."""
 
     @property
     def file(self) -> Path:
@@ -94,6 +119,17 @@ class RealLab:
     def on(self, node: str, script: str) -> str:
         """Standard output of a shell script that runs as root on a node."""
         return self.overlab("exec", node, "--", "sh", "-c", script).ok().stdout
+
+    def until(self, node: str, condition: str, limit_s: int = 120) -> None:
+        """Wait on a node until a shell condition holds there."""
+        self.on(node, f"for n in $(seq {limit_s}); do {{ {condition}; }} && exit 0; sleep 1; done; exit 1")
+
+    def until_reachable(self, node: str, limit_s: int = 600) -> None:
+        """Wait until a node answers over SSH."""
+        deadline = time.monotonic() + limit_s
+        while self.overlab("exec", node, "--", "true").code != 0:
+            assert time.monotonic() < deadline, f"{node} does not answer within {limit_s} s"
+            time.sleep(5)
 
     def record(self) -> dict[str, Any]:
         """The platform record."""

@@ -1,4 +1,4 @@
-"""A place that has hypervisors already: two libvirtds, each with a bridge of its own, a cable between, and a registry.
+"""A site with hypervisors: two libvirtds, each with a bridge of its own, a veth pair between them, and a registry.
 
 Each is in a network namespace of its own, as two machines would be.
 """
@@ -20,14 +20,14 @@ from overlab.platform.private_libvirtd import PrivateLibvirtd
 from overlab.platform.registry import Registry
 from tests.e2e import platform
 
-NAMES = ("place1", "place2")
+NAMES = ("site1", "site2")
 BRIDGE = "br0"
-_CABLE = "cable0"
+_VETH = "veth0"
 
 
 @dataclass(frozen=True)
-class HypervisorContext:
-    """The place, with everything running."""
+class Site:
+    """The site, with everything running."""
 
     directory: Path
     hypervisors: dict[str, PrivateLibvirtd]
@@ -54,23 +54,23 @@ class HypervisorContext:
 
 
 @contextmanager
-def running(directory: Path, router: str) -> Iterator[HypervisorContext]:
-    """The place, until the block ends. ``router`` (ADDRESS/PREFIX) is the first one's on the bridge."""
+def running(directory: Path, router: str) -> Iterator[Site]:
+    """The site, until the block ends. ``router`` (ADDRESS/PREFIX) is the first one's on the bridge."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(directory))
-        place = HypervisorContext(directory, {name: PrivateLibvirtd(LabPaths(name)) for name in NAMES})
+        site = Site(directory, {name: PrivateLibvirtd(LabPaths(name)) for name in NAMES})
         first = LabPaths(NAMES[0])
         registry = Registry(first, container_images.ensure(Progress()))
         try:
-            for name, hypervisor in place.hypervisors.items():
+            for name, hypervisor in site.hypervisors.items():
                 hypervisor.ensure(Progress())
-                place.pools(name).mkdir()
-            _join([hypervisor.namespace.name for hypervisor in place.hypervisors.values()], router)
+                site.pools(name).mkdir()
+            _join([hypervisor.namespace.name for hypervisor in site.hypervisors.values()], router)
             registry.ensure()
-            yield place
+            yield site
         finally:
             registry.stop()
-            for name, hypervisor in place.hypervisors.items():
+            for name, hypervisor in site.hypervisors.items():
                 hypervisor.stop()
                 LabPaths(name).run.rmdir()
 
@@ -79,9 +79,9 @@ def _join(namespaces: list[str], router: str) -> None:
     first, second = namespaces
     for namespace in namespaces:
         _ip("-n", namespace, "link", "add", BRIDGE, "up", "type", "bridge")
-    _ip("link", "add", _CABLE, "netns", first, "type", "veth", "peer", "name", _CABLE, "netns", second)
+    _ip("link", "add", _VETH, "netns", first, "type", "veth", "peer", "name", _VETH, "netns", second)
     for namespace in namespaces:
-        _ip("-n", namespace, "link", "set", _CABLE, "master", BRIDGE, "up")
+        _ip("-n", namespace, "link", "set", _VETH, "master", BRIDGE, "up")
     _ip("-n", first, "address", "add", router, "dev", BRIDGE)
 
 

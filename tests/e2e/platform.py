@@ -1,10 +1,12 @@
-"""What is left of a lab's platform on this machine, seen from outside: processes, namespaces, mounts, loop devices."""
+"""What exists of a lab's platform on this machine, from outside: processes, namespaces, mounts, loop devices."""
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from pathlib import Path
 
+import docker
 import libvirt
 
 from components.config.settings import parse, read_stack_file
@@ -34,6 +36,18 @@ def lab_uri(lab: RealLab) -> str:
     return f"qemu:///system?socket=/run/overlab/{settings.name}/libvirt/libvirt-sock"
 
 
+def outer_objects(lab: RealLab) -> dict[str, list[str]]:
+    """What the engine that runs the lab's nodes has, beside its own three networks."""
+    host = lab.record()["node_engine"]["docker_host"]
+    with contextlib.closing(docker.DockerClient(base_url=host)) as client:
+        networks = {str(network.name) for network in client.networks.list()}
+        return {
+            "containers": [str(container.name) for container in client.containers.list(all=True)],
+            "volumes": [str(volume.name) for volume in client.volumes.list()],
+            "networks": sorted(networks - {"bridge", "host", "none"}),
+        }
+
+
 def files(lab: RealLab) -> list[Path]:
     """Files of the lab's storage pool."""
     return list((lab.state / "overlab" / "labs" / lab.stack / "pool").glob("**/*"))
@@ -47,6 +61,7 @@ def traces(lab: RealLab) -> list[str]:
     found += [
         f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if any(m in line for m in marks)
     ]
+    found += [f"cgroup {path}" for at in ("", "*/") for path in Path("/sys/fs/cgroup").glob(f"{at}{namespace}")]
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -60,8 +60,8 @@ def every_view_agrees(lab: RealLab) -> None:
     assert f"lab {settings.name}: every view agrees" in screen
 
 
-def a_removed_entry_is_named_and_its_remedy_helps(lab: RealLab) -> None:
-    """docker01 loses its FDB entry for t2. Its engine does not write it again, whatever is sent."""
+def a_removed_entry_is_reported_and_its_remedy_works(lab: RealLab) -> None:
+    """docker01 loses its FDB entry for t2. Its engine never adds it again."""
     endpoint = _endpoint(lab, "t2")
     namespace = lab.on("docker01", f"ls /run/docker/netns/*-{endpoint['network'][:10]}").strip()
     entry = f"{endpoint['mac']} dev vxlan0 dst {_settings(lab).nodes[endpoint['node']].address} self"
@@ -87,7 +87,7 @@ def _endpoint(lab: RealLab, name: str) -> dict[str, Any]:
     raise AssertionError(f"the store has no endpoint {name}")
 
 
-def an_unreachable_node_is_shown_as_such(lab: RealLab) -> None:
+def an_unreachable_node_is_reported(lab: RealLab) -> None:
     """The other nodes are still in the snapshot. The caller makes docker03 unreachable."""
     done = lab.overlab("status", "--json")
     assert done.code == 1
@@ -116,8 +116,8 @@ def the_model_has_every_sandbox(lab: RealLab, owner: str, sharing: str) -> None:
 
 
 @contextlib.contextmanager
-def the_page(lab: RealLab, scratch: Path) -> Iterator[str]:
-    """URL of the store's page, as ``overlab ui`` prints it; interrupted at the end."""
+def consul_ui(lab: RealLab, scratch: Path) -> Iterator[str]:
+    """URL of the Consul UI, as ``overlab ui`` prints it; interrupted at the end."""
     said = scratch / "ui.txt"
     with said.open("w") as errors:
         command = [str(OVERLAB), "--stack", lab.stack, "ui", "--print"]
@@ -137,9 +137,9 @@ def the_page(lab: RealLab, scratch: Path) -> Iterator[str]:
         process.stdout.close()
 
 
-def the_stores_page_shows_the_nodes(lab: RealLab, scratch: Path) -> None:
+def the_consul_ui_shows_the_nodes(lab: RealLab, scratch: Path) -> None:
     nodes = {f"{node.address}:2376" for node in _settings(lab).nodes.values()}
-    with the_page(lab, scratch) as url:
+    with consul_ui(lab, scratch) as url:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/ui/dc1/kv/docker/nodes/", url), url
         page = browser.load(url, scratch, "1280,720", *browser.ON_LOOPBACK)
         (scratch / "consul-nodes.png").write_bytes(page.screenshot)
@@ -157,14 +157,14 @@ def plain_ssh_reaches_every_node(lab: RealLab, scratch: Path) -> None:
             assert (done.returncode, done.stdout.strip()) == (0, node), done.stderr
 
 
-def dockers_own_client_talks_to_each_engine(lab: RealLab) -> None:
+def the_docker_cli_reaches_each_engine(lab: RealLab) -> None:
     assert shutil.which("docker"), "docker.io is among the packages for tests"
     for node in _settings(lab).nodes:
         exports = lab.overlab("context", node).ok().stdout
         assert _docker(exports) == node
 
 
-def dockers_own_client_talks_tls(lab: RealLab) -> None:
+def the_docker_cli_uses_tls(lab: RealLab) -> None:
     """From inside the lab's network, where the address is."""
     exports = lab.overlab("context", "docker02", "--tls").ok().stdout
     inside = ("nsenter", f"--net=/run/netns/overlab-{lab.stack}")

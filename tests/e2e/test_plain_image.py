@@ -22,7 +22,7 @@ def test_the_engine_was_installed_from_packages(lab: RealLab) -> None:
     assert engine["installed_from"] == "packages"
     assert engine["version"].startswith("20.10")
     assert outputs["checks"]
-    assert all(check["passed"] for check in outputs["checks"])
+    assert all(check["status"] == "passed" for check in outputs["checks"])
 
 
 def test_a_killed_machine_does_not_hinder_destroy(lab: RealLab) -> None:

@@ -1,11 +1,11 @@
 """The tutorial as a test: its console blocks, run on a lab, and what they print compared with the page in shape.
 
 ``python -m tests.e2e.tutorial STACK`` runs it on a lab that is up, without what touches that lab's own containers;
-``--help`` tells the rest.
+see ``--help``.
 
 A block that is fenced as ``console`` has lines ``$ command`` (continued after a backslash), each followed by its
-output. ``console changes`` marks a block that touches the lab's own containers. In an output stand for what differs
-from run to run:
+output. ``console changes`` marks a block that touches the lab's own containers. In an output, for what differs from run
+to run:
 
 * ``<id>``, ``<mac>`` and the other words of :data:`SHAPES`. ``<id:net>`` is the same everywhere that it has this name.
 * ``...`` for the rest of a line; alone on a line, for any number of lines.
@@ -26,6 +26,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from components.config.settings import parse as parse_settings
+from components.config.settings import read_stack_file
+from components.machine import Machine
+from components.node_container import NodeContainer
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs" / "tutorial.md"
@@ -200,6 +205,8 @@ class Runner:
     environment: dict[str, str]
     tools: Path
     """A directory for this runner's own ``overlab``, which is that of the stack."""
+    interface: str = Machine.interface
+    """The nodes' interface on the underlay, which the page has as that of machines."""
     shapes: Shapes = field(default_factory=Shapes)
     _code: int = 0
 
@@ -212,7 +219,7 @@ class Runner:
         """What the step printed, and why that is not right (None where it is)."""
         limit = CHANGES_LIMIT_S if step.changes else LIMIT_S
         code, printed = self._shell(self._here(step.command), limit)
-        # The code before this command is what `echo $?` tells.
+        # The code before this command is what `echo $?` prints.
         self._code = 1 if code is None else code
         if code is None:
             return printed, f"did not end within {limit} s"
@@ -221,7 +228,8 @@ class Runner:
         return printed, self.shapes.mismatch(tuple(self._here(line) for line in step.expected), printed)
 
     def _here(self, text: str) -> str:
-        return text.replace(f"overlab-{STACK_OF_PAGE}", f"overlab-{self.stack}")
+        text = text.replace(f"overlab-{STACK_OF_PAGE}", f"overlab-{self.stack}")
+        return re.sub(rf"\b{Machine.interface}\b", self.interface, text)
 
     def _shell(self, command: str, limit_s: int) -> tuple[int | None, str]:
         script = f"(exit {self._code})\n{command}\n"
@@ -246,8 +254,8 @@ class Runner:
         return process.returncode, printed
 
 
-def told(step: Step, printed: str, why: str) -> str:
-    """A failure, for people."""
+def describe_failure(step: Step, printed: str, why: str) -> str:
+    """A failure, for display."""
     page = "\n".join(step.expected)
     where = f"{PAGE.relative_to(PROJECT)}:{step.line}"
     return f"{where}: {why}\n$ {step.command}\n--- printed\n{printed.rstrip()}\n--- the page has\n{page}\n---"
@@ -265,7 +273,9 @@ def main() -> int:
     steps = [step for step in parse(PAGE.read_text("utf-8")) if options.only.lower() in step.section.lower()]
     failed = left_out = 0
     with tempfile.TemporaryDirectory() as tools:
-        runner = Runner(options.stack, dict(os.environ), Path(tools))
+        containers = parse_settings(read_stack_file(PROJECT, options.stack), options.stack).machine_kind == "container"
+        interface = (NodeContainer if containers else Machine).interface
+        runner = Runner(options.stack, dict(os.environ), Path(tools), interface)
         for step in steps:
             if step.changes and not options.changes:
                 left_out += 1
@@ -276,7 +286,7 @@ def main() -> int:
             print(f"{mark} {time.monotonic() - begun:5.1f} s  {step.line:4}  $ {step.command}", flush=True)
             if why is not None:
                 failed += 1
-                print(told(step, printed, why), flush=True)
+                print(describe_failure(step, printed, why), flush=True)
                 if not options.keep_going:
                     break
             elif options.show:

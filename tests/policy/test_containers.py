@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rules.types import CONTAINER, NODE_CONTAINER
 
-from tests.policy.evaluate import DEFERRED, PASSED, UNKNOWN, evaluate
+from tests.policy.evaluate import DEFERRED, PASSED, UNKNOWN, Declared, evaluate, evaluate_one
 
 
 @pytest.mark.parametrize("props", [{}, {"privileged": False}])
@@ -17,6 +18,15 @@ def test_not_privileged(props: dict[str, Any]) -> None:
 def test_privileged() -> None:
     assert evaluate("container-unprivileged", privileged=True).problems == ["the container is privileged"]
     assert evaluate("container-unprivileged", privileged=UNKNOWN) == DEFERRED
+
+
+@pytest.mark.parametrize(
+    ("rule", "props"),
+    [("container-unprivileged", {"privileged": True}), ("container-capabilities", {"capabilities": {"adds": ["ALL"]}})],
+)
+def test_a_node_as_a_container_may_do_what_a_machine_may(rule: str, props: dict[str, Any]) -> None:
+    assert evaluate_one(rule, Declared(CONTAINER, "node", props, parent=NODE_CONTAINER)) == PASSED
+    assert evaluate_one(rule, Declared(CONTAINER, "node", props, parent="overlab:index:Workload")).problems
 
 
 def bind(source: str) -> list[dict[str, Any]]:

@@ -83,6 +83,14 @@ def test_overlapping(stack: list[Declared], blamed: str) -> None:
     assert "overlaps" in result.text
 
 
+def test_the_underlay_of_node_containers_is_not_local() -> None:
+    props = {"name": "underlay", "driver": "bridge", "ipamConfigs": [{"subnet": "172.30.1.0/24"}]}
+    pool = engine(["172.30.0.0/16"])
+    underlay = Declared(types.NETWORK, "underlay", props, parent=types.CONTAINER_UNDERLAY)
+    assert evaluate_stack(DISJOINT, underlay, pool).names == ["underlay"]
+    assert evaluate_stack(DISJOINT, Declared(types.NETWORK, "underlay", props), pool) == PASSED
+
+
 def test_local_ranges_may_overlap_each_other() -> None:
     bridges = [network(n, "10.7.0.0/24", driver="bridge") for n in ("a", "b")]
     assert evaluate_stack(DISJOINT, *bridges, engine(["10.7.0.0/16"]), engine(["10.7.0.0/16"], "other")) == PASSED

@@ -282,3 +282,17 @@ def test_a_value_that_is_no_json_ends_the_program_with_a_sentence(configured: An
     configured("{nodes")
     with pytest.raises(pulumi.RunError, match="no structured value"):
         lab_settings.load()
+
+
+def test_a_container_port_on_two_node_ports_is_refused() -> None:
+    """The official provider replaces such a container at every update."""
+    raw = {
+        "nodes": {"docker01": {}},
+        "networks": {"one": {"created_on": "docker01"}},
+        "workloads": {"web": {"node": "docker01", "networks": ["one"], "ports": ["80:80", "53:80/udp", "81:80"]}},
+    }
+    with pytest.raises(SettingsError) as refused:
+        parse(raw, "x")
+    (problem,) = refused.value.problems
+    assert (problem.path, problem.value) == ("lab.workloads.web.ports.2", '"81:80"')
+    assert "ports.0 is 80 too" in problem.rule

@@ -9,11 +9,13 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import typer
 import yaml
 
 from components import checks
-from components.checks import kinds
-from components.config.settings import SettingsError, parse
+from components.config.settings import SettingsError, parse, read_stack_file
+from overlab import cli
+from overlab.checks.select import select
 from overlab.diagnosis import catalogue, cookbook
 
 PROJECT = Path(__file__).parents[2]
@@ -21,7 +23,6 @@ DOCS = PROJECT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), *PROJECT.glob("*.md")])
 HOWTO = sorted((DOCS / "howto").glob("*.md"))
 NODES: dict[str, Any] = {"nodes": {"docker01": {}, "docker02": {}, "docker03": {}}}
-KINDS = set(kinds.KINDS)
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
@@ -38,6 +39,12 @@ def parts(kind: str) -> Iterator[Any]:
             if words == kind:
                 follows = found[number + 1] if number + 1 < len(found) else ("", "")
                 yield pytest.param(yaml.safe_load(text), follows, id=f"{page.stem}-{number}")
+
+
+def checks_of(page: Path) -> tuple[checks.Check, ...]:
+    """The checks of the labs that a how-to shows."""
+    labs = [parse(NODES | yaml.safe_load(block), "dev") for words, block in blocks(page) if words == "yaml"]
+    return tuple(check for lab in labs for check in checks.matrix(lab))
 
 
 def anchors(page: Path) -> set[str]:
@@ -94,21 +101,51 @@ def test_no_page_is_left_out() -> None:
 
 
 def test_every_check_that_a_page_names_exists() -> None:
-    """Ids in code of the how-tos, such as ``shared:web6:web5``."""
+    """Ids in code of the how-tos, such as ``shared:web6:web5``. Compose's ``service:web`` is none."""
     named, known = set(), set()
     for page in HOWTO:
         text = page.read_text("utf-8")
         named |= {
             (page.name, found)
             for found in re.findall(r"`((?:[a-z]+-)?[a-z]+:[a-z_0-9:]+)`", text)
-            if found.split(":")[0] in KINDS
+            if found.split(":")[0] not in {"container", "overlab", "service"}
         }
-        for words, block in blocks(page):
-            if words == "yaml":
-                settings = parse(NODES | yaml.safe_load(block), "dev")
-                known |= {(page.name, check.id) for check in checks.matrix(settings)}
+        known |= {(page.name, check.id) for check in checks_of(page)}
     assert named
     assert named - known == set()
+
+
+def test_every_command_that_a_page_shows_exists_with_its_options() -> None:
+    """``overlab`` where a command begins: indented, in a console, in code or in a shell's substitution."""
+    shown = 0
+    for page in [page for page in PAGES if page.name != "CHANGELOG.md"]:
+        for words in re.findall(r"(?:^ {4}|^\$ |`|\$\(|bin/|&& )overlab ([^`)|#&\n]+)", page.read_text("utf-8"), re.M):
+            command: Any = typer.main.get_command(cli.app)
+            for word in words.partition(" -- ")[0].split():
+                if hasattr(command, "commands") and not word.startswith("-") and command.commands.get(word):
+                    command = command.commands[word]
+                elif word.startswith("-"):
+                    assert word in {name for option in command.params for name in option.opts}, f"{page.name}: {words}"
+            assert not hasattr(command, "commands"), f"{page.name}: no such command: {words}"
+            shown += 1
+    assert shown > 100
+
+
+def test_every_make_target_that_a_page_shows_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    shown = {name for page in PAGES for name in re.findall(r"(?:^ {4}|`)make ([a-z-]+)", page.read_text("utf-8"), re.M)}
+    assert {"up", "test"} <= shown <= targets
+
+
+def test_every_selection_of_checks_that_a_page_shows_selects_some() -> None:
+    """Words after ``--only``: in the labs of the page, or in the stack ``dev`` where it has none."""
+    dev = checks.matrix(parse(read_stack_file(PROJECT, "dev"), "dev"))
+    shown = 0
+    for page in PAGES:
+        only = [word.strip("'") for word in re.findall(r" --only ('[^']+'|[\w:*-]+)", page.read_text("utf-8"))]
+        shown += len(only)
+        assert select((checks_of(page) if page in HOWTO else ()) or dev, only), page.name
+    assert shown
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from overlab.core.progress import Progress
 from overlab.platform.manifest import PlatformManifest
 from overlab.report import data
 from overlab.report.data import ReportData
-from overlab.stack import lab_handle, outputs, phases
+from overlab.stack import check_commands, lab_handle, outputs, phases
 from overlab.stack.stack import Stack
 from tests.unit import check_run_factory
 
@@ -130,3 +131,37 @@ def test_an_up_that_changed_nothing_does_not_forget_the_one_that_did(
         lifecycle._run(stack, words, Progress(quiet=True), timings=True)
     assert [span.name for span in data.collect("dev", LAB).spans] == ["Machine/a"]
     assert phases.read(stack.event_log) == []
+
+
+def state(stack: Stack, **triggers: str) -> None:
+    """The state of two engines, with a check command for each node that is named."""
+    engine = "urn:pulumi:dev::overlab::overlab:index:Lab$overlab:index:DockerEngine"
+    commands: list[dict[str, Any]] = [
+        {"urn": checks_urn(node), "inputs": {"triggers": [one]}} for node, one in triggers.items()
+    ]
+    pending = {"urn": checks_urn("n1"), "inputs": {"triggers": ["earlier"]}, "delete": True}
+    resources = [{"urn": f"{engine}::n1-engine"}, {"urn": f"{engine}::n2-engine"}, *commands, pending]
+    stack.state_file.write_text(json.dumps({"checkpoint": {"latest": {"resources": resources}}}))
+
+
+def checks_urn(node: str) -> str:
+    component = "overlab:index:Lab$overlab:index:Connectivity"
+    return f"urn:pulumi:dev::overlab::{component}$command:remote:Command::{node}-checks"
+
+
+def test_a_complete_run_of_checks_is_not_repeated(stack: Stack) -> None:
+    state(stack, n1="a", n2="a")
+    assert check_commands.of_incomplete_run(stack) == []
+
+
+def test_checks_are_repeated_with_those_of_a_node_that_failed(stack: Stack) -> None:
+    state(stack, n2="a")
+    assert check_commands.of_incomplete_run(stack) == [checks_urn("n2")]
+    state(stack, n1="before", n2="a")
+    assert check_commands.of_incomplete_run(stack) == [checks_urn("n1"), checks_urn("n2")]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"checkpoint": {"latest": null}}'])
+def test_a_state_without_resources_has_no_checks_to_repeat(stack: Stack, text: str) -> None:
+    stack.state_file.write_text(text)
+    assert check_commands.of_incomplete_run(stack) == []

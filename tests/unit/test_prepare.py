@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from components.config.platform import Hypervisor, Identity, MachineImage, Platform
+from components.config.platform import Hypervisor, Identity, MachineImage, NodeEngine, Platform
 from components.config.settings import Settings, parse
 from overlab import doctor
 from overlab.core.errors import OverlabError
@@ -20,6 +21,7 @@ from overlab.core.progress import Progress
 from overlab.platform import debian, plugins, preflight, prepare, toolchain
 from overlab.platform.manifest import PlatformManifest, checkout, fingerprints, inputs_digest
 from overlab.platform.preflight import PartReport
+from overlab.platform.private_dockerd import PrivateDockerd
 from overlab.platform.private_libvirtd import PrivateLibvirtd
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network and mount namespaces")
@@ -122,6 +124,36 @@ def test_daemons_that_ended_are_restarted(settings: Settings, paths: LabPaths, i
 
 @pytest.mark.root
 @needs_root
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # Docker's client, where a connection is refused
+def test_a_lab_of_containers_has_an_engine_restarted_and_removed(
+    settings: Settings, paths: LabPaths, image: Path, progress: Progress
+) -> None:
+    containers = parse({**_RAW, "name": settings.name, "machine": {"kind": "container"}}, "t")
+    engine = PrivateDockerd(paths)
+    facts = NodeEngine(
+        docker_host=engine.host, image="node:1", privileged=True, capabilities=(), cgroup_namespace="host"
+    )
+    platform = record(containers, paths, image).model_copy(
+        update={"hypervisor": None, "image": None, "node_engine": facts}
+    )
+    write_private(paths.record, platform.model_dump_json().encode())
+    assert prepare.ready(containers) is None  # nothing runs
+    assert prepare.restart_daemons(settings.name, progress) == platform
+    assert engine.alive()
+    assert not PrivateLibvirtd(paths).alive()
+    assert prepare.ready(containers) == platform
+    assert prepare.ready(settings) is None  # its nodes would be machines
+    processes = PrivateLibvirtd(paths).namespace.processes()
+    prepare.teardown(settings.name, progress)
+    assert not any(process.alive() for process in processes)
+    assert not paths.state.exists()
+    assert not paths.run.exists()
+    assert not PrivateLibvirtd(paths).namespace.path.exists()
+    gc.collect()
+
+
+@pytest.mark.root
+@needs_root
 def test_teardown_leaves_nothing_and_may_be_repeated(
     settings: Settings, paths: LabPaths, image: Path, progress: Progress
 ) -> None:
@@ -165,16 +197,16 @@ def test_a_lab_that_is_up_from_another_checkout_is_refused(
 def test_a_lab_of_the_same_name_with_another_state_directory_survives_a_teardown(
     settings: Settings, paths: LabPaths, progress: Progress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs = PrivateLibvirtd(paths)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "theirs"))
+    theirs = PrivateLibvirtd(LabPaths(settings.name))
     theirs.ensure(progress)
     before = theirs.namespace.processes()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "ours"))
+    ours = LabPaths(settings.name)
     with pytest.raises(OverlabError, match="is not this lab's own"):
-        PrivateLibvirtd(paths).ensure(progress)
+        PrivateLibvirtd(ours).ensure(progress)
     prepare.teardown(settings.name, progress)
-    assert not paths.state.exists()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "theirs"))
+    assert not ours.state.exists()
     assert theirs.alive()
     assert theirs.namespace.processes() == before
 

@@ -132,6 +132,51 @@ def test_refused(path: str, value: Any, where: str, rule: str, remedy: str) -> N
     assert remedy in found[where][2]
 
 
+NOT_WITH_CONTAINERS = [
+    ("platform", {"uri": "qemu:///system"}, "lab.platform.uri", "no hypervisor"),
+    ("platform", {"hypervisors": {"here": {"uri": "qemu:///system"}}}, "lab.platform.hypervisors", "no hypervisor"),
+    ("platform", {"image": "/debian.qcow2"}, "lab.platform.image", "no hypervisor"),
+    ("platform", {"kind": "system"}, "lab.platform.kind", "private engine of the bundled platform"),
+    ("underlay", {"cidr": "10.99.0.0/24", "bridge": "br0"}, "lab.underlay.bridge", "no hypervisor"),
+    ("nodes.docker01", {"hypervisor": "here"}, "lab.nodes.docker01.hypervisor", "no hypervisor"),
+    ("engine", {"install": "packages"}, "lab.engine.install", "part of the nodes' image"),
+    ("engine", {"install": "apt"}, "lab.engine.install", "part of the nodes' image"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "where", "rule"), NOT_WITH_CONTAINERS)
+def test_what_machines_have_is_refused_for_containers(path: str, value: Any, where: str, rule: str) -> None:
+    raw = put(lab(), "machine.kind", "container")
+    assert parse(raw, "dev").machine_kind == "container"
+    found = problems(put(raw, path, value))
+    assert rule in found[where][1]
+    assert found[where][2] == "leave it out, or set machine.kind to vm"
+    assert "machine.kind" not in str(problems(put(put(lab(), path, value), "name", 7)))
+
+
+def test_containers_that_state_hypervisors_get_one_problem_each() -> None:
+    raw = put(put(lab(), "machine.kind", "container"), "underlay.bridge", "br0")
+    names = {name: {"uri": f"qemu+ssh://{name}/system"} for name in ("here", "there")}
+    put(put(raw, "platform.hypervisors", names), "nodes.docker01", {"hypervisor": "here"})
+    with pytest.raises(SettingsError) as caught:
+        parse(raw, "dev")
+    paths = [problem.path for problem in caught.value.problems]
+    assert sorted(paths) == ["lab.nodes.docker01.hypervisor", "lab.platform.hypervisors", "lab.underlay.bridge"]
+
+
+def test_all_nodes_are_of_one_kind() -> None:
+    found = problems(put(lab(), "nodes.docker01", {"machine": {"kind": "container"}}))
+    _, rule, remedy = found["lab.nodes.docker01.machine.kind"]
+    assert "unknown key" in rule
+    assert "memory_mib" in remedy
+
+
+def test_nodes_as_containers_have_no_hypervisor() -> None:
+    settings = parse(put(lab(), "machine.kind", "container"), "dev")
+    assert settings.hypervisors == ()
+    assert parse(lab(), "dev").hypervisors == ("",)
+
+
 def test_every_problem_is_reported_at_once() -> None:
     raw = lab()
     for path, value in [("netwrk", {}), ("store", {"kind": "x"}), ("machine", {"vcpu": "1", "memory_mib": 1})]:

@@ -1,0 +1,36 @@
+"""The commands that run a lab's checks, as the stack's state has them: whether they are of one complete run.
+
+A check may need a listener that another node's command starts. A command that failed is created again by the next
+update, and alone its checks would find no listener: the others have to run with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from overlab.stack.stack import Stack
+
+_COMMAND = "overlab:index:Connectivity$command:remote:Command::"
+_ENGINE = "overlab:index:DockerEngine::"
+
+
+def of_incomplete_run(stack: Stack) -> list[str]:
+    """URNs of the nodes' check commands where one of them failed or is missing; empty after a complete run."""
+    resources = list(_resources(stack))
+    engines = {one["urn"].rsplit("::", 1)[1] for one in resources if _ENGINE in one["urn"]}
+    commands = {one["urn"]: one for one in resources if _COMMAND in one["urn"] and one["urn"].endswith("-checks")}
+    runs = {json.dumps(one.get("inputs", {}).get("triggers")) for one in commands.values()}
+    return sorted(commands) if len(runs) > 1 or len(commands) < len(engines) else []
+
+
+def _resources(stack: Stack) -> Iterator[dict[str, Any]]:
+    """Those of the last update, without the ones that are only still to be deleted. None of an unreadable state."""
+    try:
+        latest = json.loads(stack.state_file.read_text("utf-8"))["checkpoint"]["latest"]
+    except (OSError, ValueError, KeyError):
+        return
+    for resource in (latest or {}).get("resources") or ():
+        if not resource.get("delete"):
+            yield resource
