@@ -231,7 +231,7 @@ def test_checks_from_outside_run_at_the_hypervisors_end(tmp_path: Path, nodes: N
     run = runner.run(lab, matrix, Outputs(), Transport(nodes.command, inside))
     assert mark.exists()
     assert run.exit_code == 1
-    # The port is the one that the engine has now.
+    # The port is the engine's present one.
     assert run.failed[0].command == f"GET http://{lab.nodes['docker01'].address}:49160/"
 
 
