@@ -247,8 +247,8 @@ def grace_s(index: int, heartbeat_s: int) -> int:
     """How long the lab's node number ``index`` (from 0) stays cut off before it announces itself again.
 
     One after another, a heartbeat apart, until half of the limit is over; then all that still are cut off. The first
-    one heals nearly every partition: each engine that has joined nobody yet joins it. If several were announced at
-    once, engines would join different ones, each only once while it runs, and the partitions might persist.
+    one heals nearly every partition: each engine without a member yet joins it. If several were announced at once,
+    engines would join different ones, each only once while it runs, and the partitions might persist.
     """
     slots = join_limit_s(heartbeat_s) // 2 // heartbeat_s
     return 5 + min(index, slots) * heartbeat_s

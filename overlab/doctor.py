@@ -120,10 +120,10 @@ def _hypervisors(settings: Settings) -> list[PartReport]:
 def _bridge(part: str, uri: str, bridge: str | None) -> list[PartReport]:
     if bridge is None:
         return []
-    there = hypervisors.has_bridge(uri, bridge)
-    if there is None:
+    exists = hypervisors.has_bridge(uri, bridge)
+    if exists is None:
         return [PartReport(f"{part}: bridge", "ok", f"{bridge}; not checked: its libvirt lists no devices")]
-    if there:
+    if exists:
         return [PartReport(f"{part}: bridge", "ok", bridge)]
     return [PartReport(f"{part}: bridge", "missing", f"no device {bridge}", "create the bridge on that machine")]
 

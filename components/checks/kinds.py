@@ -21,7 +21,7 @@ _STATUS_200 = (r"^HTTP/1\.\d 200", "the status is not 200")
 
 @dataclass(frozen=True)
 class Subject:
-    """A check in its lab. Whatever needs a fact that nobody knows raises :class:`MissingFact`."""
+    """A check in its lab. A property that needs an unknown fact raises :class:`MissingFact`."""
 
     check: Check
     lab: CheckedLab

@@ -11,7 +11,7 @@ FIRST_OFFSET = 10
 """``docker01`` gets the network's address + 11; the addresses below are for the gateway and for other hosts."""
 
 _MOST_DIGITS = 12
-"""A longer number is cut: no network has room for it either way."""
+"""A longer number is cut: no network has an address for it either way."""
 
 
 def node_number(key: str) -> int | None:
@@ -21,7 +21,7 @@ def node_number(key: str) -> int | None:
 
 
 def node_address(network: IPv4Network, number: int) -> IPv4Address | None:
-    """Address of node ``number`` (>= 1), or None when the network has no room for it."""
+    """Address of node ``number`` (>= 1), or None where the network has no such address."""
     offset = FIRST_OFFSET + number
     return network[offset] if offset < network.num_addresses - 1 else None
 

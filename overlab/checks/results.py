@@ -1,4 +1,4 @@
-"""The results of a run; kept in the lab's state for whoever draws the lab later."""
+"""The results of a run, kept in the lab's state for later drawings and reports."""
 
 from __future__ import annotations
 

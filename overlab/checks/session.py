@@ -95,7 +95,7 @@ class Session:
         return _finish(self._process, f"{script}\n{_SCRIPT_END}\n".encode(), limit_s)
 
     def close(self) -> None:
-        """End the connection if it is still there; whoever waits for it goes on. Any thread may."""
+        """End the connection, if it is open; threads that wait for it continue. From any thread."""
         if self._process is not None:
             end_child(self._process)
 

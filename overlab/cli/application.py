@@ -32,13 +32,13 @@ class _Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except SettingsError as error:
-            say(str(error))
+            notify(str(error))
             raise typer.Exit(EXIT_BAD_SETTINGS) from error
         except OverlabError as error:
-            say(f"error: {error}")
+            notify(f"error: {error}")
             raise typer.Exit(EXIT_FAILED) from error
         except KeyboardInterrupt as error:
-            say("interrupted; run the command again to continue")
+            notify("interrupted; run the command again to continue")
             raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
@@ -82,7 +82,7 @@ def load_settings(stack: str) -> Settings:
     return lab_settings.from_stack_file(checkout(), stack)
 
 
-def say(text: str) -> None:
+def notify(text: str) -> None:
     """One message on standard error."""
     errors.print(text, markup=False, soft_wrap=True)
 
@@ -93,4 +93,4 @@ def deliver(text: str, output: Path | None) -> None:
         sys.stdout.write(text)
     else:
         write_output(output, text)
-        say(f"wrote {output}")
+        notify(f"wrote {output}")

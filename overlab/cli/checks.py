@@ -10,7 +10,7 @@ from rich.console import Console
 
 from overlab.checks import execution
 from overlab.checks.results import CheckRun
-from overlab.cli.application import JsonOption, StackOption, deliver, load_settings, say
+from overlab.cli.application import JsonOption, StackOption, deliver, load_settings, notify
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_output
 from overlab.core.progress import Progress
@@ -57,7 +57,7 @@ def run_checks(
             execution.show(found, options, console)
             code = found.exit_code
     except OverlabError as error:
-        say(f"error: {error}")
+        notify(f"error: {error}")
         code = execution.EXIT_COULD_NOT_RUN
     raise typer.Exit(code)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from overlab import openssh
-from overlab.cli.application import PASS_ON, JsonOption, StackOption, load_settings, say
+from overlab.cli.application import PASS_ON, JsonOption, StackOption, load_settings, notify
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.inspect import display
@@ -35,7 +35,7 @@ def status(
     try:
         code = display.watch(settings, every, as_json=as_json) if watch else display.status(settings, as_json=as_json)
     except OverlabError as error:
-        say(f"error: {error}")
+        notify(f"error: {error}")
         code = EXIT_NO_ANSWER
     raise typer.Exit(code)
 

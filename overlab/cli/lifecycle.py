@@ -11,7 +11,7 @@ import typer
 
 from components.config.settings import SettingsError
 from overlab import doctor
-from overlab.cli.application import PASS_ON, StackOption, errors, load_settings, say
+from overlab.cli.application import PASS_ON, StackOption, errors, load_settings, notify
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
@@ -108,7 +108,7 @@ def _lab_name(stack: str) -> str:
     try:
         return load_settings(stack).name
     except SettingsError as error:
-        say(f"{error}\ntaking the lab's name from the stack: {stack}")
+        notify(f"{error}\ntaking the lab's name from the stack: {stack}")
         return stack
 
 
@@ -162,5 +162,5 @@ def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) ->
         errors.print(progress.table())
     if code != 0:
         for failure in event_log.failures(events):
-            say(f"failed: {failure}")
+            notify(f"failed: {failure}")
     return code

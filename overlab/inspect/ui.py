@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from overlab.inspect.tunnel import Tunnel
 
 CONNECT_LIMIT_S = 90.0
 _PAGE = "/ui/dc1/kv/docker/nodes/"
-_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,7 @@ class Page:
 
     def wait(self) -> None:
         """Return never; raise :class:`OverlabError` when the tunnel ends."""
-        while self.tunnel.process.poll() is None:
-            time.sleep(_POLL_S)
+        self.tunnel.process.wait()
         raise OverlabError(
             f"the tunnel to {self.tunnel.node} ended: {self.tunnel.stderr or 'no reason'}", "overlab status"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
+from pathlib import Path
 
 from overlab.core.xmltext import clean
 from overlab.report.picture import (
@@ -34,27 +35,7 @@ _UNDERLAY = 46
 _TINTS = ("#4e79a7", "#f28e2b", "#76b7b2", "#b07aa1", "#9c755f", "#edc948", "#ff9da7", "#59a14f")
 _MARK: dict[PictureStatus, str] = {"passed": "✓", "failed": "✗", "not run": "?", "unknown": ""}
 
-_STYLE = """
-svg.lab{--ink:#1d2530;--soft:#5c6875;--paper:#ffffff;--card:#ffffff;--edge:#c9d1d9;--column:#f3f5f8;
---passed:#1a7f37;--failed:#cf222e;--notrun:#9a6700;--unknown:#8c959f;background:var(--paper);
-font-family:system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif}
-@media (prefers-color-scheme:dark){svg.lab{--ink:#e6edf3;--soft:#9aa4af;--paper:#0d1117;--card:#161b22;
---edge:#3d444d;--column:#151b23;--passed:#3fb950;--failed:#f85149;--notrun:#d29922;--unknown:#7d8590}}
-.lab text{fill:var(--ink);font-size:13px}
-.lab .name{font-weight:600}
-.lab .small{font-size:11.5px;fill:var(--soft)}
-.lab .mono{font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:12px;fill:var(--soft)}
-.lab .heading{font-size:17px;font-weight:600}
-.lab .column{fill:var(--column);stroke:var(--edge)}
-.lab .chip{fill:var(--card);stroke:var(--edge)}
-.lab .tab{fill:var(--card);stroke:var(--edge);stroke-dasharray:4 3}
-.lab .link{fill:none;stroke:var(--soft);stroke-width:1.5;stroke-dasharray:2 3}
-.lab .underlay{stroke:var(--soft);stroke-width:4;stroke-linecap:round}
-.lab .drop{stroke:var(--soft);stroke-width:2}
-.lab .passed{fill:var(--passed)}.lab .failed{fill:var(--failed)}
-.lab .notrun{fill:var(--notrun)}.lab .unknown{fill:var(--unknown)}
-.lab text.passed,.lab text.failed,.lab text.notrun{font-weight:700}
-"""
+_STYLE = "\n" + Path(__file__).with_name("picture.css").read_text("utf-8")
 
 
 _Chip = tuple[PictureWorkload, PictureAttachment, int, int, int]

@@ -35,7 +35,7 @@ def workload_before_network(stack: Stack, _: Parameters) -> Iterator[tuple[Resou
         by_id = _referred(stack, container, "networksAdvanced", NETWORK)
         if named > by_id:
             yield container, f"is on {named} network(s) by id or name, and depends on {by_id} of this stack"
-        # An id is unknown only because it is another resource's: the dependencies have said which.
+        # An id is unknown only because it is another resource's: the dependencies name it.
         container.unknown.clear()
         yield from _shared_before_owner(stack, container)
 

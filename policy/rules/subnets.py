@@ -16,7 +16,7 @@ _DEFAULT_POOLS = (*(f"172.{second}.0.0/16" for second in range(17, 32)), "192.16
 
 
 def no_subnet(resource: Resource, _: Parameters) -> Iterator[str]:
-    """No subnet stated: the engine takes the next one of its own pool."""
+    """No subnet stated: the engine takes the next one of its default pool."""
     if resource.props.get("driver") != DRIVER:
         return
     if not any(config.get("subnet") for config in resource.props.get("ipamConfigs") or ()):

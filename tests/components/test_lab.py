@@ -311,7 +311,7 @@ def test_type_tokens_are_public_names(lab: Recorder, guarded: Recorder) -> None:
 
 
 def test_whatever_a_stack_file_may_state_of_a_workload_its_component_takes(tmp_path: Path) -> None:
-    """The component has a validation of its own: what it refused would be refused in the middle of an update."""
+    """The component validates too: what it refused would be refused in the middle of an update."""
     workload = {
         "node": "docker01",
         "image": "registry.example:5000/nginx:1.18",

@@ -211,7 +211,7 @@ def test_without_an_engine_in_the_platform_record_nothing_is_declared(platform: 
 
 
 def one_node(directory: Path) -> NodeContainer:
-    """A node with an engine, from inputs of their own."""
+    """A node with an engine, from their inputs alone."""
     for name in ("client", "client.pub", "host", "host.pub", "known_hosts"):
         (directory / name).write_text(f"PRIVATE {name}" if "." not in name else f"ssh-ed25519 {name} comment")
     provider = docker.Provider("mine", host="unix:///var/run/docker.sock")

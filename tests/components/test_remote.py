@@ -42,7 +42,7 @@ def test_commands_in_a_script_read_none_of_it(shell: str) -> None:
     assert (done.stdout, done.stderr) == (b"it's 42\n$here `too`\n", b"")
 
 
-def test_a_long_script_arrives_whole() -> None:
+def test_a_long_script_arrives_completely() -> None:
     assert run("# filler\n" * 50_000 + "echo end").stdout == b"end\n"
 
 

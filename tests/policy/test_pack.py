@@ -30,7 +30,7 @@ LEVELS = {"advisory", "mandatory", "disabled", "remediate"}
 OWN_REQUIREMENTS = {"pulumi": "pulumi", "pulumi_policy": "pulumi-policy", "yaml": "pyyaml"}
 
 
-def test_rules_have_names_of_their_own_and_say_why_and_what_to_do() -> None:
+def test_rules_have_unique_names_reasons_and_remedies() -> None:
     assert len({rule.name for rule in ALL}) == len(ALL)
     for rule in ALL:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)+", rule.name)

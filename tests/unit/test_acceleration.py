@@ -19,7 +19,7 @@ def test_the_probe_guest_reaches_its_end_without_kvm() -> None:
 
 
 @_qemu
-def test_a_guest_that_does_not_run_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guest_that_does_not_run_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceleration, "_LIMIT_S", 1)
     monkeypatch.setattr(acceleration, "_BOOT_CODE", b"\xf4\xeb\xfd")  # hlt; jmp -3
     assert acceleration.boots("tcg") == "no sign of the guest within 1 s"

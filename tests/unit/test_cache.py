@@ -119,7 +119,7 @@ def test_damaged_entry_is_built_again(build: Builder, damage: Callable[[Path], N
     assert [state.problem for state in cache.inspect_entries(full=True)] == [None]
 
 
-def test_silent_corruption_is_found_by_the_full_check_only(build: Builder) -> None:
+def test_corruption_with_an_unchanged_time_is_found_by_the_full_check_only(build: Builder) -> None:
     content = entry(build)
     data = content / "sub" / "data"
     times = (data.stat().st_atime_ns, data.stat().st_mtime_ns)

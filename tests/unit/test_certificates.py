@@ -118,7 +118,9 @@ def test_one_that_ends_while_it_is_made_leaves_the_old_ones(directory: Path, mon
     is_consistent(tls)
 
 
-def test_what_expires_is_told_and_not_renewed_by_the_clock(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_expires_is_reported_and_not_renewed_automatically(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tls = certificates.ensure(directory, "t", NODES)
     everyone = ("authority", "client", "server docker01", "server docker02")
     for days, state in ((0, "ok"), (3600, "ok"), (3625, "soon"), (3651, "expired")):

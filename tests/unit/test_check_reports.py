@@ -177,7 +177,7 @@ def test_another_generation_of_the_lab_starts_without_results(tmp_path: Path) ->
     assert [one.id for one in results.save(part("kv:docker02"), file).results] == ["kv:docker02"]
 
 
-def test_a_whole_run_replaces_everything(tmp_path: Path) -> None:
+def test_a_complete_run_replaces_everything(tmp_path: Path) -> None:
     file = results.file(tmp_path, "dev")
     results.save(BAD, file)
     assert results.save(GOOD, file).failed == []
@@ -271,7 +271,7 @@ def test_checks_that_come_and_go_are_changes() -> None:
     assert text.changes(fewer, GOOD) == ["new -> passed: docker01 engine (on docker01)"]
 
 
-def test_files_of_an_earlier_run_are_not_taken_for_this_ones(tmp_path: Path) -> None:
+def test_files_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
     wanted = CheckOptions(junit=tmp_path / "a.xml", html=tmp_path / "never.html")
     assert wanted.junit is not None
     wanted.junit.write_text("old")

@@ -231,7 +231,7 @@ def test_checks_from_outside_run_at_the_hypervisors_end(tmp_path: Path, nodes: N
     run = runner.run(lab, matrix, Outputs(), Transport(nodes.command, inside))
     assert mark.exists()
     assert run.exit_code == 1
-    # The port is the one that the engine has now.
+    # The port is the engine's present one.
     assert run.failed[0].command == f"GET http://{lab.nodes['docker01'].address}:49160/"
 
 
@@ -245,7 +245,7 @@ def test_a_network_that_cannot_be_entered_is_not_a_failed_check(nodes: Nodes) ->
 # -- sessions --------------------------------------------------------------------------------------
 
 
-def test_a_node_that_is_silent_is_given_up(nodes: Nodes) -> None:
+def test_a_node_without_output_is_given_up(nodes: Nodes) -> None:
     session = Session("docker01", ["sh", "-c", "exec sleep 60"])
     begun = time.monotonic()
     session.open(limit_s=0.3)
@@ -362,7 +362,7 @@ def test_only_a_workload_means_all_that_are_about_it() -> None:
     assert all("web5" in check.id for check in found)
 
 
-def test_several_words_add_up_and_keep_the_matrixs_order() -> None:
+def test_several_selections_add_up_and_keep_the_matrixs_order() -> None:
     matrix = checks.matrix(LAB)
     found = select(matrix, ["kv", "engine"])
     assert [check for check in matrix if check.kind in ("kv", "engine")] == list(found)

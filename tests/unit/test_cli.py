@@ -109,7 +109,7 @@ def test_expected_failures_are_a_sentence_with_a_remedy(monkeypatch: pytest.Monk
     assert done.stderr == "error: the disk is full\n  remedy: free some space\n"
 
 
-def test_an_interrupt_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_reports_how_to_continue(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -131,7 +131,7 @@ def test_exec_without_a_command_is_refused() -> None:
     assert "no command was given" in overlab("exec", "docker01").stderr
 
 
-def test_exec_on_a_lab_that_is_not_up_says_so() -> None:
+def test_exec_on_a_lab_that_is_not_up_is_refused() -> None:
     done = overlab("exec", "-s", "ci", "docker01", "--", "true")
     assert done.exit_code == 1
     assert "the lab t-ci is not up\n  remedy: overlab up --stack ci" in done.stderr
@@ -150,7 +150,7 @@ def test_pulumi_gets_every_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == [["stack", "output", "--json"]] * 2
 
 
-def test_env_can_be_evaluated_and_says_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_env_prints_only_what_a_shell_evaluates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from overlab.core.paths import LabPaths
     from overlab.platform.manifest import PlatformManifest
 
@@ -252,7 +252,7 @@ def test_doctor_names_broken_cache_entries() -> None:
     assert "x is missing" in finding.found
 
 
-def test_rotate_says_what_was_renewed_and_how_it_gets_to_the_engines(project: Path, tmp_path: Path) -> None:
+def test_rotate_reports_what_was_renewed_and_the_next_command(project: Path, tmp_path: Path) -> None:
     assert "set engine.api to tls" in overlab("rotate").stderr
     file = project / "Pulumi.dev.yaml"
     file.write_text(_GOOD.format(name="t-dev") + "    engine: {api: tls}\n")

@@ -102,7 +102,7 @@ def test_what_goes_wrong_on_the_way_is_no_failed_check(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("arguments", [("--every", "0"), ("--within", "0"), ("--no-such",)])
-def test_wrong_usage_is_told_apart_from_failed_checks(arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_has_another_exit_code_than_failed_checks(arguments: tuple[str, ...]) -> None:
     assert overlab("test", *arguments).exit_code == 2
 
 
@@ -126,7 +126,7 @@ def test_a_format_that_is_none_is_refused() -> None:
     assert "mermaid" in done.stderr
 
 
-def test_a_report_is_written_where_it_is_told(tmp_path: Path) -> None:
+def test_a_report_is_written_to_the_named_file(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "report.html"
     assert overlab("report", "--html", str(file)).exit_code == 0
     assert "lab t-checks" in file.read_text()

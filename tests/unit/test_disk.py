@@ -57,7 +57,7 @@ def raw(image: Path, work: Path) -> Path:
     return work / "again.raw"
 
 
-def test_the_image_is_small_and_its_disk_as_large_as_said(image: Path) -> None:
+def test_the_image_is_small_and_its_disk_has_the_stated_size(image: Path) -> None:
     info = json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", image]))
     assert info["format"] == "qcow2"
     assert info["virtual-size"] == disk.SIZE_MIB << 20

@@ -63,7 +63,9 @@ def test_what_a_page_shows_is_valid_and_checked(part: dict[str, Any], follows: t
 
 
 @pytest.mark.parametrize(("part", "follows"), list(parts("yaml refused")))
-def test_what_a_page_says_is_refused_is_refused_in_these_words(part: dict[str, Any], follows: tuple[str, str]) -> None:
+def test_settings_that_a_page_shows_as_refused_are_refused_with_that_message(
+    part: dict[str, Any], follows: tuple[str, str]
+) -> None:
     words, text = follows
     assert words == "text", "the refusal stands in the next block"
     with pytest.raises(SettingsError) as caught:

@@ -79,7 +79,7 @@ def test_a_node_more_changes_no_other_nodes_first_boot(platform: Platform) -> No
     assert first_boot_of("docker01", fewer, platform) == before
 
 
-def test_an_isolated_network_has_no_way_out_and_another_one_has(platform: Platform) -> None:
+def test_an_isolated_network_has_no_default_route_and_another_one_has(platform: Platform) -> None:
     system_platform = platform.model_copy(update={"kind": "system"})
     assert "gateway4" not in first_boot_of("docker01", lab(), platform).network_config
     assert '"gateway4": "10.99.0.1"' in first_boot_of("docker01", lab(), system_platform).network_config

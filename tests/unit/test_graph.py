@@ -55,7 +55,7 @@ def test_svg_is_drawn_by_graphviz(seed: Picture) -> None:
         assert name in texts
 
 
-def test_svg_without_graphviz_says_so(seed: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_svg_without_graphviz_is_refused(seed: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ToolError, match="`dot` is not installed"):
         graph.render(seed, "svg")

@@ -80,7 +80,7 @@ def test_one_that_came_back_is_a_member(tmp_path: Path) -> None:
     assert gate(tmp_path, f"serf: EventMemberFailed: docker2 10.99.0.12\n{JOINED}", list(NODES))[0] == 0
 
 
-def test_one_that_is_cut_off_takes_its_own_key_away(tmp_path: Path) -> None:
+def test_an_isolated_engine_deletes_its_own_key(tmp_path: Path) -> None:
     code, _, errors = gate(tmp_path, "", list(NODES), limit_s=4, grace=0)
     assert code == 1
     assert "has no gossip with docker2 docker20" in errors

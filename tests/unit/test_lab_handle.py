@@ -56,7 +56,7 @@ def test_outputs_come_from_the_labs_own_cli(stack: Stack) -> None:
     assert calls == "stack output --json --stack dev\n"
 
 
-def test_outputs_that_cannot_be_had_are_told(stack: Stack) -> None:
+def test_outputs_that_cannot_be_read_are_reported(stack: Stack) -> None:
     (stack.paths.state / "outputs").write_text("error")
     with pytest.raises(OverlabError, match="printed no JSON"):
         outputs.read(stack)
@@ -73,7 +73,7 @@ def test_a_stack_whose_up_never_ended_has_no_outputs() -> None:
     assert outputs.parse('{"checks": null, "ports": {}}') == outputs.Outputs()
 
 
-def test_material_is_everything_that_is_known(stack: Stack) -> None:
+def test_report_data_is_everything_that_is_known(stack: Stack) -> None:
     bad = check_run_factory.run(LAB, check_run_factory.FAILURES)
     results.save(bad, results.file(stack.paths.state, "dev"))
     found = data.collect("dev", LAB)

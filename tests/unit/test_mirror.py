@@ -54,7 +54,7 @@ def test_sources_of_another_release_come_from_the_same_mirror() -> None:
     ]
 
 
-def test_a_third_party_archive_is_never_taken_for_debian() -> None:
+def test_a_third_party_archive_is_never_used_as_debian() -> None:
     found = mirror.parse(
         "http://vendor/apt\tbookworm\tVendor\tVendor\n"
         "http://m/debian\tbookworm-updates\tDebian\tDebian\n"

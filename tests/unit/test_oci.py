@@ -51,7 +51,7 @@ def test_what_matters_changes_the_digest(tmp_path: Path, change: str) -> None:
     assert oci.build(root, tmp_path / "l2", run).digest != before.digest
 
 
-def test_layer_and_documents_say_what_the_tree_and_the_run_are(tmp_path: Path) -> None:
+def test_layer_and_documents_describe_tree_and_run(tmp_path: Path) -> None:
     image = oci.build(tree(tmp_path / "t", ["a/one"], 5), tmp_path / "l", RUN)
     with tarfile.open(image.layer) as layer:
         members = {member.name: member for member in layer}

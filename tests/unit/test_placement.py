@@ -216,7 +216,7 @@ def test_one_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         hypervisors.connect(HV1)
 
 
-def test_the_doctor_looks_at_each(
+def test_the_doctor_examines_each(
     settings: Settings, answering: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(hv1={"kvm"})
@@ -248,7 +248,7 @@ def test_a_record_of_other_hypervisors_is_refused(settings: Settings, tmp_path: 
     assert require_hypervisors(make_platform(tmp_path, settings), settings).hypervisors_by_name.keys() == {"hv1", "hv2"}
 
 
-def test_each_machine_is_looked_for_where_it_is(
+def test_each_machine_is_looked_up_on_its_hypervisor(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def domain_states(prefix: str, _limit_s: float, uri: str) -> dict[str, str] | str:
@@ -260,7 +260,7 @@ def test_each_machine_is_looked_for_where_it_is(
 
 
 @pytest.mark.parametrize(("devices", "found"), [(["eth0", "br0"], True), (["eth0", "br0-x"], False), ([], None)])
-def test_a_bridge_is_looked_for_among_the_devices(
+def test_a_bridge_is_looked_up_among_the_devices(
     devices: list[str], found: bool | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import libvirt

@@ -94,7 +94,7 @@ def test_official_in_the_callers_home_wins(
     assert sources["command"] == f"official, in {tmp_path / 'other'}"
 
 
-def test_a_labs_own_home_is_not_taken_for_official(
+def test_a_labs_own_home_is_not_used_as_official(
     paths: LabPaths, cli: PulumiCli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugins.install(paths, cli.path)

@@ -226,7 +226,7 @@ def test_a_platform_whose_machines_would_be_orphaned_is_not_removed(
 
 
 @pytest.mark.parametrize("gone", ["its platform is down", "the checkout is gone"])
-def test_a_lab_that_is_down_or_whose_checkout_is_gone_is_taken_over(
+def test_a_lab_that_is_down_or_whose_checkout_is_gone_is_adopted(
     settings: Settings,
     paths: LabPaths,
     image: Path,
@@ -246,7 +246,7 @@ def test_a_lab_that_is_down_or_whose_checkout_is_gone_is_taken_over(
     assert reached
 
 
-def test_a_second_command_waits_and_says_for_what(settings: Settings, paths: LabPaths) -> None:
+def test_a_second_command_waits_and_shows_for_what(settings: Settings, paths: LabPaths) -> None:
     seen: list[str] = []
     progress = Progress(quiet=True)
     entered = threading.Event()
@@ -383,7 +383,7 @@ def test_missing_packages_are_found() -> None:
     assert debian.missing([strange, *debian.needed(("up",))])[0] == strange
 
 
-def test_findings_tell_missing_from_warning(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_distinguish_missing_and_warning(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "_available_mib", lambda: 1)
     assert preflight.memory(settings) == PartReport(
         "memory",

@@ -155,7 +155,7 @@ def test_a_recycled_pid_is_not_trusted(make: Callable[[str], PrivateLibvirtd], p
     assert not one.namespace.path.exists()
 
 
-def test_it_says_why_libvirtd_does_not_start(
+def test_a_failing_start_shows_libvirtds_log(
     make: Callable[[str], PrivateLibvirtd], progress: Progress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("overlab.platform.private_libvirtd._LIBVIRTD_CONF", "no such = setting\n")

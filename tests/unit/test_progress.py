@@ -30,7 +30,7 @@ def progress(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Progress:
     return Progress(Console(file=screen, width=200))
 
 
-def test_plain_lines_say_step_elapsed_and_what_is_waited_for(progress: Progress, screen: io.StringIO) -> None:
+def test_plain_lines_show_step_elapsed_and_what_is_waited_for(progress: Progress, screen: io.StringIO) -> None:
     with progress.step("outer"), progress.step("inner"):
         progress.waiting_for("the moon")
         time.sleep(0.6)
@@ -129,7 +129,7 @@ def test_missing_tool_is_named() -> None:
         output(["no-such-tool"])
 
 
-def test_output_shows_what_the_tool_said() -> None:
+def test_a_failing_tools_output_is_in_the_error() -> None:
     assert output(["echo", "hi"]) == "hi\n"
     with pytest.raises(ToolError, match=r"exit code 3:\n    why"):
         output(["sh", "-c", "echo why >&2; exit 3"])
@@ -146,7 +146,7 @@ def test_wait_returns_the_probes_value() -> None:
     assert until("it", probe, 5, interval_s=0.01) == "there"
 
 
-def test_wait_says_elapsed_limit_and_what_was_seen_last() -> None:
+def test_a_failed_wait_reports_elapsed_limit_and_last_observation() -> None:
     def probe() -> None:
         raise NotYet("only two of three")
 

@@ -145,7 +145,7 @@ def test_one_whose_pid_file_is_lost_is_ended_too(registry: Registry) -> None:
     assert not ours.alive()
 
 
-def test_a_failing_start_says_what_the_registry_said(registry: Registry, paths: LabPaths) -> None:
+def test_a_failing_start_shows_the_registrys_log(registry: Registry, paths: LabPaths) -> None:
     taken = spawn(
         ["ip", "netns", "exec", paths.namespace, "busybox", "nc", "-l", "-p", "5000"], paths.logs / "listener.log"
     )

@@ -122,7 +122,7 @@ def test_every_overlay_has_its_grid_and_every_pair_its_cell() -> None:
     assert set(apart) == {"ov_net1", "ov_net2", "ov_net3", "ov_closed"}
 
 
-def test_every_verdict_is_in_a_grid() -> None:
+def test_every_result_is_in_a_grid() -> None:
     shown = {
         one.id for grid in grids(BAD.results) for row in grid.rows for cell in row.cells if cell for one in cell.results
     }
@@ -187,7 +187,7 @@ def test_a_real_browser_shows_it(tmp_path: Path) -> None:
 
 @browser.needed
 @pytest.mark.slow
-def test_a_script_in_what_was_said_does_not_run_in_a_real_browser(tmp_path: Path) -> None:
+def test_a_script_in_an_output_does_not_run_in_a_real_browser(tmp_path: Path) -> None:
     attack = "</pre></svg><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
     odd = BAD.model_copy(
         update={"results": tuple(v.model_copy(update={"output": attack, "title": attack}) for v in BAD.failed)}

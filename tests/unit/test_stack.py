@@ -159,7 +159,7 @@ def test_stack_is_created_once_and_quietly(stack: Stack, capfd: pytest.CaptureFi
     assert capfd.readouterr() == ("", "")
 
 
-def test_failed_stack_init_shows_what_it_said(stack: Stack, capfd: pytest.CaptureFixture[str]) -> None:
+def test_failed_stack_init_shows_its_output(stack: Stack, capfd: pytest.CaptureFixture[str]) -> None:
     cli(stack, "echo 'no room' >&2; exit 255")
     assert stack.ensure() == 255
     assert "no room" in capfd.readouterr().err

@@ -73,7 +73,7 @@ def test_links_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert found.path == real
 
 
-def test_a_labs_own_shim_is_never_taken_for_the_cli(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_labs_own_shim_is_never_used_as_the_cli(monkeypatch: pytest.MonkeyPatch) -> None:
     on_path(monkeypatch, fake_cli(LabPaths("t-x").bin, toolchain.VERSION).parent)
     assert toolchain.find() is None
 
@@ -83,7 +83,7 @@ def test_a_named_cli_that_is_none_is_refused(tmp_path: Path) -> None:
         toolchain.find("/nowhere/pulumi")
 
 
-def test_without_go_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_go_the_remedy_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_args, **_kwargs: None)
     with pytest.raises(OverlabError, match=r"no Go to build one\n.*install Go >= 1\.25\.11"):
         toolchain.ensure(Progress(quiet=True))

@@ -108,7 +108,7 @@ def test_not_of_the_shape(expected: list[str], printed: str, why: str) -> None:
     assert why in found
 
 
-def test_a_long_output_is_told_soon() -> None:
+def test_a_long_output_is_reported_soon() -> None:
     printed = "\n".join(f"line {number}" for number in range(20_000))
     found = Shapes().mismatch(("...", "line 5", "...", "line 15000", "...", "line 3", "...", "no such", "..."), printed)
     assert found == "no line for: line 3"
@@ -144,7 +144,7 @@ def test_output_and_errors_are_one(runner: Runner) -> None:
     assert runner.run(one("echo out; echo err >&2", "out", "err")) == ("out\nerr\n", None)
 
 
-def test_a_failure_is_told_unless_the_page_asks_for_the_code(runner: Runner) -> None:
+def test_a_failure_is_reported_unless_the_page_asks_for_the_code(runner: Runner) -> None:
     assert runner.run(one("exit 3"))[1] == "exit code 3"
     assert runner.run(one("exit 3", may_fail=True))[1] is None
     assert runner.run(one("echo $?", "3"))[1] is None

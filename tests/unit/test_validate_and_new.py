@@ -176,6 +176,6 @@ def test_what_is_one_stacks_secret_is_no_others(project: Path) -> None:
     assert "holds secrets" in result.output
 
 
-def test_a_broken_neighbour_does_not_matter(project: Path) -> None:
+def test_another_stacks_broken_file_does_not_matter(project: Path) -> None:
     (project / "Pulumi.broken.yaml").write_bytes(b"\xff")
     assert overlab("new", "mine").exit_code == 0

@@ -96,7 +96,7 @@ def _lives(pid: int) -> bool:
     ],
     ids=["heeding", "deaf"],
 )
-def test_stop_ends_the_whole_group_in_time(families: Families, prepare: str, grace_s: float) -> None:
+def test_stop_ends_the_process_group_in_time(families: Families, prepare: str, grace_s: float) -> None:
     # The deaf one also leaves its grandchild deaf to nothing: it must die by SIGKILL of the group.
     child, ids = families.start(prepare)
     start = time.monotonic()

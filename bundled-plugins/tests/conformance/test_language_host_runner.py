@@ -33,7 +33,7 @@ def test_no_neighbor_of_the_scripts_hides_a_standard_module() -> None:
     assert not neighbors & set(sys.stdlib_module_names)
 
 
-def test_traceback_without_a_frame_of_the_program_is_whole(tmp_path: Path) -> None:
+def test_traceback_without_a_frame_of_the_program_is_complete(tmp_path: Path) -> None:
     try:
         json.loads("{")
     except ValueError as error:

@@ -245,7 +245,7 @@ def main() -> int:
         if check["place"] in others:
             others[check["place"]].append(check)
         else:
-            # What must fail is tried for seconds, all of it waiting: each in a shell of its own.
+            # What must fail is tried for seconds, all of it waiting: each in a separate shell.
             alone = check["record"]["id"] if check["record"]["expect"] == "fail" else ""
             inside.setdefault((check["workload"], alone), []).append(check)
     with ThreadPoolExecutor(AT_ONCE) as threads:

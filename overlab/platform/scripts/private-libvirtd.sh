@@ -1,7 +1,7 @@
 #!/bin/sh
 # private-libvirtd.sh STATE RUN
 # Runs as the first process of a private mount namespace: puts the lab's directories over libvirt's own ones and
-# becomes libvirtd. The whole of /run is hidden, so that libvirtd reaches no D-Bus, firewalld or machined of the
+# becomes libvirtd. /run is hidden, so that libvirtd reaches no D-Bus, firewalld or machined of the
 # machine and shares no lock or pid file with the machine's own libvirt.
 set -eu
 state=$1

@@ -66,7 +66,7 @@ def _whole(node: node_collector.NodeCollector) -> NodeReport:
 
 @pytest.mark.root
 @needs_root
-def test_a_network_namespace_is_read_whole(overlay: Path, node: node_collector.NodeCollector) -> None:
+def test_a_network_namespace_is_read_completely(overlay: Path, node: node_collector.NodeCollector) -> None:
     namespace = OverlayNamespace.model_validate(node._overlay_namespace(overlay))
     assert namespace.network == NETWORK
     assert namespace.devices == {"vxlan0": 259}

@@ -121,7 +121,7 @@ def test_copy_file_is_refused_by_name(plugin: Provider) -> None:
         plugin.check("command:remote:CopyFile", "old", {})
 
 
-def test_previews_promise_the_inputs_and_nothing_that_only_a_run_can_tell(plugin: Provider) -> None:
+def test_previews_promise_the_inputs_and_no_results(plugin: Provider) -> None:
     inputs = {"create": "x"}
     unknown = dict.fromkeys(("stdout", "stderr"), UNKNOWN)
     assert plugin.preview(LOCAL, "p", inputs) == inputs | unknown

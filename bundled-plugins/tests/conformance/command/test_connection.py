@@ -175,7 +175,7 @@ def test_a_limit_of_zero_is_one_attempt(plugin: Provider, sshd: Sshd) -> None:
     assert messages(plugin, REMOTE, "once") == []
 
 
-def test_a_silent_address_ends_at_the_dial_timeout(plugin: Provider, sshd: Sshd) -> None:
+def test_an_address_without_an_answer_ends_at_the_dial_timeout(plugin: Provider, sshd: Sshd) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -193,7 +193,7 @@ def test_a_silent_address_ends_at_the_dial_timeout(plugin: Provider, sshd: Sshd)
 
 
 @pytest.mark.bundled_only
-def test_a_silent_server_ends_at_the_handshake_limit(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_without_an_answer_ends_at_the_handshake_limit(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialer, "HANDSHAKE_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         connection = Connection.parse(sshd.connection(port=mute.getsockname()[1], dialErrorLimit=0, perDialTimeout=0))
@@ -316,7 +316,7 @@ class Wire(threading.Thread):
 
 
 @pytest.mark.bundled_only
-def test_a_shared_connection_that_went_silent_is_replaced(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shared_connection_that_stops_answering_is_replaced(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "CHANNEL_S", 5.0)
     wire = Wire(sshd.port)
     client = Client()

@@ -185,7 +185,7 @@ def test_a_dead_shared_connection_is_replaced_unnoticed(own_plugin: Provider, ow
     assert (dest / "2").read_text() == "x"
 
 
-def test_a_large_file_arrives_whole_and_fast(plugin: Provider, host: Host, tmp_path: Path, dest: Path) -> None:
+def test_a_large_file_arrives_complete_and_fast(plugin: Provider, host: Host, tmp_path: Path, dest: Path) -> None:
     large = tmp_path / "large"
     large.write_bytes(os.urandom(60_000_000))
     started = time.monotonic()

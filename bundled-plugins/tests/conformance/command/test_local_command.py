@@ -209,7 +209,7 @@ def test_a_line_of_any_length_is_captured_and_shown(plugin: Provider) -> None:
     assert [len(message.text) for message in messages(plugin, LOCAL, "long-line")] == [1_000_000, 5]
 
 
-def test_output_faster_than_the_engine_is_captured_whole(plugin: Provider) -> None:
+def test_output_faster_than_the_engine_is_captured_completely(plugin: Provider) -> None:
     resource = plugin.resource(LOCAL, "fast")
     resource.up({"create": "seq 1 200000"})
     assert resource["stdout"].endswith("\n199999\n200000")

@@ -129,7 +129,7 @@ def test_host_that_cannot_be_used_is_refused_with_the_reason(host: str, complain
 
 
 @pytest.mark.bundled_only
-def test_tls_material_must_be_whole_and_of_one_kind(tmp_path: Path) -> None:
+def test_tls_material_must_be_complete_and_of_one_kind(tmp_path: Path) -> None:
     plugin = DockerPlugin()
     with pytest.raises(ProviderError, match="go together; missing: caMaterial, keyMaterial"):
         plugin.configure({"host": "tcp://h:1", "certMaterial": "x"}, {})

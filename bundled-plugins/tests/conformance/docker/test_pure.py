@@ -47,7 +47,7 @@ def test_cpus_are_printed_as_the_official_provider_does(nano: int, text: str) ->
     assert decimal_text(nano) == text
 
 
-def test_slow_guests_get_the_whole_time_that_an_operation_has() -> None:
+def test_slow_guests_get_all_the_time_that_an_operation_has() -> None:
     assert Api(Target("ssh://slow")).timeout == DEFAULT_LIMIT_S
     assert Api(Target("tcp://192.0.2.1:2375")).timeout == DEFAULT_LIMIT_S
 

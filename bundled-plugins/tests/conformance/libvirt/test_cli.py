@@ -110,7 +110,7 @@ def uuids(bench: Bench) -> dict[str, str]:
 
 
 @pytest.mark.bundled_only
-def test_the_whole_lifecycle(project: Project, bench: Bench) -> None:
+def test_the_lifecycle(project: Project, bench: Bench) -> None:
     """Killed and resumed, no change, no drift, healed, the chain replaced, a medium swapped, destroyed half dead."""
     with project.started("up", "--yes", "--skip-preview") as command:
         until(lambda: bool(bench.domains()), 120, lambda: f"no domain yet:\n{command.text}")

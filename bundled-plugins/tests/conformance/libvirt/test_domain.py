@@ -24,7 +24,7 @@ def xml(bench: Bench, id: str) -> ElementTree.Element:
     return ElementTree.fromstring(bench.connection.lookupByUUIDString(id).XMLDesc(0))
 
 
-def test_a_whole_machine_and_a_second_up_and_refresh_without_change(bench: Bench) -> None:
+def test_a_complete_machine_and_a_second_up_and_refresh_without_change(bench: Bench) -> None:
     network, _pool = bench.network(), bench.pool()
     disk = bench.volume("disk")
     seed = bench.resource(ISO, "seed")

@@ -158,7 +158,7 @@ def test_a_dir_pool_without_a_path_is_refused(bench: Bench) -> None:
         bench.resource(POOL, "pool").up({"name": bench.named("pool"), "type": "dir"})
 
 
-def test_an_unknown_path_is_taken_as_a_change(bench: Bench) -> None:
+def test_an_unknown_path_counts_as_a_change(bench: Bench) -> None:
     pool = bench.pool()
     diff = pool.plan(bench.pool_program(target={"path": UNKNOWN}))
     assert diff.replace

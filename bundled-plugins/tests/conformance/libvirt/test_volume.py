@@ -67,7 +67,7 @@ def test_holes_stay_holes_and_read_as_zeros(bench: Bench) -> None:
     assert (volume["size"], volume["format"]) == (64 * MIB, "raw")
 
 
-def test_an_existing_volume_is_adopted_and_overwritten_whole(bench: Bench) -> None:
+def test_an_existing_volume_is_adopted_and_overwritten_completely(bench: Bench) -> None:
     """Holes of the new image must not let the old content through."""
     pool = bench.pool()
     old = Path(str(pool["target"]["path"]), "base.img")

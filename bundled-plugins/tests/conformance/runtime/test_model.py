@@ -156,7 +156,7 @@ def test_parsed_is_bare_and_known() -> None:
     assert parsed.number is UNKNOWN  # type: ignore[comparison-overlap]
 
 
-def test_shapes_tell_the_wire() -> None:
+def test_shapes_follow_from_the_wire_types() -> None:
     found = shapes(Everything)
     assert found["word"].prop.replace
     assert found["part"].model is Part
