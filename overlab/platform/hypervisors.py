@@ -116,11 +116,15 @@ def has_bridge(uri: str, name: str) -> bool | None:
         found = [connection.nodeDeviceLookupByName(one).XMLDesc() for one in connection.listDevices("net")]
         return [ElementTree.fromstring(xml).findtext("capability/interface") or "" for xml in found]
 
-    found = _asked(uri, devices)
+    found = asked(uri, devices)
     return name in found if found else None
 
 
-def _asked(uri: str, question: Callable[[Any], T]) -> T:
+def asked(uri: str, question: Callable[[Any], T]) -> T:
+    """The question's answer on a connection of its own.
+
+    Raises :class:`OverlabError` where the hypervisor does not answer, or what the question raises of it.
+    """
     import libvirt
 
     def ask() -> None:
@@ -130,7 +134,7 @@ def _asked(uri: str, question: Callable[[Any], T]) -> T:
                 answers.append(question(connection))
             finally:
                 connection.close()
-        except libvirt.libvirtError as error:
+        except (libvirt.libvirtError, OverlabError) as error:
             errors.append(error)
 
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
@@ -142,6 +146,8 @@ def _asked(uri: str, question: Callable[[Any], T]) -> T:
     thread.join(_LIMIT_S)
     if answers:
         return answers[0]
+    if errors and isinstance(errors[0], OverlabError):
+        raise errors[0]
     why = errors[0] if errors else f"nothing within {_LIMIT_S:g} s"
     raise OverlabError(
         f"the hypervisor {uri} does not answer: {why}",
@@ -151,5 +157,5 @@ def _asked(uri: str, question: Callable[[Any], T]) -> T:
 
 
 def _domain_types(uri: str) -> set[str]:
-    capabilities = _asked(uri, lambda connection: str(connection.getCapabilities()))
+    capabilities = asked(uri, lambda connection: str(connection.getCapabilities()))
     return {domain.get("type", "") for domain in ElementTree.fromstring(capabilities).iter("domain")}
