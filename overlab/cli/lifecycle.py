@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -34,7 +35,7 @@ def up(stack: StackOption = "") -> None:
     opened, settings = _prepared_stack(stack, progress), load_settings(stack)
     convergence = Convergence(opened, settings.name, _platform(settings.name), progress, say)
     convergence.before_up(settings)
-    raise typer.Exit(_run_again_if_gone(convergence, ["up", "--yes", "--skip-preview"]))
+    raise typer.Exit(_run_twice(convergence, ["up", "--yes", "--skip-preview"], settings.networks))
 
 
 @commands.command()
@@ -161,17 +162,18 @@ def _destroy(stack: Stack, lab: str, platform: Platform, progress: Progress) -> 
     if stack.exists():
         _unlock(stack, progress)
         convergence.before_down()
-        code = _run_again_if_gone(convergence, ["destroy", "--yes", "--skip-preview"])
+        code = _run_twice(convergence, ["destroy", "--yes", "--skip-preview"])
         if code != 0:
             raise typer.Exit(code)
     return convergence.after_down()
 
 
-def _run_again_if_gone(convergence: Convergence, args: list[str]) -> int:
-    """Exit code of an operation that is tried once more where it failed on what is gone."""
+def _run_twice(convergence: Convergence, args: list[str], networks: Collection[str] = ()) -> int:
+    """Exit code of an operation that is tried once more where it failed on what is gone, or on what is in its way."""
     stack, progress = convergence.stack, convergence.progress
     ended = _run(stack, args, progress, timings=True)
-    if ended.code != 0 and not ended.interrupted and convergence.after_failure(event_log.read(stack.event_log)):
+    failed = ended.code != 0 and not ended.interrupted
+    if failed and convergence.after_failure(event_log.read(stack.event_log), networks):
         ended = _run(stack, args, progress, timings=True)
     return EXIT_INTERRUPTED if ended.interrupted and ended.code < 0 else ended.code
 

@@ -6,7 +6,7 @@ removed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from components.config.platform import Platform
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.stack import event_log, leftovers, state
-from overlab.stack.engines import Engines, node_of
+from overlab.stack.engines import Engines, address_of, node_of
 from overlab.stack.leftovers import Survey
 from overlab.stack.stack import Stack
 from overlab.stack.state import Resource, State
@@ -44,8 +44,9 @@ class Convergence:
         found = leftovers.survey(self.lab, self.platform, known, settings.nodes)
         leftovers.refuse_foreign(found, self.lab)
         leftovers.remove_leftovers(found, self.progress)
-        for line in self._engines.remove_leftovers(known) if known.creating else ():
-            self.progress.note(line)
+        pending = [one for one in known.creating if node_of(one)]
+        networks = [one.name for one in pending if one.type == state.DOCKER_NETWORK]
+        self._clear_nodes(known, {address for one in pending if (address := node_of(one))}, networks)
         self._refresh([*found.gone, *found.stopped], known)
 
     def before_down(self) -> None:
@@ -84,9 +85,18 @@ class Convergence:
         with self.progress.step("engines"):
             self._engines.require(known.resources, self.progress)
 
-    def after_failure(self, events: Iterable[Mapping[str, Any]]) -> bool:
-        """Refresh what failed; whether something of it turned out to be gone, so that another try is worth it."""
+    def after_failure(self, events: Collection[Mapping[str, Any]], networks: Collection[str] = ()) -> bool:
+        """Refresh what failed; whether something of it turned out to be gone, so that another try is worth it.
+
+        Where a container or a network could not be created, what the nodes have of the lab and the state does not is
+        removed; ``networks`` are the names that must be free.
+        """
         known = state.read(self.stack)
+        if networks and event_log.failed_creations(events) & {state.CONTAINER, state.DOCKER_NETWORK}:
+            nodes = {address for host in known.engines if (address := address_of(host))}
+            if self._clear_nodes(known, nodes, networks):
+                self.progress.note("trying once more")
+                return True
         failed = set(event_log.failed(events))
         targets = [one for one in known.resources if one.urn in failed]
         silent = self._engines.silent(targets, self.progress, _RETRY_LIMIT_S)
@@ -100,6 +110,12 @@ class Convergence:
         if gone:
             self.progress.note(f"gone: {_names(gone)}; trying once more")
         return bool(gone)
+
+    def _clear_nodes(self, known: State, addresses: set[str], networks: Collection[str]) -> bool:
+        lines = self._engines.remove_leftovers(known, sorted(addresses), networks) if addresses else []
+        for line in lines:
+            self.progress.note(line)
+        return bool(lines)
 
     @property
     def _engines(self) -> Engines:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from components.config.platform import Platform
+from components.node import watchdog
 from overlab import remote
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
@@ -24,20 +24,22 @@ INSTANCE_LABEL = "overlab.machine"
 
 _CONNECT_LIMIT_S = 20
 _CALL_LIMIT_S = 45.0
+_REMOVAL_LIMIT_S = 120.0
 # not `docker info`, which succeeds without a daemon when it is given a format
 _PROBE = "docker network ls --quiet --no-trunc >/dev/null"
-_REMOVE_CONTAINER = """\
-found=$(docker container inspect -f '{{{{.Id}}}} {{{{index .Config.Labels "{label}"}}}}' {name} 2>/dev/null) || exit 0
-set -- $found
-case " {known} " in *" $1 "*) exit 0 ;; esac
-[ -n "$2" ] || {{ echo "container {name} has no label {label}" >&2; exit 1; }}
-docker rm -f -v "$1" >/dev/null && echo removed
-"""
-_REMOVE_NETWORK = """\
-for id in $(docker network ls --quiet --no-trunc --filter name={name}); do
-    [ "$(docker network inspect -f '{{{{.Name}}}}' "$id")" = {name} ] || continue
+_REPAIR = f"[ ! -x {watchdog.SCRIPT} ] || {watchdog.SCRIPT} repair >&2; {_PROBE}"
+"""After a removal: an engine that removed the last endpoint of an overlay may need a restart."""
+_REMOVE_CONTAINERS = """\
+for id in $(docker ps --all --quiet --no-trunc --filter label={label}); do
     case " {known} " in *" $id "*) continue ;; esac
-    docker network rm "$id" >/dev/null && echo removed
+    docker container inspect -f '{{{{.Name}}}}' "$id" && docker rm --force --volumes "$id" >/dev/null || exit 1
+done
+"""
+_REMOVE_NETWORKS = """\
+for id in $(docker network ls --quiet --no-trunc); do
+    name=$(docker network inspect -f '{{{{.Name}}}}' "$id" 2>/dev/null) || continue
+    case " {known} " in *" $id "*) continue ;; esac
+    case " {names} " in *" $name "*) docker network rm "$name" || exit 1 ;; esac
 done
 """
 
@@ -81,23 +83,25 @@ class Engines:
             seen = list(pool.map(wait, addresses))
         return {address: why for address, why in zip(addresses, seen, strict=True) if why}
 
-    def remove_leftovers(self, state: State) -> list[str]:
-        """Remove the containers and networks that a killed update may have created; a line for each that was there.
+    def remove_leftovers(self, state: State, addresses: Collection[str], networks: Collection[str]) -> list[str]:
+        """Remove the lab's containers that the state does not have, by their label, then networks of these names.
 
-        Only what the state says to be in creation is looked at; a container must have the lab's label, too. Raises
-        :class:`OverlabError` where a node does not do it.
+        Returns a line for each. Raises :class:`OverlabError` where a node does not do it.
         """
+        containers = state.keys_of(CONTAINER)
+        known = " ".join(sorted(containers | state.keys_of(DOCKER_NETWORK)))
+        steps = {"container": _REMOVE_CONTAINERS.format(label=INSTANCE_LABEL, known=known)}
+        if networks:
+            steps["network"] = _REMOVE_NETWORKS.format(names=" ".join(sorted(networks)), known=known)
         lines = []
-        for one in state.creating:
-            address = node_of(one)
-            script = {CONTAINER: _REMOVE_CONTAINER, DOCKER_NETWORK: _REMOVE_NETWORK}.get(one.type)
-            if address is None or script is None or not one.name:
-                continue
-            known = " ".join(sorted(state.keys(one.host, one.type)))
-            code = script.format(name=shlex.quote(one.name), known=known, label=INSTANCE_LABEL)
-            if "removed" in self._call(address, code):
-                kind = "container" if one.type == CONTAINER else "network"
-                lines.append(f"removed {kind} {one.name} on {address}: an interrupted update had created it")
+        for kind, script in steps.items():
+            for address in addresses:
+                removed = self._call(address, script, _REMOVAL_LIMIT_S).split()
+                lines += [
+                    f"removed {kind} {name.lstrip('/')} on {address}: the state does not have it" for name in removed
+                ]
+                if removed:
+                    self._call(address, _REPAIR, _REMOVAL_LIMIT_S)
         return lines
 
     def _probe(self, address: str) -> None:
@@ -106,16 +110,16 @@ class Engines:
         except OverlabError as error:
             raise NotYet(error.what) from error
 
-    def _call(self, address: str, script: str) -> str:
+    def _call(self, address: str, script: str, limit_s: float = _CALL_LIMIT_S) -> str:
         command = remote.to_address(
             self.lab, self.platform, address, ["sh", "-c", script], connect_limit_s=_CONNECT_LIMIT_S
         )
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_CALL_LIMIT_S, check=False
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise OverlabError(f"no answer within {_CALL_LIMIT_S:g} s") from error
+            raise OverlabError(f"no answer within {limit_s:g} s") from error
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip()).splitlines()
             raise OverlabError(said[-1] if said else f"exit code {done.returncode}")
@@ -124,4 +128,9 @@ class Engines:
 
 def node_of(resource: Resource) -> str | None:
     """Address of the node whose engine has the resource; None for a resource elsewhere."""
-    return urlsplit(resource.host).hostname if resource.host.startswith("ssh://") else None
+    return address_of(resource.host)
+
+
+def address_of(docker_host: str) -> str | None:
+    """Address of a node, from its engine's ``DOCKER_HOST``; None for an engine that is not a node's."""
+    return urlsplit(docker_host).hostname if docker_host.startswith("ssh://") else None

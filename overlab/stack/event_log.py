@@ -46,6 +46,12 @@ def failed(events: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(urn for event in events if (urn := _urn(event, "resOpFailedEvent"))))
 
 
+def failed_creations(events: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Types of the resources whose creation failed."""
+    found = [event["resOpFailedEvent"]["metadata"] for event in events if _urn(event, "resOpFailedEvent")]
+    return {one["type"] for one in found if str(one.get("op", "")).startswith("create") and "type" in one}
+
+
 def name_of(urn: str) -> str:
     """``Machine/docker01-domain`` for the resource of that name whose parent is of the type ``...:Machine``."""
     types, name = urn.split("::")[2:4]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +55,10 @@ class State:
     resources: tuple[Resource, ...] = ()
     creating: tuple[Resource, ...] = ()
     """Begun by an update that was killed: whether the object exists is not known."""
-    hypervisors: tuple[str, ...] = field(default=())
+    hypervisors: tuple[str, ...] = ()
     """URI of every libvirt provider."""
+    engines: tuple[str, ...] = ()
+    """``DOCKER_HOST`` of every Docker provider."""
 
     @cached_property
     def urns(self) -> frozenset[str]:
@@ -65,6 +67,10 @@ class State:
     def keys(self, host: str, *types: str) -> frozenset[str]:
         """Identifiers of the objects of these types on one hypervisor or engine."""
         return frozenset(one.key for one in self.resources if one.host == host and one.type in types)
+
+    def keys_of(self, type_: str) -> frozenset[str]:
+        """Identifiers of the objects of this type on every host."""
+        return frozenset(one.key for one in self.resources if one.type == type_)
 
     def is_creating(self, host: str, type_: str, name: str) -> bool:
         return any((one.host, one.type, one.name) == (host, type_, name) for one in self.creating)
@@ -90,13 +96,8 @@ def parse(text: str) -> State:
     return State(
         resources=tuple(_resource(one, hosts) for one in resources),
         creating=tuple(_resource(one["resource"], hosts) for one in pending if one.get("type") == "creating"),
-        hypervisors=tuple(
-            dict.fromkeys(
-                hosts[one["urn"]]
-                for one in resources
-                if one["type"] == "pulumi:providers:libvirt" and one["urn"] in hosts
-            )
-        ),
+        hypervisors=_hosts_of("libvirt", resources, hosts),
+        engines=_hosts_of("docker", resources, hosts),
     )
 
 
@@ -108,6 +109,11 @@ def _hosts(resources: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
             host = inputs.get("uri") or inputs.get("host")
             if isinstance(host, str):
                 yield one["urn"], host
+
+
+def _hosts_of(package: str, resources: Iterable[Mapping[str, Any]], hosts: Mapping[str, str]) -> tuple[str, ...]:
+    providers = [one["urn"] for one in resources if one["type"] == f"pulumi:providers:{package}"]
+    return tuple(dict.fromkeys(hosts[urn] for urn in providers if urn in hosts))
 
 
 def _resource(raw: Mapping[str, Any], hosts: Mapping[str, str]) -> Resource:
