@@ -112,10 +112,7 @@ class Convergence:
         return bool(gone)
 
     def _clear_nodes(self, known: State, addresses: set[str], networks: Collection[str]) -> bool:
-        lines = self._engines.remove_leftovers(known, sorted(addresses), networks) if addresses else []
-        for line in lines:
-            self.progress.note(line)
-        return bool(lines)
+        return bool(addresses) and self._engines.remove_leftovers(known, sorted(addresses), networks, self.progress)
 
     @property
     def _engines(self) -> Engines:

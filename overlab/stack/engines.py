@@ -39,9 +39,14 @@ _REMOVE_NETWORKS = """\
 for id in $(docker network ls --quiet --no-trunc); do
     name=$(docker network inspect -f '{{{{.Name}}}}' "$id" 2>/dev/null) || continue
     case " {known} " in *" $id "*) continue ;; esac
-    case " {names} " in *" $name "*) docker network rm "$name" || exit 1 ;; esac
+    case " {names} " in *" $name "*) ;; *) continue ;; esac
+    for endpoint in $(docker network inspect -f '{{{{range .Containers}}}}{{{{.Name}}}} {{{{end}}}}' "$id"); do
+        docker network disconnect --force "$id" "$endpoint" >&2
+    done
+    docker network rm "$name" || exit 1
 done
 """
+"""The store still has the endpoints of a node that is gone."""
 
 
 @dataclass(frozen=True)
@@ -83,26 +88,28 @@ class Engines:
             seen = list(pool.map(wait, addresses))
         return {address: why for address, why in zip(addresses, seen, strict=True) if why}
 
-    def remove_leftovers(self, state: State, addresses: Collection[str], networks: Collection[str]) -> list[str]:
+    def remove_leftovers(
+        self, state: State, addresses: Collection[str], networks: Collection[str], progress: Progress
+    ) -> bool:
         """Remove the lab's containers that the state does not have, by their label, then networks of these names.
 
-        Returns a line for each. Raises :class:`OverlabError` where a node does not do it.
+        Each is said in a line; whether there was any. Raises :class:`OverlabError` where a node does not do it.
         """
         containers = state.keys_of(CONTAINER)
         known = " ".join(sorted(containers | state.keys_of(DOCKER_NETWORK)))
         steps = {"container": _REMOVE_CONTAINERS.format(label=INSTANCE_LABEL, known=known)}
         if networks:
             steps["network"] = _REMOVE_NETWORKS.format(names=" ".join(sorted(networks)), known=known)
-        lines = []
+        found = False
         for kind, script in steps.items():
             for address in addresses:
                 removed = self._call(address, script, _REMOVAL_LIMIT_S).split()
-                lines += [
-                    f"removed {kind} {name.lstrip('/')} on {address}: the state does not have it" for name in removed
-                ]
+                for name in removed:
+                    progress.note(f"removed {kind} {name.lstrip('/')} on {address}: the state does not have it")
                 if removed:
+                    found = True
                     self._call(address, _REPAIR, _REMOVAL_LIMIT_S)
-        return lines
+        return found
 
     def _probe(self, address: str) -> None:
         try:
