@@ -75,5 +75,5 @@ schema: ## write the JSON Schema of stack files, after a change of the settings
 fast:
 	.venv/bin/pytest tests/unit tests/components -m '$(FAST)' $(IN_PARALLEL)
 
-lock: ## resolve pyproject.toml into requirements.lock
+lock: ## resolve pyproject.toml into requirements.lock; says which of Pulumi's packages are a quarter behind
 	@scripts/lock

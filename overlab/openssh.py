@@ -63,13 +63,26 @@ def command(
 
     The arguments of ``cmd`` arrive on the node exactly as given. Raises :class:`OverlabError` for an unknown node.
     """
-    known = node_named(settings, node)
+    address = str(node_named(settings, node).address)
+    return to_address(settings.name, platform, address, cmd, terminal=terminal, connect_limit_s=connect_limit_s)
+
+
+def to_address(
+    lab: str,
+    platform: Platform,
+    address: str,
+    cmd: Sequence[str],
+    *,
+    terminal: bool = False,
+    connect_limit_s: int = _CONNECT_LIMIT_S,
+) -> list[str]:
+    """:func:`command` for a node that the settings may not have any more."""
     ssh = ["ssh", "-F", "/dev/null", "-e", "none" if cmd else "~", "-t" if terminal else "-T"]
-    ssh += [*flags(options(platform, connect_limit_s)), f"root@{known.address}"]
+    ssh += [*flags(options(platform, connect_limit_s)), f"root@{address}"]
     if cmd:
         ssh += ["--", shlex.join(cmd)]
     if platform.kind == "bundled":
-        return Namespace.of(LabPaths(settings.name)).command(ssh)
+        return Namespace.of(LabPaths(lab)).command(ssh)
     return ssh
 
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
 
+from components.config.platform import Platform
 from components.config.settings import SettingsError
 from overlab import doctor
-from overlab.cli.application import PASS_ON, StackOption, errors, load_settings, notify
+from overlab.cli.application import EXIT_INTERRUPTED, PASS_ON, StackOption, errors, load_settings, notify
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.platform import prepare
 from overlab.platform.manifest import PlatformManifest
-from overlab.stack import check_commands, event_log, phases
+from overlab.stack import check_commands, event_log, leftovers, phases
+from overlab.stack.convergence import Convergence
+from overlab.stack.foreground import Ended
+from overlab.stack.leftovers import Survey
 from overlab.stack.stack import UNSET, Stack
 
 commands = typer.Typer()
@@ -26,19 +31,29 @@ commands = typer.Typer()
 @commands.command()
 def up(stack: StackOption = "") -> None:
     """Prepare the platform and bring the lab up; a second run changes nothing."""
-    raise typer.Exit(_operate(stack, ["up", "--yes", "--skip-preview"], timings=True, repeat_checks=True))
+    progress = Progress()
+    opened, settings = _prepared_stack(stack, progress), load_settings(stack)
+    convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
+    convergence.before_up(settings)
+    args = ["up", "--yes", "--skip-preview", *_repeated_checks(opened)]
+    raise typer.Exit(_run_twice(convergence, args, settings.networks))
 
 
 @commands.command()
 def preview(stack: StackOption = "") -> None:
     """Preview the changes that `up` would make."""
-    raise typer.Exit(_operate(stack, ["preview"], repeat_checks=True))
+    progress = Progress()
+    opened = _prepared_stack(stack, progress)
+    raise typer.Exit(_run(opened, ["preview", *_repeated_checks(opened)], progress, timings=False).code)
 
 
 @commands.command()
 def refresh(stack: StackOption = "") -> None:
     """Update the stack's state from the deployed resources."""
-    raise typer.Exit(_operate(stack, ["refresh", "--yes", "--skip-preview"], timings=True))
+    progress = Progress()
+    opened, settings = _prepared_stack(stack, progress), load_settings(stack)
+    Convergence(opened, settings.name, _platform(settings.name), progress, notify).before_refresh()
+    raise typer.Exit(_run(opened, ["refresh", "--yes", "--skip-preview"], progress, timings=True).code)
 
 
 @commands.command()
@@ -47,7 +62,7 @@ def down(
     platform: Annotated[bool, typer.Option("--platform", help="Remove the platform as well.")] = False,
     force: Annotated[bool, typer.Option("--force", help="With --platform: remove it without a destroy.")] = False,
 ) -> None:
-    """Destroy the lab."""
+    """Destroy the lab. Nothing of it stays on a hypervisor, or what stays is named and the exit code is not 0."""
     if force and not platform:
         raise OverlabError("--force has no effect without --platform", "overlab down --platform --force")
     lab = _lab_name(stack)
@@ -55,18 +70,15 @@ def down(
     if force:
         prepare.refuse_orphaning(lab)
     recorded = None if force else prepare.restart_daemons(lab, progress)
-    if recorded is not None and _recorded_stack(stack, lab).exists():
-        opened = _recorded_stack(stack, lab)
-        _unlock(opened, progress)
-        code = _run(opened, ["destroy", "--yes", "--skip-preview"], progress, timings=True)
-        if code != 0:
-            raise typer.Exit(code)
+    left = None if recorded is None else _destroy(_recorded_stack(stack, lab), lab, recorded, progress)
     if platform:
         with progress.step("remove the platform"):
             prepare.teardown(lab, progress)
         progress.note(f"lab {lab}: the platform is removed")
     elif recorded is None:
         progress.note(f"lab {lab} has no platform: nothing to destroy")
+    if left is not None:
+        leftovers.refuse_left(left, lab)
 
 
 @commands.command()
@@ -139,19 +151,46 @@ def _unlock(stack: Stack, progress: Progress) -> None:
         progress.note(f"removed the stale lock of a pulumi process that is gone: {lock}")
 
 
-def _operate(stack: str, args: list[str], *, timings: bool = False, repeat_checks: bool = False) -> int:
-    """``repeat_checks``: with the checks of a node that failed before, run those of all others again."""
-    progress = Progress()
-    opened = _prepared_stack(stack, progress)
-    repeated = [f"--replace={urn}" for urn in check_commands.of_incomplete_run(opened)] if repeat_checks else []
-    return _run(opened, [*args, *repeated], progress, timings=timings)
+def _repeated_checks(stack: Stack) -> list[str]:
+    """Arguments that run, with the checks of a node that failed before, those of all others again."""
+    return [f"--replace={urn}" for urn in check_commands.of_incomplete_run(stack)]
 
 
-def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) -> int:
+def _platform(lab: str) -> Platform:
+    platform = prepare.read_record(LabPaths(lab))
+    if platform is None:
+        raise OverlabError(f"the platform of lab {lab} is not prepared", "overlab up")
+    return platform
+
+
+def _destroy(stack: Stack, lab: str, platform: Platform, progress: Progress) -> Survey:
+    """Destroy what the state has, remove what it does not have; what is left then."""
+    convergence = Convergence(stack, lab, platform, progress, notify)
+    if stack.exists():
+        _unlock(stack, progress)
+        convergence.before_down()
+        code = _run_twice(convergence, ["destroy", "--yes", "--skip-preview"])
+        if code != 0:
+            raise typer.Exit(code)
+    return convergence.after_down()
+
+
+def _run_twice(convergence: Convergence, args: list[str], networks: Collection[str] = ()) -> int:
+    """Exit code of an operation that is tried once more where it failed on what is gone, or on what is in its way."""
+    stack, progress = convergence.stack, convergence.progress
+    ended = _run(stack, args, progress, timings=True)
+    failed = ended.code != 0 and not ended.interrupted
+    if failed and convergence.after_failure(event_log.read(stack.event_log), networks):
+        ended = _run(stack, args, progress, timings=True)
+    return EXIT_INTERRUPTED if ended.interrupted and ended.code < 0 else ended.code
+
+
+def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) -> Ended:
     """Run Pulumi, which draws on the terminal itself, then print the timings and what failed."""
     words = args if sys.stdout.isatty() else [*args, "--non-interactive"]
     with progress.paused(), progress.step(f"pulumi {args[0]}"):
-        code = stack.run(words, events=stack.event_log)
+        ended = stack.run(words, events=stack.event_log, say=notify)
+    code = ended.code
     events = event_log.read(stack.event_log) if timings or code != 0 else []
     if timings:
         changed = phases.spans(events)
@@ -163,4 +202,4 @@ def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) ->
     if code != 0:
         for failure in event_log.failures(events):
             notify(f"failed: {failure}")
-    return code
+    return ended

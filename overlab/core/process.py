@@ -126,6 +126,23 @@ def end_child(process: subprocess.Popen[bytes], grace_s: float = 5) -> None:
                 stream.close()
 
 
+def descendants(pid: int) -> list[ProcessRecord]:
+    """The process and every process below it, whatever their process groups."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            parents.setdefault(parent, []).append(int(entry.name))
+    found, left = [], [pid]
+    while left:
+        one = left.pop()
+        left += parents.get(one, [])
+        record = ProcessRecord.of(one)
+        if record is not None:
+            found.append(record)
+    return found
+
+
 def command_line(pid: int) -> str:
     """The command line of a process for messages; empty when it is gone."""
     try:

@@ -84,7 +84,7 @@ class Progress:
     def note(self, text: str) -> None:
         """One line that stays."""
         if not self._quiet:
-            self._console.print(text, markup=False, highlight=False)
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def seconds(self, name: str) -> float:
         """Sum of the finished steps of that name."""

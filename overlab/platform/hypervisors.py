@@ -116,11 +116,11 @@ def has_bridge(uri: str, name: str) -> bool | None:
         found = [connection.nodeDeviceLookupByName(one).XMLDesc() for one in connection.listDevices("net")]
         return [ElementTree.fromstring(xml).findtext("capability/interface") or "" for xml in found]
 
-    found = _asked(uri, devices)
+    found = asked(uri, devices)
     return name in found if found else None
 
 
-def _asked(uri: str, question: Callable[[Any], T]) -> T:
+def asked(uri: str, question: Callable[[Any], T]) -> T:
     try:
         return libvirt_api.ask(uri, question, _LIMIT_S)
     except LibvirtError as error:
@@ -132,5 +132,5 @@ def _asked(uri: str, question: Callable[[Any], T]) -> T:
 
 
 def _domain_types(uri: str) -> set[str]:
-    capabilities = _asked(uri, lambda connection: str(connection.getCapabilities()))
+    capabilities = asked(uri, lambda connection: str(connection.getCapabilities()))
     return {domain.get("type", "") for domain in ElementTree.fromstring(capabilities).iter("domain")}

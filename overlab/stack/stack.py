@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from components.config.platform import RECORD_ENV
@@ -25,6 +22,8 @@ from overlab.core.paths import LabPaths
 from overlab.core.process import ProcessRecord
 from overlab.platform.manifest import PlatformManifest, checkout
 from overlab.platform.plugins import choice
+from overlab.stack import event_log, foreground
+from overlab.stack.foreground import Ended
 
 _SALT = re.compile(r"^encryptionsalt:", re.MULTILINE)
 _SECRET = re.compile(r"\bsecure\s*:")
@@ -113,10 +112,12 @@ class Stack:
         """The event log of the last ``up`` that changed something."""
         return self.paths.logs / f"{self.name}-changes.json"
 
-    def run(self, args: Sequence[str], *, events: Path | None = None) -> int:
-        """Run `pulumi ARGS` in the project, on this terminal; its exit code. The CLI handles an interrupt itself.
+    def run(
+        self, args: Sequence[str], *, events: Path | None = None, say: Callable[[str], None] = lambda _: None
+    ) -> Ended:
+        """Run `pulumi ARGS` in the project, on this terminal. The CLI handles an interrupt itself, within limits.
 
-        ``events`` gets the engine's events, where the operation has any.
+        ``events`` gets the engine's events, where the operation has any; ``say`` what an interrupt waits for.
         """
         env = self.environment()
         if events is not None:
@@ -124,10 +125,8 @@ class Stack:
             events.unlink(missing_ok=True)
             env["PULUMI_DEBUG_COMMANDS"] = "true"  # else the CLI does not know the flag
             args = [*args, "--event-log", str(events)]
-        with _interrupts_left_to_child() as children:
-            process = subprocess.Popen([self._command, *args], cwd=checkout(), env=env)
-            children.append(process)
-            return process.wait()
+        running = (lambda: event_log.running(event_log.read(events))) if events is not None else list
+        return foreground.run([self._command, *args], cwd=checkout(), env=env, running=running, say=say)
 
     @property
     def _command(self) -> Path:
@@ -168,24 +167,3 @@ def _holder_is_dead(lock: Path) -> bool:
         return False
     process = ProcessRecord.of(pid)
     return process is None or process.started_at() > since.timestamp() + 1
-
-
-@contextlib.contextmanager
-def _interrupts_left_to_child() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """SIGINT is left to the child (a terminal sends it to both); SIGTERM is forwarded as SIGINT."""
-    children: list[subprocess.Popen[bytes]] = []
-
-    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
-        pass
-
-    def on_terminate(_number: int, _frame: FrameType | None) -> None:
-        for child in children:
-            child.send_signal(signal.SIGINT)
-
-    # a handler, not SIG_IGN: an ignored signal would stay ignored in the child
-    previous = [signal.signal(signal.SIGINT, on_interrupt), signal.signal(signal.SIGTERM, on_terminate)]
-    try:
-        yield children
-    finally:
-        signal.signal(signal.SIGINT, previous[0])
-        signal.signal(signal.SIGTERM, previous[1])

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+from bundled_plugins import command, docker, libvirt
+from conformance import harness
 
 from overlab.core.paths import cache_root
 from tests.policy.previewing import ROOT
@@ -67,9 +69,20 @@ def test_it_runs_the_cli_that_the_sdk_is_pinned_to(workflow: dict[str, Any]) -> 
 
 def test_it_uses_official_plugins_on_real_machines_and_in_previews(workflow: dict[str, Any]) -> None:
     jobs = workflow["jobs"]
-    assert set(jobs) == {"check", "preview", "e2e"}
+    assert set(jobs) == {"check", "conformance", "preview", "e2e"}
     assert all(jobs[name]["env"]["OVERLAB_PLUGINS"] == "official" for name in ("preview", "e2e"))
     assert any("--policy-pack policy" in step.get("run", "") for step in jobs["preview"]["steps"])
+
+
+def test_it_runs_the_conformance_tests_against_official_plugins(workflow: dict[str, Any]) -> None:
+    job = workflow["jobs"]["conformance"]
+    assert set(job["env"]) == {harness.PLUGINS_ENV}
+    install, run = (step["run"] for step in job["steps"][-2:])
+    tested = {module.__name__.rsplit(".", 1)[-1] for module in (command, docker, libvirt)}
+    assert f"for name in {' '.join(sorted(tested))}; do" in install
+    assert f'"${harness.PLUGINS_ENV}"' in install
+    assert "pytest -n 2 bundled-plugins/tests" in run
+    assert (ROOT / "bundled-plugins" / "tests").is_dir()
 
 
 def test_it_calls_targets_that_exist(workflow: dict[str, Any]) -> None:

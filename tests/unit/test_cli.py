@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -22,6 +23,8 @@ from overlab.core.progress import Progress
 from overlab.platform import cache, prepare
 from overlab.stack import event_log, phases
 from overlab.stack import stack as stack_module
+from overlab.stack.convergence import Convergence
+from overlab.stack.foreground import Ended
 from overlab.stack.stack import Stack
 from tests.components.recorder import make_platform
 
@@ -75,12 +78,12 @@ def test_stack_is_taken_before_and_after_the_command(
 ) -> None:
     seen: list[str] = []
 
-    def operate(name: str, *_: object, **__: object) -> int:
+    def prepared(name: str, *_: object) -> NoReturn:
         seen.append(name)
-        return 0
+        raise OverlabError("seen")
 
-    monkeypatch.setattr(lifecycle, "_operate", operate)
-    assert overlab(*args).exit_code == 0
+    monkeypatch.setattr(lifecycle, "_prepared_stack", prepared)
+    assert overlab(*args).exit_code == 1
     assert seen == [stack]
 
 
@@ -188,6 +191,16 @@ def test_a_lab_whose_settings_broke_can_still_be_taken_down(monkeypatch: pytest.
     assert removed == ["bad"]
 
 
+class Untouched(Convergence):
+    """Of a lab in which nothing disagrees."""
+
+    def before_down(self) -> None:
+        pass
+
+    def after_failure(self, events: Collection[Mapping[str, Any]], networks: Collection[str] = ()) -> bool:
+        return False
+
+
 def test_a_failed_destroy_keeps_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     class Opened:
         def exists(self) -> bool:
@@ -198,10 +211,11 @@ def test_a_failed_destroy_keeps_the_platform(monkeypatch: pytest.MonkeyPatch) ->
         def remove_stale_locks(self) -> list[Path]:
             return [Path("/the/lock")]
 
-        def run(self, args: list[str], **_: object) -> int:
+        def run(self, args: list[str], **_: object) -> Ended:
             assert args[0] == "destroy"
-            return 255
+            return Ended(255, interrupted=False)
 
+    monkeypatch.setattr(lifecycle, "Convergence", Untouched)
     monkeypatch.setattr(prepare, "restart_daemons", lambda *_: object())
     monkeypatch.setattr(prepare, "teardown", lambda *_: pytest.fail("the platform was removed"))
     monkeypatch.setattr(lifecycle, "_recorded_stack", lambda *_: Opened())

@@ -147,7 +147,7 @@ def test_pulumi_may_fetch_plugins_only_where_none_is_bundled(stack: Stack) -> No
 @pytest.mark.parametrize("code", [0, 3, 255])
 def test_exit_code_passes_through(stack: Stack, code: int) -> None:
     cli(stack, f"exit {code}")
-    assert stack.run(["up"]) == code
+    assert stack.run(["up"]).code == code
 
 
 def test_stack_is_created_once_and_quietly(stack: Stack, capfd: pytest.CaptureFixture[str]) -> None:
@@ -242,7 +242,7 @@ def test_no_operation_of_the_real_cli_touches_the_stack_file(stack: Stack, proje
     before = stack.file.stat()
     assert stack.ensure() == 0
     for words in (["refresh", "--yes", "--skip-preview"], ["destroy", "--yes", "--skip-preview"]):
-        assert stack.run([*words, "--non-interactive"], events=stack.event_log) == 0
+        assert stack.run([*words, "--non-interactive"], events=stack.event_log).code == 0
         pulumi(stack, *words, "--non-interactive")
         assert (stack.file.read_text(), stack.file.stat()) == (_FILE, before)
     pulumi(stack, "config", "set", "--secret", "x", "y")
@@ -262,7 +262,7 @@ project = Path(sys.argv[1])
 module.checkout = lambda: project
 manifest = PlatformManifest(checkout=project, inputs="", files={}, cli=project, cli_version="", sources={},
                     bundled_plugins=True, images=None)
-sys.exit(module.Stack("t", LabPaths("t-x"), manifest).run(["up"]))
+sys.exit(module.Stack("t", LabPaths("t-x"), manifest).run(["up"]).code)
 """
 
 

@@ -1,0 +1,143 @@
+"""Bring the state and what exists together around an operation, so that it succeeds after a kill or a removal.
+
+Only what disagrees is refreshed. A refresh of everything would take each network of an engine that does not answer for
+removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.config.platform import Platform
+from overlab.core.errors import OverlabError
+from overlab.core.progress import Progress
+from overlab.stack import event_log, leftovers, state
+from overlab.stack.engines import Engines, address_of, node_of
+from overlab.stack.leftovers import Survey
+from overlab.stack.stack import Stack
+from overlab.stack.state import Resource, State
+
+if TYPE_CHECKING:
+    from components.config.settings import Settings
+
+_RETRY_LIMIT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """The operations of one stack, with what has to be done before and after them."""
+
+    stack: Stack
+    lab: str
+    platform: Platform
+    progress: Progress
+    say: Callable[[str], None]
+
+    def before_up(self, settings: Settings) -> None:
+        """Remove what the state does not have, refresh what is gone or stopped.
+
+        Raises :class:`OverlabError`, before anything is done, where a hypervisor does not answer or a name is taken.
+        """
+        known = state.read(self.stack)
+        found = leftovers.survey(self.lab, self.platform, known, settings.nodes)
+        leftovers.refuse_foreign(found, self.lab)
+        leftovers.remove_leftovers(found, self.progress)
+        pending = [one for one in known.creating if node_of(one)]
+        networks = [one.name for one in pending if one.type == state.DOCKER_NETWORK]
+        self._clear_nodes(known, {address for one in pending if (address := node_of(one))}, networks)
+        self._refresh([*found.gone, *found.stopped], known)
+
+    def before_down(self) -> None:
+        """As :meth:`before_up`; nothing is done on nodes, which are destroyed as a whole."""
+        known = state.read(self.stack)
+        found = leftovers.survey(self.lab, self.platform, known)
+        leftovers.remove_leftovers(found, self.progress)
+        self._refresh(found.gone, known)
+
+    def after_down(self) -> Survey:
+        """Remove what the state does not have; what is left, by names of the lab.
+
+        Raises :class:`OverlabError` that names what cannot be removed.
+        """
+        known = state.read(self.stack)
+        found = leftovers.survey(self.lab, self.platform, known)
+        leftovers.remove_leftovers(found, self.progress)
+        return found
+
+    def before_refresh(self) -> None:
+        """Refresh machines that are gone or stopped, then wait for every engine.
+
+        Raises :class:`OverlabError` where one does not answer.
+        """
+        known = state.read(self.stack)
+        found = leftovers.survey(self.lab, self.platform, known)
+        self._refresh([*found.gone, *found.stopped], known)
+        away = [
+            one.logical_name for one in [*found.gone, *found.stopped] if one.type in (state.DOMAIN, state.CONTAINER)
+        ]
+        if away:
+            raise OverlabError(
+                f"not refreshed: {', '.join(away)} does not run, and what is on it cannot be inspected",
+                "overlab up, which starts or creates it; then overlab refresh",
+            )
+        with self.progress.step("engines"):
+            self._engines.require(known.resources, self.progress)
+
+    def after_failure(self, events: Collection[Mapping[str, Any]], networks: Collection[str] = ()) -> bool:
+        """Refresh what failed; whether something of it turned out to be gone, so that another try is worth it.
+
+        Where a container or a network could not be created, what the nodes have of the lab and the state does not is
+        removed; ``networks`` are the names that must be free.
+        """
+        known = state.read(self.stack)
+        if networks and event_log.failed_creations(events) & {state.CONTAINER, state.DOCKER_NETWORK}:
+            nodes = {address for host in known.engines if (address := address_of(host))}
+            if self._clear_nodes(known, nodes, networks):
+                self.progress.note("trying once more")
+                return True
+        failed = set(event_log.failed(events))
+        targets = [one for one in known.resources if one.urn in failed]
+        silent = self._engines.silent(targets, self.progress, _RETRY_LIMIT_S)
+        targets = [one for one in targets if node_of(one) not in silent]
+        if not targets:
+            return False
+        self.progress.note(f"refreshing what failed: {_names(targets)}")
+        self._run_refresh(targets)
+        left = state.read(self.stack).urns
+        gone = [one for one in targets if one.urn not in left]
+        if gone:
+            self.progress.note(f"gone: {_names(gone)}; trying once more")
+        return bool(gone)
+
+    def _clear_nodes(self, known: State, addresses: set[str], networks: Collection[str]) -> bool:
+        return bool(addresses) and self._engines.remove_leftovers(known, sorted(addresses), networks, self.progress)
+
+    @property
+    def _engines(self) -> Engines:
+        return Engines(self.lab, self.platform)
+
+    def _refresh(self, targets: list[Resource], known: State) -> None:
+        if targets:
+            self.progress.note(f"gone or stopped, refreshing: {_names(targets)}")
+        if targets or known.creating:
+            self._run_refresh(targets or [one for one in known.resources if one.type == "pulumi:pulumi:Stack"])
+
+    def _run_refresh(self, targets: list[Resource]) -> None:
+        """Of these alone. What an interrupted update was creating is dropped from the state: it was looked for."""
+        words = ["refresh", "--yes", "--skip-preview", "--non-interactive", "--suppress-outputs"]
+        words += ["--clear-pending-creates"]
+        words += [word for one in targets for word in ("--target", one.urn)]
+        with self.progress.paused(), self.progress.step("pulumi refresh"):
+            ended = self.stack.run(words, say=self.say)
+        if ended.interrupted:
+            raise KeyboardInterrupt
+        if ended.code != 0:
+            raise OverlabError(
+                f"`pulumi refresh` of {_names(targets)} ended with exit code {ended.code}", "see its output"
+            )
+
+
+def _names(resources: Iterable[Resource]) -> str:
+    return ", ".join(one.logical_name for one in resources)

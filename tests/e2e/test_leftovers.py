@@ -1,0 +1,144 @@
+"""A lab of node containers after kills and removals by hand: up and down converge, and a refresh loses nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import docker
+import pytest
+
+from overlab.core.process import descendants
+from tests.e2e.lab import OVERLAB, PROJECT, RealLab, stack_file
+
+STACK = "leftovers"
+SETTINGS = """\
+config:
+  overlab:lab:
+    underlay: {cidr: 10.97.15.0/24}
+    machine: {kind: container, memory_mib: 1024}
+    nodes: {docker01: {}, docker02: {}}
+    networks:
+      ov_net1: {created_on: docker02, subnet: 10.0.0.0/24}
+    workloads:
+      t1: {node: docker01, networks: [ov_net1]}
+      t2: {node: docker02, networks: [ov_net1]}
+"""
+CONTAINER = "overlab-leftovers-docker02"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
+    lab = RealLab(STACK, tmp_path_factory.mktemp(STACK))
+    with stack_file(STACK, SETTINGS):
+        try:
+            yield lab
+        finally:
+            lab.overlab("down", "--platform", "--force")
+
+
+@contextlib.contextmanager
+def outer_engine() -> Iterator[docker.DockerClient]:
+    with contextlib.closing(docker.DockerClient(base_url=f"unix:///run/overlab/{STACK}/docker/docker.sock")) as client:
+        yield client
+
+
+def objects() -> list[str]:
+    """The lab's objects on the engine that runs its nodes."""
+    with outer_engine() as client:
+        names = [one["Names"][0].lstrip("/") for one in client.api.containers(all=True)]
+        names += [one["Name"] for one in [*(client.api.volumes()["Volumes"] or ()), *client.api.networks()]]
+        return sorted(name for name in names if name.startswith(f"overlab-{STACK}"))
+
+
+def kill_up_at(lab: RealLab, text: str) -> None:
+    """Start an ``up``, and kill the command, the CLI and every plugin when ``text`` is in the output."""
+    command = [str(OVERLAB), "--stack", STACK, "up"]
+    process = subprocess.Popen(command, cwd=PROJECT, env=lab.environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout as out:
+        seen = any(text in line for line in out)
+        for one in descendants(process.pid):
+            one.signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert seen, f"the up ended without {text}"
+
+
+def converged(lab: RealLab) -> None:
+    """Everything works, and nothing is left to do."""
+    done, changes = lab.operations("up", "--yes", "--skip-preview")
+    done.ok()
+    assert changes == {}
+    lab.overlab("test").ok()
+    assert [name for name in objects() if name in (CONTAINER, CONTAINER.replace("02", "01"))] == [
+        CONTAINER.replace("02", "01"),
+        CONTAINER,
+    ]
+    assert len(objects()) == 5
+
+
+@pytest.mark.parametrize(
+    "moment", ["docker02-container creating", "docker01-dockerd creating", "Container t1 creating"]
+)
+def test_an_up_after_a_killed_up_converges_and_a_down_leaves_nothing(lab: RealLab, moment: str) -> None:
+    kill_up_at(lab, moment)
+    time.sleep(0.5)  # what an engine has begun, it ends
+    lab.overlab("up").ok()
+    converged(lab)
+    lab.overlab("down").ok()
+    assert objects() == []
+
+
+def test_a_down_after_a_killed_up_leaves_nothing(lab: RealLab) -> None:
+    kill_up_at(lab, "docker01-container creating")
+    done = lab.overlab("down").ok()
+    assert objects() == [], done.text
+
+
+def test_a_node_that_the_state_does_not_have_is_replaced(lab: RealLab) -> None:
+    lab.overlab("up").ok()
+    lab.pulumi("state", "delete", "--yes", "--target-dependents", lab.urn("docker02-container")).ok()
+    done = lab.overlab("up").ok()
+    assert f"removed container {CONTAINER} on unix://" in done.stderr
+    converged(lab)
+
+
+def test_a_node_that_was_removed_by_hand_is_created_again(lab: RealLab) -> None:
+    with outer_engine() as client:
+        client.containers.get(CONTAINER).remove(force=True)
+    done = lab.overlab("up").ok()
+    assert "its container is gone" in done.stderr
+    converged(lab)
+
+
+def test_a_node_that_was_stopped_is_started(lab: RealLab) -> None:
+    with outer_engine() as client:
+        client.containers.get(CONTAINER).stop()
+    done = lab.overlab("refresh")
+    assert done.code == 1
+    assert "docker02-container does not run" in done.stderr
+    lab.overlab("up").ok()
+    converged(lab)
+
+
+def test_a_refresh_loses_nothing_of_an_engine_that_is_down(lab: RealLab) -> None:
+    before = {one["urn"] for one in lab.resources()}
+    lab.on("docker02", "systemctl stop docker.socket docker.service")
+    done = lab.overlab("refresh")
+    assert done.code == 1
+    assert "10.97.15.12: Cannot connect to the Docker daemon" in done.stderr
+    lab.on("docker02", "(sleep 10; systemctl start docker.service) >/dev/null 2>&1 &")
+    lab.overlab("refresh").ok()
+    assert {one["urn"] for one in lab.resources()} == before
+
+
+def test_a_down_finds_what_a_lost_state_does_not_have(lab: RealLab) -> None:
+    state = lab.state / "overlab" / "labs" / STACK / "backend" / ".pulumi" / "stacks" / "overlab" / f"{STACK}.json"
+    state.unlink()
+    assert len(objects()) == 5
+    done = lab.overlab("down").ok()
+    assert done.stderr.count("the state does not have it") == 5
+    assert objects() == []
