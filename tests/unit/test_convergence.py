@@ -16,6 +16,7 @@ from rich.console import Console
 from components import node_host
 from components.config.platform import Platform
 from components.config.settings import Settings
+from overlab import openssh
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.stack import convergence as module
