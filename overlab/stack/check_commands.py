@@ -21,7 +21,8 @@ def of_incomplete_run(stack: Stack) -> list[str]:
     resources = list(_resources(stack))
     engines = {one["urn"].rsplit("::", 1)[1] for one in resources if _ENGINE in one["urn"]}
     commands = {one["urn"]: one for one in resources if _COMMAND in one["urn"] and one["urn"].endswith("-checks")}
-    runs = {json.dumps(one.get("inputs", {}).get("triggers")) for one in commands.values()}
+    # The first trigger is the node's own: its instance.
+    runs = {json.dumps((one.get("inputs", {}).get("triggers") or [])[1:]) for one in commands.values()}
     return sorted(commands) if len(runs) > 1 or len(commands) < len(engines) else []
 
 

@@ -60,6 +60,9 @@ def test_a_second_up_changes_nothing(lab: RealLab) -> None:
     done, changes = lab.operations("up", "--yes", "--skip-preview")
     done.ok()
     assert changes == {}
+    again = lab.overlab("up").ok().text
+    assert " unchanged" in again
+    assert "replaced" not in again
 
 
 def test_the_policy_pack_passes_an_up_and_stops_one(lab: RealLab, tmp_path: Path) -> None:

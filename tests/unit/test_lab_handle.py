@@ -137,7 +137,8 @@ def state(stack: Stack, **triggers: str) -> None:
     """The state of two engines, with a check command for each node that is named."""
     engine = "urn:pulumi:dev::overlab::overlab:index:Lab$overlab:index:DockerEngine"
     commands: list[dict[str, Any]] = [
-        {"urn": checks_urn(node), "inputs": {"triggers": [one]}} for node, one in triggers.items()
+        {"urn": checks_urn(node), "inputs": {"triggers": [f"instance of {node}", one]}}
+        for node, one in triggers.items()
     ]
     pending = {"urn": checks_urn("n1"), "inputs": {"triggers": ["earlier"]}, "delete": True}
     resources = [{"urn": f"{engine}::n1-engine"}, {"urn": f"{engine}::n2-engine"}, *commands, pending]
