@@ -51,6 +51,12 @@ class Resource:
     unknown: list[UnknownValueError] = field(default_factory=list, compare=False)
     """What a predicate could not see; it is evaluated again, before anything is created, when it is known."""
 
+    @property
+    def parent_type(self) -> str:
+        """Type token of the component that it is a child of, as its URN has it; empty where it is none's."""
+        types = self.urn.split("::")[2].split("$")
+        return types[-2] if len(types) > 1 else ""
+
     def deferring_unknowns(self) -> DeferringUnknowns:
         """A block in which an unknown value is noted and ends the block, so that the rest is evaluated all the same."""
         return DeferringUnknowns(self.unknown)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 
 from . import engines
 from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
-from .types import ENGINE, NETWORK, UNDERLAY
+from .types import CONTAINER_UNDERLAY, ENGINE, NETWORK, UNDERLAY
 
 DRIVER = "overlay"
 _DEFAULT_POOLS = (*(f"172.{second}.0.0/16" for second in range(17, 32)), "192.168.0.0/16")
@@ -49,8 +49,9 @@ def ranges_of(stack: Stack) -> Iterator[Range]:
     """Every range that the stack states; a text that is no range is another rule's matter."""
     for network in stack.of(NETWORK):
         with network.deferring_unknowns():
-            local = network.props.get("driver") != DRIVER
-            what = f"{'local network' if local else 'overlay'} {network.props.get('name') or network.name}"
+            overlay, lab = network.props.get("driver") == DRIVER, network.parent_type == CONTAINER_UNDERLAY
+            kind = "overlay" if overlay else "lab network" if lab else "local network"
+            what, local = f"{kind} {network.props.get('name') or network.name}", not overlay and not lab
             for config in network.props.get("ipamConfigs") or ():
                 with network.deferring_unknowns():
                     yield from _range(config.get("subnet"), what, network, local)

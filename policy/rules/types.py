@@ -22,6 +22,8 @@ SEED: Final = "libvirt:index/cloudInitDisk:CloudInitDisk"
 
 ENGINE: Final = "overlab:index:DockerEngine"
 MACHINE: Final = "overlab:index:Machine"
+NODE_CONTAINER: Final = "overlab:index:NodeContainer"
+CONTAINER_UNDERLAY: Final = "overlab:index:ContainerUnderlay"
 STORE_AGENT: Final = "overlab:index:StoreAgent"
 MEMBERSHIP: Final = "overlab:index:Membership"
 """The component whose commands prove that an engine has joined the store."""
