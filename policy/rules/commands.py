@@ -25,7 +25,7 @@ def no_cleanup(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
     ``deletedWith`` itself is not sent to policies. What can be seen is what makes it possible: the command comes
     after a machine of this stack, and goes to one of the machines' addresses.
     """
-    inside = stack.after(*domains.nodes(stack))
+    inside = stack.after(*domains.of_nodes(stack))
     addresses, all_known = domains.all_addresses(stack)
     for resource in stack.of(*REMOTE):
         deletes = True  # or it is not known yet
@@ -53,7 +53,7 @@ RULES = (
     StackRule(
         name="command-cleanup",
         reason="What a remote command did must go: by its delete, or with the machine it ran on.",
-        remedy="state delete; or declare it inside a machine of this stack (depends_on and deleted_with its domain)",
+        remedy="state delete; or declare it on a node of the stack (depends_on, deleted_with its domain or container)",
         predicate=no_cleanup,
     ),
 )

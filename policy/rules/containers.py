@@ -1,4 +1,7 @@
-"""Containers: what they may do to their node, what they may use of it, and how they restart."""
+"""Containers: what they may do to their node, what they may use of it, and how they restart.
+
+A node's own container is what the lab is made of, and no isolation boundary: it may be privileged.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import posixpath
 from collections.abc import Iterator
 
 from .rule import Parameters, Resource, ResourceRule
-from .types import CONTAINER
+from .types import CONTAINER, NODE_CONTAINER
 
 _SOCKETS = {"docker.sock", "containerd.sock"}
 _ABOVE_SOCKETS = {"/", "/run", "/var", "/var/run", "/run/containerd"}
@@ -26,8 +29,8 @@ _WAITS = {"always", "unless-stopped"}
 
 
 def privileged(resource: Resource, _: Parameters) -> Iterator[str]:
-    """Privileged, and no node itself: root on its node."""
-    if not resource.is_node and resource.props.get("privileged"):
+    """Privileged: root on the node."""
+    if resource.parent_type != NODE_CONTAINER and resource.props.get("privileged"):
         yield "the container is privileged"
 
 
@@ -47,8 +50,8 @@ def _reaches_socket(source: str) -> bool:
 
 
 def node_capabilities(resource: Resource, _: Parameters) -> Iterator[str]:
-    """Capabilities of the SYS_ADMIN class, for what is no node itself."""
-    if resource.is_node:
+    """Capabilities of the SYS_ADMIN class."""
+    if resource.parent_type == NODE_CONTAINER:
         return
     for added in (resource.props.get("capabilities") or {}).get("adds") or ():
         if str(added).upper().removeprefix("CAP_") in _NODE_CAPABILITIES:

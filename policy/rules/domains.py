@@ -1,4 +1,4 @@
-"""Domains: replaced without meeting their namesake, and found at an address that was chosen."""
+"""Domains: replaced without meeting their namesake. Every node: found at an address that was chosen."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
 from .types import CONTAINER, DOMAIN, MACHINE, NODE_CONTAINER
 
 
+def of_nodes(stack: Stack) -> list[Resource]:
+    """What the nodes are: domains, and containers of node components."""
+    return [*stack.of(DOMAIN), *(one for one in stack.of(CONTAINER) if one.parent_type == NODE_CONTAINER)]
+
+
 def not_deleted_first(resource: Resource, _: Parameters) -> Iterator[str]:
     """The new domain would be created while the old one holds its name and its disks."""
     if not resource.delete_before_replace:
         yield "the domain is not deleted before it is replaced"
 
 
-def nodes(stack: Stack) -> list[Resource]:
-    """The domains, and the containers in place of domains."""
-    return [*stack.of(DOMAIN), *(container for container in stack.of(CONTAINER) if container.is_node)]
-
-
 def addresses_of(stack: Stack, domain: Resource) -> list[str] | None:
-    """A node's static addresses, from its component or a domain's interfaces; None: not known yet."""
+    """A node's static addresses, from its component or its domain's interfaces; None: not known yet."""
     seen = len(domain.unknown)
     found = [str(text) for interface in domain.each("networkInterfaces") for text in _of_interface(domain, interface)]
     machine = stack.by_urn.get(domain.parent)
@@ -40,15 +40,15 @@ def _of_interface(domain: Resource, interface: Any) -> Iterator[Any]:
 
 def all_addresses(stack: Stack) -> tuple[set[str], bool]:
     """The static addresses of all nodes, and whether every node has some that are known."""
-    found = [addresses_of(stack, node) for node in nodes(stack)]
+    found = [addresses_of(stack, node) for node in of_nodes(stack)]
     return {address for addresses in found for address in addresses or ()}, all(found)
 
 
 def no_static_address(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
-    """Neither the domain's machine component nor an interface states an address."""
-    for domain in stack.of(DOMAIN):
-        if addresses_of(stack, domain) == []:
-            yield domain, "no static address: neither its machine component nor an interface states one"
+    """Neither the node's component nor an interface of its domain states an address."""
+    for node in of_nodes(stack):
+        if addresses_of(stack, node) == []:
+            yield node, "no static address: neither its component nor an interface states one"
 
 
 RULES = (

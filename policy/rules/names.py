@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .rule import Parameters, Resource, Stack, StackRule
 from .subnets import DRIVER
-from .types import CONTAINER, DOMAIN, MACHINE, NETWORK, UNDERLAY, VOLUME
+from .types import CONTAINER, DOMAIN, MACHINE, NETWORK, NODE_CONTAINER, UNDERLAY, VOLUME
 
 _LAB = "in this lab"
 
@@ -14,7 +14,7 @@ _LAB = "in this lab"
 def duplicate_names(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
     """Two things of one name where only one can be."""
     owners: dict[tuple[str, str, str], Resource] = {}
-    for resource in stack.of(CONTAINER, NETWORK, VOLUME, DOMAIN, UNDERLAY, MACHINE):
+    for resource in stack.of(CONTAINER, NETWORK, VOLUME, DOMAIN, UNDERLAY, MACHINE, NODE_CONTAINER):
         with resource.deferring_unknowns():
             for kind, scope, name in _claims(resource):
                 owner = owners.setdefault((kind, scope, name), resource)
@@ -28,7 +28,7 @@ def _claims(resource: Resource) -> Iterator[tuple[str, str, str]]:
     name = str(resource.props.get("name") or resource.name)
     if resource.type == CONTAINER:
         yield "container", resource.provider, name
-        if resource.props.get("networksAdvanced"):
+        if resource.parent_type != NODE_CONTAINER and resource.props.get("networksAdvanced"):
             # An overlay knows its containers by name, whichever engine runs them.
             yield "workload", _LAB, name
     elif resource.type == NETWORK:
@@ -40,7 +40,7 @@ def _claims(resource: Resource) -> Iterator[tuple[str, str, str]]:
         yield "domain", resource.provider, name
     elif resource.type == UNDERLAY:
         yield "libvirt network", resource.provider, name
-    elif resource.type == MACHINE:
+    elif resource.type in (MACHINE, NODE_CONTAINER):
         # Gossip takes the host name, which is the component's, for the member's name.
         yield "host", _LAB, resource.name
 

@@ -11,8 +11,6 @@ from typing import Any
 from pulumi_policy import EnforcementLevel
 from pulumi_policy.proxy import UnknownValueError
 
-from .types import CONTAINER, NODE_CONTAINER
-
 Parameters = Mapping[str, Any]
 
 
@@ -54,12 +52,13 @@ class Resource:
     """What a predicate could not see; it is evaluated again, before anything is created, when it is known."""
 
     @property
-    def is_node(self) -> bool:
-        """Whether it is a container in place of a machine: a lab's node, declared as no isolation boundary."""
-        return f"{NODE_CONTAINER}${CONTAINER}::" in self.urn
+    def parent_type(self) -> str:
+        """Type token of the component that it is a child of, as its URN has it; empty where it is none's."""
+        types = self.urn.split("::")[2].split("$")
+        return types[-2] if len(types) > 1 else ""
 
     def deferring_unknowns(self) -> DeferringUnknowns:
-        """A block that an unknown value ends; it is recorded, and the rest is evaluated all the same."""
+        """A block in which an unknown value is noted and ends the block, so that the rest is evaluated all the same."""
         return DeferringUnknowns(self.unknown)
 
     def each(self, key: str) -> Iterator[Any]:
@@ -100,11 +99,11 @@ class Stack:
         return [resource for type_ in types for resource in self._by_type.get(type_, ())]
 
     def before(self, resource: Resource) -> set[str]:
-        """URNs of all resources that this one depends on, directly or not."""
+        """URNs of everything that the resource comes after, at any remove."""
         return _reach([resource.urn], self._needs)
 
     def after(self, *resources: Resource) -> set[str]:
-        """URNs of all resources that depend on one of these, directly or not. Linear in the stack's size."""
+        """URNs of everything that comes after one of the resources, at any remove. Linear in the stack's size."""
         return _reach([resource.urn for resource in resources], self._needed_by)
 
     @cached_property
@@ -125,7 +124,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class ResourceRule:
-    """A rule about one resource. ``predicate`` yields its violations, a sentence each."""
+    """A rule about one resource. ``predicate`` yields what is wrong with it, a sentence each."""
 
     name: str
     reason: str
@@ -143,7 +142,7 @@ class ResourceRule:
 
 @dataclass(frozen=True)
 class StackRule:
-    """A rule about the stack. ``predicate`` yields each violation with its resource."""
+    """A rule about the whole stack. ``predicate`` yields what is wrong, and with which resource."""
 
     name: str
     reason: str

@@ -16,7 +16,7 @@ _DEFAULT_POOLS = (*(f"172.{second}.0.0/16" for second in range(17, 32)), "192.16
 
 
 def no_subnet(resource: Resource, _: Parameters) -> Iterator[str]:
-    """No subnet stated: the engine takes the next one of its default pool."""
+    """No subnet stated: the engine takes the next one of its own pool."""
     if resource.props.get("driver") != DRIVER:
         return
     if not any(config.get("subnet") for config in resource.props.get("ipamConfigs") or ()):
@@ -46,19 +46,18 @@ def overlaps(ranges: list[Range]) -> Iterator[tuple[Range, Range]]:
 
 
 def ranges_of(stack: Stack) -> Iterator[Range]:
-    """Every range that the stack states; a text that is no range is skipped."""
+    """Every range that the stack states; a text that is no range is another rule's matter."""
     for network in stack.of(NETWORK):
         with network.deferring_unknowns():
-            underlay = f"{CONTAINER_UNDERLAY}${NETWORK}::" in network.urn
-            local = network.props.get("driver") != DRIVER and not underlay
-            kind = "lab network" if underlay else "local network" if local else "overlay"
-            what = f"{kind} {network.props.get('name') or network.name}"
+            overlay, lab = network.props.get("driver") == DRIVER, network.parent_type == CONTAINER_UNDERLAY
+            kind = "overlay" if overlay else "lab network" if lab else "local network"
+            what, local = f"{kind} {network.props.get('name') or network.name}", not overlay and not lab
             for config in network.props.get("ipamConfigs") or ():
                 with network.deferring_unknowns():
                     yield from _range(config.get("subnet"), what, network, local)
     for network in stack.of(UNDERLAY):
         for text in network.each("addresses"):
-            yield from _range(text, f"underlay {network.name}", network)
+            yield from _range(text, f"lab network {network.name}", network)
     pools: dict[str, Resource] = {}
     for engine in stack.of(ENGINE):
         with engine.deferring_unknowns():
@@ -77,7 +76,7 @@ def _range(text: object, what: str, owner: Resource, local: bool = False) -> Ite
 
 
 def overlapping(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
-    """An overlay or the underlay overlaps another of them, or a local pool."""
+    """An overlay or the lab network meets another of them, or a local pool."""
     for first, second in overlaps(list(ranges_of(stack))):
         blamed, other = (second, first) if first.local or not second.local else (first, second)
         yield blamed.owner, f"{blamed.what} overlaps {other.what}"
@@ -87,14 +86,14 @@ RULES = (
     ResourceRule(
         name="overlay-subnet-stated",
         reason="Without a subnet an overlay gets the next /24 of the engines' pool, 10.0.0.0/8, whatever uses it.",
-        remedy="state one, outside the underlay and the engines' local pools: subnet: 10.0.5.0/24",
+        remedy="state one, outside the lab network and the engines' local pools: subnet: 10.0.5.0/24",
         types=(NETWORK,),
         predicate=no_subnet,
     ),
     StackRule(
         name="subnets-disjoint",
         reason="Where ranges overlap, containers do not start or reach the wrong network; engines check only a part.",
-        remedy="give each overlay its own subnet, outside the underlay and the engines' local pools",
+        remedy="give each overlay a subnet of its own, outside the lab network and the engines' local pools",
         predicate=overlapping,
     ),
 )

@@ -43,13 +43,11 @@ def test_on_a_machine_of_the_stack(type_: str) -> None:
 
 def test_on_a_node_container_of_the_stack() -> None:
     node = Declared(types.NODE_CONTAINER, "docker01", {"address": NODE})
-    container = Declared(types.CONTAINER, "container", {}, parent=types.NODE_CONTAINER, child_of="docker01")
-    other = Declared(types.CONTAINER, "container", {}, child_of="docker01")
-    assert evaluate_stack(CLEANUP, node, container, command(["container"])) == PASSED
-    assert (
-        "198.51.100.1 is none" in evaluate_stack(CLEANUP, node, container, command(["container"], "198.51.100.1")).text
-    )
-    assert evaluate_stack(CLEANUP, node, other, command(["container"])).problems
+    container = Declared(types.CONTAINER, "c", {"name": "c"}, parent=types.NODE_CONTAINER, child_of="docker01")
+    assert evaluate_stack(CLEANUP, node, container, command(["c"])) == PASSED
+    assert "198.51.100.1 is none" in evaluate_stack(CLEANUP, node, container, command(["c"], "198.51.100.1")).text
+    workload = Declared(types.CONTAINER, "c", {"name": "c"})
+    assert "no machine of this stack" in evaluate_stack(CLEANUP, workload, command(["c"])).text
 
 
 def test_with_a_delete_of_its_own() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rules.types import CONTAINER, NODE_CONTAINER
+from rules import types
 
-from tests.policy.evaluate import DEFERRED, PASSED, UNKNOWN, Declared, evaluate, evaluate_one
+from tests.policy.evaluate import DEFERRED, PASSED, UNKNOWN, Declared, Evaluation, evaluate, evaluate_one
 
 
 @pytest.mark.parametrize("props", [{}, {"privileged": False}])
@@ -20,13 +20,36 @@ def test_privileged() -> None:
     assert evaluate("container-unprivileged", privileged=UNKNOWN) == DEFERRED
 
 
+def of_node(rule: str, parent: str = types.NODE_CONTAINER, **props: Any) -> Evaluation:
+    """What a rule says of a component's container."""
+    return evaluate_one(rule, Declared(types.CONTAINER, "docker01-container", props, parent=parent))
+
+
+NOT_OF_A_NODE = [
+    "",
+    "overlab:index:Workload",
+    "overlab:index:NodeContainerX",
+    f"{types.NODE_CONTAINER}$overlab:index:Workload",  # in a workload that is a child of the node
+]
+
+
 @pytest.mark.parametrize(
     ("rule", "props"),
-    [("container-unprivileged", {"privileged": True}), ("container-capabilities", {"capabilities": {"adds": ["ALL"]}})],
+    [
+        ("container-unprivileged", {"privileged": True}),
+        ("container-capabilities", {"capabilities": {"adds": ["CAP_SYS_ADMIN", "CAP_SYS_MODULE"]}}),
+    ],
 )
-def test_a_node_as_a_container_may_do_what_a_machine_may(rule: str, props: dict[str, Any]) -> None:
-    assert evaluate_one(rule, Declared(CONTAINER, "node", props, parent=NODE_CONTAINER)) == PASSED
-    assert evaluate_one(rule, Declared(CONTAINER, "node", props, parent="overlab:index:Workload")).problems
+def test_a_nodes_own_container_alone_may_be_privileged(rule: str, props: dict[str, Any]) -> None:
+    assert of_node(rule, **props) == PASSED
+    assert of_node(rule, f"overlab:index:Lab${types.NODE_CONTAINER}", **props) == PASSED
+    for parent in NOT_OF_A_NODE:
+        assert of_node(rule, parent, **props).problems, parent
+
+
+def test_a_nodes_own_container_mounts_cgroups_and_no_engines_socket() -> None:
+    assert of_node("container-engine-socket", volumes=bind("/sys/fs/cgroup")) == PASSED
+    assert of_node("container-engine-socket", volumes=bind("/var/run/docker.sock")).problems
 
 
 def bind(source: str) -> list[dict[str, Any]]:

@@ -47,6 +47,16 @@ def test_another_machines_address_does_not_count() -> None:
     assert evaluate_stack(STATIC, *machine(), Declared(types.DOMAIN, "other")).names == ["other"]
 
 
+def test_a_node_container_is_static_by_its_component() -> None:
+    def node(address: str) -> list[Declared]:
+        component = Declared(types.NODE_CONTAINER, "docker01", {"address": address})
+        return [component, Declared(types.CONTAINER, "c", parent=types.NODE_CONTAINER, child_of="docker01")]
+
+    assert evaluate_stack(STATIC, *node("10.99.0.11")) == PASSED
+    assert evaluate_stack(STATIC, *node("dhcp")).names == ["c"]
+    assert evaluate_stack(STATIC, Declared(types.CONTAINER, "workload")) == PASSED
+
+
 def test_unknown_address() -> None:
     assert evaluate_stack(STATIC, *machine(UNKNOWN)) == DEFERRED
     assert evaluate_stack(STATIC, *machine(None, networkInterfaces=[{"addresses": UNKNOWN}])) == DEFERRED

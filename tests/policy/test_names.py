@@ -57,6 +57,17 @@ def test_machines_of_one_name() -> None:
     assert "the host name 'docker01' is taken" in evaluate_stack(RULE, *machines).text
 
 
+def test_nodes_as_containers() -> None:
+    node = Declared(types.NODE_CONTAINER, "docker01")
+    again = Declared(types.NODE_CONTAINER, "docker01", parent="some:other:Lab")
+    assert "the host name 'docker01' is taken" in evaluate_stack(RULE, node, again).text
+    assert "the host name 'docker01' is taken" in evaluate_stack(RULE, node, Declared(types.MACHINE, "docker01")).text
+    # A workload of the same name is on an overlay, the node is not.
+    container = Declared(types.CONTAINER, "c", {"name": "n", **ON_OVERLAY}, provider="e1", parent=types.NODE_CONTAINER)
+    workload = Declared(types.CONTAINER, "t", {"name": "n", **ON_OVERLAY}, provider="e2")
+    assert evaluate_stack(RULE, container, workload) == PASSED
+
+
 def test_unknown_name_hides_no_other() -> None:
     unseen = Declared(types.CONTAINER, "u", {"name": UNKNOWN})
     assert evaluate_stack(RULE, unseen) == DEFERRED

@@ -29,6 +29,12 @@ def lab(*addresses: str) -> Declared:
     return Declared(types.UNDERLAY, "network", {"addresses": list(addresses)})
 
 
+def container_underlay(*subnets: str) -> Declared:
+    configs = [{"subnet": subnet} for subnet in subnets]
+    props = {"name": "overlab-dev", "driver": "bridge", "ipamConfigs": configs}
+    return Declared(types.NETWORK, "underlay", props, parent=types.CONTAINER_UNDERLAY)
+
+
 def engine(pools: list[str] | None = None, name: str = "docker01-engine") -> Declared:
     stated = {} if pools is None else {"address_pools": [{"base": pool, "size": 24} for pool in pools]}
     return Declared(types.ENGINE, name, {"cluster_store": "consul://10.99.0.11:8500", **stated})
@@ -74,8 +80,13 @@ def test_disjoint() -> None:
         ([network("a", "172.19.0.0/24"), engine()], "a"),
         ([network("a", "10.5.0.0/24"), network("local", "10.5.0.0/16", driver="bridge")], "a"),
         ([lab("172.30.1.0/24"), engine(["172.30.0.0/16"])], "network"),
+        ([container_underlay("172.30.1.0/24"), engine(["172.30.0.0/16"])], "underlay"),
+        ([container_underlay("10.99.0.0/24"), network("z", "10.99.0.0/25")], "z"),
     ],
-    ids=["nested", "equal", "lab", "in pool", "around pool", "docker's own pool", "local network", "lab in pool"],
+    ids=[
+        *("nested", "equal", "lab", "in pool", "around pool", "docker's own pool", "local network", "lab in pool"),
+        *("container underlay in pool", "in container underlay"),
+    ],
 )
 def test_overlapping(stack: list[Declared], blamed: str) -> None:
     result = evaluate_stack(DISJOINT, *stack)

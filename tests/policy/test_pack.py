@@ -21,6 +21,7 @@ from components.config import conventions
 from components.config.settings import SettingsError, parse, read_stack_file
 from components.docker_engine import DockerEngine
 from components.machine import Machine
+from components.node_container import ContainerUnderlay, NodeContainer
 from components.store import Membership
 from tests.policy.evaluate import Declared, linked
 from tests.policy.previewing import PACK, ROOT
@@ -110,8 +111,9 @@ def _imports(text: str) -> set[str]:
 
 
 def test_facts_that_the_pack_may_not_import_are_the_programs() -> None:
-    known = (types.ENGINE, types.MACHINE, types.MEMBERSHIP)
-    assert known == (DockerEngine.TOKEN, Machine.TOKEN, Membership.TOKEN)
+    known = (types.ENGINE, types.MACHINE, types.MEMBERSHIP, types.NODE_CONTAINER, types.CONTAINER_UNDERLAY)
+    of_components = (DockerEngine.TOKEN, Machine.TOKEN, Membership.TOKEN, NodeContainer.TOKEN, ContainerUnderlay.TOKEN)
+    assert known == of_components
     [ended] = [rule for rule in ALL if rule.name == "engine-end-of-life"]
     assert conventions.ENGINE_VERSION in ended.parameters["ended"]["default"]
 
