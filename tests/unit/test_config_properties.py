@@ -57,7 +57,7 @@ def refusal(raw: object) -> dict[str, Problem] | None:
 
 def reported(problems: dict[str, Problem] | None, path: Path) -> bool:
     """Whether a problem is reported at a path, or at what lies below it or around it."""
-    if path[2:3] == ("networks",) and isinstance(path[-1], int):
+    if path[2:3] in (("networks",), ("extra_hosts",)) and isinstance(path[-1], int):
         path = path[:-1]  # reported by name
     place = join_path("lab", *path)
     return any(

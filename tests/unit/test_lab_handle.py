@@ -17,6 +17,7 @@ from overlab.platform.manifest import PlatformManifest
 from overlab.report import data
 from overlab.report.data import ReportData
 from overlab.stack import check_commands, lab_handle, outputs, phases
+from overlab.stack.foreground import Ended
 from overlab.stack.stack import Stack
 from tests.unit import check_run_factory
 
@@ -122,9 +123,9 @@ def test_an_up_that_changed_nothing_does_not_forget_the_one_that_did(
 ) -> None:
     logs = iter([f"{event(1, 'resourcePreEvent')}\n{event(9, 'resOutputsEvent')}\n", "", event(1, "preludeEvent")])
 
-    def run(self: Stack, _: object, *, events: Path) -> int:
+    def run(self: Stack, _: object, *, events: Path, say: object = None) -> Ended:
         events.write_text(next(logs))
-        return 0
+        return Ended(0, interrupted=False)
 
     monkeypatch.setattr(Stack, "run", run)
     for words in (["up"], ["up"], ["destroy"]):
