@@ -31,7 +31,7 @@ from overlab.stack.state import CONTAINER, DOCKER_NETWORK, DOMAIN, Resource, Sta
 
 URI = "qemu:///system"
 ENGINE = "ssh://root@10.96.15.11"
-PLATFORM = cast(Platform, SimpleNamespace(node_engine=None, places={}))
+PLATFORM = cast(Platform, SimpleNamespace(node_engine=None, hypervisors_by_name={}))
 # A file in containers/ has the label and a name; one in networks/ a name; the file's name is the id.
 _DOCKER = """\
 #!/bin/sh

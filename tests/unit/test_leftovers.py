@@ -125,7 +125,7 @@ class Host:
 def platform(*uris: str) -> Platform:
     """Of a lab on these hypervisors: all that is read of one here."""
     hypervisors = {f"h{n}": Hypervisor(uri=uri, pool_path="/x", domain_type="qemu") for n, uri in enumerate(uris)}
-    return cast(Platform, SimpleNamespace(node_engine=None, places=hypervisors))
+    return cast(Platform, SimpleNamespace(node_engine=None, hypervisors_by_name=hypervisors))
 
 
 def survey(host: Host, lab: str, state: State, nodes: tuple[str, ...] = ()) -> Survey:
