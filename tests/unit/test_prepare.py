@@ -207,8 +207,11 @@ def test_a_lab_of_the_same_name_with_another_state_directory_survives_a_teardown
         PrivateLibvirtd(ours).ensure(progress)
     prepare.teardown(settings.name, progress)
     assert not ours.state.exists()
-    assert theirs.alive()
-    assert theirs.namespace.processes() == before
+    try:
+        assert theirs.alive()
+        assert theirs.namespace.processes() == before
+    finally:
+        theirs.stop()
 
 
 def test_a_platform_whose_machines_would_be_orphaned_is_not_removed(
