@@ -30,8 +30,9 @@ refresh: bootstrap ## update the state from the deployed resources
 down: bootstrap ## destroy the lab; PLATFORM=1 removes its platform too
 	@$(OVERLAB) down $(if $(PLATFORM),--platform)
 
-doctor: bootstrap ## check every prerequisite
-	@$(OVERLAB) doctor
+doctor: ## what this machine can run, and what is missing for it; installs nothing
+	@python=$$(scripts/bootstrap --python) && "$$python" -m overlab.platform.setups
+	@test ! -f .venv/.overlab-stamp || $(OVERLAB) doctor
 
 bootstrap:
 	@scripts/bootstrap $(USES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ class DebianPackage:
     use: str
     """``up``, ``bundled``, ``vm``, ``container``, ``test`` or ``check``, as the list explains them."""
     reason: str
+    program: str = ""
+    """Where this is on PATH, the package need not be installed."""
 
 
 def needed(uses: Sequence[str], file: Path = PACKAGE_LIST) -> list[DebianPackage]:
@@ -23,14 +26,16 @@ def needed(uses: Sequence[str], file: Path = PACKAGE_LIST) -> list[DebianPackage
     packages = []
     for line in file.read_text().splitlines():
         if line.strip() and not line.startswith("#"):
-            package = DebianPackage(*line.split(maxsplit=2))
-            if package.use in uses:
-                packages.append(package)
+            name, use, reason = line.split(maxsplit=2)
+            package, _, program = name.partition("|")
+            if use in uses:
+                packages.append(DebianPackage(package, use, reason, program))
     return packages
 
 
 def missing(packages: list[DebianPackage]) -> list[DebianPackage]:
-    """Those that are not installed; all of them where there is no dpkg."""
+    """Those that are not installed and whose program is not on PATH; where there is no dpkg, all without a program."""
+    packages = [one for one in packages if not (one.program and shutil.which(one.program))]
     cmd = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *(one.name for one in packages)]
     try:
         done = subprocess.run(cmd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

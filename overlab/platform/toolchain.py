@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,11 +13,9 @@ from overlab.core.errors import OverlabError
 from overlab.core.paths import state_root
 from overlab.core.progress import Progress
 from overlab.core.tools import output, run
-from overlab.platform import cache
+from overlab.platform import cache, versions
 
-VERSION = "3.259.0"
-"""The version that is built, and the oldest that is accepted from the machine."""
-
+VERSION = versions.PULUMI
 SETTING_ENV = "OVERLAB_PULUMI"
 _PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 _BUILD_FLAGS = (
@@ -28,7 +25,6 @@ _BUILD_FLAGS = (
     # an empty version panics in the CLI
     f"-ldflags=-w -s -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{VERSION}",
 )
-_GO_AT_LEAST = (1, 25, 11)
 _BUILD_SPACE_MIB = 4000
 _BUILD_LIMIT_S = 3600.0
 
@@ -71,7 +67,7 @@ def find(named: str | None = None) -> PulumiCli | None:
     if from_environment:
         return _named(Path(from_environment), SETTING_ENV)
     on_path = _on_path()
-    if on_path is not None and _parse(on_path.version) >= _parse(VERSION):
+    if on_path is not None and versions.parse(on_path.version) >= versions.parse(VERSION):
         return on_path
     content = cache.find("pulumi-cli", _key())
     return _built(content) if content is not None else None
@@ -154,24 +150,21 @@ def _build(go_path: Path, directory: Path, progress: Progress) -> None:
 
 
 def go() -> Path:
-    at_least = ".".join(map(str, _GO_AT_LEAST))
-    remedy = f"install Go >= {at_least}, or put pulumi >= {VERSION} on PATH, or name one by {SETTING_ENV}"
+    remedy = f"install Go >= {versions.GO}, or put pulumi >= {VERSION} on PATH, or name one by {SETTING_ENV}"
+    older = _on_path()
+    none = f"no Pulumi CLI from {VERSION} on was found" + (f" ({older.path} is {older.version})" if older else "")
     path = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
     if path is None:
-        raise OverlabError("no Pulumi CLI was found and no Go to build one", remedy)
+        raise OverlabError(f"{none}, and no Go to build one", remedy)
     found = output([path, "env", "GOVERSION"]).strip().removeprefix("go")
-    if _parse(found) < _GO_AT_LEAST:
-        raise OverlabError(f"no Pulumi CLI was found and {path} is Go {found}, too old to build one", remedy)
+    if versions.parse(found) < versions.parse(versions.GO):
+        raise OverlabError(f"{none}, and {path} is Go {found}, too old to build one", remedy)
     return Path(path)
 
 
 def _version(path: Path) -> str:
     env = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     return output([path, "version"], env=env).strip().removeprefix("v")
-
-
-def _parse(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version.split("-")[0])[:3])
 
 
 if __name__ == "__main__":

@@ -25,9 +25,8 @@ _FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
 
-needed = pytest.mark.skipif(
-    shutil.which("chromium") is None, reason="chromium is not installed (scripts/bootstrap test)"
-)
+_BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+needed = pytest.mark.skipif(_BROWSER is None, reason="neither chromium nor google-chrome is on PATH")
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,8 @@ ON_LOOPBACK = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--vi
 def load(page: Path | str, scratch: Path, size: str = "1280,1600", *flags: str) -> Seen:
     """Load a page from a file, or from a URL, as far as it goes by itself."""
     picture = scratch / "page.png"
-    command = ["chromium", *_FLAGS, f"--user-data-dir={scratch / 'profile'}", f"--window-size={size}", *flags]
+    assert _BROWSER is not None
+    command = [_BROWSER, *_FLAGS, f"--user-data-dir={scratch / 'profile'}", f"--window-size={size}", *flags]
     done = subprocess.run(
         [*command, f"--screenshot={picture}", "--dump-dom", page if isinstance(page, str) else page.as_uri()],
         capture_output=True,

@@ -30,6 +30,7 @@ make    up     a tool
 gcc     up     a compiler
 umoci   test   images
 shellcheck check lint
+docker.io|some-dockerd container an engine
 """
 
 
@@ -93,6 +94,15 @@ def test_uses_select_packages(checkout: Checkout) -> None:
     assert checkout.called("apt-get") == []
     checkout.run("up", "test", "check")
     assert checkout.called("apt-get") == ["apt-get install --no-install-recommends -y umoci shellcheck"]
+
+
+def test_a_package_whose_program_is_there_already_is_not_asked_for(checkout: Checkout) -> None:
+    checkout.run("container")
+    assert checkout.called("apt-get") == ["apt-get install --no-install-recommends -y docker.io"]
+    (checkout.bin / "some-dockerd").write_text("#!/bin/sh\n")
+    (checkout.bin / "some-dockerd").chmod(0o755)
+    checkout.run("container")
+    assert checkout.called("apt-get") == []
 
 
 def test_without_root_it_names_the_command_and_installs_nothing(checkout: Checkout) -> None:

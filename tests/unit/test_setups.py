@@ -1,0 +1,113 @@
+"""The first look at a machine: which setups it can run, before anything is installed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from overlab.platform import container_host, debian, setups, versions
+from overlab.platform.debian import DebianPackage
+
+_PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def debian_12_without_kvm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(setups, "_kvm", lambda: (False, "/dev/kvm is missing"))
+    monkeypatch.setattr(debian, "missing", lambda packages: [])
+    monkeypatch.setattr(container_host, "missing", lambda: iter(()))
+    program(monkeypatch, tmp_path, pulumi=versions.PULUMI)
+
+
+def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **printed: str) -> None:
+    """Only these programs are on PATH, and each prints this."""
+    directory = tmp_path / "bin"
+    for old in directory.glob("*"):
+        old.unlink()
+    directory.mkdir(exist_ok=True)
+    for name, text in printed.items():
+        (directory / name).write_text(f"#!/bin/sh\necho {text}\n")
+        (directory / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(directory))
+    monkeypatch.setattr(setups, "_GO_DIRECTORIES", "")
+
+
+def test_it_runs_on_the_standard_library_alone() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", "-m", "overlab.platform.setups"],
+        cwd=_PROJECT,
+        env={"PATH": os.defpath, "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "this machine: " in done.stdout, done.stderr
+
+
+def test_node_containers_come_first_where_nothing_is_missing() -> None:
+    text = setups.describe(setups.examine())
+    assert text.splitlines()[-1] == "begin with: make try"
+    assert text.index("make try") < text.index("make up")
+    assert "missing: " not in text
+
+
+def test_machines_come_first_where_the_kernel_has_no_vxlan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container_host, "missing", lambda: iter(["the kernel's vxlan"]))
+    text = setups.describe(setups.examine())
+    assert text.index("make up") < text.index("make try")
+    assert "missing: the kernel's vxlan\n" in text
+    assert text.endswith("begin with: make up")
+
+
+def test_root_lets_make_install_the_packages_and_others_are_given_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debian, "missing", lambda packages: [DebianPackage("parted", "vm", "partitions")])
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: f"/usr/bin/{name}")
+    monkeypatch.setattr(setups, "_pulumi", lambda: True)
+    assert all(setup.possible for setup in setups.examine())
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    text = setups.describe(setups.examine())
+    assert "remedy: sudo apt-get install --no-install-recommends -y parted" in text
+    assert "missing: root" in text
+    assert "no setup is possible" in text
+
+
+def test_a_distribution_without_apt_is_told_what_to_look_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debian, "missing", lambda packages: [DebianPackage("parted", "vm", "partitions")])
+    text = setups.describe(setups.examine())
+    assert "missing: what Debian has in these packages: parted" in text
+
+
+@pytest.mark.parametrize("system", [("darwin", "arm64"), ("linux", "aarch64")])
+def test_another_system_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch, system: tuple[str, str]) -> None:
+    monkeypatch.setattr(sys, "platform", system[0])
+    monkeypatch.setattr(platform, "machine", lambda: system[1])
+    assert all([lack.what for lack in setup.lacks] == ["Linux on x86_64"] for setup in setups.examine())
+
+
+def test_an_older_pulumi_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program(monkeypatch, tmp_path, pulumi="v3.100.0", go="go1.19.8")
+    text = setups.describe(setups.examine())
+    assert f"Pulumi {versions.PULUMI} or newer ({tmp_path}/bin/pulumi is v3.100.0), or Go {versions.GO}" in text
+
+
+def test_go_that_is_new_enough_builds_pulumi(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program(monkeypatch, tmp_path, go=f"go{versions.GO}")
+    assert all(setup.possible for setup in setups.examine())
+    assert "5 min once to build the Pulumi CLI" in setups.describe(setups.examine())
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"), [("v3.259.0", (3, 259, 0)), ("go1.25.11", (1, 25, 11)), ("", ()), ("3.2.1-dev.0", (3, 2, 1))]
+)
+def test_versions_compare_as_numbers(text: str, parsed: tuple[int, ...]) -> None:
+    assert versions.parse(text) == parsed
