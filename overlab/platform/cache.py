@@ -35,8 +35,8 @@ from overlab.core.paths import cache_root
 from overlab.core.progress import Progress
 from overlab.core.wait import locked
 
-_MANIFEST = "manifest.json"
-_CONTENT = "content"
+MANIFEST = "manifest.json"
+CONTENT = "content"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def log_file(kind: str) -> Path:
 def find(kind: str, key_parts: Mapping[str, object]) -> Path | None:
     """Content of an existing entry that passes the fast check. Takes no lock and builds nothing."""
     entry_dir = cache_root() / kind / key_of(kind, key_parts)
-    return entry_dir / _CONTENT if entry_dir.is_dir() and _problem(entry_dir) is None else None
+    return entry_dir / CONTENT if entry_dir.is_dir() and _problem(entry_dir) is None else None
 
 
 def entry(
@@ -90,25 +90,44 @@ def entry(
     kind_dir = cache_root() / kind
     entry_dir = kind_dir / key
     if entry_dir.is_dir() and _problem(entry_dir, read=False) is None:
-        return entry_dir / _CONTENT
+        return entry_dir / CONTENT
     kind_dir.mkdir(parents=True, exist_ok=True)
     with _only_builder(kind_dir, key, progress):
         if entry_dir.exists() or entry_dir.is_symlink():
             progress.waiting_for(f"verifying {entry_dir}")
             problem = _problem(entry_dir, repair_times=True)
             if problem is None:
-                return entry_dir / _CONTENT
+                return entry_dir / CONTENT
             progress.note(f"cache entry {entry_dir} is damaged ({problem}); rebuilding it")
             _remove(entry_dir)
         _build(kind_dir, key, entry_dir, build, space_mib)
-    return entry_dir / _CONTENT
+    return entry_dir / CONTENT
+
+
+def adopt(entry_dir: Path, found: Path, progress: Progress) -> bool:
+    """Move an entry that was made elsewhere, ``found``, into the cache; False where the cache has it already.
+
+    ``found`` is on the cache's file system. Raises :class:`OverlabError` where it does not match its own checksums.
+    """
+    entry_dir.parent.mkdir(parents=True, exist_ok=True)
+    with _only_builder(entry_dir.parent, entry_dir.name, progress):
+        if entry_dir.is_dir() and _problem(entry_dir) is None:
+            return False
+        problem = _problem(found, full=True, repair_times=True)
+        if problem is not None:
+            raise OverlabError(f"{entry_dir.parent.name}/{entry_dir.name} of that file is damaged: {problem}")
+        if entry_dir.exists():
+            _remove(entry_dir)
+        found.rename(entry_dir)
+        _sync(entry_dir.parent)
+        return True
 
 
 def inspect_entries(*, full: bool = False) -> list[EntryState]:
     """Every entry with its size and problem; ``full`` reads every byte."""
     root = cache_root()
     states = []
-    for manifest in sorted(root.glob(f"*/*/{_MANIFEST}")):
+    for manifest in sorted(root.glob(f"*/*/{MANIFEST}")):
         entry_dir = manifest.parent
         if entry_dir.name.startswith("."):
             continue
@@ -124,7 +143,7 @@ def _build(kind_dir: Path, key: str, entry_dir: Path, build: Callable[[Path], No
     _require_space(kind_dir, space_mib)
     temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{key}-", dir=kind_dir))
     try:
-        content = temporary / _CONTENT
+        content = temporary / CONTENT
         content.mkdir()
         build(content)
         _write_manifest(temporary)
@@ -156,7 +175,7 @@ def _no_space(kind_dir: Path, space_mib: int) -> OverlabError:
 
 def _write_manifest(temporary: Path) -> None:
     """Record and flush everything: even after a power failure an entry is complete or does not match its manifest."""
-    content = temporary / _CONTENT
+    content = temporary / CONTENT
     files = {}
     for path in _walk(content):
         files[str(path.relative_to(content))] = _describe(path)
@@ -170,7 +189,7 @@ def _write_manifest(temporary: Path) -> None:
 
 def _save_manifest(entry_dir: Path, files: Mapping[str, object]) -> None:
     text = json.dumps({"files": files}, sort_keys=True)
-    write_private(entry_dir / _MANIFEST, text.encode(), mode=0o644)
+    write_private(entry_dir / MANIFEST, text.encode(), mode=0o644)
 
 
 def _describe(path: Path) -> dict[str, object]:
@@ -200,9 +219,9 @@ def _problem(entry_dir: Path, *, read: bool = True, full: bool = False, repair_t
     ``repair_times`` (the lock is held) records the new times of files whose content is unchanged, so that the next
     check is fast again.
     """
-    content = entry_dir / _CONTENT
+    content = entry_dir / CONTENT
     try:
-        recorded = json.loads((entry_dir / _MANIFEST).read_text())["files"]
+        recorded = json.loads((entry_dir / MANIFEST).read_text())["files"]
         found = {str(path.relative_to(content)): path for path in _walk(content)}
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"unreadable: {error}"
