@@ -1,7 +1,8 @@
-"""The Debian mirror of this machine, read from apt's configuration."""
+"""The Debian mirror: named by the environment, or read from this machine's apt configuration."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from pathlib import Path
 
 from overlab.core.errors import OverlabError
 from overlab.core.tools import output
+
+MAIN_ENV = "OVERLAB_DEBIAN_MIRROR"
+SECURITY_ENV = "OVERLAB_DEBIAN_SECURITY_MIRROR"
 
 _FORMAT = "$(SITE)\t$(RELEASE)\t$(ORIGIN)\t$(LABEL)"
 _RELEASES = "buster bullseye bookworm trixie forky sid oldoldstable oldstable stable testing unstable".split()
@@ -23,15 +27,22 @@ class Mirror:
     security: str
 
     def sources(self, suite: str) -> list[str]:
-        """One-line apt sources of a Debian release and its security updates (main component)."""
-        return [f"deb {self.main} {suite} main", f"deb {self.security} {suite}-security main"]
+        """One-line apt sources of a Debian release and its security updates (main component).
+
+        How old its signed lists may be does not count: those of a release past its end of life are renewed no more.
+        """
+        archives = ((self.main, suite), (self.security, f"{suite}-security"))
+        return [f"deb [check-valid-until=no] {archive} {name} main" for archive, name in archives]
 
 
 def detect(apt_options: Iterable[str] = ()) -> Mirror:
-    """The mirror that the machine's own apt is configured with, in either source format.
+    """The mirror that the environment names, or the one in the machine's own apt sources, in either format.
 
     Raises :class:`OverlabError` where apt knows no Debian archive. ``apt_options`` go to ``apt-get`` (``-o`` pairs).
     """
+    if named := os.environ.get(MAIN_ENV):
+        main = named.rstrip("/")
+        return Mirror(main, os.environ.get(SECURITY_ENV, f"{main}-security").rstrip("/"))
     command = ["apt-get", *apt_options, "indextargets", "--format", _FORMAT]
     listing = output([*command, "Created-By: Packages"])
     if not listing:  # before the first `apt-get update`: the configuration, without the archives' Release files
@@ -58,7 +69,7 @@ def parse(listing: str) -> Mirror:
     if main is None:
         raise OverlabError(
             "apt on this machine knows no Debian archive (`apt-get indextargets` lists none)",
-            "add Debian's main archive to /etc/apt/sources.list and run: apt-get update",
+            f"name one: {MAIN_ENV}=URL of a Debian mirror, the part before dists/",
         )
     return Mirror(main, security or f"{main}-security")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ IN_PRIVATE_NAMESPACES = tuple(
 )
 """Prefix of a build's command: its mounts and processes are removed with it, and it is killed with this process."""
 _APT_OPTIONS = ('APT::Install-Recommends "false"', "Acquire::Languages none", 'APT::Sandbox::User "root"')
+
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy")
 
 
 def bootstrap(
@@ -44,6 +47,11 @@ def bootstrap(
         log=log,
         progress=progress,
         # an initramfs is built later, once for an image
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "LC_ALL": "C", "INITRD": "No"},
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "LC_ALL": "C", "INITRD": "No"}
+        | _proxies(),
         limit_s=limit_s,
     )
+
+
+def _proxies() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.lower() in _PROXY_VARIABLES}

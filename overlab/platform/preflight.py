@@ -50,7 +50,7 @@ def require(settings: Settings, kind: PlatformKind) -> None:
 def reports(settings: Settings, kind: PlatformKind) -> list[PartReport]:
     """Everything that is needed on this machine, in the order in which to fix it."""
     return [
-        rights(kind),
+        rights(uses(settings, kind)),
         packages(uses(settings, kind)),
         *([containers()] if settings.machine_kind == "container" else []),
         cli(settings.platform.pulumi),
@@ -59,16 +59,17 @@ def reports(settings: Settings, kind: PlatformKind) -> list[PartReport]:
     ]
 
 
-def rights(kind: PlatformKind) -> PartReport:
+def rights(needed: tuple[str, ...]) -> PartReport:
+    """Whether this user may prepare what these parts of the package list are for."""
     if os.geteuid() == 0:
         return PartReport("rights", "ok", "root")
-    if kind == "system":
-        return PartReport("rights", "ok", f"user {os.geteuid()}; a system platform needs only access to its libvirt")
+    if "bundled" not in needed:
+        return PartReport("rights", "ok", f"user {os.geteuid()}; this platform needs only access to its libvirt")
     return PartReport(
         "rights",
         "missing",
-        "not root, and the bundled hypervisor needs network and mount namespaces",
-        "run the command with sudo, or set overlab:lab platform.kind to system",
+        "not root, and what is built or runs here needs network and mount namespaces",
+        "run the command with sudo, or name a system platform with an image (overlab:lab platform.uri and image)",
     )
 
 

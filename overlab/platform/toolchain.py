@@ -100,12 +100,24 @@ def _on_path() -> PulumiCli | None:
 
 
 def _first_on_path() -> Path | None:
-    """The first `pulumi` on PATH that is not a lab's own command."""
-    for directory in os.environ.get("PATH", "").split(os.pathsep):
-        found = Path(directory) / "pulumi"
+    """The first `pulumi` that is not a lab's own command: on PATH, or where its installer puts it.
+
+    sudo drops that directory from PATH.
+    """
+    installed = [Path(f"~{user}/.pulumi/bin") for user in ("", os.environ.get("SUDO_USER", ""))]
+    on_path = [Path(directory) for directory in os.environ.get("PATH", "").split(os.pathsep)]
+    for directory in [*on_path, *map(_expanded, installed)]:
+        found = directory / "pulumi"
         if os.access(found, os.X_OK) and not found.is_dir() and not found.is_relative_to(state_root()):
             return found
     return None
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def _built(content: Path) -> PulumiCli:

@@ -12,7 +12,10 @@ _PROJECT = Path(__file__).parents[2]
 
 _TOOLS = {
     "dpkg-query": 'for name in $INSTALLED; do echo "$name installed"; done',
-    "apt-get": 'echo "apt-get $*" >> "$CALLS"; [ ! -e "$APT_FAILS" ] || { rm "$APT_FAILS"; exit 100; }',
+    "apt-get": """
+echo "apt-get $*" >> "$CALLS"
+[ ! -e "$POLICY_RC_D" ] || echo "policy $(sh "$POLICY_RC_D"; echo $?)" >> "$CALLS"
+[ ! -e "$APT_FAILS" ] || { rm "$APT_FAILS"; exit 100; }""",
     "id": 'echo "$USER_ID"',
     "python3": """
 echo "python $*" >> "$CALLS"
@@ -42,6 +45,7 @@ class Checkout:
         self.calls = root / "calls"
         self.apt_fails = root / "apt-fails"
         self.pip_fails = root / "pip-fails"
+        self.policy = root / "policy-rc.d"
         self.installed = _ALL
         self.user_id = "0"
         (self.root / "scripts").mkdir(parents=True)
@@ -63,6 +67,7 @@ class Checkout:
             "INSTALLED": self.installed,
             "USER_ID": self.user_id,
             "APT_FAILS": str(self.apt_fails),
+            "POLICY_RC_D": str(self.policy),
             "PIP_FAILS": str(self.pip_fails),
         }
         self.calls.write_text("")
@@ -86,6 +91,21 @@ def test_missing_packages_are_listed_with_their_reason_and_installed(checkout: C
     assert lines[0] == "Debian packages that are missing:"
     assert [line.split(maxsplit=1) for line in lines[1:3]] == [["make", "a tool"], ["gcc", "a compiler"]]
     assert checkout.called("apt-get") == ["apt-get install --no-install-recommends -y make gcc"]
+
+
+def test_an_installation_starts_no_service(checkout: Checkout) -> None:
+    checkout.installed = "umoci"
+    checkout.run("up")
+    assert checkout.called("policy") == ["policy 101"]
+    assert not checkout.policy.exists()
+
+
+def test_a_policy_of_the_machines_own_is_left_alone(checkout: Checkout) -> None:
+    checkout.installed = "umoci"
+    checkout.policy.write_text("exit 0\n")
+    checkout.run("up")
+    assert checkout.called("policy") == ["policy 0"]
+    assert checkout.policy.read_text() == "exit 0\n"
 
 
 def test_uses_select_packages(checkout: Checkout) -> None:

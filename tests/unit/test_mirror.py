@@ -49,8 +49,8 @@ def test_both_source_formats_are_read(tmp_path: Path, name: str, text: str) -> N
 
 def test_sources_of_another_release_come_from_the_same_mirror() -> None:
     assert Mirror("http://m/debian", "http://s/debian-security").sources("bullseye") == [
-        "deb http://m/debian bullseye main",
-        "deb http://s/debian-security bullseye-security main",
+        "deb [check-valid-until=no] http://m/debian bullseye main",
+        "deb [check-valid-until=no] http://s/debian-security bullseye-security main",
     ]
 
 
@@ -72,5 +72,15 @@ def test_without_a_security_source_the_sibling_archive_is_assumed() -> None:
     "listing", ["", "http://vendor/apt\tnodistro\t\t\n", "http://u/ubuntu\tnoble\tUbuntu\tUbuntu\n"]
 )
 def test_no_debian_archive_is_an_error_with_the_remedy(listing: str) -> None:
-    with pytest.raises(OverlabError, match=r"no Debian archive.*\n.*apt-get update"):
+    with pytest.raises(OverlabError, match=r"no Debian archive.*\n.*OVERLAB_DEBIAN_MIRROR"):
         mirror.parse(listing)
+
+
+def test_the_environment_names_a_mirror_where_apt_knows_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ubuntu = apt(tmp_path, "ubuntu.list", "deb http://vendor.example.org/ubuntu noble main\n")
+    with pytest.raises(OverlabError, match="OVERLAB_DEBIAN_MIRROR=URL"):
+        mirror.detect(ubuntu)
+    monkeypatch.setenv("OVERLAB_DEBIAN_MIRROR", "http://m/debian/")
+    assert mirror.detect(ubuntu) == Mirror("http://m/debian", "http://m/debian-security")
+    monkeypatch.setenv("OVERLAB_DEBIAN_SECURITY_MIRROR", "http://s/security")
+    assert mirror.detect(ubuntu) == Mirror("http://m/debian", "http://s/security")

@@ -362,10 +362,10 @@ def test_everything_that_is_missing_is_reported_at_once(settings: Settings, monk
     assert "apt-get install --no-install-recommends -y gcc parted" in text
 
 
-def test_a_system_platform_needs_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_platform_with_an_image_needs_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert preflight.rights("system").status == "ok"
-    assert preflight.rights("bundled").status == "missing"
+    assert preflight.rights(("up",)).status == "ok"
+    assert preflight.rights(("up", "bundled", "vm")).status == "missing"
 
 
 def test_no_space_names_the_variable(tmp_path: Path) -> None:

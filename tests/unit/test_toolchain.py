@@ -63,6 +63,28 @@ def test_path_counts_from_the_known_version_on(
         assert found.version == version
 
 
+def test_the_installers_directory_counts_also_for_the_user_behind_sudo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli = fake_cli(tmp_path / "home" / ".pulumi" / "bin", toolchain.VERSION)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setenv("HOME", str(tmp_path / "root"))
+    monkeypatch.setenv("SUDO_USER", "no-such-user")
+    assert toolchain.find() is None
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    found = toolchain.find()
+    assert found is not None
+    assert found.path == cli
+
+
+def test_an_older_cli_is_named_beside_the_one_that_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = fake_cli(tmp_path, "3.1.0")
+    on_path(monkeypatch, tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda *_args, **_kwargs: None)
+    with pytest.raises(OverlabError, match=rf"no Pulumi CLI from 3\.259\.0 on was found \({older} is 3\.1\.0\)"):
+        toolchain.ensure(Progress(quiet=True))
+
+
 def test_links_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = fake_cli(tmp_path / "real", toolchain.VERSION)
     (tmp_path / "bin").mkdir()
