@@ -13,6 +13,7 @@ from rich.console import Console
 
 from components.config import settings as lab_settings
 from components.config.settings import Settings, SettingsError
+from overlab.core import environment
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_output
 from overlab.inspect.snapshot import DEFAULT_STACK
@@ -73,6 +74,7 @@ def _common(context: typer.Context, stack: StackOption = "") -> None:
 
 def main() -> NoReturn:
     """Entry point. SIGTERM is handled as an interrupt: running tools are ended and partial results removed."""
+    environment.isolate()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()
     sys.exit(0)

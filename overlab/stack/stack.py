@@ -17,6 +17,7 @@ from typing import Any
 
 from components.config.platform import RECORD_ENV
 from components.config.settings import PROJECT
+from overlab.core import environment
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import ProcessRecord
@@ -55,6 +56,8 @@ class Stack:
             # the stack file holds no salt (see shim.py): it is read from the state
             "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
             RECORD_ENV: str(self.paths.record),
+            # of which there is none: the user's has proxies, contexts and credentials
+            "DOCKER_CONFIG": str(self.paths.state / "docker-config"),
         }
         if self.manifest.bundled_plugins:
             variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
@@ -63,8 +66,12 @@ class Stack:
         return variables
 
     def environment(self) -> dict[str, str]:
-        """This process's environment with the lab's variables and PATH."""
-        inherited = {key: value for key, value in os.environ.items() if key not in UNSET}
+        """This process's environment with the lab's variables and PATH; `shim.py` drops what must not pass.
+
+        The CLI fetches official plugins itself, so it gets the caller's proxies where they are not bundled.
+        """
+        base = dict(os.environ) if self.manifest.bundled_plugins else environment.for_downloads()
+        inherited = {key: value for key, value in base.items() if key not in UNSET}
         return {**inherited, **self.variables(), "PATH": self.path_variable()}
 
     def path_variable(self) -> str:
