@@ -28,7 +28,7 @@ refresh: bootstrap ## update the state from the deployed resources
 	@$(OVERLAB) refresh
 
 down: bootstrap ## destroy the lab; PLATFORM=1 removes its platform too
-	@$(OVERLAB) down $(if $(PLATFORM),--platform)
+	@$(OVERLAB) down $(if $(PLATFORM),--platform) || [ $$? -eq 3 ] # 3: nothing to destroy
 
 doctor: bootstrap ## check every prerequisite
 	@$(OVERLAB) doctor

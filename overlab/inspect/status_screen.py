@@ -35,7 +35,7 @@ def render(status: LabStatus) -> RenderableType:
 
 def _title(status: LabStatus) -> Text:
     wrong = sum(finding.severity != "note" for finding in status.findings)
-    if status.exit_code == states.EXIT_NO_ANSWER:
+    if status.exit_code == states.exit_codes.COULD_NOT_RUN:
         text, style = "no node answers", "bold red"
     elif wrong:
         text, style = f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong, see below", "bold red"

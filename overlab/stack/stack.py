@@ -86,6 +86,16 @@ class Stack:
     def exists(self) -> bool:
         return self.state_file.exists()
 
+    def is_empty(self) -> bool:
+        """Whether it has no resource, and no operation on one was interrupted. An unreadable state counts as not."""
+        try:
+            latest = json.loads(self.state_file.read_text("utf-8"))["checkpoint"]["latest"] or {}
+            return not latest.get("resources") and not latest.get("pending_operations")
+        except FileNotFoundError:
+            return True
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return False
+
     def ensure(self) -> int:
         """Create the stack in the lab's backend if it does not exist; exit code of `pulumi stack init`, or 0.
 
