@@ -28,7 +28,7 @@ refresh: bootstrap ## update the state from the deployed resources
 	@$(OVERLAB) refresh
 
 down: bootstrap ## destroy the lab; PLATFORM=1 removes its platform too
-	@$(OVERLAB) down $(if $(PLATFORM),--platform)
+	@$(OVERLAB) down $(if $(PLATFORM),--platform) || [ $$? -eq 3 ] # 3: nothing to destroy
 
 doctor: ## what this machine can run, and what is missing for it; installs nothing
 	@python=$$(scripts/bootstrap --python) && "$$python" -m overlab.platform.setups

@@ -134,6 +134,8 @@ class RemoteHost:
         options = {
             "IdentityFile": self.access.client_key,
             "IdentitiesOnly": "yes",
+            "IdentityAgent": "none",
+            "ForwardAgent": "no",
             "UserKnownHostsFile": self.access.known_hosts,
             "GlobalKnownHostsFile": "/dev/null",
             "StrictHostKeyChecking": "yes",
@@ -145,7 +147,8 @@ class RemoteHost:
             "ControlPath": self.access.control_dir / "ssh-%C",
             "ControlPersist": 20,
         }
-        return [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
+        # -F: the user's own ~/.ssh/config must not change the connection
+        return ["-F", "/dev/null", *(part for key, value in options.items() for part in ("-o", f"{key}={value}"))]
 
 
 def bounded(name: str, limit_s: int, script: str) -> str:

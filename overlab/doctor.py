@@ -17,6 +17,7 @@ from overlab.platform.certificates import Validity
 from overlab.platform.manifest import PlatformManifest, checkout
 from overlab.platform.namespace import Namespace
 from overlab.platform.preflight import PartReport, PartStatus
+from overlab.stack import remembered
 
 _RENEWAL: dict[str, PartStatus] = {"ok": "ok", "soon": "warning", "expired": "missing"}
 _REPAIR = "overlab up (overlab down repairs what it needs itself)"
@@ -34,7 +35,7 @@ def examine(stack: str, settings: Settings | SettingsError) -> list[PartReport]:
         reports += (
             _hypervisors(settings) if kind == "system" else [_acceleration()] if settings.machine_kind == "vm" else []
         )
-        reports += _lab(settings)
+        reports += _lab(stack, settings)
         reports += [_certificate(*first) for first in _first_to_expire(expiries(settings))]
     else:
         reports.append(preflight.packages(("up", "bundled", "vm")))
@@ -128,8 +129,12 @@ def _bridge(part: str, uri: str, bridge: str | None) -> list[PartReport]:
     return [PartReport(f"{part}: bridge", "missing", f"no device {bridge}", "create the bridge on that machine")]
 
 
-def _lab(settings: Settings) -> list[PartReport]:
+def _lab(stack: str, settings: Settings) -> list[PartReport]:
     """What was prepared for this lab, and whether it is up."""
+    try:
+        remembered.require_own_lab(stack, settings.name)
+    except OverlabError as error:
+        return [PartReport.missing("lab", error)]
     paths = LabPaths(settings.name)
     manifest = PlatformManifest.load(paths)
     if manifest is None:

@@ -13,12 +13,11 @@ from rich.console import Console
 from overlab.checks import junit, results, runner, text
 from overlab.checks.results import CheckRun
 from overlab.checks.select import limited, select
+from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_output
 from overlab.core.progress import Progress
 from overlab.stack.lab_handle import LabHandle
-
-EXIT_COULD_NOT_RUN = 2
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def watch(
             try:
                 found = run_once()
             except OverlabError as error:
-                code = EXIT_COULD_NOT_RUN
+                code = exit_codes.COULD_NOT_RUN
                 _report(console, options, f"{results.now():%H:%M:%S}  could not run: {error}", {"error": str(error)})
                 continue
             code = found.exit_code

@@ -13,14 +13,12 @@ from rich.console import Console
 
 from components.config import settings as lab_settings
 from components.config.settings import Settings, SettingsError
+from overlab.core import environment, exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_output
 from overlab.inspect.snapshot import DEFAULT_STACK
 from overlab.platform.manifest import checkout
-
-EXIT_FAILED = 1
-EXIT_BAD_SETTINGS = 2
-EXIT_INTERRUPTED = 130
+from overlab.stack.remembered import require_own_lab
 
 errors = Console(stderr=True, highlight=False)
 
@@ -33,13 +31,13 @@ class _Commands(typer.core.TyperGroup):
             return super().invoke(ctx)
         except SettingsError as error:
             notify(str(error))
-            raise typer.Exit(EXIT_BAD_SETTINGS) from error
+            raise typer.Exit(exit_codes.COULD_NOT_RUN) from error
         except OverlabError as error:
             notify(f"error: {error}")
-            raise typer.Exit(EXIT_FAILED) from error
+            raise typer.Exit(exit_codes.FAILED) from error
         except KeyboardInterrupt as error:
             notify("interrupted; run the command again to continue")
-            raise typer.Exit(EXIT_INTERRUPTED) from error
+            raise typer.Exit(exit_codes.INTERRUPTED) from error
 
 
 app = typer.Typer(
@@ -73,13 +71,22 @@ def _common(context: typer.Context, stack: StackOption = "") -> None:
 
 def main() -> NoReturn:
     """Entry point. SIGTERM is handled as an interrupt: running tools are ended and partial results removed."""
+    environment.isolate()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()
     sys.exit(0)
 
 
-def load_settings(stack: str) -> Settings:
+def read_settings(stack: str) -> Settings:
+    """Of the stack, whichever lab they name. Raises SettingsError for what is wrong with them."""
     return lab_settings.from_stack_file(checkout(), stack)
+
+
+def load_settings(stack: str) -> Settings:
+    """Of the stack and its lab. Raises SettingsError, and OverlabError where they name a lab that is not its own."""
+    settings = read_settings(stack)
+    require_own_lab(stack, settings.name)
+    return settings
 
 
 def notify(text: str) -> None:

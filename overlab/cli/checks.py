@@ -11,6 +11,7 @@ from rich.console import Console
 from overlab.checks import execution
 from overlab.checks.results import CheckRun
 from overlab.cli.application import JsonOption, StackOption, deliver, load_settings, notify
+from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_output
 from overlab.core.progress import Progress
@@ -39,7 +40,6 @@ def run_checks(
     """Run the lab's checks. Exit code 0: all passed; 1: one failed; 2: not everything could be run."""
     options = execution.CheckOptions(only or (), as_json, junit, html, within)
     console = Console(highlight=False)
-    settings = load_settings(stack)
 
     def run() -> CheckRun:
         found = execution.once(lab, options, Progress())
@@ -49,7 +49,7 @@ def run_checks(
 
     try:
         options.forget()
-        lab = lab_handle.open_lab(stack, settings, Progress())
+        lab = lab_handle.open_lab(stack, load_settings(stack), Progress())
         if watch:
             code = execution.watch(run, options, console, every)
         else:
@@ -58,7 +58,7 @@ def run_checks(
             code = found.exit_code
     except OverlabError as error:
         notify(f"error: {error}")
-        code = execution.EXIT_COULD_NOT_RUN
+        code = exit_codes.COULD_NOT_RUN
     raise typer.Exit(code)
 
 

@@ -11,16 +11,11 @@ from rich.console import Console
 
 from components.config.settings import Settings, SettingsError
 from overlab import doctor as diagnosis
-from overlab.cli.application import (
-    EXIT_BAD_SETTINGS,
-    EXIT_FAILED,
-    JsonOption,
-    StackOption,
-    load_settings,
-)
+from overlab.cli.application import JsonOption, StackOption, read_settings
 from overlab.config import new as new_stack
 from overlab.config import schema as editor_schema
 from overlab.config import validate as validation
+from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.inspect.snapshot import DEFAULT_STACK
 
@@ -41,7 +36,7 @@ def validate(
         print(json.dumps(validation.as_json(results), indent=1))
     else:
         print("\n".join([*(result.text for result in results), *validation.conflicts(results)]))
-    raise typer.Exit(0 if all(result.valid for result in results) else EXIT_BAD_SETTINGS)
+    raise typer.Exit(0 if all(result.valid for result in results) else exit_codes.COULD_NOT_RUN)
 
 
 @commands.command()
@@ -72,7 +67,7 @@ def doctor(stack: StackOption = "", as_json: JsonOption = False) -> None:
     """Check every prerequisite and every part of the platform; exit code 1 if something is missing."""
     settings: Settings | SettingsError
     try:
-        settings = load_settings(stack)
+        settings = read_settings(stack)
     except SettingsError as error:
         settings = error
     results = diagnosis.examine(stack, settings)
@@ -81,4 +76,4 @@ def doctor(stack: StackOption = "", as_json: JsonOption = False) -> None:
     else:
         width = None if sys.stdout.isatty() else _PLAIN_WIDTH
         Console(highlight=False, width=width).print(diagnosis.as_table(results))
-    raise typer.Exit(0 if diagnosis.healthy(results) else EXIT_FAILED)
+    raise typer.Exit(0 if diagnosis.healthy(results) else exit_codes.FAILED)

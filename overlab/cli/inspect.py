@@ -9,11 +9,11 @@ import typer
 
 from overlab import openssh
 from overlab.cli.application import PASS_ON, JsonOption, StackOption, load_settings, notify
+from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
-from overlab.inspect import display
-from overlab.inspect.status import EXIT_NO_ANSWER
-from overlab.platform import prepare
+from overlab.inspect import display, machines
+from overlab.stack import lab_handle
 
 commands = typer.Typer()
 _details = typer.Typer(help="Inspect the nodes in detail.", no_args_is_help=True, rich_markup_mode=None)
@@ -31,12 +31,12 @@ def status(
 
     Exit code 0: all agree; 1: something disagrees or is down; 2: nothing could be inspected.
     """
-    settings = load_settings(stack)
     try:
+        settings = load_settings(stack)
         code = display.watch(settings, every, as_json=as_json) if watch else display.status(settings, as_json=as_json)
     except OverlabError as error:
         notify(f"error: {error}")
-        code = EXIT_NO_ANSWER
+        code = exit_codes.COULD_NOT_RUN
     raise typer.Exit(code)
 
 
@@ -52,8 +52,9 @@ def cnm(
 
 @commands.command("exec", context_settings=PASS_ON)
 def execute(context: typer.Context, node: str, stack: StackOption = "") -> None:
-    """Run a command as root on a node: overlab exec docker01 -- docker ps."""
-    cmd = context.args[1:] if context.args[:1] == ["--"] else context.args
+    """Run a command as root on a node. Options of this command come before the command, which `--` may precede."""
+    named, cmd = _own_options(context)
+    stack = named or stack
     if not cmd:
         raise OverlabError("no command was given", "overlab exec NODE -- COMMAND..., or overlab ssh NODE for a shell")
     terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
@@ -95,9 +96,28 @@ def print_context(
     display.print_context(load_settings(stack), node, tls=tls)
 
 
+def _own_options(context: typer.Context) -> tuple[str, list[str]]:
+    """The stack, where the words after the node begin with it, and the command that follows."""
+    words, stack = list(context.args), ""
+    while words and words[0].startswith("-") and words[0] != "--":
+        option, equals, value = words.pop(0).partition("=")
+        if option == "--help":
+            print(context.get_help())
+            raise typer.Exit
+        if option not in ("-s", "--stack") or not (equals or words):
+            remedy = "overlab exec NODE --stack STACK -- COMMAND..."
+            raise OverlabError(f"`overlab exec` has no option {option}, or it has no value", remedy)
+        stack = value if equals else words.pop(0)
+    return stack, words[1:] if words[:1] == ["--"] else words
+
+
 def _on_node(stack: str, node: str, cmd: list[str], *, terminal: bool) -> None:
     settings = load_settings(stack)
-    platform = prepare.ready(settings) or prepare.restart_daemons(settings.name, Progress())
-    if platform is None:
-        raise OverlabError(f"the lab {settings.name} is not up", f"overlab up --stack {stack}")
+    openssh.node_named(settings, node)
+    platform = lab_handle.open_lab(stack, settings, Progress()).platform
+    if platform.kind == "bundled":  # a local question; a remote hypervisor's answer may take seconds
+        state = machines.states(settings, platform)[node]
+        if state != machines.RUNNING and not state.startswith(machines.UNKNOWN):
+            problem = f"the node {node} of lab {settings.name} does not run: {state}"
+            raise OverlabError(problem, f"overlab up --stack {stack}")
     openssh.replace_process(openssh.command(settings, platform, node, cmd, terminal=terminal))

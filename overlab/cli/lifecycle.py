@@ -13,14 +13,15 @@ import typer
 from components.config.platform import Platform
 from components.config.settings import SettingsError
 from overlab import doctor
-from overlab.cli.application import EXIT_INTERRUPTED, PASS_ON, StackOption, errors, load_settings, notify
+from overlab.cli.application import PASS_ON, StackOption, errors, load_settings, notify, read_settings
+from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.platform import prepare
 from overlab.platform.manifest import PlatformManifest
 from overlab.recovery.recovery import Recovery
-from overlab.stack import check_commands, event_log, leftovers, phases, state
+from overlab.stack import check_commands, event_log, leftovers, phases, remembered, state
 from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
 from overlab.stack.leftovers import Survey
@@ -72,23 +73,35 @@ def down(
     platform: Annotated[bool, typer.Option("--platform", help="Remove the platform as well.")] = False,
     force: Annotated[bool, typer.Option("--force", help="With --platform: remove it without a destroy.")] = False,
 ) -> None:
-    """Destroy the lab. Nothing of it stays on a hypervisor, or what stays is named and the exit code is not 0."""
+    """Destroy the lab. Nothing of it stays on a hypervisor, or what stays is named and the exit code is not 0.
+
+    Exit code 3: there was nothing to destroy.
+    """
     if force and not platform:
         raise OverlabError("--force has no effect without --platform", "overlab down --platform --force")
-    lab = _lab_name(stack)
+    lab = _lab_of(stack)
     progress = Progress()
+    prepared = LabPaths(lab).state.exists()
     if force:
         prepare.refuse_orphaning(lab)
     recorded = None if force else prepare.restart_daemons(lab, progress)
-    left = None if recorded is None else _destroy(_recorded_stack(stack, lab), lab, recorded, progress)
+    left, empty = None, True
+    if recorded is not None:
+        opened = _recorded_stack(stack, lab)
+        empty = opened.is_empty()
+        left = _destroy(opened, lab, recorded, progress)
+        empty = empty and not left.leftovers
+    nothing = not prepared if platform else empty
     if platform:
         with progress.step("remove the platform"):
             prepare.teardown(lab, progress)
-        progress.note(f"lab {lab}: the platform is removed")
-    elif recorded is None:
-        progress.note(f"lab {lab} has no platform: nothing to destroy")
+        if not nothing:
+            progress.note(f"lab {lab}: the platform is removed")
     if left is not None:
         leftovers.refuse_left(left, lab)
+    if nothing:
+        progress.note(f"lab {lab} is not up: nothing to destroy")
+        raise typer.Exit(exit_codes.NOTHING)
 
 
 @commands.command()
@@ -125,13 +138,19 @@ def rotate(
 # -- shared ----------------------------------------------------------------------------------------
 
 
-def _lab_name(stack: str) -> str:
-    """The lab's name; the stack's where the settings are invalid, so that the lab can still be destroyed."""
+def _lab_of(stack: str) -> str:
+    """The lab that the stack has, whatever its settings name now, and also where they are invalid."""
     try:
-        return load_settings(stack).name
+        lab = read_settings(stack).name
     except SettingsError as error:
-        notify(f"{error}\ntaking the lab's name from the stack: {stack}")
-        return stack
+        lab = next(iter(remembered.labs_of(stack)), stack)
+        notify(f"{error}\ntaking down the lab {lab} of stack {stack}")
+    before = remembered.renamed_from(stack, lab)
+    if before is not None:
+        notify(f"stack {stack} has the lab {before}, not {lab}, which its settings name now: taking down {before}")
+        return before
+    remembered.refuse_lab_of_another(stack, lab)
+    return lab
 
 
 def _prepared_stack(name: str, progress: Progress) -> Stack:
@@ -176,7 +195,7 @@ def _platform(lab: str) -> Platform:
 def _destroy(stack: Stack, lab: str, platform: Platform, progress: Progress) -> Survey:
     """Destroy what the state has, remove what it does not have; what is left then."""
     convergence = Convergence(stack, lab, platform, progress, notify)
-    if stack.exists():
+    if not stack.is_empty():
         _unlock(stack, progress)
         convergence.before_down()
         code = _exit_code(_run_twice(convergence, ["destroy", "--yes", "--skip-preview"]))
@@ -196,7 +215,7 @@ def _run_twice(convergence: Convergence, args: list[str], networks: Collection[s
 
 
 def _exit_code(ended: Ended) -> int:
-    return EXIT_INTERRUPTED if ended.interrupted and ended.code < 0 else ended.code
+    return exit_codes.INTERRUPTED if ended.interrupted and ended.code < 0 else ended.code
 
 
 def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) -> Ended:

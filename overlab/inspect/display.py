@@ -14,18 +14,21 @@ from rich.console import Console
 from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab import openssh
+from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.inspect import cnm, contexts, lab_collector, ssh_config, status_screen, ui
-from overlab.inspect.status import EXIT_NO_ANSWER, LabStatus
+from overlab.inspect.status import LabStatus
 from overlab.platform import prepare
+from overlab.stack.lab_handle import require_up
 
 _PLAIN_WIDTH = 200  # of a screen that goes to a file
 
 
 def recorded(settings: Settings) -> Platform:
-    """The lab's platform as recorded; nothing is started. Raises :class:`OverlabError` where there is none."""
+    """The lab's platform as recorded; nothing is started. Raises :class:`OverlabError` where the lab is not up."""
+    require_up(settings.stack, settings)
     platform = prepare.read_record(LabPaths(settings.name))
     if platform is None:
         raise OverlabError(f"the lab {settings.name} is not up", f"overlab up --stack {settings.stack}")
@@ -41,7 +44,7 @@ def status(settings: Settings, *, as_json: bool) -> int:
 
 def watch(settings: Settings, every_s: float, *, as_json: bool) -> int:
     """Repeat until interrupted; the exit code is that of the last snapshot."""
-    code = EXIT_NO_ANSWER
+    code = exit_codes.COULD_NOT_RUN
     try:
         while True:
             begun = time.monotonic()
@@ -68,7 +71,7 @@ def inspect_cnm(settings: Settings, node: str | None, *, as_json: bool) -> int:
     else:
         _console().print(cnm.render(models))
     errors = [model for model in models.values() if isinstance(model, str)]
-    return 0 if not errors else 1 if len(errors) < len(models) else EXIT_NO_ANSWER
+    return 0 if not errors else 1 if len(errors) < len(models) else exit_codes.COULD_NOT_RUN
 
 
 def show_ui(settings: Settings, port: int | None, *, browser: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from overlab.core import exit_codes
 from overlab.inspect import compare
 from overlab.inspect.compare_endpoints import entries
 from overlab.inspect.finding import Finding
@@ -24,9 +25,6 @@ ABSENT = "absent"
 """The node has no endpoint on this network, and so no namespace."""
 UNKNOWN = "unknown"
 """The node did not report it."""
-
-EXIT_NO_ANSWER = 2
-"""Exit code where no node answered."""
 
 
 class NodeStatus(Fact):
@@ -107,7 +105,7 @@ class LabStatus(Fact):
     def exit_code(self) -> int:
         """0: every view agrees; 1: something disagrees or is down; 2: no node answered."""
         if all(node.error is not None for node in self.nodes):
-            return EXIT_NO_ANSWER
+            return exit_codes.COULD_NOT_RUN
         return 0 if self.healthy else 1
 
     def as_json(self) -> dict[str, Any]:

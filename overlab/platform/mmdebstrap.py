@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from overlab.core import environment
 from overlab.core.progress import Progress
 from overlab.core.tools import run
 from overlab.platform import mirror
@@ -15,8 +15,6 @@ IN_PRIVATE_NAMESPACES = tuple(
 )
 """Prefix of a build's command: its mounts and processes are removed with it, and it is killed with this process."""
 _APT_OPTIONS = ('APT::Install-Recommends "false"', "Acquire::Languages none", 'APT::Sandbox::User "root"')
-
-_PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy")
 
 
 def bootstrap(
@@ -31,6 +29,7 @@ def bootstrap(
     limit_s: float,
 ) -> None:
     """Write a root file system of a Debian release with these packages to ``target``: a tar file, or a directory."""
+    proxies = environment.kept_of(environment.for_downloads(), environment.PROXIES)
     run(
         [
             *IN_PRIVATE_NAMESPACES,
@@ -47,11 +46,6 @@ def bootstrap(
         log=log,
         progress=progress,
         # an initramfs is built later, once for an image
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "LC_ALL": "C", "INITRD": "No"}
-        | _proxies(),
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": str(scratch), "LC_ALL": "C", "INITRD": "No"} | proxies,
         limit_s=limit_s,
     )
-
-
-def _proxies() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.lower() in _PROXY_VARIABLES}

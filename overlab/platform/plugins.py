@@ -1,7 +1,7 @@
 """Pulumi's plugins for one lab: official ones where available, else the bundled ones in Python.
 
 The lab has its own PULUMI_HOME. A bundled plugin is a small launcher in it, at the exact version that the
-installed SDK requires; an official plugin of that version from the user's own PULUMI_HOME is linked instead.
+installed SDK requires; an official plugin of that version from the user's ``~/.pulumi`` is linked instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal
 import overlab
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_private
-from overlab.core.paths import LabPaths, state_root
+from overlab.core.paths import LabPaths
 
 CHOICE_ENV = "OVERLAB_PLUGINS"
 """``auto`` (default): official where present, else bundled. ``official``: nothing bundled, Pulumi fetches the rest.
@@ -113,13 +113,13 @@ def acquisition_disabled(sources: list[PluginSource]) -> bool:
 
 
 def launcher(plugin: Plugin, python: Path | None = None, root: Path = BUNDLED_ROOT) -> str:
-    """Text of the executable that starts a plugin, found below ``root``, with this interpreter."""
+    """Text of the executable that starts a plugin, found below ``root``, with this interpreter, isolated (-I)."""
     python = python or Path(sys.executable)
-    start = f"#!{python}"
+    start = f"#!{python} -I"
     if " " in str(python) or len(start) > 127:  # the kernel's limits for an interpreter line
-        start = f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''"
+        start = f"#!/bin/sh\n'''exec' \"{python}\" -I \"$0\" \"$@\"\n' '''"
     return (
-        f"{start}\n{_MARK}\nimport sys\n\nsys.path[0] = {str(root)!r}\n"
+        f"{start}\n{_MARK}\nimport sys\n\nsys.path.insert(0, {str(root)!r})\n"
         f'from {plugin.module}.__main__ import main\n\nif __name__ == "__main__":\n    sys.exit(main())\n'
     )
 
@@ -135,19 +135,13 @@ def _resolve(plugin: Plugin, cli: Path, setting: Choice) -> PluginSource:
     if on_path is not None and setting != "bundled":
         return PluginSource(plugin, f"official, on PATH ({on_path})")
     if setting != "bundled":
-        for home in _homes():
-            file = home / "plugins" / plugin.directory / plugin.file
-            if file.is_file() and not _is_ours(file):
-                return PluginSource(plugin, f"official, in {home}", link=file)
+        home = Path.home() / ".pulumi"
+        file = home / "plugins" / plugin.directory / plugin.file
+        if file.is_file() and not _is_ours(file):
+            return PluginSource(plugin, f"official, in {home}", link=file)
     if setting == "official":
         return PluginSource(plugin, "official, fetched by Pulumi itself")
     return PluginSource(plugin, "bundled", bundled=True)
-
-
-def _homes() -> list[Path]:
-    """PULUMI_HOME of the caller and the default one, unless it is a lab's own."""
-    homes = [Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi"), Path.home() / ".pulumi"]
-    return [home for home in dict.fromkeys(homes) if not home.is_relative_to(state_root())]
 
 
 def _is_ours(file: Path) -> bool:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from overlab.core import environment
 from overlab.core.files import write_private
 from overlab.core.paths import LabPaths
 
 # PULUMI_OPTION_CONFIG_FILE is the CLI's own --config-file, for every command that has it.
 _SCRIPT = """\
 #!/bin/sh
+# What the caller's shell exports for other tools must not change the lab: these variables pass.
+for name in $(env | sed -n 's/^\\([A-Za-z_][A-Za-z0-9_]*\\)=.*/\\1/p'); do
+    case $name in
+    {kept}) ;;
+    {downloads}) [ -z "$PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" ] || unset "$name" ;;
+    *) unset "$name" ;;
+    esac
+done
 # Pulumi writes the salt of its secrets into the stack file. It gets a copy, so that the file in the checkout does not
 # change; a command that edits the configuration or names another stack or directory gets the file itself.
 stack_file={checkout}/Pulumi.$PULUMI_STACK.yaml
@@ -32,15 +41,28 @@ exec {command} "$@"
 """
 
 
+PULUMI_VARIABLES = (
+    *("PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_STACK"),
+    *("PULUMI_SKIP_UPDATE_CHECK", "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER"),
+    *("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "PULUMI_IGNORE_AMBIENT_PLUGINS", "PULUMI_DEBUG_COMMANDS"),
+)
+"""Those that a lab sets itself."""
+
+
 def write(paths: LabPaths, cli: Path, checkout: Path, namespace: str | None) -> None:
     """Write it into the lab's ``bin``. It replaces itself with the CLI: pid, signals and exit code pass through."""
     command = [str(cli)]
+    # a hypervisor of the user's own may be reached over SSH, with the user's agent
+    agent = [environment.AGENT] if namespace is None else []
+    kept = [*environment.KEPT, *PULUMI_VARIABLES, "DOCKER_CONFIG", *agent]
     if namespace is not None:
         command = ["nsenter", f"--net=/run/netns/{namespace}", "--", *command]
     text = _SCRIPT.format(
         checkout=shlex.quote(str(checkout)),
         copies=shlex.quote(str(paths.stack_files)),
         command=shlex.join(command),
+        kept=" | ".join(kept),
+        downloads=" | ".join(environment.PROXIES),
     ).encode()
     file = paths.bin / "pulumi"
     if not file.exists() or file.read_bytes() != text:

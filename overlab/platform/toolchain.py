@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from overlab.core import environment
 from overlab.core.errors import OverlabError
 from overlab.core.paths import state_root
 from overlab.core.progress import Progress
@@ -145,8 +146,7 @@ def _build(go_path: Path, directory: Path, progress: Progress) -> None:
     module.mkdir()
     for name in ("go.mod", "go.sum", "tools.go"):
         (module / name).write_text(_source(name))
-    env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": os.environ.get("GOFLAGS", "")}
-    env.setdefault("HOME", str(Path.home()))
+    env = {"HOME": str(Path.home()), **environment.for_downloads(), "CGO_ENABLED": "0"}
     run(
         [go_path, "build", *_BUILD_FLAGS, "-o", directory / "pulumi", _PACKAGE],
         log=cache.log_file("pulumi-cli"),
@@ -168,7 +168,7 @@ def go() -> Path:
     path = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
     if path is None:
         raise OverlabError(f"{none}, and no Go to build one", remedy)
-    found = output([path, "env", "GOVERSION"]).strip().removeprefix("go")
+    found = output([path, "env", "GOVERSION"], env=environment.for_downloads()).strip().removeprefix("go")
     if versions.parse(found) < versions.parse(versions.GO):
         raise OverlabError(f"{none}, and {path} is Go {found}, too old to build one", remedy)
     return Path(path)

@@ -35,11 +35,23 @@ class LabHandle:
 
 def open_lab(stack: str, settings: Settings, progress: Progress) -> LabHandle:
     """The lab of a stack. Raises :class:`OverlabError` where it is not up."""
+    found = require_up(stack, settings)
     platform = prepare.ready(settings) or prepare.restart_daemons(settings.name, progress)
-    found = existing_stack(stack, settings)
-    if platform is None or found is None:
-        raise OverlabError(f"the lab {settings.name} is not up", f"overlab up --stack {stack}")
+    if platform is None:
+        raise _not_up(stack, settings)
     return LabHandle(settings, platform, found)
+
+
+def require_up(stack: str, settings: Settings) -> Stack:
+    """The stack, if it has anything of the lab. Raises :class:`OverlabError` otherwise; nothing is started."""
+    found = existing_stack(stack, settings)
+    if found is None or found.is_empty():
+        raise _not_up(stack, settings)
+    return found
+
+
+def _not_up(stack: str, settings: Settings) -> OverlabError:
+    return OverlabError(f"the lab {settings.name} is not up", f"overlab up --stack {stack}")
 
 
 def existing_stack(name: str, settings: Settings) -> Stack | None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from components.config.platform import RECORD_ENV
 from components.config.settings import PROJECT
+from overlab.core import environment
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.process import ProcessRecord
@@ -55,6 +56,8 @@ class Stack:
             # the stack file holds no salt (see shim.py): it is read from the state
             "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
             RECORD_ENV: str(self.paths.record),
+            # of which there is none: the user's has proxies, contexts and credentials
+            "DOCKER_CONFIG": str(self.paths.state / "docker-config"),
         }
         if self.manifest.bundled_plugins:
             variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
@@ -63,8 +66,12 @@ class Stack:
         return variables
 
     def environment(self) -> dict[str, str]:
-        """This process's environment with the lab's variables and PATH."""
-        inherited = {key: value for key, value in os.environ.items() if key not in UNSET}
+        """This process's environment with the lab's variables and PATH; `shim.py` drops what must not pass.
+
+        The CLI fetches official plugins itself, so it gets the caller's proxies where they are not bundled.
+        """
+        base = dict(os.environ) if self.manifest.bundled_plugins else environment.for_downloads()
+        inherited = {key: value for key, value in base.items() if key not in UNSET}
         return {**inherited, **self.variables(), "PATH": self.path_variable()}
 
     def path_variable(self) -> str:
@@ -78,6 +85,16 @@ class Stack:
 
     def exists(self) -> bool:
         return self.state_file.exists()
+
+    def is_empty(self) -> bool:
+        """Whether it has no resource, and no operation on one was interrupted. An unreadable state counts as not."""
+        try:
+            latest = json.loads(self.state_file.read_text("utf-8"))["checkpoint"]["latest"] or {}
+            return not latest.get("resources") and not latest.get("pending_operations")
+        except FileNotFoundError:
+            return True
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return False
 
     def ensure(self) -> int:
         """Create the stack in the lab's backend if it does not exist; exit code of `pulumi stack init`, or 0.

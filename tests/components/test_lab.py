@@ -163,7 +163,8 @@ def test_docker_over_ssh_pins_host_keys(either: Recorder) -> None:
     assert len(nodes) == 3
     for item in nodes:
         options = json.loads(item.inputs["sshOpts"])
-        assert "StrictHostKeyChecking=yes" in options
+        assert options[:2] == ["-F", "/dev/null"]
+        assert {"StrictHostKeyChecking=yes", "IdentityAgent=none"} <= set(options)
         assert item.inputs["host"].startswith("ssh://root@10.99.0.")
 
 

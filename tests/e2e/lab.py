@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +83,8 @@ class RealLab:
     """``XDG_STATE_HOME`` of the lab."""
     network: str | None = None
     """Network namespace in which commands on it run; None: this process's own."""
+    exported: Mapping[str, str] = field(default_factory=dict)
+    """Further variables of the shell in which commands on it run."""
 
     @property
     def file(self) -> Path:
@@ -92,7 +94,7 @@ class RealLab:
     @property
     def environment(self) -> dict[str, str]:
         """Of every command on the lab."""
-        return os.environ | {"XDG_STATE_HOME": str(self.state)}
+        return os.environ | self.exported | {"XDG_STATE_HOME": str(self.state)}
 
     def overlab(self, *arguments: str, limit_s: int = 2700, stdin: str | None = None) -> Done:
         """Run ``overlab --stack STACK ARGUMENTS``."""

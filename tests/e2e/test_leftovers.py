@@ -1,4 +1,7 @@
-"""A lab of node containers after kills and removals by hand: up and down converge, and a refresh loses nothing."""
+"""A lab of node containers after kills and removals by hand: up and down converge, and a refresh loses nothing.
+
+Every command runs in a shell that exports what would break a lab (``hostile.py``).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import docker
 import pytest
 
 from overlab.core.process import descendants
+from tests.e2e import hostile
 from tests.e2e.lab import OVERLAB, PROJECT, RealLab, stack_file
 
 STACK = "leftovers"
@@ -32,7 +36,9 @@ CONTAINER = "overlab-leftovers-docker02"
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
-    lab = RealLab(STACK, tmp_path_factory.mktemp(STACK))
+    lab = RealLab(
+        STACK, tmp_path_factory.mktemp(STACK), exported=hostile.environment(tmp_path_factory.mktemp("hostile"))
+    )
     with stack_file(STACK, SETTINGS):
         try:
             yield lab

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,17 @@ def test_environment_is_created_on_the_lock_with_hashes_once(checkout: Checkout)
     done = checkout.run()
     assert (done.returncode, done.stdout) == (0, "")
     assert [line for line in checkout.called("python") if "pip" in line or "venv" in line] == []
+
+
+def test_the_command_runs_isolated_whichever_python_the_caller_names(checkout: Checkout) -> None:
+    assert checkout.run().returncode == 0
+    command = checkout.root / ".venv" / "bin" / "overlab"
+    command.with_name("python").unlink()
+    command.with_name("python").symlink_to(sys.executable)
+    command.write_text(command.read_text().replace("from overlab.cli import main", "main = lambda: print(sys.flags)"))
+    env = {"PATH": "/usr/bin:/bin", "PYTHONHOME": "/nonexistent", "PYTHONEXECUTABLE": "/nonexistent"}
+    done = subprocess.run([command], env=env, capture_output=True, text=True, check=False)
+    assert "isolated=1" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("file", ["requirements.lock", "pyproject.toml"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
@@ -14,14 +15,17 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from components.config.settings import Settings
-from overlab import cli, doctor
+from overlab import cli, doctor, openssh
 from overlab.cli import application, inspect, lifecycle
+from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_private
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
+from overlab.inspect import machines
 from overlab.platform import cache, prepare
-from overlab.stack import event_log, phases
+from overlab.platform.manifest import PlatformManifest
+from overlab.stack import event_log, lab_handle, phases, remembered
 from overlab.stack import stack as stack_module
 from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
@@ -130,6 +134,30 @@ def test_exec_takes_every_word_after_the_node(monkeypatch: pytest.MonkeyPatch, a
     assert seen == [("ci", "docker01", ["ls", "-l", "--", "a b"], False)]
 
 
+@pytest.mark.parametrize(
+    ("args", "cmd"),
+    [
+        (["docker01", "--stack", "ci", "--", "ls", "-s", "x"], ["ls", "-s", "x"]),
+        (["docker01", "--stack=ci", "ls", "--stack", "dev"], ["ls", "--stack", "dev"]),
+        (["docker01", "-s", "ci", "--", "--", "x"], ["--", "x"]),
+    ],
+)
+def test_exec_takes_the_stack_after_the_node_too(
+    monkeypatch: pytest.MonkeyPatch, args: list[str], cmd: list[str]
+) -> None:
+    seen: list[tuple[object, ...]] = []
+    monkeypatch.setattr(inspect, "_on_node", lambda *a, **_: seen.append(a))
+    assert overlab("exec", *args).exit_code == 0
+    assert seen == [("ci", "docker01", cmd)]
+
+
+@pytest.mark.parametrize("args", [["--nonsense", "--", "true"], ["--stack"]])
+def test_exec_refuses_an_option_that_it_does_not_have(args: list[str]) -> None:
+    done = overlab("exec", "docker01", *args)
+    assert done.exit_code == 1
+    assert f"has no option {args[0]}" in done.stderr
+
+
 def test_exec_without_a_command_is_refused() -> None:
     assert "no command was given" in overlab("exec", "docker01").stderr
 
@@ -154,9 +182,6 @@ def test_pulumi_gets_every_argument(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_env_prints_only_what_a_shell_evaluates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from overlab.core.paths import LabPaths
-    from overlab.platform.manifest import PlatformManifest
-
     manifest = PlatformManifest(
         checkout=tmp_path,
         inputs="",
@@ -177,18 +202,131 @@ def test_env_prints_only_what_a_shell_evaluates(monkeypatch: pytest.MonkeyPatch,
     assert shown == f"{paths.pulumi_home}|dev|unset|{paths.bin}:{os.environ['PATH']}"
 
 
-def test_down_of_a_lab_without_a_platform_is_no_error() -> None:
-    done = overlab("down")
-    assert done.exit_code == 0
-    assert "lab t-dev has no platform: nothing to destroy" in done.stderr
+@pytest.mark.parametrize("args", [[], ["--platform"], ["--platform", "--force"]])
+def test_down_of_nothing_says_so_with_its_own_exit_code(args: list[str]) -> None:
+    done = overlab("down", *args)
+    assert done.exit_code == exit_codes.NOTHING
+    assert done.stderr.endswith("lab t-dev is not up: nothing to destroy\n")
 
 
 def test_a_lab_whose_settings_broke_can_still_be_taken_down(monkeypatch: pytest.MonkeyPatch) -> None:
     removed: list[str] = []
     monkeypatch.setattr(prepare, "teardown", lambda lab, _: removed.append(lab))
+    LabPaths("bad").state.mkdir(parents=True)
     done = overlab("down", "--platform", "--stack", "bad")
     assert done.exit_code == 0
     assert removed == ["bad"]
+
+
+# -- a stack and its lab ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def made(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state of stack dev in the lab t-dev, which is up."""
+    monkeypatch.setattr(remembered, "checkout", lambda: project)
+    return make_state(project, "t-dev", "dev", [{"urn": "urn:pulumi:dev::overlab::pulumi:pulumi:Stack::overlab-dev"}])
+
+
+def make_state(project: Path, lab: str, stack: str, resources: list[object]) -> Path:
+    paths = LabPaths(lab)
+    PlatformManifest(
+        checkout=project,
+        inputs="",
+        files={},
+        cli=project,
+        cli_version="",
+        sources={},
+        bundled_plugins=True,
+        images=None,
+    ).save(paths)
+    file = paths.backend / ".pulumi" / "stacks" / "overlab" / f"{stack}.json"
+    write_private(file, json.dumps({"checkpoint": {"latest": {"resources": resources}}}).encode())
+    return file
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["up"],
+        ["preview"],
+        ["refresh"],
+        ["status"],
+        ["test"],
+        ["env"],
+        ["pulumi", "stack"],
+        ["exec", "docker01", "true"],
+        ["ssh", "docker01"],
+        ["inspect", "cnm"],
+        ["ui"],
+        ["context"],
+        ["ssh-config"],
+        ["graph"],
+        ["report", "--html", "x.html"],
+        ["rotate"],
+    ],
+    ids=lambda args: args[0],
+)
+def test_a_lab_renamed_while_it_is_up_stops_every_command(project: Path, made: Path, args: list[str]) -> None:
+    (project / "Pulumi.dev.yaml").write_text(_GOOD.format(name="other"))
+    done = overlab(*args)
+    assert done.exit_code in (1, 2)
+    assert done.stderr == (
+        "error: stack dev has the lab t-dev, and its settings name the lab other now\n"
+        "  remedy: overlab down --stack dev --platform, which takes t-dev down;"
+        " or its old name: overlab set --stack dev name=t-dev\n"
+    )
+    assert not LabPaths("other").state.exists()
+
+
+@pytest.mark.parametrize("text", [_GOOD.format(name="other"), _BAD], ids=["renamed", "broken"])
+def test_down_takes_down_the_lab_that_the_stack_has(
+    project: Path, made: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (project / "Pulumi.dev.yaml").write_text(text)
+    removed: list[str] = []
+    monkeypatch.setattr(prepare, "teardown", lambda lab, _: removed.append(lab))
+    done = overlab("down", "--platform", "--force")
+    assert done.exit_code == 0, done.stderr
+    assert removed == ["t-dev"]
+    assert "t-dev" in done.stderr.splitlines()[-2]
+
+
+def test_a_lab_that_was_taken_down_with_its_platform_may_have_another_name(project: Path, made: Path) -> None:
+    shutil.rmtree(LabPaths("t-dev").state)
+    (project / "Pulumi.dev.yaml").write_text(_GOOD.format(name="other"))
+    assert "the lab other is not up" in overlab("status").stderr
+
+
+@pytest.mark.parametrize("args", [["up"], ["down"], ["down", "--platform", "--force"], ["exec", "docker01", "true"]])
+def test_a_stack_whose_settings_name_another_stacks_lab_is_refused(
+    project: Path, made: Path, monkeypatch: pytest.MonkeyPatch, args: list[str]
+) -> None:
+    monkeypatch.setattr(prepare, "teardown", lambda *_: pytest.fail("another stack's lab was removed"))
+    (project / "Pulumi.ci.yaml").write_text(_GOOD.format(name="t-dev"))
+    done = overlab("--stack", "ci", *args)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: the lab t-dev is up as stack dev, not as ci\n  remedy: --stack dev; or ")
+
+
+@pytest.mark.parametrize("args", [["status"], ["test"], ["exec", "docker01", "true"], ["ssh", "docker01"], ["context"]])
+def test_a_command_on_a_lab_that_was_taken_down_says_so(project: Path, made: Path, args: list[str]) -> None:
+    make_state(project, "t-dev", "dev", [])
+    done = overlab(*args)
+    assert done.exit_code in (1, 2)
+    assert done.stderr == "error: the lab t-dev is not up\n  remedy: overlab up --stack dev\n"
+
+
+def test_a_node_that_does_not_run_is_named_instead_of_an_ssh_error(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Opened:
+        class platform:  # noqa: N801
+            kind = "bundled"
+
+    monkeypatch.setattr(lab_handle, "open_lab", lambda *_: Opened)
+    monkeypatch.setattr(machines, "states", lambda *_: {"docker01": "exited"})
+    monkeypatch.setattr(openssh, "replace_process", lambda _: pytest.fail("ssh was started"))
+    assert "error: the node docker01 of lab t-dev does not run: exited\n" in overlab("ssh", "docker01").stderr
+    assert "the lab t-dev has no node docker09" in overlab("ssh", "docker09").stderr
 
 
 class Untouched(Convergence):
@@ -203,8 +341,8 @@ class Untouched(Convergence):
 
 def test_a_failed_destroy_keeps_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     class Opened:
-        def exists(self) -> bool:
-            return True
+        def is_empty(self) -> bool:
+            return False
 
         event_log = Path("/nowhere")
 

@@ -85,21 +85,14 @@ def test_official_of_another_version_does_not_count(paths: LabPaths, cli: Pulumi
     assert {one.source for one in plugins.install(paths, cli.path)} == {"bundled"}
 
 
-def test_official_in_the_callers_home_wins(
+def test_the_callers_pulumi_home_changes_nothing(
     paths: LabPaths, cli: PulumiCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "other"))
-    official(tmp_path / "other", "command")
-    sources = {one.plugin.name: one.source for one in plugins.resolve(cli.path)}
-    assert sources["command"] == f"official, in {tmp_path / 'other'}"
-
-
-def test_a_labs_own_home_is_not_used_as_official(
-    paths: LabPaths, cli: PulumiCli, monkeypatch: pytest.MonkeyPatch
-) -> None:
     plugins.install(paths, cli.path)
-    monkeypatch.setenv("PULUMI_HOME", str(paths.pulumi_home))
-    assert {one.source for one in plugins.resolve(cli.path)} == {"bundled"}
+    official(tmp_path / "other", "command")
+    for home in (tmp_path / "other", paths.pulumi_home):
+        monkeypatch.setenv("PULUMI_HOME", str(home))
+        assert {one.source for one in plugins.resolve(cli.path)} == {"bundled"}
 
 
 def test_official_on_path_or_beside_the_cli_leaves_no_bundled_one(
@@ -149,7 +142,17 @@ def test_launcher_starts_the_module_with_this_interpreter_and_its_arguments(tmp_
     file = tmp_path / "pulumi-resource-x"
     file.write_text(plugins.launcher(fake, python, Path(__file__).parent))
     file.chmod(0o755)
-    done = subprocess.run([file, "--flag", "127.0.0.1:1"], cwd="/", capture_output=True, text=True, check=False)
+    other = tmp_path / "other" / "fake_plugin"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    done = subprocess.run(
+        [file, "--flag", "127.0.0.1:1"],
+        cwd=other.parent,
+        env={"PYTHONPATH": str(other.parent), "PYTHONHOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout.splitlines() == ["--flag 127.0.0.1:1"], done.stderr
     assert done.returncode == 7
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from overlab.core import environment
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.platform import shim, toolchain
@@ -59,13 +60,13 @@ def stack(project: Path, paths: LabPaths) -> Stack:
     return Stack("t", paths, manifest)
 
 
-def cli(stack: Stack, script: str) -> None:
+def cli(stack: Stack, script: str, namespace: str | None = None) -> None:
     """Put a CLI behind the lab's shim."""
     file = stack.paths.state / "cli"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o755)
-    shim.write(stack.paths, file, stack.file.parent, namespace=None)
+    shim.write(stack.paths, file, stack.file.parent, namespace=namespace)
 
 
 def lock(stack: Stack, **changes: object) -> Path:
@@ -132,6 +133,38 @@ def test_plain_pulumi_gets_the_labs_environment(stack: Stack, monkeypatch: pytes
     assert "PULUMI_CONFIG_PASSPHRASE=" not in done.stdout
     assert f"PATH={stack.paths.bin}:/usr/bin:/bin\n" in done.stdout
     assert "args stack output\n" in done.stdout
+
+
+def test_what_the_caller_exports_does_not_reach_pulumi(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile = {
+        **dict.fromkeys(("DOCKER_HOST", "DOCKER_CONTEXT", "PYTHONPATH", "SSH_AUTH_SOCK", "https_proxy"), "hostile"),
+        **dict.fromkeys(("PULUMI_OPTION_TARGET", "PULUMI_CONFIG_PASSPHRASE", "LIBVIRT_DEFAULT_URI"), "hostile"),
+        "DOCKER_CONFIG": "hostile",
+        "MULTI": "a\nhostile=1",
+    }
+    for name, value in hostile.items():
+        monkeypatch.setenv(name, value)
+    cli(stack, "env", namespace="none")
+    file = stack.paths.bin / "pulumi"
+    file.write_text(file.read_text().replace("nsenter --net=/run/netns/none --", ""))
+    # by overlab, and by plain `pulumi` in a shell that evaluated `overlab env`
+    for env in (stack.environment(), {**os.environ, **stack.variables()}):
+        seen = subprocess.run([file, "up"], env=env, capture_output=True, text=True, check=True).stdout
+        assert "hostile" not in seen
+        assert f"DOCKER_CONFIG={stack.paths.state}/docker-config\n" in seen
+        assert f"PULUMI_HOME={stack.paths.pulumi_home}\n" in seen
+
+
+def test_where_pulumi_fetches_plugins_it_gets_the_callers_proxy(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    official = Stack("t", stack.paths, stack.manifest.model_copy(update={"bundled_plugins": False}))
+    monkeypatch.setattr(environment, "_for_downloads", {"https_proxy": "http://proxy:1", "no_proxy": "example.org"})
+    cli(stack, "env")
+    for opened, expected in ((stack, False), (official, True)):
+        seen = subprocess.run(
+            [stack.paths.bin / "pulumi", "up"], env=opened.environment(), capture_output=True, text=True, check=True
+        ).stdout
+        assert ("https_proxy=http://proxy:1\n" in seen) is expected
+        assert ("no_proxy=example.org,127.0.0.1,localhost\n" in seen) is expected
 
 
 def test_pulumi_may_fetch_plugins_only_where_none_is_bundled(stack: Stack) -> None:
