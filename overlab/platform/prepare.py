@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from components.config.conventions import REGISTRY_PORT
 from components.config.platform import Hypervisor, MachineImage, NodeEngine, Packages, Platform, Tls
 from overlab.core.errors import OverlabError
-from overlab.core.files import write_private
+from overlab.core.files import bound_log, write_private
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.progress import Progress
 from overlab.core.tools import stop_running
@@ -63,6 +63,8 @@ def prepare(settings: Settings, progress: Progress) -> Platform:
     Raises :class:`OverlabError` with the remedy. Nothing outside the per-user cache, the lab's state directory, its run
     directory and its network namespace is touched.
     """
+    for log in LabPaths(settings.name).logs.glob("*.log"):
+        bound_log(log)
     platform = ready(settings)
     if platform is not None:
         return platform
