@@ -193,6 +193,14 @@ def daemon_json(
         "live-restore": engine.live_restore,
         "default-address-pools": [{"base": str(pool.base), "size": pool.size} for pool in engine.address_pools],
         "userland-proxy": False,
+        "no-new-privileges": engine.no_new_privileges,
+        # Of docker0 only: networks decide for themselves, and docker_gwbridge has it off in any case.
+        "icc": engine.icc,
+        "log-driver": "json-file",
+        "log-opts": conventions.CONTAINER_LOG,
+        "default-ulimits": {
+            "nofile": {"Name": "nofile", "Soft": conventions.OPEN_FILES, "Hard": conventions.OPEN_FILES}
+        },
     }
     if cgroup_parent is not None:
         config["cgroup-parent"] = cgroup_parent

@@ -168,7 +168,7 @@ class Lab(Component[Args]):
 
     def _declare_store(self) -> Store:
         store, identity = self._settings.store, self._platform.identity
-        if store.acl and identity.store_tokens is None:
+        if store.has_acl and identity.store_tokens is None:
             raise pulumi.RunError("lab.store.acl is on, and the platform record has no tokens: run 'overlab up'")
         args = StoreArgs(
             engines=tuple(self.engines.values()),
@@ -176,7 +176,7 @@ class Lab(Component[Args]):
             image=store.image,
             memory_mib=store.memory_mib,
             gossip_key=identity.gossip_key,
-            tokens=identity.store_tokens if store.acl else None,
+            tokens=identity.store_tokens if store.has_acl else None,
         )
         return Store("store", args, self.child_options())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.markup import escape
@@ -12,7 +13,17 @@ from rich.table import Table
 from components.config.settings import Settings, SettingsError
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
-from overlab.platform import acceleration, cache, certificates, hypervisors, plugins, preflight, prepare
+from overlab.platform import (
+    acceleration,
+    cache,
+    certificates,
+    container_images,
+    hypervisors,
+    plugins,
+    preflight,
+    prepare,
+    rootfs,
+)
 from overlab.platform.certificates import Validity
 from overlab.platform.manifest import PlatformManifest, checkout
 from overlab.platform.namespace import Namespace
@@ -20,6 +31,7 @@ from overlab.platform.preflight import PartReport, PartStatus
 from overlab.stack import remembered
 
 _RENEWAL: dict[str, PartStatus] = {"ok": "ok", "soon": "warning", "expired": "missing"}
+_OLD = timedelta(days=90)
 _REPAIR = "overlab up (overlab down repairs what it needs itself)"
 _STYLE = {"ok": "green", "warning": "yellow", "missing": "red"}
 
@@ -39,6 +51,7 @@ def examine(stack: str, settings: Settings | SettingsError) -> list[PartReport]:
         reports += [_certificate(*first) for first in _first_to_expire(expiries(settings))]
     else:
         reports.append(preflight.packages(("up", "bundled", "vm")))
+    reports += _package_age()
     reports.append(preflight.cache_space())
     reports += _cache()
     reports += [_optional(preflight.packages(("test",))), _optional(preflight.packages(("check",)))]
@@ -185,6 +198,25 @@ def _cache() -> list[PartReport]:
             reports.append(PartReport(part, "ok", size))
         else:
             reports.append(PartReport(part, "warning", f"{size}: {entry.problem}", f"rm -rf {entry.directory}"))
+    return reports
+
+
+def _package_age() -> list[PartReport]:
+    """How old the Debian packages are of which images were built; nothing replaces them by itself."""
+    kinds = {"node packages": ("rootfs", rootfs.key_parts()), "workload packages": ("images", container_images.key_parts())}
+    reports = []
+    for part, (kind, key_parts) in kinds.items():
+        content = cache.find(kind, key_parts)
+        if content is None:
+            continue
+        built = datetime.fromtimestamp((content.parent / "manifest.json").stat().st_mtime, UTC)
+        age = datetime.now(UTC) - built
+        found = f"Debian packages of {built:%Y-%m-%d}, {age.days} days old"
+        if age < _OLD:
+            reports.append(PartReport(part, "ok", found))
+        else:
+            remedy = f"rm -rf {content.parent}, then overlab up builds it from today's; the nodes are then recreated"
+            reports.append(PartReport(part, "warning", found, remedy))
     return reports
 
 

@@ -36,6 +36,13 @@ BUSYBOX_IMAGE: Final = "busybox:1.35"
 IDLE: Final = ("sleep", "2147483647")
 """Command of a busybox that states none."""
 
+# --- limits of containers on a node
+CONTAINER_LOG: Final = {"max-size": "10m", "max-file": "3"}
+"""Log options: what a container can write to its node's disk by its output."""
+OPEN_FILES: Final = 4096
+"""Descriptors a process of a container may have: the kernel's own hard limit, the most that an engine without
+CAP_SYS_RESOURCE can be sure to set."""
+
 # --- VXLAN
 VXLAN_OVERHEAD: Final = 50
 """Bytes: the MTU of an overlay network is the underlay's less this."""

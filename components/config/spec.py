@@ -118,6 +118,10 @@ class EngineSpec(Spec):
     """Containers outlive a restart of their engine."""
     firewall: bool = True
     """Accept from the underlay only what the lab needs: SSH, and from peers gossip, VXLAN and the store."""
+    no_new_privileges: bool = True
+    """Processes in containers gain no rights by setuid programs or file capabilities (sudo, su, ping of a user)."""
+    icc: bool = False
+    """Containers on an engine's default bridge ``docker0`` reach each other. Workloads are not on it."""
     address_pools: Annotated[tuple[PoolSpec, ...], BeforeValidator(as_tuple)] = (
         PoolSpec(base=IPv4Network("172.30.0.0/16"), size=24),
     )
@@ -142,12 +146,18 @@ class StoreSpec(Spec):
     """1 is the single-server mode. 3 or 5: a server on as many nodes; each engine uses the agent on its own node."""
     node: HostName | None = None
     """The node of the single server; default: the first node by name."""
-    acl: bool = False
-    """With several servers: Consul's access lists, deny by default. A node may write Docker's data and little else."""
+    acl: bool | None = None
+    """Consul's access lists, deny by default: a node may write Docker's data and little else. Default: with several
+    servers; a single one cannot have them."""
     image: ImageName = conventions.CONSUL_IMAGE
     """The image that it runs from."""
     memory_mib: Annotated[int, Field(ge=64, le=65536)] = 128
     """Memory limit of its container."""
+
+    @property
+    def has_acl(self) -> bool:
+        """Whether the store has access lists, stated or by default."""
+        return self.servers > 1 if self.acl is None else self.acl
 
     def violations(self) -> Iterator[Violation]:
         if self.servers > 1 and self.node is not None:

@@ -18,6 +18,20 @@ def write_output(file: Path, content: str | bytes) -> None:
         raise OverlabError(f"{file} cannot be written: {error}", "name another file") from error
 
 
+def bound_log(path: Path, limit: int = 8 << 20) -> None:
+    """Keep only the last eighth of a log that is larger than its limit.
+
+    Its writers have it open for appending, and go on at its new end.
+    """
+    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+        if os.fstat(file.fileno()).st_size > limit:
+            file.seek(-(limit // 8), os.SEEK_END)
+            last = file.read()
+            file.seek(0)
+            file.truncate()
+            file.write(last)
+
+
 def write_private(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace a file atomically; it never exists half-written or with a wider mode."""
     path.parent.mkdir(parents=True, exist_ok=True)

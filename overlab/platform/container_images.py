@@ -37,7 +37,7 @@ def ensure(progress: Progress) -> Path:
         with progress.step("container images from Debian packages"):
             _build(directory, cache.log_file("images"), progress)
 
-    return cache.entry("images", _key_parts(), build, progress, space_mib=1500)
+    return cache.entry("images", key_parts(), build, progress, space_mib=1500)
 
 
 def names() -> list[str]:
@@ -45,7 +45,7 @@ def names() -> list[str]:
     return [name for recipe in RECIPES for name in recipe.names]
 
 
-def _key_parts() -> dict[str, object]:
+def key_parts() -> dict[str, object]:
     files = sorted(path for path in FILES.rglob("*") if path.is_file())
     return {
         "revision": REVISION,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from components.config.conventions import REGISTRY_PORT
 from components.config.platform import Hypervisor, MachineImage, NodeEngine, Packages, Platform, Tls
 from overlab.core.errors import OverlabError
-from overlab.core.files import write_private
+from overlab.core.files import bound_log, write_private
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.progress import Progress
 from overlab.core.tools import stop_running
@@ -63,6 +63,8 @@ def prepare(settings: Settings, progress: Progress) -> Platform:
     Raises :class:`OverlabError` with the remedy. Nothing outside the per-user cache, the lab's state directory, its run
     directory and its network namespace is touched.
     """
+    for log in LabPaths(settings.name).logs.glob("*.log"):
+        bound_log(log)
     platform = ready(settings)
     if platform is not None:
         return platform
@@ -163,15 +165,15 @@ class _Parts:
 
 
 def _make_parts(settings: Settings, kind: hypervisors.PlatformKind, paths: LabPaths, progress: Progress) -> _Parts:
-    """The independent steps in parallel, longest first: image, CLI, container images, hypervisor."""
+    """The independent steps in parallel, longest first; the image follows from the hypervisor, which takes seconds."""
     own_registry = kind == "bundled" and settings.platform.registry_mirror is None
     containers = settings.machine_kind == "container"
     with _Parallel(progress) as parallel:
-        image = None if containers else parallel.start("base image", lambda: _image(settings, progress))
+        hypervisor = parallel.start("hypervisor", lambda: _hypervisors(settings, paths, progress))
+        image = None if containers else parallel.start("base image", lambda: _image(settings, hypervisor, progress))
         node = parallel.start("node image", lambda: _node_engine(paths, progress)) if containers else None
         cli = parallel.start("Pulumi CLI", lambda: toolchain.ensure(progress, settings.platform.pulumi))
         images = parallel.start("container images", lambda: container_images.ensure(progress)) if own_registry else None
-        hypervisor = parallel.start("hypervisor", lambda: _hypervisors(settings, paths, progress))
         packages = parallel.start("engine packages", lambda: _packages(settings, progress))
         parallel.finish()
     if images is not None:
@@ -204,10 +206,15 @@ def _sources(settings: Settings, parts: _Parts) -> dict[str, str]:
     return sources
 
 
-def _image(settings: Settings, progress: Progress) -> MachineImage:
+def _image(
+    settings: Settings, hypervisor: Future[dict[str, hypervisors.HypervisorInfo]], progress: Progress
+) -> MachineImage:
+    """One for all machines: with the kernel's own defaults as soon as one of them has KVM."""
     if settings.platform.image is not None:
         return hypervisors.given_image(settings.platform.image)
-    return vm_image.ensure(progress) if settings.engine.install == "preinstalled" else vm_image.ensure_plain(progress)
+    emulated = all(one.acceleration.domain_type == "qemu" for one in hypervisor.result().values())
+    ensure = vm_image.ensure if settings.engine.install == "preinstalled" else vm_image.ensure_plain
+    return ensure(progress, emulated=emulated)
 
 
 def _hypervisors(settings: Settings, paths: LabPaths, progress: Progress) -> dict[str, hypervisors.HypervisorInfo]:

@@ -16,6 +16,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.config.conventions import CONTAINER_LOG
 from overlab.core.files import write_private
 from overlab.core.process import ProcessRecord, end
 from overlab.core.progress import Progress
@@ -119,7 +120,9 @@ class PrivateDockerd(Daemon):
             "data-root": str(self.paths.docker / "data"),
             "exec-root": str(self._run / "exec"),
             "hosts": [self.host],
+            "icc": False,
             "log-level": "warn",
+            "log-opts": CONTAINER_LOG,
             "pidfile": str(self._run / "dockerd.pid"),
             "userland-proxy": False,
         }

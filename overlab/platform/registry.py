@@ -74,7 +74,8 @@ def _config(storage: Path) -> bytes:
     """The registry's configuration; JSON is YAML."""
     config = {
         "version": 0.1,
-        "log": {"level": "info", "accesslog": {"disabled": False}},
+        # Neither accesses nor what they ask for: no client must be able to fill the disk.
+        "log": {"level": "error", "accesslog": {"disabled": True}},
         "storage": {
             "filesystem": {"rootdirectory": str(storage)},
             "cache": {"blobdescriptor": "inmemory"},

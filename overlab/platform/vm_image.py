@@ -19,6 +19,10 @@ from overlab.platform.rootfs import Rootfs
 GUEST = Path(__file__).parent / "guest"
 """The guest's ``files/``, copied as they are, and the scripts that run in its chroot."""
 
+EMULATED = "mitigations=off nokaslr norandmaps apparmor=0 selinux=0 audit=0 nowatchdog no_timer_check".split()
+"""What the kernel of an emulated machine is started with beside the other's defaults: without KVM each of these costs a
+multiple. ``norandmaps``: code at the same address in each process is translated once."""
+
 _FILE = "disk.qcow2"
 _SCRATCH = ".scratch"
 _ENTER = """\
@@ -36,8 +40,10 @@ exec chroot "$root" "$@"
 """
 
 
-def ensure(progress: Progress) -> MachineImage:
+def ensure(progress: Progress, *, emulated: bool) -> MachineImage:
     """The preinstalled image: its engine is not enabled; it holds the container images of our registry.
+
+    ``emulated``: for machines without KVM, whose kernel does without its own protection; see :data:`EMULATED`.
 
     A pull on the machine finds their layers and asks the registry only for the manifest.
     """
@@ -48,22 +54,24 @@ def ensure(progress: Progress) -> MachineImage:
         with progress.step("preinstalled image"), tree(source, directory) as root:
             configure(root, source.engine_debs, progress)
             _preload(root, storage, progress)
-            _finish(root, directory, progress)
+            _finish(root, directory, progress, emulated=emulated)
 
-    directory = cache.entry("image", key_parts() | {"storage": storage.parent.name}, build, progress, space_mib=4000)
+    parts = key_parts() | {"storage": storage.parent.name, "kernel": EMULATED if emulated else []}
+    directory = cache.entry("image", parts, build, progress, space_mib=4000)
     return _image(directory)
 
 
-def ensure_plain(progress: Progress) -> MachineImage:
+def ensure_plain(progress: Progress, *, emulated: bool) -> MachineImage:
     """The same system without an engine."""
     source = rootfs.ensure(progress)
 
     def build(directory: Path) -> None:
         with progress.step("plain image"), tree(source, directory) as root:
             configure(root, [], progress)
-            _finish(root, directory, progress)
+            _finish(root, directory, progress, emulated=emulated)
 
-    return _image(cache.entry("plain-image", key_parts(), build, progress, space_mib=4000))
+    parts = key_parts() | {"kernel": EMULATED if emulated else []}
+    return _image(cache.entry("plain-image", parts, build, progress, space_mib=4000))
 
 
 def key_parts() -> dict[str, object]:
@@ -118,8 +126,17 @@ def _preload(root: Path, storage: Path, progress: Progress) -> None:
     shutil.rmtree(lab)
 
 
-def _finish(root: Path, directory: Path, progress: Progress) -> None:
+def start_kernel_with(root: Path, words: list[str]) -> None:
+    """Add words to the kernel's command line."""
+    file = root / "boot/grub/grub.cfg"
+    lines = file.read_text().splitlines()
+    lines = [" ".join([line, *words]) if line.startswith("linux16 ") else line for line in lines]
+    file.write_text("\n".join(lines) + "\n")
+
+
+def _finish(root: Path, directory: Path, progress: Progress, *, emulated: bool) -> None:
     """The disk, its checksum, and kernel and initramfs beside it for those who boot them directly."""
+    start_kernel_with(root, EMULATED if emulated else [])
     disk.build(root, directory / _FILE, directory / _SCRATCH, cache.log_file("image"), progress)
     for link in ("vmlinuz", "initrd.img"):
         shutil.copyfile((root / link).resolve(), directory / link)

@@ -239,7 +239,7 @@ def test_one_more_check_runs_those_of_every_node(settings: Settings, lab: Record
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
     """The lab of stack ci, whose store has access lists."""
     settings = parse(read_stack_file(PROJECT, "ci"), "ci")
-    assert settings.store.acl
+    assert settings.store.has_acl
     return run_lab(settings, make_platform(tmp_path_factory.mktemp("platform"), settings))
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,8 +24,9 @@ from overlab.core.files import write_private
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.inspect import machines
-from overlab.platform import cache, prepare
+from overlab.platform import cache, prepare, rootfs
 from overlab.platform.manifest import PlatformManifest
+from overlab.platform.preflight import PartReport
 from overlab.stack import event_log, lab_handle, phases, remembered
 from overlab.stack import stack as stack_module
 from overlab.stack.convergence import Convergence
@@ -402,6 +404,23 @@ def test_doctor_names_broken_cache_entries() -> None:
     [finding] = [one for one in doctor.examine("dev", settings) if one.part == "cache: thing"]
     assert finding.status == "warning"
     assert "x is missing" in finding.found
+
+
+def test_doctor_names_the_age_of_the_nodes_packages() -> None:
+    content = cache.entry("rootfs", rootfs.key_parts(), lambda place: (place / "x").touch(), Progress(quiet=True))
+    settings = application.load_settings("dev")
+
+    def row() -> PartReport:
+        [found] = [one for one in doctor.examine("dev", settings) if one.part == "node packages"]
+        return found
+
+    assert (row().status, row().remedy) == ("ok", None)
+    assert "0 days old" in row().found
+    manifest, then = content.parent / "manifest.json", time.time() - 100 * 86400
+    os.utime(manifest, (then, then))
+    assert row().status == "warning"
+    assert "100 days old" in row().found
+    assert f"rm -rf {content.parent}" in str(row().remedy)
 
 
 def test_rotate_reports_what_was_renewed_and_the_next_command(project: Path, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def agent_config_of(key: str, settings: Settings, platform: Platform) -> dict[st
         settings.nodes[key].address,
         tuple(settings.nodes[server].address for server in settings.store_nodes),
         platform.identity.gossip_key,
-        platform.identity.store_tokens if settings.store.acl else None,
+        platform.identity.store_tokens if settings.store.has_acl else None,
     )
 
 
@@ -94,6 +94,17 @@ def test_daemon_json_names_the_interface_and_one_store() -> None:
     assert config["live-restore"] is True
     assert "hosts" not in config
     assert "tlsverify" not in config
+
+
+def test_daemon_json_limits_what_a_container_may_do_to_its_node() -> None:
+    url = store_url(lab().store_addresses)
+    config = daemon_json(lab().engine, url, None)
+    assert config["no-new-privileges"] is True
+    assert config["icc"] is False
+    assert (config["log-driver"], config["log-opts"]) == ("json-file", {"max-size": "10m", "max-file": "3"})
+    assert config["default-ulimits"] == {"nofile": {"Name": "nofile", "Soft": 4096, "Hard": 4096}}
+    off = daemon_json(lab(engine={"no_new_privileges": False, "icc": True}).engine, url, None)
+    assert (off["no-new-privileges"], off["icc"]) == (False, True)
 
 
 def test_in_cluster_mode_each_engine_asks_its_own_agent() -> None:
@@ -169,7 +180,12 @@ def test_a_cluster_gossips_encrypted_and_talks_http_on_loopback_alone(platform: 
     assert "server" not in agent
     assert server["retry_join"] == ["10.99.0.11", "10.99.0.12", "10.99.0.13"]
     assert json.dumps(server)
-    assert "acl" not in server
+
+
+def test_a_cluster_has_access_lists_unless_they_are_refused(platform: Platform) -> None:
+    assert "acl" in agent_config_of("docker01", lab(store={"servers": 3}), platform)
+    assert "acl" not in agent_config_of("docker01", lab(store={"servers": 3, "acl": False}), platform)
+    assert not lab().store.has_acl
 
 
 def test_access_lists_deny_by_default_and_give_each_node_its_tokens(platform: Platform) -> None:

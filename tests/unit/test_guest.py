@@ -13,7 +13,7 @@ import yaml
 
 from overlab.core.errors import OverlabError
 from overlab.platform import container_images
-from overlab.platform.vm_image import GUEST
+from overlab.platform.vm_image import EMULATED, GUEST, copy_files, start_kernel_with
 
 SCRIPTS = sorted([*GUEST.glob("*.sh"), *container_images.FILES.rglob("*.sh")])
 ENTRYPOINT = container_images.FILES / "consul/docker-entrypoint.sh"
@@ -44,6 +44,21 @@ def test_cloud_init_is_configured_for_nocloud_with_what_a_machine_is_given() -> 
     assert "scripts-user" in config["cloud_final_modules"]
     (boot,) = [line for line in (GUEST / "files/boot/grub/grub.cfg").read_text().splitlines() if "root=" in line]
     assert {"root=LABEL=root", "net.ifnames=0", "ds=nocloud"} <= set(boot.split())
+
+
+def test_only_an_emulated_machines_kernel_does_without_its_protection(tmp_path: Path) -> None:
+    copy_files(GUEST / "files", tmp_path)
+
+    def words() -> set[str]:
+        lines = (tmp_path / "boot/grub/grub.cfg").read_text().splitlines()
+        (boot,) = [line for line in lines if line.startswith("linux16 ")]
+        assert lines[-1] == "boot"
+        return set(boot.split())
+
+    start_kernel_with(tmp_path, [])
+    assert not {word.partition("=")[0] for word in words()} & {"mitigations", "nokaslr", "norandmaps", "apparmor"}
+    start_kernel_with(tmp_path, EMULATED)
+    assert {"mitigations=off", "nokaslr", "norandmaps", "apparmor=0", "root=LABEL=root"} <= words()
 
 
 @pytest.fixture

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
 
-from components.config.platform import Hypervisor, Platform
+from components.config.platform import Hypervisor, MachineImage, Platform
 from components.config.settings import Problem, Settings, SettingsError, parse, require_hypervisors
 from overlab import doctor
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.inspect import machines
-from overlab.platform import hypervisors, preflight
+from overlab.platform import hypervisors, preflight, prepare, vm_image
 from overlab.platform.manifest import inputs_digest
 from tests.components.recorder import make_platform
 
@@ -192,6 +193,29 @@ def test_each_is_asked_and_has_a_pool_of_its_own(
         "hv1": (HV1, "/var/lib/libvirt/images/overlab-x", "kvm"),
         "hv2": (HV2, "/srv/pools/overlab-x", "qemu"),
     }
+
+
+@pytest.mark.parametrize(("second", "emulated"), [("qemu", False), ("kvm", False), (None, True)])
+def test_an_image_is_for_emulation_only_where_no_hypervisor_has_kvm(
+    settings: Settings,
+    answering: Callable[..., None],
+    progress: Progress,
+    monkeypatch: pytest.MonkeyPatch,
+    second: str | None,
+    emulated: bool,
+) -> None:
+    answering(hv1={"qemu"} if second is None else {"kvm", "qemu"}, hv2={second or "qemu"})
+    asked = []
+
+    def ensure(_: Progress, *, emulated: bool) -> MachineImage:
+        asked.append(emulated)
+        return MachineImage(source="/image", content_hash="0" * 16)
+
+    monkeypatch.setattr(vm_image, "ensure", ensure)
+    found: Future[dict[str, hypervisors.HypervisorInfo]] = Future()
+    found.set_result(hypervisors.ensure(settings, LabPaths("x"), progress))
+    prepare._image(settings, found, progress)
+    assert asked == [emulated]
 
 
 def test_all_that_do_not_answer_are_named(
