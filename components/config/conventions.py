@@ -48,7 +48,8 @@ VXLAN_OVERHEAD: Final = 50
 """Bytes: the MTU of an overlay network is the underlay's less this."""
 
 # --- discovery (libkv): Consul refuses a session TTL below 10 s, which is half of discovery.ttl
-HEARTBEAT_S: Final = 10
+HEARTBEAT_S: Final = 2
+"""An engine that started before its store looks for it again a heartbeat later."""
 DISCOVERY_TTL_S: Final = 30
 MINIMUM_DISCOVERY_TTL_S: Final = 20
 

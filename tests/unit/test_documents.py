@@ -89,7 +89,7 @@ def test_daemon_json_names_the_interface_and_one_store() -> None:
     config = daemon_json(lab().engine, store_url(lab().store_addresses), None)
     assert config["cluster-store"] == "consul://10.99.0.11:8500"
     assert config["cluster-advertise"] == "lab0:2376"
-    assert config["cluster-store-opts"] == {"discovery.heartbeat": "10", "discovery.ttl": "30"}
+    assert config["cluster-store-opts"] == {"discovery.heartbeat": "2", "discovery.ttl": "30"}
     assert config["default-address-pools"] == [{"base": "172.30.0.0/16", "size": 24}]
     assert config["live-restore"] is True
     assert "hosts" not in config
@@ -167,6 +167,7 @@ def test_the_firewall_knows_every_peer_and_refuses_the_rest() -> None:
 def test_a_single_server_listens_on_the_lab_and_on_loopback(platform: Platform) -> None:
     config = agent_config_of("docker01", lab(), platform)
     assert config["client_addr"] == "127.0.0.1 10.99.0.11"
+    assert config["performance"] == {"raft_multiplier": 1}
     assert (config["server"], config["bootstrap_expect"]) == (True, 1)
     assert "encrypt" not in config
 
@@ -175,6 +176,7 @@ def test_a_cluster_gossips_encrypted_and_talks_http_on_loopback_alone(platform: 
     settings = lab(store={"servers": 3})
     server, agent = (agent_config_of(key, settings, platform) for key in ("docker01", "docker04"))
     assert server["client_addr"] == agent["client_addr"] == "127.0.0.1"
+    assert "performance" not in server
     assert server["encrypt"] == agent["encrypt"] == "PRIVATE GOSSIP KEY"
     assert server["bootstrap_expect"] == 3
     assert "server" not in agent
