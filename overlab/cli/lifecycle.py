@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from components.config import stack_file
 from components.config.platform import Platform
 from components.config.settings import SettingsError
 from overlab import doctor
@@ -116,7 +117,12 @@ def rotate(
 
 
 def _lab_name(stack: str) -> str:
-    """The lab's name; the stack's where the settings are invalid, so that the lab can still be destroyed."""
+    """The lab's name; the stack's where the settings are invalid, so that the lab can still be destroyed.
+
+    Raises :class:`SettingsError` for text that cannot be a stack's name.
+    """
+    if problems := stack_file.name_problems(stack):
+        raise SettingsError(stack, problems)
     try:
         return load_settings(stack).name
     except SettingsError as error:
