@@ -16,7 +16,7 @@ from components.config.yaml_reader import AmbiguousScalar, Unparsable
 PROJECT = "overlab"
 KEY = "lab"
 FULL_KEY = f"{PROJECT}:{KEY}"
-_STACK_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_STACK_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 MAXIMUM_BYTES = 1 << 20
 _FILE = "(file)"
 
@@ -74,7 +74,7 @@ def name_problems(stack: str) -> list[Problem]:
     """The problems of a stack's name, which becomes part of a file's name."""
     if _STACK_NAME.fullmatch(stack):
         return []
-    rule = "a stack's name: letters, digits, '_', '.', '-', at most 100"
+    rule = "a stack's name: letters, digits, '_', '.', '-', the first neither '.' nor '-', at most 100"
     return [Problem("(stack)", format_value(stack), rule, "name another stack")]
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from components.config import stack_file
 from components.config.platform import Platform
 from components.config.settings import SettingsError
 from overlab import doctor
@@ -139,7 +140,12 @@ def rotate(
 
 
 def _lab_of(stack: str) -> str:
-    """The lab that the stack has, whatever its settings name now, and also where they are invalid."""
+    """The lab that the stack has, whatever its settings name now, and also where they are invalid.
+
+    Raises :class:`SettingsError` for text that cannot be a stack's name.
+    """
+    if problems := stack_file.name_problems(stack):
+        raise SettingsError(stack, problems)
     try:
         lab = read_settings(stack).name
     except SettingsError as error:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+from components.config.fields import LAB_NAME
+from overlab.core import removal
+from overlab.core.errors import OverlabError
 
 
 def cache_root() -> Path:
@@ -27,9 +32,14 @@ def run_root() -> Path:
 
 
 class LabPaths:
-    """The files and directories of one lab; labs share none. ``state`` is below :func:`state_root` by default."""
+    """The files and directories of one lab; labs share none. ``state`` is below :func:`state_root` by default.
+
+    Raises :class:`OverlabError` for text that is not a lab's name: no other can become part of a path.
+    """
 
     def __init__(self, lab: str, state: Path | None = None) -> None:
+        if not re.fullmatch(LAB_NAME, lab):
+            raise OverlabError(f"{lab!r} is not a lab's name", "correct the stack's name, or overlab:lab name")
         self.lab = lab
         self.state = state or state_root() / "labs" / lab
         """0700; removed by ``overlab down --platform``."""
@@ -55,3 +65,14 @@ class LabPaths:
         self.logs = self.state / "log"
         self.namespace = f"overlab-{lab}"
         """Name of the network namespace (``ip netns``)."""
+
+    def remove(self, path: Path) -> None:
+        """Remove a file or directory of this lab, where it exists, as :func:`removal.remove` does.
+
+        Raises :class:`OverlabError` for one that is neither ``state``, nor ``run``, nor below them.
+        """
+        for own in (self.state, self.run):
+            if path.is_relative_to(own):
+                removal.remove(path, own.parent)
+                return
+        raise OverlabError(f"{path} is not removed: it is no file of lab {self.lab}")

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from overlab.core import removal
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_private
 from overlab.core.paths import cache_root
@@ -290,9 +291,4 @@ def _remove_abandoned(kind_dir: Path, own_key: str) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(path, ignore_errors=True)
-    if path.exists():
-        raise OverlabError(f"cannot remove {path}", f"rm -rf {path}")
+    removal.remove(path, cache_root())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from components.config.platform import Tls
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_private
+from overlab.core.removal import remove
 
 SOON = datetime.timedelta(days=30)
 _VALID = datetime.timedelta(days=3650)
@@ -56,7 +56,7 @@ def rotate(directory: Path, lab: str, nodes: Mapping[str, str], *, authority: bo
     """
     _finish(directory)
     making = directory.with_name(f"{directory.name}.making")
-    shutil.rmtree(making, ignore_errors=True)
+    remove(making, directory.parent)
     making.mkdir(parents=True, mode=0o700)
     if not authority and (directory / _CA).exists():
         for name in (_CA_KEY, _CA):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
+from overlab.core.removal import remove
 from overlab.core.tools import output
 from overlab.platform import cache, mmdebstrap, oci
 
@@ -67,7 +68,7 @@ def _build(directory: Path, log: Path, progress: Progress) -> None:
         image = oci.build(tree, scratch / f"layer-{number}.tar", recipe.run)
         for name in recipe.names:
             oci.store(image, name, directory)
-    shutil.rmtree(scratch)
+    remove(scratch, directory)
 
 
 def _unpack(suite: str, scratch: Path, log: Path, progress: Progress) -> Path:

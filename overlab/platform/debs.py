@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tarfile
 import tempfile
 from pathlib import Path
 
 from components.config.platform import Packages
 from overlab.core.progress import Progress
+from overlab.core.removal import remove
 from overlab.core.tools import run
 from overlab.platform import cache, rootfs
 
@@ -42,7 +42,7 @@ def repack(deb: Path, scratch: Path, progress: Progress | None = None) -> Path:
     # --root-owner-group: all files of these packages are root's
     build = "dpkg-deb --root-owner-group -Zgzip -z6 --build".split()
     run([*build, tree, target], log=log, progress=progress, env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
-    shutil.rmtree(tree)
+    remove(tree, scratch)
     return target
 
 

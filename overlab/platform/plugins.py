@@ -18,6 +18,7 @@ import overlab
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_private
 from overlab.core.paths import LabPaths
+from overlab.core.removal import remove
 
 CHOICE_ENV = "OVERLAB_PLUGINS"
 """``auto`` (default): official where present, else bundled. ``official``: nothing bundled, Pulumi fetches the rest.
@@ -167,8 +168,7 @@ def _problem(one: PluginSource, plugins: Path) -> str | None:
 
 
 def _put(one: PluginSource, directory: Path) -> None:
-    if directory.exists():
-        shutil.rmtree(directory)
+    remove(directory, directory.parent)
     file = directory / one.plugin.file
     if one.bundled:
         write_private(file, launcher(one.plugin).encode(), mode=0o755)

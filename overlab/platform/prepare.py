@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from components.config.conventions import REGISTRY_PORT
 from components.config.platform import Hypervisor, MachineImage, NodeEngine, Packages, Platform, Tls
+from overlab.core import removal
 from overlab.core.errors import OverlabError
 from overlab.core.files import bound_log, write_private
 from overlab.core.paths import LabPaths, run_root
@@ -131,10 +131,9 @@ def teardown(lab: str, progress: Progress) -> None:
     with _only_one(paths, progress):
         if Namespace.of(paths).other_owner() is None:
             _stop(paths)
-            shutil.rmtree(paths.run, ignore_errors=True)
-        if paths.state.exists():
-            shutil.rmtree(paths.state)
-    _lock_file(paths).unlink(missing_ok=True)
+            paths.remove(paths.run)
+        paths.remove(paths.state)
+    removal.remove(_lock_file(paths), run_root())
     for empty in (paths.state.parent, run_root()):
         with contextlib.suppress(OSError):
             empty.rmdir()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -85,13 +84,13 @@ class PrivateDockerd(Daemon):
         end(processes)
         until("the nodes' processes to end", self._remove_cgroups, _STOP_LIMIT_S)
         self.pid_file.unlink(missing_ok=True)
-        shutil.rmtree(self._run, ignore_errors=True)
+        self.paths.remove(self._run)
 
     def remove(self) -> None:
         """Stop it and remove all that it stored."""
         self.stop()
         if self.namespace.other_owner() is None:
-            shutil.rmtree(self.paths.docker, ignore_errors=True)
+            self.paths.remove(self.paths.docker)
 
     def client(self) -> contextlib.closing[DockerClient]:
         """Docker's own client of it, for a ``with`` block."""

@@ -7,7 +7,6 @@ qemu processes run as root and write only below the lab's state and run director
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 
@@ -96,8 +95,8 @@ class PrivateLibvirtd(Daemon):
         end(self.processes())
         self.namespace.remove()
         self.pid_file.unlink(missing_ok=True)
-        shutil.rmtree(self.paths.run / "libvirt", ignore_errors=True)
-        shutil.rmtree(self.paths.libvirt, ignore_errors=True)
+        self.paths.remove(self.paths.run / "libvirt")
+        self.paths.remove(self.paths.libvirt)
 
     # -- steps ---------------------------------------------------------------------------------
 

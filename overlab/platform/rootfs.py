@@ -12,11 +12,11 @@ stays usable without a network. Increment ``REVISION`` to pick up newer packages
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from overlab.core.progress import Progress
+from overlab.core.removal import remove
 from overlab.platform import cache, debian, mmdebstrap
 
 REVISION = 1
@@ -98,4 +98,4 @@ def _bootstrap(directory: Path, progress: Progress) -> None:
             limit_s=1800,
         )
     finally:
-        shutil.rmtree(scratch)
+        remove(scratch, scratch.parent)

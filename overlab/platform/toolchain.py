@@ -13,6 +13,7 @@ from overlab.core import environment
 from overlab.core.errors import OverlabError
 from overlab.core.paths import state_root
 from overlab.core.progress import Progress
+from overlab.core.removal import remove
 from overlab.core.tools import output, run
 from overlab.platform import cache, versions
 
@@ -155,7 +156,7 @@ def _build(go_path: Path, directory: Path, progress: Progress) -> None:
         env=env,
         limit_s=_BUILD_LIMIT_S,
     )
-    shutil.rmtree(module)
+    remove(module, module.parent)
     built = _version(directory / "pulumi")
     if built != VERSION:
         raise OverlabError(f"the built CLI reports version {built}, expected {VERSION}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from components.config.platform import MachineImage
 from overlab.core.errors import ToolError
 from overlab.core.progress import Progress
+from overlab.core.removal import remove
 from overlab.core.tools import run
 from overlab.platform import cache, container_images, disk, oci, rootfs
 from overlab.platform.mmdebstrap import IN_PRIVATE_NAMESPACES
@@ -97,7 +98,7 @@ def tree(source: Rootfs, directory: Path) -> Iterator[Path]:
     unpack = "tar --extract --numeric-owner --xattrs --xattrs-include=*".split()
     run([*unpack, "--file", source.tar, "--directory", root], log=cache.log_file("image"))
     yield root
-    shutil.rmtree(directory / _SCRATCH)
+    remove(directory / _SCRATCH, directory)
 
 
 def configure(root: Path, debs: list[Path], progress: Progress) -> None:
@@ -106,7 +107,7 @@ def configure(root: Path, debs: list[Path], progress: Progress) -> None:
     copy_files(lab / "files", root)
     _copy_all(debs, lab / "debs")
     _in_chroot(root, ["/lab/configure.sh", *(["/lab/debs"] if debs else [])], progress)
-    shutil.rmtree(lab)
+    remove(lab, root)
 
 
 def _preload(root: Path, storage: Path, progress: Progress) -> None:
@@ -121,9 +122,9 @@ def _preload(root: Path, storage: Path, progress: Progress) -> None:
     try:
         _in_chroot(root, ["/lab/preload.sh", *archives], progress)
     except ToolError as error:
-        shutil.rmtree(root / "var/lib/docker", ignore_errors=True)
+        remove(root / "var/lib/docker", root)
         progress.note(f"container images are not in the preinstalled image, machines will pull them: {error.what}")
-    shutil.rmtree(lab)
+    remove(lab, root)
 
 
 def start_kernel_with(root: Path, words: list[str]) -> None:

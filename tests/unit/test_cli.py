@@ -194,13 +194,14 @@ def test_env_prints_only_what_a_shell_evaluates(monkeypatch: pytest.MonkeyPatch,
         bundled_plugins=True,
         images=None,
     )
-    monkeypatch.setattr(lifecycle, "_prepared_stack", lambda *_: Stack("dev", LabPaths("o'brien"), manifest))
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/o'brien")
+    monkeypatch.setattr(lifecycle, "_prepared_stack", lambda *_: Stack("dev", LabPaths("dev"), manifest))
     done = overlab("env")
     assert (done.exit_code, done.stderr) == (0, "")
     script = f'{done.stdout}\nprintf %s "$PULUMI_HOME|$PULUMI_STACK|${{PULUMI_CONFIG_PASSPHRASE-unset}}|$PATH"'
     env = {"PULUMI_CONFIG_PASSPHRASE": "x", "PATH": os.environ["PATH"]}
     shown = subprocess.run(["/bin/sh", "-c", script], env=env, capture_output=True, text=True, check=True).stdout
-    paths = LabPaths("o'brien")
+    paths = LabPaths("dev")
     assert shown == f"{paths.pulumi_home}|dev|unset|{paths.bin}:{os.environ['PATH']}"
 
 
