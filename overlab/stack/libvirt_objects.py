@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from overlab.core.errors import OverlabError
@@ -13,6 +16,8 @@ from overlab.platform import hypervisors
 from overlab.platform.private_libvirtd import PrivateLibvirtd
 from overlab.stack.lab_object import REMOVAL_ORDER, LabObject, Standing, lab_prefix
 from overlab.stack.state import DOMAIN, LIBVIRT_NETWORK, LIBVIRT_VOLUME, POOL, SEED, State
+
+_UNDEFINE = "--managed-save --snapshots-metadata --nvram"
 
 
 def find(uri: str, lab: str, state: State, nodes: Collection[str]) -> list[LabObject]:
@@ -73,7 +78,10 @@ class _Search:
         if self._pool is not None:
             key = self._pool.UUIDString()
             standing = self._standing(key, POOL, ours=self._pool_is_ours)
-            yield LabObject("pool", self._name, key, self._uri, standing, self._virsh("pool-destroy", "pool-undefine"))
+            remedy = self._virsh("pool-destroy", "pool-undefine")
+            if PurePosixPath(self._pool_path).name == self._name:
+                remedy += f"; {_remove_files(self._uri, self._pool_path)}"
+            yield LabObject("pool", self._name, key, self._uri, standing, remedy)
 
     def _network(self) -> Iterator[LabObject]:
         network = _found(self._connection.networkLookupByName, self._name)
@@ -95,7 +103,8 @@ class _Search:
                 standing = "foreign"
             else:
                 continue
-            yield LabObject("domain", name, key, self._uri, standing, self._virsh("destroy", "undefine", name=name))
+            remedy = self._virsh("destroy", f"undefine {_UNDEFINE}", name=name)
+            yield LabObject("domain", name, key, self._uri, standing, remedy)
 
     def _volumes(self, domains: Iterable[LabObject]) -> Iterator[LabObject]:
         if self._pool is None or not self._pool_is_ours:
@@ -115,7 +124,7 @@ class _Search:
         for path, volume in volumes.items():
             key = volume.key()
             standing: Standing = "known" if key in known else "in use" if path in needed else "unknown"
-            yield LabObject("volume", volume.name(), key, self._uri, standing)
+            yield LabObject("volume", volume.name(), key, self._uri, standing, _remove_files(self._uri, path))
 
     def _standing(self, key: str, type_: str, *, ours: bool) -> Standing:
         if key in self._state.keys(self._uri, type_):
@@ -141,7 +150,18 @@ class _Search:
         return found
 
     def _virsh(self, *commands: str, name: str | None = None) -> str:
-        return "; ".join(f"virsh -c '{self._uri}' {command} {name or self._name}" for command in commands)
+        return _virsh(self._uri, name or self._name, *commands)
+
+
+def _virsh(uri: str, name: str, *commands: str) -> str:
+    return "; ".join(f"virsh -c '{uri}' {command} {name}" for command in commands)
+
+
+def _remove_files(uri: str, path: str) -> str:
+    """The command, which runs on the hypervisor's machine; a volume may be a directory."""
+    parts, command = urlsplit(uri), f"rm -r {shlex.quote(path)}"
+    host = parts.netloc if "ssh" in parts.scheme else parts.hostname
+    return f"ssh ssh://{host} {command}" if host else command
 
 
 def _activate(pool: Any) -> None:
@@ -159,9 +179,11 @@ def _activate(pool: Any) -> None:
         pool.build(0)
         pool.create(0)
     except libvirt.libvirtError as error:
+        path = _text(pool.XMLDesc(0), "target/path")
         raise OverlabError(
             f"the storage pool {pool.name()} cannot be started: {error}",
-            f"virsh -c '{pool.connect().getURI()}' pool-start {pool.name()}",
+            f"make room for its directory {path}; then:"
+            f" {_virsh(pool.connect().getURI(), pool.name(), 'pool-build', 'pool-start')}",
         ) from error
 
 
@@ -179,7 +201,7 @@ def _remove(connection: Any, one: LabObject) -> None:
         if found is not None:
             gone(found)
     except libvirt.libvirtError as error:
-        raise OverlabError(f"{one} cannot be removed: {error}", one.remedy or None) from error
+        raise OverlabError(f"{one} cannot be removed: {error}", one.remedy) from error
 
 
 def _end_domain(domain: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.platform.private_libvirtd import PrivateLibvirtd
-from overlab.stack import leftovers
+from overlab.stack import leftovers, libvirt_objects
 from overlab.stack.leftovers import Survey
 from overlab.stack.state import DOMAIN, LIBVIRT_NETWORK, LIBVIRT_VOLUME, POOL, SEED, Resource, State
 
@@ -265,3 +266,86 @@ def test_what_cannot_be_removed_is_named(host: Host) -> None:
     killed = State(creating=(host.resource(POOL, "", "overlab-a"),))
     with pytest.raises(OverlabError, match=r"(volume kept|pool overlab-a) on .* cannot be removed: "):
         removed(survey(host, "a", killed))
+
+
+# -- remedies --------------------------------------------------------------------------------------
+
+
+def follow(commands: str | None) -> None:
+    """Run the commands of a remedy as they are printed."""
+    assert commands
+    subprocess.run(["sh", "-c", commands], check=False, timeout=60)
+
+
+@pytest.mark.parametrize("machine", ["shut off", "running", "saved"])
+def test_the_printed_commands_remove_what_may_be_another_labs(host: Host, machine: str) -> None:
+    state = host.lab("a", running=machine != "shut off")
+    if machine == "saved":
+        host.connection.lookupByName("overlab-a-docker01").managedSave()
+    with pytest.raises(OverlabError) as raised:
+        leftovers.refuse_left(survey(host, "a", State()), "a")
+    assert raised.value.remedy is not None
+    follow(raised.value.remedy.removeprefix("if they are this lab's: ").removesuffix("; else leave them"))
+    assert host.names() == set()
+    assert not (host.directory / "overlab-a").exists()
+    leftovers.refuse_foreign(survey(host, "a", State(), ("docker01",)), "a")
+    # all of the names are free again
+    assert len(host.lab("a").resources) == len(state.resources)
+
+
+def test_the_printed_commands_remove_a_pool_that_does_not_run(host: Host) -> None:
+    host.lab("a")
+    host.connection.storagePoolLookupByName("overlab-a").destroy()
+    for one in survey(host, "a", State()).foreign:
+        follow(one.remedy)
+    assert host.names() == set()
+    assert not (host.directory / "overlab-a").exists()
+
+
+def test_the_directory_of_another_users_pool_is_not_in_the_commands(host: Host) -> None:
+    pool = host.connection.storagePoolDefineXML(_POOL.format(name="overlab-a", path=host.directory))
+    pool.create(0)
+    [found] = survey(host, "a", State()).foreign
+    follow(found.remedy)
+    assert host.names() == set()
+    assert host.directory.is_dir()
+
+
+def test_the_printed_command_removes_what_libvirt_refuses_to(host: Host) -> None:
+    host.lab("a")
+    (host.directory / "overlab-a" / "kept").mkdir()
+    (host.directory / "overlab-a" / "kept" / "file").touch()
+    killed = State(creating=(host.resource(POOL, "", "overlab-a"),))
+    with pytest.raises(OverlabError, match=r"volume kept on .* cannot be removed: ") as raised:
+        removed(survey(host, "a", killed))
+    follow(raised.value.remedy)
+    removed(survey(host, "a", killed))
+    assert host.names() == set()
+    assert not (host.directory / "overlab-a").exists()
+
+
+def test_the_printed_commands_start_a_pool(host: Host) -> None:
+    state, directory = host.lab("a"), host.directory / "overlab-a"
+    shutil.rmtree(directory)
+    directory.touch()
+    with pytest.raises(OverlabError, match="the storage pool overlab-a cannot be started") as raised:
+        survey(host, "a", state)
+    assert raised.value.remedy is not None
+    make_room, commands = raised.value.remedy.split("; then: ")
+    assert make_room == f"make room for its directory {directory}"
+    directory.unlink()
+    follow(commands)
+    assert host.connection.storagePoolLookupByName("overlab-a").isActive()
+    assert survey(host, "a", state).leftovers == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "command"),
+    [
+        ("qemu:///system?socket=/run/x", "rm -r '/pools/a b'"),
+        ("qemu+ssh://root@hv1:2222/system?keyfile=/k", "ssh ssh://root@hv1:2222 rm -r '/pools/a b'"),
+        ("qemu+tcp://hv1:16509/system", "ssh ssh://hv1 rm -r '/pools/a b'"),
+    ],
+)
+def test_files_are_removed_on_the_hypervisors_machine(uri: str, command: str) -> None:
+    assert libvirt_objects._remove_files(uri, "/pools/a b") == command

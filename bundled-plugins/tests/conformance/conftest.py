@@ -10,6 +10,21 @@ import pytest
 from conformance.engine import Home
 from conformance.harness import other_plugins
 
+BUNDLED_ONLY = {
+    "internals": "calls Python code of the bundled plugins",
+    "language host": "tests the bundled language host; the official one comes with the CLI",
+    "refusals": "what the bundled plugins do not cover is refused by name",
+    "limits": "a time limit or a cancel ends a running operation",
+    "logins": "connections are shared, limited, and replaced when they break",
+    "output": "secrets are masked, long lines kept, bytes that are no text replaced",
+    "leftovers": "what an interrupted run left is recreated, what failed is removed",
+    "objects gone": "what was removed, stopped or is busy by other means fails nothing",
+    "plans": "a plan is free of what the official plugin changes at every update, or is earlier",
+    "wording": "compares the text of an error",
+    "version": "the version is the one that the SDK asks for; another plugin may be a later one",
+    "test driver": "uses the URI test:///default; the official client dials a socket",
+}
+"""Why a test holds for the bundled plugins only: the argument of its mark."""
 _REAL_DAEMONS = {"daemon", "hypervisor", "sshd", "own_sshd"}
 """Fixtures that start a private daemon, which takes root."""
 
@@ -25,8 +40,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.root)
         if "pulumi_cli" in fixtures:
             item.add_marker(pytest.mark.slow)
-        if others is not None and item.get_closest_marker("bundled_only"):
-            item.add_marker(pytest.mark.skip(reason=f"holds for the bundled plugins only, not for those of {others}"))
+        if mark := item.get_closest_marker("bundled_only"):
+            reason = BUNDLED_ONLY[mark.args[0]]
+            if others is not None:
+                item.add_marker(pytest.mark.skip(reason=f"holds for the bundled plugins only: {reason}"))
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from bundled_plugins.runtime.values import UNKNOWN, Archive, Asset, Secret, enco
 from google.protobuf import struct_pb2
 from pulumi.runtime.proto import provider_pb2
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("internals")
 
 CASES = 2000
 """In all, shared among the targets."""

@@ -13,7 +13,7 @@ import pytest
 
 from conformance.engine import Home, Project
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("language host")
 
 NUMBERS = itertools.count()
 

@@ -13,7 +13,7 @@ from bundled_plugins.language_host.interpreter import Interpreter, OptionError, 
 from bundled_plugins.language_host.packages import DescribeError, describe
 from pulumi.runtime.proto import language_pb2
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("language host")
 
 HERE = Interpreter(Path(sys.executable), None)
 

@@ -8,7 +8,7 @@ import pytest
 
 from conformance.engine import Home, Project, Result
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("language host")
 
 PROGRAM = """
 import pulumi

@@ -22,7 +22,7 @@ from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, language_pb2, 
 
 from conformance.harness import ROOT, Engine, started, until
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("language host")
 
 HERE = Interpreter(Path(sys.executable), None)
 

@@ -13,7 +13,7 @@ from bundled_plugins.runtime.serving import MESSAGE_OPTIONS, new_server
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("language host")
 
 
 class Pack(analyzer_pb2_grpc.AnalyzerServicer):

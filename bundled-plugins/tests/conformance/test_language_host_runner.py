@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from bundled_plugins.language_host import describe, runner
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("language host")
 
 
 @pytest.mark.parametrize("script", [runner, describe])

@@ -17,7 +17,7 @@ from bundled_plugins.runtime.resource import Plugin, Resource
 from conformance import sdk
 from conformance.harness import PYTHONPATH
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("internals")
 
 PLUGINS = ("docker", "libvirt", "command")
 

@@ -15,7 +15,7 @@ from bundled_plugins.runtime.serving import MESSAGE_OPTIONS, engine_address
 
 from conformance.harness import started
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("internals")
 
 #: Serves /test/echo, which answers its request, and /test/hang, which never answers.
 PLUGIN = """

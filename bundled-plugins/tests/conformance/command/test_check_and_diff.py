@@ -19,8 +19,12 @@ def _refusals(plugin: Provider, token: str, inputs: dict[str, Any]) -> dict[str,
     return {failure.property: failure.reason for failure in caught.value.failures}
 
 
-def test_version_and_configuration(plugin: Provider) -> None:
+@pytest.mark.bundled_only("version")
+def test_version(plugin: Provider) -> None:
     assert plugin.version() == "1.2.1"
+
+
+def test_configuration(plugin: Provider) -> None:
     assert plugin.check_config({"version": "1.2.1"}) == {"version": "1.2.1"}
 
 
@@ -65,7 +69,7 @@ def test_unknowns_pass_and_stay(plugin: Provider) -> None:
     assert partly["connection"].value == FILLED | {"host": UNKNOWN, "privateKey": UNKNOWN}
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 def test_all_refusals_come_at_once_with_their_paths(plugin: Provider) -> None:
     refusals = _refusals(
         plugin,
@@ -107,13 +111,13 @@ def test_required_inputs(plugin: Provider) -> None:
     assert set(_refusals(plugin, COPY, {})) == {"connection", "source", "remotePath"}
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 def test_functions_are_refused_by_name(plugin: Provider) -> None:
     with pytest.raises(CallFailed, match="the function command:local:run is not supported by the bundled command"):
         plugin.invoke("command:local:run", {"command": "true"})
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 def test_copy_file_is_refused_by_name(plugin: Provider) -> None:
     with pytest.raises(
         CallFailed, match="the resource type command:remote:CopyFile is not supported by the bundled command"

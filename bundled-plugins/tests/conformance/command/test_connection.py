@@ -192,7 +192,7 @@ def test_an_address_without_an_answer_ends_at_the_dial_timeout(plugin: Provider,
     assert f"dial tcp 127.0.0.1:{address[1]}: i/o timeout" in message
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_a_server_without_an_answer_ends_at_the_handshake_limit(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialer, "HANDSHAKE_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as mute:
@@ -203,7 +203,7 @@ def test_a_server_without_an_answer_ends_at_the_handshake_limit(sshd: Sshd, monk
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 def test_a_time_limit_ends_the_dial_loop(plugin: Provider, sshd: Sshd) -> None:
     with pytest.raises(CallFailed) as caught:
         _run(plugin, "deadline", sshd.connection(port=free_port(), dialErrorLimit=-1), timeout=1)
@@ -216,7 +216,7 @@ def test_an_unknown_host_is_reported(plugin: Provider, sshd: Sshd) -> None:
     assert "lookup no-such-host.invalid: " in message
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_operations_that_wait_for_the_same_dial_share_its_failure(sshd: Sshd) -> None:
     pool = Pool()
     connection = Connection.parse(sshd.connection(port=free_port(), dialErrorLimit=7))
@@ -241,7 +241,7 @@ def test_operations_that_wait_for_the_same_dial_share_its_failure(sshd: Sshd) ->
     assert reported, "who waits for a dial hears how it goes"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_an_operation_takes_over_the_dial_of_one_that_was_stopped(tmp_path: Path) -> None:
     server = prepared_sshd(tmp_path / "sshd")
     pool = Pool()
@@ -315,7 +315,7 @@ class Wire(threading.Thread):
                     sink.sendall(data)
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_a_shared_connection_that_stops_answering_is_replaced(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "CHANNEL_S", 5.0)
     wire = Wire(sshd.port)
@@ -334,7 +334,7 @@ def test_a_shared_connection_that_stops_answering_is_replaced(sshd: Sshd, monkey
         wire.close()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_handshakes_with_cheap_algorithms(sshd: Sshd) -> None:
     transport: Any = dial(Connection.parse(sshd.connection()), Stop(), print)
     assert transport.remote_cipher == "aes128-gcm@openssh.com"
@@ -342,7 +342,7 @@ def test_handshakes_with_cheap_algorithms(sshd: Sshd) -> None:
     transport.close()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("logins")
 def test_a_host_in_use_by_many_connections(own_plugin: Provider, host: Host, sshd: Sshd) -> None:
     """Limits of dialing are no part of a connection's identity."""
     before = sshd.logins()

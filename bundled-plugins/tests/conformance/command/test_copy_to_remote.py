@@ -148,7 +148,7 @@ def test_delete_leaves_the_file_and_needs_no_host(own_plugin: Provider, own_sshd
     assert dest.read_text() == "x"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
@@ -163,7 +163,7 @@ def test_other_sources_are_refused_in_check(plugin: Provider, host: Host, source
     assert caught.value.reason("source").startswith(reason)
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("plans")
 def test_an_unknown_source_passes_in_a_preview(plugin: Provider, host: Host) -> None:
     inputs = plugin.check(COPY, "unknown", host.copy(UNKNOWN, "/x") | {"connection": UNKNOWN})
     assert inputs["source"] is UNKNOWN
@@ -195,7 +195,7 @@ def test_a_large_file_arrives_complete_and_fast(plugin: Provider, host: Host, tm
     assert took < 30, f"{60 / took:.1f} MB/s"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 def test_a_time_limit_ends_a_copy(own_plugin: Provider, host: Host, tmp_path: Path) -> None:
     endless = tmp_path / "endless"
     with endless.open("wb") as file:

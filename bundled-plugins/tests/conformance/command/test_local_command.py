@@ -96,7 +96,7 @@ def test_the_previous_output_is_in_the_environment_of_update_and_delete_only(plu
     assert resource["stdout"] == "out:unset err:unset"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("output")
 def test_a_previous_output_too_long_for_a_variable_is_left_out_with_a_warning(plugin: Provider) -> None:
     resource = plugin.resource(LOCAL, "long")
     resource.up({"create": "head -c 140000 /dev/zero | tr '\\0' x", "logging": "none"})
@@ -156,7 +156,7 @@ def test_a_failed_command_reports_its_exit_and_output(plugin: Provider, command:
     assert caught.value.partial is None
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("output")
 def test_of_a_long_output_the_error_quotes_the_end(plugin: Provider) -> None:
     with pytest.raises(CallFailed) as caught:
         plugin.resource(LOCAL, "verbose").up({"create": "seq 1 100000; exit 1", "logging": "none"})
@@ -201,7 +201,7 @@ def test_logging_shows_lines_in_the_status_column(plugin: Provider, logging: str
     assert all(message.ephemeral and message.severity == "info" for message in found)
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("output")
 def test_a_line_of_any_length_is_captured_and_shown(plugin: Provider) -> None:
     resource = plugin.resource(LOCAL, "long-line")
     resource.up({"create": "head -c 1000000 /dev/zero | tr '\\0' x; echo; echo after"})
@@ -215,7 +215,7 @@ def test_output_faster_than_the_engine_is_captured_completely(plugin: Provider) 
     assert resource["stdout"].endswith("\n199999\n200000")
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("output")
 def test_bytes_that_are_no_text_are_replaced(plugin: Provider) -> None:
     resource = plugin.resource(LOCAL, "binary")
     resource.up({"create": "printf 'a\\377\\0b'"})
@@ -224,7 +224,7 @@ def test_bytes_that_are_no_text_are_replaced(plugin: Provider) -> None:
     assert resource["stdout"] == "unset"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("output")
 def test_secrets_stay_secret_and_out_of_errors_and_logs(plugin: Provider) -> None:
     inputs = {
         "create": Secret("echo hunter2 $TOKEN; cat; exit 1"),
@@ -251,7 +251,7 @@ def test_a_value_that_turns_secret_is_an_update(plugin: Provider) -> None:
     assert resource.plan({"create": "true", "stdin": Secret("x")}).paths == {"stdin": "UPDATE"}
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 def test_a_time_limit_kills_the_command_and_its_children(plugin: Provider, tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(CallFailed) as caught:
@@ -265,7 +265,7 @@ def test_a_time_limit_kills_the_command_and_its_children(plugin: Provider, tmp_p
     _gone(int((tmp_path / "child").read_text()))
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 def test_cancel_ends_running_commands_with_an_error(own_plugin: Provider, tmp_path: Path) -> None:
     caught: list[CallFailed] = []
 
@@ -285,7 +285,7 @@ def test_cancel_ends_running_commands_with_an_error(own_plugin: Provider, tmp_pa
     _gone(pid)
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 @pytest.mark.parametrize("how", ["killed engine", "interrupt"])
 def test_no_command_outlives_the_plugin(tmp_path: Path, how: str) -> None:
     with running("bundled_plugins.command") as provider:

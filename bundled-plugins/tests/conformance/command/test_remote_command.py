@@ -89,7 +89,7 @@ def test_a_command_that_reads_no_stdin_is_no_error(plugin: Provider, host: Host)
     assert resource["stdout"] == "done"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("output")
 def test_lines_of_any_length_are_shown_masked(plugin: Provider, host: Host) -> None:
     plugin.resource(REMOTE, "shown").up(
         host.command("head -c 300000 /dev/zero | tr '\\0' x; echo; cat", stdin=Secret("t0ps3cret\n"))
@@ -132,7 +132,7 @@ def test_a_refused_previous_output_is_only_a_warning(plugin: Provider, host: Hos
     ]
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("output")
 def test_secrets_stay_secret_and_out_of_errors(plugin: Provider, host: Host, sshd: Sshd) -> None:
     resource = plugin.resource(REMOTE, "secretive")
     inputs = host.command("cat", stdin=Secret("t0ps3cret"))
@@ -147,7 +147,7 @@ def test_secrets_stay_secret_and_out_of_errors(plugin: Provider, host: Host, ssh
     assert sshd.client_key.private not in caught.value.message
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("logins")
 def test_operations_share_one_login(own_plugin: Provider, host: Host, sshd: Sshd) -> None:
     before = sshd.logins()
     with ThreadPoolExecutor(6) as executor:
@@ -160,7 +160,7 @@ def test_operations_share_one_login(own_plugin: Provider, host: Host, sshd: Sshd
     assert sshd.logins() - before == 1
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("logins")
 def test_more_operations_than_channels_get_a_second_login_and_wait_for_nobody(
     own_plugin: Provider, tmp_path: Path
 ) -> None:
@@ -174,7 +174,7 @@ def test_more_operations_than_channels_get_a_second_login_and_wait_for_nobody(
         assert server.logins() == 2
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("logins")
 def test_a_server_with_fewer_sessions_than_channels(own_plugin: Provider, tmp_path: Path) -> None:
     with private_sshd(tmp_path / "sshd", MaxSessions="2") as server, ThreadPoolExecutor(5) as executor:
         host = Host(server)
@@ -186,7 +186,7 @@ def test_a_server_with_fewer_sessions_than_channels(own_plugin: Provider, tmp_pa
         assert server.logins() <= 5
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("logins")
 def test_users_other_than_root_get_a_login_that_sees_what_commands_changed(
     own_plugin: Provider, tmp_path: Path
 ) -> None:
@@ -204,7 +204,7 @@ def test_users_other_than_root_get_a_login_that_sees_what_commands_changed(
         assert server.logins() == 3
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("logins")
 def test_a_dead_shared_connection_is_replaced_unnoticed(own_plugin: Provider, own_sshd: Sshd, tmp_path: Path) -> None:
     host = Host(own_sshd)
     own_plugin.resource(REMOTE, "before").up(host.command("true"))
@@ -217,7 +217,7 @@ def test_a_dead_shared_connection_is_replaced_unnoticed(own_plugin: Provider, ow
     assert own_sshd.logins() == 2
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("logins")
 def test_a_connection_that_breaks_under_a_command_is_an_error_and_nothing_runs_twice(
     own_plugin: Provider, own_sshd: Sshd, tmp_path: Path
 ) -> None:
@@ -243,7 +243,7 @@ def test_a_connection_that_breaks_under_a_command_is_an_error_and_nothing_runs_t
     assert (tmp_path / "runs").read_text() == "x\n"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 def test_a_time_limit_ends_a_running_command(plugin: Provider, host: Host) -> None:
     with pytest.raises(CallFailed) as caught:
         plugin.resource(REMOTE, "slow").up(host.command("echo on; sleep 100"), timeout=5)
@@ -251,7 +251,7 @@ def test_a_time_limit_ends_a_running_command(plugin: Provider, host: Host) -> No
     assert "\non\n" in caught.value.message
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 def test_cancel_ends_a_running_command_and_a_dial_loop(own_plugin: Provider, host: Host, sshd: Sshd) -> None:
     nowhere = sshd.connection(port=1, dialErrorLimit=-1)
     caught: list[CallFailed] = []

@@ -15,7 +15,7 @@ from bundled_plugins.runtime.values import Secret
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("internals")
 
 
 @pytest.mark.parametrize(

@@ -395,7 +395,7 @@ def test_static_address_needs_a_network_with_a_subnet(provider: Provider) -> Non
         made(provider, "web", networksAdvanced=[{"name": "plain", "ipv4Address": "10.1.1.1"}])
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 def test_several_wrong_inputs_are_all_named(provider: Provider) -> None:
     with pytest.raises(Refused) as refused:
         provider.check(
@@ -513,7 +513,7 @@ def test_secrets_reach_the_daemon_and_stay_secret_in_the_state(provider: Provide
 UNHEALTHY = {"wait": True, "waitTimeout": 60, "healthcheck": {"tests": ["CMD", "false"], "interval": "1s"}}
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 def test_stated_time_limit_ends_a_long_wait(provider: Provider) -> None:
     started = time.monotonic()
     web = provider.resource(CONTAINER, "web")
@@ -523,7 +523,7 @@ def test_stated_time_limit_ends_a_long_wait(provider: Provider) -> None:
     assert web.id
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 def test_cancel_ends_a_long_wait_and_keeps_the_container(daemon: PrivateDocker) -> None:
     with running("bundled_plugins.docker", {"host": daemon.host}) as provider:
         web = provider.resource(CONTAINER, "web")

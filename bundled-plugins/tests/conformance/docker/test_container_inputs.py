@@ -160,7 +160,7 @@ def test_unmasking_system_paths_is_not_sent_as_an_option(provider: Provider, dae
     assert not host["SecurityOpt"]
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("plans")
 def test_capabilities_are_written_as_the_daemon_takes_them(provider: Provider, daemon: PrivateDocker) -> None:
     """And then they differ from what the program states (with the official provider after a refresh only), so a program
     should state CAP_NET_ADMIN."""

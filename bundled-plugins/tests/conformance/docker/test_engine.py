@@ -80,7 +80,7 @@ def test_up_up_again_refresh_change_and_destroy(project: Project, daemon: Privat
     project.home.wait_until_idle()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 def test_refused_input_and_failed_creation_reach_the_user(project: Project, daemon: PrivateDocker) -> None:
     refused = project.up(
         f"""

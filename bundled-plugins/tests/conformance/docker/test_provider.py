@@ -29,7 +29,7 @@ def _no_docker_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 # CheckConfig
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_json_text_goes_back_as_compact_json_text() -> None:
     news = {"host": "ssh://u@h", "disableDockerDaemonCheck": "true", "version": "5.1.0"}
     compact = '["-o","X=ä"]'
@@ -41,7 +41,7 @@ def test_json_text_goes_back_as_compact_json_text() -> None:
     assert DockerPlugin().check_config({}, {"sshOpts": UNKNOWN}).inputs == {"sshOpts": UNKNOWN}
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 @pytest.mark.parametrize(
     ("news", "property"),
     [
@@ -57,14 +57,19 @@ def test_wrong_configuration_is_refused_by_name(news: dict[str, str], property: 
     assert [failure.property for failure in DockerPlugin().check_config({}, news).failures] == [property]
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_unknown_host_is_accepted() -> None:
     assert DockerPlugin().check_config({}, {"host": UNKNOWN}).inputs == {"host": UNKNOWN}
 
 
-def test_changed_host_is_an_update_of_the_provider_in_place() -> None:
+@pytest.mark.bundled_only("version")
+def test_version() -> None:
     with running("bundled_plugins.docker", configure=False) as provider:
         assert provider.version() == "5.1.0"
+
+
+def test_changed_host_is_an_update_of_the_provider_in_place() -> None:
+    with running("bundled_plugins.docker", configure=False) as provider:
         diff = provider.diff_config({"host": "unix:///a"}, {"host": "unix:///b"})
         assert diff.changed
         assert not diff.replace
@@ -73,7 +78,7 @@ def test_changed_host_is_an_update_of_the_provider_in_place() -> None:
 # Configure
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_ssh_hosts_are_never_dialed_by_configure() -> None:
     daemon = DockerPlugin().configure({"host": "ssh://root@192.0.2.1:2222", "sshOpts": '["-v"]'}, {})
     assert daemon.target.host == "ssh://root@192.0.2.1:2222"
@@ -92,7 +97,7 @@ def test_host_that_does_not_answer_fails_configure(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_host_comes_from_the_environment_or_from_flat_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "ssh://from-environment")
     monkeypatch.setenv("DOCKER_SSH_OPTS", "-o A=b")
@@ -103,7 +108,7 @@ def test_host_comes_from_the_environment_or_from_flat_variables(monkeypatch: pyt
     assert plugin.configure({"host": "ssh://input"}, {"docker:config:host": "ssh://v"}).target.host == "ssh://input"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_a_docker_context_of_the_environment_is_refused_where_no_host_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONTEXT", "lab")
     with pytest.raises(ProviderError, match="DOCKER_CONTEXT is not supported by the bundled docker plugin"):
@@ -111,7 +116,7 @@ def test_a_docker_context_of_the_environment_is_refused_where_no_host_is_given(m
     assert DockerPlugin().configure({"host": "ssh://h"}, {}).target.host == "ssh://h"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 @pytest.mark.parametrize(
     ("host", "complaint"),
     [
@@ -128,7 +133,7 @@ def test_host_that_cannot_be_used_is_refused_with_the_reason(host: str, complain
         DockerPlugin().configure({"host": host}, {})
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_tls_material_must_be_complete_and_of_one_kind(tmp_path: Path) -> None:
     plugin = DockerPlugin()
     with pytest.raises(ProviderError, match="go together; missing: caMaterial, keyMaterial"):
@@ -142,7 +147,7 @@ def test_tls_material_must_be_complete_and_of_one_kind(tmp_path: Path) -> None:
         plugin.configure({"host": "tcp://h:1", **whole}, {})
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_tls_material_for_an_ssh_host_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("ca", "cert", "key"):
         (tmp_path / f"{name}.pem").write_text("x")
@@ -178,7 +183,7 @@ def test_tls_daemon_of_another_authority_is_not_trusted(daemon: PrivateDocker, t
             pass
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 @pytest.mark.parametrize("how", ["unix", "tcp"])
 def test_cancel_breaks_off_a_request_that_the_daemon_takes_its_time_for(daemon: PrivateDocker, how: str) -> None:
     with (
@@ -200,7 +205,7 @@ def test_cancel_breaks_off_a_request_that_the_daemon_takes_its_time_for(daemon: 
     daemon.clear()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("logins")
 def test_many_parallel_first_operations_share_one_client(daemon: PrivateDocker, provider: Provider) -> None:
     networks = [provider.resource(NETWORK, f"n{index}") for index in range(16)]
     with ThreadPoolExecutor(16) as pool:
@@ -208,7 +213,7 @@ def test_many_parallel_first_operations_share_one_client(daemon: PrivateDocker, 
         list(pool.map(lambda network: network.destroy(), networks))
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 def test_unsupported_resource_is_named(provider: Provider) -> None:
     with pytest.raises(CallFailed, match="docker:index/secret:Secret is not supported by the bundled docker plugin"):
         provider.check("docker:index/secret:Secret", "x", {})

@@ -9,7 +9,7 @@ from bundled_plugins.docker.container_read import decimal_text
 from bundled_plugins.docker.durations import format_duration, parse_duration
 from bundled_plugins.docker.images import repo_digest
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("internals")
 
 
 @pytest.mark.parametrize(

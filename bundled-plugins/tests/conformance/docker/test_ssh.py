@@ -25,7 +25,7 @@ SLEEP = {"image": IMAGE, "command": ["sleep", "600"]}
 # the command line
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 @pytest.mark.parametrize(
     ("url", "options", "argv"),
     [
@@ -74,7 +74,7 @@ def config(sshd: Sshd, tmp_path: Path) -> dict[str, Any]:
     return {"host": f"ssh://root@127.0.0.1:{sshd.port}", "sshOpts": json.dumps(options)}
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("logins")
 @pytest.mark.root
 def test_first_operation_dials_and_the_others_reuse_the_connection(sshd: Sshd, config: dict[str, Any]) -> None:
     with running("bundled_plugins.docker", config) as provider:
@@ -89,7 +89,7 @@ def test_first_operation_dials_and_the_others_reuse_the_connection(sshd: Sshd, c
         assert sshd.logins() == 1
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("logins")
 @pytest.mark.root
 def test_parallel_operations_queue_for_a_few_connections(sshd: Sshd, config: dict[str, Any]) -> None:
     with running("bundled_plugins.docker", config) as provider:
@@ -100,7 +100,7 @@ def test_parallel_operations_queue_for_a_few_connections(sshd: Sshd, config: dic
         assert 1 <= sshd.logins() <= MAX_CONNECTIONS
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("logins")
 @pytest.mark.root
 def test_connection_that_broke_is_dialed_again(sshd: Sshd, config: dict[str, Any]) -> None:
     with running("bundled_plugins.docker", config) as provider:
@@ -180,7 +180,7 @@ def test_daemon_that_is_down_behind_ssh(sshd: Sshd, daemon: PrivateDocker, confi
         assert provider.resource(NETWORK, "lab").up({}) == "create"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 @pytest.mark.root
 def test_cancel_ends_a_connection_that_hangs() -> None:
     hang = {"host": "ssh://nowhere", "sshOpts": '["-F", "none", "-o", "ProxyCommand=sleep 60"]'}
@@ -192,7 +192,7 @@ def test_cancel_ends_a_connection_that_hangs() -> None:
         assert time.monotonic() - started < 15
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 @pytest.mark.root
 def test_cancel_breaks_off_a_request_over_ssh(sshd: Sshd, config: dict[str, Any]) -> None:
     with running("bundled_plugins.docker", config) as provider:
@@ -205,7 +205,7 @@ def test_cancel_breaks_off_a_request_over_ssh(sshd: Sshd, config: dict[str, Any]
         assert time.monotonic() - started < 10
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 @pytest.mark.root
 def test_cancel_reaches_those_who_queue_for_a_connection(sshd: Sshd, config: dict[str, Any]) -> None:
     with running("bundled_plugins.docker", config) as provider:
@@ -222,7 +222,7 @@ def test_cancel_reaches_those_who_queue_for_a_connection(sshd: Sshd, config: dic
             assert time.monotonic() - started < 15
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 @pytest.mark.root
 def test_time_limit_ends_a_connection_that_hangs() -> None:
     hang = {"host": "ssh://nowhere", "sshOpts": '["-F", "none", "-o", "ProxyCommand=sleep 60"]'}

@@ -109,7 +109,7 @@ def uuids(bench: Bench) -> dict[str, str]:
     return {name: bench.connection.lookupByName(name).UUIDString() for name in bench.domains()}
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("leftovers")
 def test_the_lifecycle(project: Project, bench: Bench) -> None:
     """Killed and resumed, no change, no drift, healed, the chain replaced, a medium swapped, destroyed half dead."""
     with project.started("up", "--yes", "--skip-preview") as command:

@@ -112,7 +112,7 @@ def test_a_disk_removed_outside_pulumi_is_gone(bench: Bench) -> None:
     disk.destroy()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("objects gone")
 def test_destroy_removes_the_volume_even_of_a_stopped_pool(bench: Bench) -> None:
     pool = bench.pool()
     disk = bench.resource(ISO, "seed")
@@ -134,7 +134,7 @@ def test_an_existing_volume_of_that_name_is_an_error(bench: Bench) -> None:
     assert (bench.directory / "pool" / "vm1.iso").read_bytes() == b"precious"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("leftovers")
 @pytest.mark.parametrize("left", ["whole", "blank"])
 def test_a_disk_left_by_a_killed_run_is_taken_over(bench: Bench, left: str) -> None:
     bench.pool()
@@ -160,7 +160,7 @@ def test_an_id_of_something_else_is_refused(bench: Bench) -> None:
         bench.plugin.read(ISO, "seed", "/x")
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 @pytest.mark.parametrize("texts", [{}, {"userData": "x" * 100_000}, {"networkConfig": "ünïcödé\r\n"}])
 def test_any_text_survives_the_disk(texts: dict[str, str]) -> None:
     if shutil.which("mkisofs") is None:
@@ -169,7 +169,7 @@ def test_any_text_survives_the_disk(texts: dict[str, str]) -> None:
     assert iso.texts_of(iso.made(texts)) == empty | texts
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_a_cut_disk_is_no_disk() -> None:
     if shutil.which("mkisofs") is None:
         pytest.skip("needs mkisofs")
@@ -179,7 +179,7 @@ def test_a_cut_disk_is_no_disk() -> None:
             iso.texts_of(whole[:length])
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_the_texts_stay_in_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     iso.made({"userData": USER})

@@ -206,7 +206,7 @@ def test_a_paused_machine_counts_as_not_running_and_can_be_destroyed(bench: Benc
     assert bench.domains() == set()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("objects gone")
 @pytest.mark.parametrize("how", ["killed", "undefined", "both"])
 def test_destroy_of_a_machine_that_was_changed_outside_pulumi(bench: Bench, how: str) -> None:
     domain = bench.domain()
@@ -219,7 +219,7 @@ def test_destroy_of_a_machine_that_was_changed_outside_pulumi(bench: Bench, how:
     assert bench.domains() == set()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("objects gone")
 def test_an_object_removed_outside_pulumi_is_gone_after_refresh(bench: Bench) -> None:
     domain = bench.domain()
     live = bench.live_domain(domain)
@@ -231,7 +231,7 @@ def test_an_object_removed_outside_pulumi_is_gone_after_refresh(bench: Bench) ->
     assert domain.up(bench.domain_program()) == "create"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("leftovers")
 def test_a_machine_that_cannot_start_is_not_left_defined(bench: Bench) -> None:
     domain = bench.resource(DOMAIN, "vm")
     with pytest.raises(CallFailed, match="error creating libvirt domain: ") as failed:
@@ -250,7 +250,7 @@ def test_a_name_in_use_is_an_error(bench: Bench) -> None:
     assert bench.domains() == {bench.named("vm")}
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("leftovers")
 def test_an_object_left_by_a_killed_run_is_recreated(bench: Bench) -> None:
     first = bench.domain()
     forgotten, first.id = first.id, ""
@@ -260,7 +260,7 @@ def test_an_object_left_by_a_killed_run_is_recreated(bench: Bench) -> None:
     assert bench.domains() == {bench.named("vm")}
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("leftovers")
 def test_another_program_does_not_take_it_for_its_own_leftover(bench: Bench, tmp_path: Path) -> None:
     bench.domain()
     with running("bundled_plugins.libvirt", {"uri": bench.hypervisor.uri}, cwd=tmp_path) as plugin:
@@ -290,7 +290,7 @@ def test_missing_references_are_named(bench: Bench) -> None:
     assert bench.domains() == set()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 @pytest.mark.parametrize(
     ("wrong", "path", "reason"),
     [
@@ -358,7 +358,7 @@ def test_a_pool_that_stopped_is_started_for_the_disks_of_a_refresh(bench: Bench)
     assert not domain.plan(program).changed
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("plans")
 def test_a_cpu_of_the_host_model_is_no_perpetual_update(bench: Bench) -> None:
     program = bench.domain_program(cpu={"mode": "host-model"})
     domain = bench.resource(DOMAIN, "vm")
@@ -428,7 +428,7 @@ def test_a_console_can_write_to_a_file(bench: Bench) -> None:
     ).changed
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("plans")
 def test_cdroms_and_scsi_disks_and_an_empty_tray(bench: Bench) -> None:
     iso, blank = bench.directory / "x.iso", bench.directory / "b.img"
     for path in (iso, blank):

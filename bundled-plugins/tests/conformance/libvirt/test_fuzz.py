@@ -15,7 +15,7 @@ from conformance.harness import CallFailed, Provider, running
 from conformance.libvirt.conftest import NETWORK, POOL, VOLUME
 from conformance.test_fuzz import Bags
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("test driver")
 
 MODELS: dict[str, type[Model]] = {NETWORK: NetworkInputs, POOL: PoolInputs, VOLUME: VolumeInputs}
 

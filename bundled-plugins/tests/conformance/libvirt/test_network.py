@@ -110,7 +110,7 @@ def test_the_mode_is_compared_without_case(bench: Bench) -> None:
     assert not network.plan(bench.network_program(mode="nat")).changed
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("plans")
 def test_host_bits_of_a_cidr_do_not_replace_at_every_up(bench: Bench) -> None:
     program = bench.network_program(addresses=[f"{bench.subnet}.7/24"])
     network = bench.network(addresses=[f"{bench.subnet}.7/24"])
@@ -142,7 +142,7 @@ def test_the_computed_are_unknown_in_a_preview(bench: Bench) -> None:
     assert bench.networks() == set()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("objects gone")
 def test_gone_is_gone(bench: Bench) -> None:
     network = bench.network()
     live = bench.connection.networkLookupByUUIDString(network.id)
@@ -160,7 +160,7 @@ def test_gone_is_gone(bench: Bench) -> None:
     assert bench.networks() == set()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("leftovers")
 def test_a_network_that_cannot_start_leaves_nothing(bench: Bench) -> None:
     bench.network()
     other = bench.resource(NETWORK, "other")
@@ -178,7 +178,7 @@ def test_a_name_in_use_is_an_error(bench: Bench) -> None:
     assert bench.networks() == {bench.named("net")}
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("leftovers")
 def test_an_object_left_by_a_killed_run_is_recreated(bench: Bench) -> None:
     first = bench.network()
     forgotten, first.id = first.id, ""
@@ -199,7 +199,7 @@ def test_import_gives_inputs_that_plan_no_change(bench: Bench) -> None:
     assert not bench.plugin.diff(NETWORK, network.name, live.id, live.outputs, live.inputs, checked).changed
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 @pytest.mark.parametrize(
     ("wrong", "path", "reason"),
     [

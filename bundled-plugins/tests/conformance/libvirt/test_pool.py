@@ -31,7 +31,7 @@ def test_destroy_removes_the_directory(bench: Bench) -> None:
     assert bench.pools() == set()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("leftovers")
 def test_a_foreign_file_keeps_the_pool_and_is_reported(bench: Bench) -> None:
     pool = bench.pool()
     (bench.directory / "pool" / "mine").write_text("keep me")
@@ -61,7 +61,7 @@ def test_what_replaces(bench: Bench, change: dict[str, Any]) -> None:
     assert diff.delete_before_replace
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("plans")
 def test_a_trailing_slash_is_no_change(bench: Bench) -> None:
     pool = bench.pool()
     assert not pool.plan(bench.pool_program(target={"path": f"{bench.directory}/pool/"})).changed
@@ -79,7 +79,7 @@ def test_the_deprecated_path_works_and_conflicts_with_the_new_one(bench: Bench) 
         bench.plugin.check(POOL, "pool", program | {"target": {"path": "/x"}})
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("objects gone")
 def test_gone_is_gone(bench: Bench) -> None:
     pool = bench.pool()
     live = bench.connection.storagePoolLookupByUUIDString(pool.id)
@@ -94,7 +94,7 @@ def test_gone_is_gone(bench: Bench) -> None:
     assert pool.up(bench.pool_program()) == "create"
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("objects gone")
 def test_an_inactive_pool_is_no_error(bench: Bench) -> None:
     pool = bench.pool()
     bench.connection.storagePoolLookupByUUIDString(pool.id).destroy()
@@ -111,7 +111,7 @@ def test_a_name_in_use_is_an_error(bench: Bench) -> None:
         bench.pool()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("leftovers")
 def test_an_object_left_by_a_killed_run_is_recreated(bench: Bench) -> None:
     first = bench.pool()
     forgotten, first.id = first.id, ""
@@ -120,7 +120,7 @@ def test_an_object_left_by_a_killed_run_is_recreated(bench: Bench) -> None:
     assert again.id != forgotten
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("leftovers")
 def test_a_pool_that_cannot_be_built_leaves_nothing(bench: Bench) -> None:
     (bench.directory / "file").write_text("")
     pool = bench.resource(POOL, "pool")
@@ -137,7 +137,7 @@ def test_the_same_path_twice_is_libvirts_own_error(bench: Bench) -> None:
         other.up(bench.pool_program(name=bench.named("other")))
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 @pytest.mark.parametrize(
     ("wrong", "path", "reason"),
     [

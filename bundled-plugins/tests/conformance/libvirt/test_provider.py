@@ -20,7 +20,7 @@ from conformance.harness import CallFailed, Provider, Refused, running
 from conformance.libvirt.conftest import NETWORK
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("version")
 def test_the_version_is_the_one_that_the_sdk_asks_for(dry: Provider) -> None:
     assert dry.version() == "0.5.4"
 
@@ -32,13 +32,13 @@ def test_a_missing_uri_is_refused_with_its_remedy() -> None:
         assert "pulumi config set libvirt:uri" in refused.value.reason("uri")
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("test driver")
 def test_the_uri_comes_from_the_environment_when_it_is_not_given() -> None:
     with running("bundled_plugins.libvirt", configure=False, env={"LIBVIRT_DEFAULT_URI": "test:///default"}) as plugin:
         assert plugin.check_config({}) == {"uri": "test:///default"}
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 def test_an_unknown_configuration_key_is_refused_by_name() -> None:
     with running("bundled_plugins.libvirt", configure=False) as plugin, pytest.raises(Refused) as refused:
         plugin.check_config({"uri": "test:///default", "color": "red"})
@@ -54,21 +54,21 @@ def test_configure_dials_at_once_and_names_the_uri(tmp_path: Path) -> None:
     assert "No such file or directory" in failed.value.message
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("plans")
 def test_another_uri_replaces_nothing(dry: Provider) -> None:
     diff = dry.diff_config({"uri": "test:///default"}, {"uri": "test:///other"})
     assert diff.changed
     assert not diff.replace
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 def test_libvirt_prints_nothing_to_stderr_by_itself(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with running("bundled_plugins.libvirt", {"uri": "test:///default"}) as plugin:
         assert plugin.read(NETWORK, "gone", "00000000-0000-4000-8000-000000000000") is None
     assert "libvirt" not in capfd.readouterr().err
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 def test_unsupported_types_are_refused_by_name(dry: Provider) -> None:
     with pytest.raises(CallFailed, match="libvirt:index/ignition:Ignition is not supported by the bundled libvirt"):
         dry.check("libvirt:index/ignition:Ignition", "it", {})
@@ -76,7 +76,7 @@ def test_unsupported_types_are_refused_by_name(dry: Provider) -> None:
         dry.invoke("libvirt:index/getNodeDevices:getNodeDevices", {})
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("logins")
 def test_a_dead_connection_is_dialed_again(hypervisor: PrivateLibvirt, tmp_path: Path) -> None:
     """A proxy before libvirtd cuts every connection once; the plugin's next call works again."""
     with _Proxy(hypervisor.daemon.paths.libvirt_socket, tmp_path / "proxy") as proxy:
@@ -88,7 +88,7 @@ def test_a_dead_connection_is_dialed_again(hypervisor: PrivateLibvirt, tmp_path:
             _eventually(lambda: plugin.read(NETWORK, "n", not_found) is None)
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 @pytest.mark.parametrize(
     ("given", "used"),
     [
@@ -102,7 +102,7 @@ def test_ssh_uris_of_the_official_provider_are_understood(given: str, used: str)
     assert libvirt_uri(given) == used
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("internals")
 @pytest.mark.parametrize("option", ["knownhosts=/x", "sshauth=ssh-password"])
 def test_uri_options_that_ssh_does_not_have_are_refused(option: str) -> None:
     with pytest.raises(ProviderError, match="is not supported by the bundled libvirt plugin"):

@@ -56,7 +56,7 @@ def test_an_image_is_copied_bit_by_bit_and_shows_its_virtual_size(bench: Bench) 
     assert not volume.plan(program).changed
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("plans")
 def test_holes_stay_holes_and_read_as_zeros(bench: Bench) -> None:
     bench.pool()
     source = sparse(bench.directory / "sparse.raw")
@@ -128,7 +128,7 @@ def test_a_replaced_volume_has_the_new_content(bench: Bench) -> None:
     assert (volume["size"], volume["format"]) == (5 * MIB, "raw")
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("plans")
 @pytest.mark.parametrize(("given", "stored"), [(1000, 1024), (MIB + 1, MIB + 1024)])
 def test_a_size_that_qcow2_rounds_up_does_not_replace_at_every_up(bench: Bench, given: int, stored: int) -> None:
     bench.pool()
@@ -157,7 +157,7 @@ def test_deleting_what_is_gone_is_fine(bench: Bench) -> None:
     other.destroy()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("objects gone")
 def test_an_inactive_pool_is_started_by_read_create_and_delete(bench: Bench) -> None:
     pool = bench.pool()
     volume = bench.volume("disk")
@@ -172,7 +172,7 @@ def test_an_inactive_pool_is_started_by_read_create_and_delete(bench: Bench) -> 
     assert not Path(volume.id or bench.directory / "pool" / "disk.img").exists()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("wording")
 def test_a_missing_pool_is_an_error_at_once(bench: Bench) -> None:
     begun = time.monotonic()
     with pytest.raises(CallFailed, match=r"can't find storage pool 'nowhere'"):
@@ -180,7 +180,7 @@ def test_a_missing_pool_is_an_error_at_once(bench: Bench) -> None:
     assert time.monotonic() - begun < 5
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("refusals")
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [
@@ -227,7 +227,7 @@ def test_import(bench: Bench) -> None:
     assert live.outputs == {"name": "disk.img", "pool": bench.named("pool"), "size": MIB, "format": "qcow2"}
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("limits")
 def test_a_cancelled_upload_ends_soon_and_leaves_no_volume(bench: Bench) -> None:
     """The upload's stream is slowed down by nothing but its size; Cancel comes while it runs."""
     from conformance.harness import running
@@ -261,7 +261,7 @@ def test_a_cancelled_upload_ends_soon_and_leaves_no_volume(bench: Bench) -> None
     assert not target.exists()
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("objects gone")
 def test_uploads_into_one_pool_and_refreshes_do_not_disturb_each_other(bench: Bench) -> None:
     bench.pool()
     source = bench.directory / "some.raw"

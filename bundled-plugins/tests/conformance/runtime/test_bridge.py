@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from conformance.runtime import strategies
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("internals")
 
 TOKEN = "x:index:X"
 ADD, DELETE, UPDATE = Kind.ADD, Kind.DELETE, Kind.UPDATE

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from conformance.runtime import strategies
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("internals")
 
 ADD, DELETE, UPDATE = Kind.ADD, Kind.DELETE, Kind.UPDATE
 

@@ -9,7 +9,7 @@ import pytest
 
 from conformance.harness import ROOT
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("internals")
 
 
 def _python(code: str) -> str:

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from conformance.runtime import strategies
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("internals")
 
 TOKEN = "x:index:X"
 

@@ -18,7 +18,7 @@ from conformance.harness import CallFailed, Engine, Failure, Provider, Refused, 
 from conformance.runtime import strategies
 from conformance.runtime.toy import CROWD, TOKEN
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("internals")
 
 URN = Provider.urn(TOKEN, "thing")
 

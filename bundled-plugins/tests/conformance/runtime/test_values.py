@@ -28,7 +28,7 @@ from pulumi.runtime import rpc
 
 from conformance.runtime import strategies
 
-pytestmark = pytest.mark.bundled_only
+pytestmark = pytest.mark.bundled_only("internals")
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 KINDS = [codec._SECRET, codec._ASSET, codec._ARCHIVE, codec._REFERENCE, codec._OUTPUT, "no such kind", ""]
