@@ -117,7 +117,8 @@ class EngineSpec(Spec):
     live_restore: bool = True
     """Containers outlive a restart of their engine."""
     firewall: bool = True
-    """Accept from the underlay only what the lab needs: SSH, and from peers gossip, VXLAN and the store."""
+    """Accept from the underlay only what the lab needs: SSH, and from peers gossip, VXLAN and the store; and let
+    workloads reach no control port of any node. Its engine does not start without it."""
     address_pools: Annotated[tuple[PoolSpec, ...], BeforeValidator(as_tuple)] = (
         PoolSpec(base=IPv4Network("172.30.0.0/16"), size=24),
     )
@@ -245,8 +246,8 @@ class PortSpec(Spec):
     """The protocol of both."""
 
     def violations(self) -> Iterator[Violation]:
-        if self.published in conventions.RESERVED_PORTS:
-            remedy = f"not one of {sorted(conventions.RESERVED_PORTS)}"
+        if self.published in conventions.CONTROL_PORTS:
+            remedy = f"not one of {list(conventions.CONTROL_PORTS)}"
             yield Violation(("published",), self.published, "a port that the lab itself does not use", remedy)
 
 
