@@ -19,7 +19,7 @@ from components.config.fields import Address, Pattern, Port, Url
 from components.config.platform import Packages
 from components.config.section import Violation
 from components.config.spec import EngineSpec
-from components.node import firewall, scripts, watchdog
+from components.node import firewall, port_probe, scripts, watchdog
 from components.node_host import NodeHost
 
 BUNDLE = "/var/lib/overlab-packages.tar"
@@ -147,12 +147,19 @@ class DockerEngine(Component[DockerEngineArgs]):
             _file(watchdog.SCRIPT, "watchdog", script, mode="0755"),
             _file(f"{units}/{watchdog.SERVICE}", "watchdog", watchdog.service()),
             _file(f"{units}/{watchdog.PATH_UNIT}", "watchdog", watchdog.path_unit()),
+            _file(port_probe.SCRIPT, "probe", port_probe.script(), mode="0755"),
         ]
         if args.firewall:
             tls = args.api == "tls"
-            rules = firewall.rules(machine.underlay, args.peers, engine_api=tls, store_ports=args.store_ports)
-            files.append(_file(firewall.RULES_FILE, "firewall", rules))
-            files.append(_file(f"{units}/{firewall.UNIT}", "firewall", firewall.unit(machine.interface)))
+            rules = firewall.rules(
+                machine.underlay, machine.interface, args.peers, engine_api=tls, store_ports=args.store_ports
+            )
+            files += [
+                _file(firewall.RULES_FILE, "firewall", rules),
+                _file(firewall.RULES6_FILE, "firewall", firewall.rules6()),
+                _file(firewall.SCRIPT, "firewall", firewall.script(), mode="0755"),
+                _file(f"{units}/{firewall.UNIT}", "firewall", firewall.unit()),
+            ]
         if args.api == "tls" and args.tls is not None:
             for name, path in args.tls:
                 mode = "0600" if name == "key" else "0644"
@@ -215,8 +222,13 @@ def daemon_json(
 def drop_in(engine: EngineSpec, address: str) -> str:
     """Listeners are flags, since the unit's own ``-H fd://`` forbids ``hosts`` in daemon.json."""
     flags = " ".join(f"-H {listener}" for listener in listeners(engine, address))
+    requires = [f"Requires={firewall.UNIT}", f"After={firewall.UNIT}"] if engine.firewall else []
     return "\n".join(
         [
+            "[Unit]",
+            *requires,
+            # The watchdog may have to restart it often; a limit would leave it stopped.
+            "StartLimitIntervalSec=0",
             "[Service]",
             f"ExecStartPre=-{watchdog.SCRIPT} rename-veths",
             f"ExecStartPre=-{watchdog.SCRIPT} drop-endpoints",

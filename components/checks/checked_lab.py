@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from components.config import conventions
+from components.config import addressing, conventions
 from components.config.docker_names import advertised, store_address
 from components.config.settings import Settings
 
@@ -25,6 +25,8 @@ class CheckedLab:
     """A lab as checks need it, before it runs."""
 
     nodes: Mapping[str, IPv4Address]
+    underlay_gateway: IPv4Address
+    """The platform's own address of the underlay."""
     store: str
     """HOST:PORT of the store's API, as nodes reach it."""
     workloads: Mapping[str, CheckedWorkload]
@@ -35,6 +37,7 @@ class CheckedLab:
     def of(cls, settings: Settings) -> CheckedLab:
         return cls(
             nodes={key: node.address for key, node in settings.nodes.items()},
+            underlay_gateway=addressing.gateway(settings.underlay.cidr),
             store=store_address(settings.store_addresses),
             workloads={
                 name: CheckedWorkload(settings.placement[name], tuple(spec.networks), spec.http_port)
@@ -42,6 +45,11 @@ class CheckedLab:
             },
             mtu={name: settings.underlay_mtu(name) - conventions.VXLAN_OVERHEAD for name in settings.networks},
         )
+
+    def following(self, node: str) -> str:
+        """The next node; a lone one itself."""
+        nodes = list(self.nodes)
+        return nodes[(nodes.index(node) + 1) % len(nodes)]
 
     def advertised(self, node: str) -> str:
         """The node as it stands in the store."""

@@ -11,11 +11,16 @@ from typing import Literal
 from components.checks import bulk
 from components.checks.checked_lab import CheckedLab, CheckedWorkload
 from components.checks.facts import Facts
-from components.checks.model import Check
+from components.checks.model import EXTERNAL, Check
 from components.config import conventions
+from components.node import port_probe
 
+Group = Literal["pairs", "isolation", "control plane", "nodes", "workloads"]
 PACKET_HEADERS = 28
 """Bytes of IP and ICMP in a ping."""
+RESOLVER = "127.0.0.11:53"
+"""Listens in every workload on a network, for TCP too."""
+UDP_CONTROL_PORTS = (conventions.VXLAN_PORT, conventions.SERF_PORT, conventions.CONSUL_GOSSIP_PORT)
 _STATUS_200 = (r"^HTTP/1\.\d 200", "the status is not 200")
 
 
@@ -69,7 +74,7 @@ class Kind:
 
     place: Literal["workload", "node", "outside"]
     """In the source with a busybox, on the node with its tools, or from the hypervisor's side of the underlay."""
-    group: Literal["pairs", "isolation", "nodes", "workloads"]
+    group: Group
     """The grid that shows it."""
     probe: Callable[[Subject], Probe]
     """Raises :class:`MissingFact`."""
@@ -171,6 +176,22 @@ def _engine(subject: Subject) -> Probe:
     return Probe("docker info -f '{{.ClusterStore}} {{.ClusterAdvertise}}'", (wanted,))
 
 
+def _control_plane(subject: Subject) -> Probe:
+    """The node answers a ping, and refuses every port by which the lab is controlled.
+
+    With the node's own tools in the workload's network: whatever its image has, and whatever that pretends. UDP on its
+    own node and the next one, since the kernel limits refusals a second and the rule is the same for all.
+    """
+    node, lab = subject.check.target_node, subject.lab
+    probe = f"$netns {port_probe.SCRIPT} {RESOLVER}"
+    if node == EXTERNAL:
+        return Probe(f"{probe} {lab.underlay_gateway} {conventions.SSH_PORT}/tcp {conventions.REGISTRY_PORT}/tcp")
+    ports = [f"{port}/tcp" for port in conventions.CONTROL_PORTS]
+    if node in (subject.check.node, lab.following(subject.check.node)):
+        ports += [f"{port}/udp" for port in UDP_CONTROL_PORTS]
+    return Probe(f"$netns ping -n -q -c 1 -W 2 {lab.nodes[node]} && {probe} {lab.nodes[node]} {' '.join(ports)}")
+
+
 KINDS: dict[str, Kind] = {
     "ping-ip": Kind("workload", "pairs", lambda s: _ping(s.target_address)),
     "ping-name": Kind("workload", "pairs", lambda s: _ping(s.check.target)),
@@ -197,6 +218,7 @@ KINDS: dict[str, Kind] = {
     ),
     # What must not answer is not waited for as long.
     "isolation": Kind("workload", "isolation", lambda s: _ping(s.target_address, 1)),
+    "control-plane": Kind("node", "control plane", _control_plane),
     "shared": Kind("workload", "workloads", _shared),
     "network": Kind("node", "nodes", _network, "sees {network}"),
     "kv": Kind("node", "nodes", _kv, "store's keys"),

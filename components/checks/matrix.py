@@ -8,6 +8,8 @@ from typing import Any
 from components.checks.model import EXTERNAL, Check
 from components.config.settings import Settings
 
+ALL_NODES_LIMIT = 10
+"""The most nodes of which each tries the control ports of all."""
 TOOLBOX = "busybox"
 """The image whose containers can ping, look up and fetch; others are targets only."""
 
@@ -25,7 +27,7 @@ def has_probe_tools(image: str) -> bool:
 def _check(kind: str, node: str, source: str = "", **about: Any) -> Check:
     """The id is the kind, and then everything that the check is about."""
     words = [about.get("from_network"), about.get("network"), source or (node if node != EXTERNAL else "")]
-    words.append(about.get("query_name") or about.get("target"))
+    words.append(about.get("query_name") or about.get("target") or about.get("target_node"))
     return Check(id=":".join([kind, *(word for word in words if word)]), kind=kind, node=node, source=source, **about)
 
 
@@ -45,6 +47,7 @@ class _Matrix:
         yield from self._workload_networks()
         yield from self._web()
         yield from self._isolation()
+        yield from self._control_plane()
         for name, one in self._settings.checks.items():
             node = self._settings.placement[one.source]
             yield Check(id=name, node=node, **one.model_dump())
@@ -91,8 +94,10 @@ class _Matrix:
                 continue
             for network in spec.networks:
                 yield self._inside("interface", name, network=network)
-            closed = all(self._settings.networks[network].internal for network in spec.networks)
-            yield self._inside("no-egress" if closed else "gateway-bridge", name)
+            yield self._inside("gateway-bridge" if self._has_egress(name) else "no-egress", name)
+
+    def _has_egress(self, name: str) -> bool:
+        return any(not self._settings.networks[network].internal for network in self._workloads[name].networks)
 
     def _web(self) -> Iterator[Check]:
         nodes = list(self._settings.nodes)
@@ -117,3 +122,19 @@ class _Matrix:
                 if network != other and sources and reached:
                     about = {"target": reached[0], "network": other, "from_network": network}
                     yield self._inside("isolation", sources[0], **about, expect="fail")
+
+    def _control_plane(self) -> Iterator[Check]:
+        """From one workload with egress on each node to every node and the platform, where the firewall is on.
+
+        In a large lab to its own node and the next one: the rules are the same for all.
+        """
+        sources: dict[str, str] = {}
+        for name in self._workloads:
+            if self._settings.engine.firewall and self._has_egress(name):
+                sources.setdefault(self._settings.placement[name], name)
+        nodes = list(self._settings.nodes)
+        for node, following in zip(nodes, [*nodes[1:], *nodes[:1]], strict=True):
+            if node in sources:
+                targets = nodes if len(nodes) <= ALL_NODES_LIMIT else [node, following]
+                for target in (*targets, EXTERNAL):
+                    yield self._inside("control-plane", sources[node], target_node=target)

@@ -35,6 +35,8 @@ class Check(BaseModel):
     """The name of the target that is resolved."""
     from_network: str = ""
     """The network that must not reach ``network``."""
+    target_node: str = ""
+    """The node that must not be reached, or EXTERNAL for the platform's address of the underlay."""
     expect: Literal["pass", "fail"] = "pass"
     timeout_s: int = conventions.CHECK_LIMIT_S
 
@@ -42,9 +44,14 @@ class Check(BaseModel):
     @property
     def title(self) -> str:
         """For people: ``t1 -> t2 ping-ip on ov_net1``."""
-        path = " -> ".join(part for part in (self.source or self.node, self.query_name or self.target) if part)
+        path = " -> ".join(part for part in (self.source or self.node, self.reached) if part)
         where = f" from {self.from_network} to {self.network}" if self.from_network else f" on {self.network}"
         return f"{path} {self.kind}{where if self.network else ''}"
+
+    @property
+    def reached(self) -> str:
+        """What it asks or must not reach: the name that is resolved, a workload, a node."""
+        return self.query_name or self.target or self.target_node
 
     @property
     def where(self) -> str:

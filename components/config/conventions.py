@@ -18,11 +18,23 @@ VXLAN_PORT: Final = 4789
 CONSUL_HTTP_PORT: Final = 8500
 CONSUL_RPC_PORT: Final = 8300
 CONSUL_GOSSIP_PORT: Final = 8301
-RESERVED_PORTS: Final = frozenset(
-    {SSH_PORT, ENGINE_PORT, SERF_PORT, VXLAN_PORT, CONSUL_HTTP_PORT, CONSUL_RPC_PORT, CONSUL_GOSSIP_PORT}
+CONSUL_WAN_PORT: Final = 8302
+CONTROL_PORTS: Final = (
+    SSH_PORT,
+    ENGINE_PORT,
+    VXLAN_PORT,
+    SERF_PORT,
+    CONSUL_RPC_PORT,
+    CONSUL_GOSSIP_PORT,
+    CONSUL_WAN_PORT,
+    CONSUL_HTTP_PORT,
 )
-"""Ports of the lab itself: no workload may publish them."""
+"""The nodes' ports by which a lab is controlled, of TCP and UDP alike: no workload may publish or reach them."""
 REGISTRY_PORT: Final = 5000
+"""Of the platform, on the hypervisor's address of the underlay."""
+
+LINK_LOCAL: Final = "169.254.0.0/16"
+"""No router forwards these (RFC 3927). A hypervisor's other bridges have some, and a cloud's metadata service."""
 
 # --- directories on a hypervisor
 POOL_DIR: Final = "/var/lib/libvirt/images"

@@ -117,7 +117,8 @@ class EngineSpec(Spec):
     live_restore: bool = True
     """Containers outlive a restart of their engine."""
     firewall: bool = True
-    """Accept from the underlay only what the lab needs: SSH, and from peers gossip, VXLAN and the store."""
+    """Accept from the underlay only what the lab needs: SSH, and from peers gossip, VXLAN and the store; and let
+    workloads reach no control port of any node. Its engine does not start without it."""
     no_new_privileges: bool = True
     """Processes in containers gain no rights by setuid programs or file capabilities (sudo, su, ping of a user)."""
     icc: bool = False
@@ -255,8 +256,8 @@ class PortSpec(Spec):
     """The protocol of both."""
 
     def violations(self) -> Iterator[Violation]:
-        if self.published in conventions.RESERVED_PORTS:
-            remedy = f"not one of {sorted(conventions.RESERVED_PORTS)}"
+        if self.published in conventions.CONTROL_PORTS:
+            remedy = f"not one of {list(conventions.CONTROL_PORTS)}"
             yield Violation(("published",), self.published, "a port that the lab itself does not use", remedy)
 
 

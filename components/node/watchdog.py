@@ -12,11 +12,22 @@ PATH_UNIT = "overlab-dockerd-watchdog.path"
 QUIET_S = 3
 """Seconds without a client of the engine's API before it is restarted."""
 LIMIT_S = 1800
+PAUSE_S = 15
+"""Seconds after its first restart in which it is not restarted again; twice as many with each restart."""
+PAUSE_LIMIT_S = 600
 
 
 def script(store: str, address: IPv4Address) -> str:
     """``store`` is HOST:PORT of the store as seen from the node, ``address`` the node's own."""
-    return scripts.render("dockerd-watchdog", consul=f"http://{store}", own=address, quiet_s=QUIET_S, limit_s=LIMIT_S)
+    return scripts.render(
+        "dockerd-watchdog",
+        consul=f"http://{store}",
+        own=address,
+        quiet_s=QUIET_S,
+        limit_s=LIMIT_S,
+        pause_s=PAUSE_S,
+        pause_limit_s=PAUSE_LIMIT_S,
+    )
 
 
 def service() -> str:

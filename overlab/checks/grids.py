@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import get_args
 
-from components.checks.kinds import KINDS
+from components.checks.kinds import KINDS, Group
 from components.checks.model import CheckResult, Status
 from overlab.checks.text import MARK
 
@@ -62,7 +63,7 @@ class Grid:
 
 def grids(results: Iterable[CheckResult]) -> list[Grid]:
     """Every result is in one of them, but those of kinds that this version does not have."""
-    groups: dict[str, list[CheckResult]] = {"pairs": [], "isolation": [], "nodes": [], "workloads": []}
+    groups: dict[str, list[CheckResult]] = {name: [] for name in get_args(Group)}
     for one in results:
         if one.kind in KINDS:
             groups[KINDS[one.kind].group].append(one)
@@ -70,9 +71,10 @@ def grids(results: Iterable[CheckResult]) -> list[Grid]:
     for network in dict.fromkeys(one.network for one in groups["pairs"]):
         members = [one for one in groups["pairs"] if one.network == network]
         found.append(_grid(members, network, "who reaches whom", _PATH, lambda one: one.source, lambda one: one.target))
-    isolated = groups["isolation"]
+    isolated, control = groups["isolation"], groups["control plane"]
     found += [
         _grid(isolated, "Isolation", "must not reach", _PATH, lambda one: one.from_network, lambda one: one.network),
+        _grid(control, "Control plane", "must not reach", _PATH, lambda one: one.node, lambda one: one.target_node),
         _grid(groups["nodes"], "Nodes", "", "node", lambda one: one.node, _column),
         _grid(groups["workloads"], "Workloads", "", "workload", lambda one: one.source or one.target, _column),
     ]

@@ -134,7 +134,7 @@ def _because(result: CheckResult) -> str:
 
 
 def _path(result: CheckResult) -> str:
-    return "→".join(part for part in (result.source or result.node, result.query_name or result.target) if part)
+    return "→".join(part for part in (result.source or result.node, result.reached) if part)
 
 
 def print_plain(console: Console, text: str) -> None:

@@ -11,6 +11,7 @@ from .types import CONTAINER
 ENGINE_PORTS = (2375, 2376)
 STORE_PORTS = (8300, 8301, 8302, 8500, 8501, 8502, 8600)
 OVERLAY_PORTS = (4789, 7946)
+RESERVED_PORTS = (22, *ENGINE_PORTS, *STORE_PORTS, *OVERLAY_PORTS)
 _ANY = ("", "0.0.0.0", "::", "[::]")
 
 
@@ -24,7 +25,7 @@ def exposed(resource: Resource, parameters: Parameters) -> Iterator[str]:
         with resource.deferring_unknowns():
             external = int(port.get("external") or 0)
             if external in {int(reserved) for reserved in parameters["reserved_ports"]}:
-                yield f"node port {external} is one of the engine's, the store's or the overlays' own"
+                yield f"node port {external} is SSH's, or one of the engine's, the store's or the overlays' own"
         with resource.deferring_unknowns():
             label = f"port {int(port['internal'])}"
             address = str(port.get("ip") or "")
@@ -52,7 +53,7 @@ RULES = (
             "reserved_ports": {
                 "type": "array",
                 "items": {"type": "integer"},
-                "default": [*ENGINE_PORTS, *STORE_PORTS, *OVERLAY_PORTS],
+                "default": list(RESERVED_PORTS),
                 "description": "Node ports that no container may take.",
             },
         },

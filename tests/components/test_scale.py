@@ -27,9 +27,7 @@ def test_resources_and_dependencies_grow_linearly(servers: int, tmp_path: Path) 
     assert dependencies[2] - dependencies[1] == dependencies[1] - dependencies[0]
 
 
-def test_checks_of_pairs_grow_with_the_overlays() -> None:
-    pairs = [
-        sum(check.kind in ("ping-ip", "ping-name", "tcp", "mtu") for check in checks.matrix(parse(lab(n, 1), "scale")))
-        for n in (50, 100, 150)
-    ]
-    assert pairs[2] - pairs[1] == pairs[1] - pairs[0]
+@pytest.mark.parametrize("kinds", [("ping-ip", "ping-name", "tcp", "mtu"), ("control-plane",)])
+def test_checks_of_pairs_grow_with_the_overlays_and_nodes(kinds: tuple[str, ...]) -> None:
+    pairs = [sum(check.kind in kinds for check in checks.matrix(parse(lab(n, 1), "scale"))) for n in (50, 100, 150)]
+    assert pairs[2] - pairs[1] == pairs[1] - pairs[0] > 0

@@ -44,8 +44,7 @@ def test_port_of_the_labs_own(external: int) -> None:
 
 
 def test_reserved_ports_cover_what_the_program_uses() -> None:
-    used = {conventions.ENGINE_PORT, conventions.CONSUL_HTTP_PORT, conventions.SERF_PORT, conventions.VXLAN_PORT}
-    assert used <= {*ports.ENGINE_PORTS, *ports.STORE_PORTS, *ports.OVERLAY_PORTS}
+    assert {*conventions.CONTROL_PORTS} <= {*ports.RESERVED_PORTS}
 
 
 def test_any_address_where_nodes_have_only_the_lab() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.config import conventions
 from components.config.docker_names import store_url
 from components.config.platform import Platform
 from components.config.settings import Settings, parse
@@ -121,7 +122,7 @@ def test_the_engine_api_listens_with_client_certificates_or_not_at_all() -> None
     assert daemon_json(safe.engine, store_url(safe.store_addresses), None)["tlsverify"] is True
 
 
-@pytest.mark.parametrize("text", [watchdog.service(), watchdog.path_unit(), firewall.unit("lab0")])
+@pytest.mark.parametrize("text", [watchdog.service(), watchdog.path_unit(), firewall.unit()])
 def test_units_are_units(text: str) -> None:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.read_string(text)
@@ -131,7 +132,8 @@ def test_units_are_units(text: str) -> None:
 def firewall_of(key: str, settings: Settings) -> str:
     peers = [node.address for node in settings.nodes.values() if node.key != key]
     ports = firewall.store_ports(settings.store.servers, serves=key in settings.store_nodes)
-    return firewall.rules(settings.underlay.cidr, peers, engine_api=settings.engine.api == "tls", store_ports=ports)
+    api = settings.engine.api == "tls"
+    return firewall.rules(settings.underlay.cidr, "lab0", peers, engine_api=api, store_ports=ports)
 
 
 def accepted(settings: Settings, node: str) -> dict[str, set[str]]:
@@ -139,7 +141,7 @@ def accepted(settings: Settings, node: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for line in firewall_of(node, settings).splitlines():
         words = shlex.split(line)
-        if "--dport" in words:
+        if "--dport" in words and words[-1] == "ACCEPT":
             port = f"{words[words.index('-p') + 1]}/{words[words.index('--dport') + 1]}"
             found.setdefault(words[1], set()).add(port)
     return found
@@ -161,7 +163,35 @@ def test_the_firewall_knows_every_peer_and_refuses_the_rest() -> None:
         "10.99.0.13",
         "10.99.0.14",
     ]
-    assert lines[-2:] == ["-A OVERLAB -j REJECT", "COMMIT"]
+    assert [line for line in lines if line.startswith("-A OVERLAB ")][-1] == "-A OVERLAB -j REJECT"
+
+
+@pytest.mark.parametrize("store", [{}, {"servers": 3, "acl": True}])
+def test_whatever_a_node_accepts_is_a_control_port_that_workloads_are_refused(store: dict[str, object]) -> None:
+    settings = lab(engine={"api": "tls"}, store=store)
+    opened = {port for ports in accepted(settings, "docker01").values() for port in ports}
+    rule = "-A OVERLAB-WORKLOADS -d 10.99.0.0/24 -p {} --dport {} -j REJECT"
+    rules = firewall_of("docker01", settings)
+    refused = {
+        f"{protocol}/{port}"
+        for protocol in ("tcp", "udp")
+        for port in conventions.CONTROL_PORTS
+        if rule.format(protocol, port) in rules
+    }
+    assert len(refused) == 2 * len(conventions.CONTROL_PORTS)
+    assert opened <= refused
+
+
+def test_no_engine_starts_without_the_firewall() -> None:
+    lines = drop_in(lab().engine, "10.99.0.11").splitlines()
+    assert lines[:3] == ["[Unit]", "Requires=overlab-firewall.service", "After=overlab-firewall.service"]
+    assert "Requires" not in drop_in(lab(engine={"firewall": False}).engine, "10.99.0.11")
+
+
+def test_no_number_of_restarts_leaves_an_engine_stopped() -> None:
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.read_string(drop_in(lab().engine, "10.99.0.11"))
+    assert parser["Unit"]["StartLimitIntervalSec"] == "0"
 
 
 def test_a_single_server_listens_on_the_lab_and_on_loopback(platform: Platform) -> None:

@@ -91,7 +91,7 @@ def test_a_report_has_every_part_and_nothing_from_elsewhere() -> None:
     page = stands_alone(report_page.render(COMPLETE))
     for part in (
         "lab seed",
-        "100 passed, 4 failed of 104 checks",
+        "112 passed, 4 failed of 116 checks",
         "10.99.0.13:2376",  # a node advertises
         "172.19.0.44",  # a fixed address
         "10.99.0.11:90 → 80/tcp",
@@ -109,7 +109,16 @@ def test_a_report_has_every_part_and_nothing_from_elsewhere() -> None:
 
 def test_every_overlay_has_its_grid_and_every_pair_its_cell() -> None:
     found = {one.title: one for one in grids(BAD.results)}
-    assert list(found) == ["ov_net1", "ov_net2", "ov_net3", "ov_closed", "Isolation", "Nodes", "Workloads"]
+    assert list(found) == [
+        "ov_net1",
+        "ov_net2",
+        "ov_net3",
+        "ov_closed",
+        "Isolation",
+        "Control plane",
+        "Nodes",
+        "Workloads",
+    ]
     net1 = {row.name: dict(zip(found["ov_net1"].columns, row.cells, strict=True)) for row in found["ov_net1"].rows}
     assert set(net1) == {"t1", "t2", "t3"}
     for source, cells in net1.items():
@@ -138,7 +147,7 @@ def test_a_lab_that_was_never_up_has_a_report_too() -> None:
 
 def test_a_page_of_one_run_stands_alone() -> None:
     page = stands_alone(report_page.render_run(BAD))
-    assert "100 passed, 4 failed of 104 checks in 21.5 s, 3 sessions" in page.text
+    assert "112 passed, 4 failed of 116 checks in 21.5 s, 3 sessions" in page.text
     assert "ping: bad address 't3'" in page.text
     away = stands_alone(report_page.render_run(check_run_factory.run(LAB, unreached="docker03")))
     assert check_run_factory.NODE in away.text

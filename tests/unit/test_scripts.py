@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components import checks
-from components.checks import bulk
+from components.checks import bulk, kinds
+from components.config import conventions
 from components.config.settings import Settings, parse, read_stack_file
-from components.node import scripts, watchdog
+from components.node import firewall, scripts, watchdog
 
 PROJECT = Path(__file__).parents[2]
 HOSTILE = "a'b\"c $(touch /tmp/owned) `id` ; & | \\ \t # %s *"
@@ -73,6 +74,7 @@ def rendered(lab: Settings) -> dict[str, str]:
             "networks", networks=[{"name": HOSTILE, "id": "0a", "local_workloads": [HOSTILE]}], limit_s=9
         ),
         "dockerd-watchdog": watchdog.script("127.0.0.1:8500", IPv4Address("10.99.0.11")),
+        "overlab-firewall": firewall.script(),
         "checks": checks.node_script("docker01", checks.matrix(lab), checks.CheckedLab.of(lab), facts(lab)),
         "facts": "#!/bin/sh\n" + checks.facts_script([HOSTILE], ["ov_net1"]),
         "listener": "#!/bin/sh\n" + bulk.listener(5201, 2),
@@ -195,3 +197,38 @@ def test_the_matrix_follows_from_what_is_declared(lab: Settings) -> None:
     assert {c.expect for c in checks.matrix(lab) if c.kind == "isolation"} == {"fail"}
     assert any(i.startswith("isolation:ov_net1:ov_net3:") for i in ids)
     assert any(i.startswith("isolation:ov_net1:ov_closed:") for i in ids)
+
+
+def test_one_workload_with_egress_on_each_node_tries_every_control_port(lab: Settings) -> None:
+    found = [one for one in checks.matrix(lab) if one.kind == "control-plane"]
+    sources, targets = {"docker01": "t1", "docker02": "t2", "docker03": "t3"}, [*lab.nodes, checks.EXTERNAL]
+    assert [(one.node, one.source, one.target_node) for one in found] == [
+        (node, sources[node], target) for node in lab.nodes for target in targets
+    ]
+    checked = checks.CheckedLab.of(lab)
+    commands = {
+        one.target_node: kinds.KINDS[one.kind].probe(kinds.Subject(one, checked, checks.Facts())).command
+        for one in found
+        if one.node == "docker01"
+    }
+    tcp = " ".join(f"{port}/tcp" for port in conventions.CONTROL_PORTS)
+    for node, udp in (("docker01", " 4789/udp 7946/udp 8301/udp"), ("docker02", " 4789/udp 7946/udp 8301/udp")):
+        assert commands[node].endswith(f" {lab.nodes[node].address} {tcp}{udp}")
+    assert commands["docker03"].endswith(f" 10.99.0.13 {tcp}")
+    assert commands[checks.EXTERNAL].endswith(" 10.99.0.1 22/tcp 5000/tcp")
+
+
+def test_without_a_firewall_or_egress_nobody_tries_the_control_ports() -> None:
+    spec: dict[str, Any] = {
+        "nodes": {"docker01": {}, "docker02": {}},
+        "networks": {"closed": {"created_on": "docker01", "internal": True}, "open": {"created_on": "docker01"}},
+        "workloads": {
+            "c1": {"node": "docker01", "networks": ["closed"]},
+            "t2": {"node": "docker02", "networks": ["closed", "open"]},
+            "beside2": {"network_mode": "container:t2"},
+        },
+    }
+    found = [one.id for one in checks.matrix(parse(spec, "x")) if one.kind == "control-plane"]
+    assert found == [f"control-plane:t2:{target}" for target in ("docker01", "docker02", "outside")]
+    without = checks.matrix(parse(spec | {"engine": {"firewall": False}}, "x"))
+    assert "control-plane" not in {one.kind for one in without}

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from ipaddress import IPv4Address
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,53 @@ def test_missing_fdb_and_neighbor_entries_are_restored_from_the_store(tmp_path: 
     entries = [f"02:42:0a:00:00:0{number} dst {node}" for number, node in ((3, OTHER), (4, THIRD), (5, OTHER))]
     neighbors = [f"10.0.0.{number} 02:42:0a:00:00:0{number}" for number in (3, 4, 5)]
     assert left.splitlines() == [*reported, *entries, *neighbors]
+
+
+# Every start of the stub is another invocation.
+SYSTEMCTL = """#!/bin/sh
+case $1 in
+show) cat {directory}/invocation ;;
+restart) date +%s | tee -a {directory}/restarts >{directory}/invocation ;;
+esac
+"""
+REMOVE_A_NAMESPACE = "unshare --net={namespace} true; sh $watchdog check; umount {namespace}; rm {namespace}; sleep 1"
+
+
+def restarts(tmp_path: Path, *steps: str) -> tuple[list[int], list[int]]:
+    """Of an engine that loses an overlay's namespace before each step: seconds between its restarts, and the pause that
+    was noted after each step."""
+    (tmp_path / "systemctl").write_text(SYSTEMCTL.format(directory=tmp_path))
+    (tmp_path / "systemctl").chmod(0o755)
+    (tmp_path / "invocation").write_text("first")
+    for name in ("ss", "curl"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    namespace = f"{NAMESPACE}0"
+    remove = f"touch {namespace}; {REMOVE_A_NAMESPACE.format(namespace=namespace)}"
+    pause = "cut -d' ' -f2 /run/overlab-dockerd-watchdog-restart"
+    pauses = run(tmp_path, *(f"{remove}\nsh $watchdog {step} >&2\n{pause}" for step in steps))
+    times = [int(line) for line in (tmp_path / "restarts").read_text().split()]
+    return [later - earlier for earlier, later in pairwise(times)], [int(pause) for pause in pauses.split()]
+
+
+def test_each_restart_in_a_row_is_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container that ends every few seconds keeps no engine from working."""
+    monkeypatch.setattr(watchdog, "QUIET_S", 0)
+    monkeypatch.setattr(watchdog, "PAUSE_S", 2)
+    monkeypatch.setattr(watchdog, "PAUSE_LIMIT_S", 5)
+    between, pauses = restarts(tmp_path, *["repair idle"] * 4)
+    assert pauses == [2, 4, 5, 5]
+    # Clocks have a resolution of a second.
+    assert [seconds >= pause - 1 for seconds, pause in zip(between, pauses, strict=False)] == [True] * 3, between
+
+
+def test_a_repair_that_was_asked_for_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "QUIET_S", 0)
+    (only,), _ = restarts(tmp_path, "repair idle", "repair")
+    assert only < watchdog.PAUSE_S - 1
+
+
+def test_a_restart_by_somebody_else_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "QUIET_S", 0)
+    (only,), _ = restarts(tmp_path, "repair idle", "repair idle & sleep 1; systemctl restart docker.service; wait")
+    assert only < watchdog.PAUSE_S - 1
