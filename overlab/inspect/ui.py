@@ -1,11 +1,10 @@
-"""The store's web UI, reached from this machine's loopback."""
+"""The store's web UI, for one browser of this machine."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +15,9 @@ from components.config.settings import Settings
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.core.wait import NotYet, until
-from overlab.inspect import tunnel
+from overlab.inspect import tunnel, ui_proxy
 from overlab.inspect.tunnel import Tunnel
+from overlab.inspect.ui_proxy import UnixConnection
 
 CONNECT_LIMIT_S = 90.0
 _PAGE = "/ui/dc1/kv/docker/nodes/"
@@ -28,11 +28,8 @@ class Page:
     """The page, while its tunnel is connected."""
 
     tunnel: Tunnel
-
-    @property
-    def url(self) -> str:
-        """Of the keys below ``docker/nodes``; the rest of the store is a link away."""
-        return f"http://127.0.0.1:{self.tunnel.port}{_PAGE}"
+    url: str
+    """For one browser; it leads to the keys below ``docker/nodes``, and the rest of the store is a link away."""
 
     def wait(self) -> None:
         """Return never; raise :class:`OverlabError` when the tunnel ends."""
@@ -48,12 +45,11 @@ def opened(settings: Settings, platform: Platform, progress: Progress, port: int
 
     Raises :class:`OverlabError` where none answers within :data:`CONNECT_LIMIT_S` each, or the port is taken.
     """
-    if port is not None:
-        tunnel.refuse_taken(port)
     errors = []
     for node in settings.store_nodes:
         with contextlib.ExitStack() as stack:
-            forwarded = stack.enter_context(tunnel.opened(settings, platform, node, conventions.CONSUL_HTTP_PORT, port))
+            forwarded = stack.enter_context(tunnel.opened(settings, platform, node, conventions.CONSUL_HTTP_PORT))
+            url = stack.enter_context(ui_proxy.serving(port, forwarded.socket, _PAGE))
             try:
                 until(
                     f"the store on {node}", partial(_check_leader, forwarded), CONNECT_LIMIT_S, progress, interval_s=0.3
@@ -61,7 +57,7 @@ def opened(settings: Settings, platform: Platform, progress: Progress, port: int
             except OverlabError as error:
                 errors.append(error.what)
                 continue
-            yield Page(forwarded)
+            yield Page(forwarded, url)
             return
     raise OverlabError("; ".join(errors), "overlab status")
 
@@ -70,11 +66,11 @@ def _check_leader(forwarded: Tunnel) -> None:
     """Raises NotYet until the store answers through the tunnel, OverlabError once the tunnel has ended."""
     if forwarded.process.poll() is not None:
         raise OverlabError(f"no tunnel to {forwarded.node}: {forwarded.stderr or 'ssh gave no reason'}")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"http://127.0.0.1:{forwarded.port}/v1/status/leader", timeout=10) as answer:
-            leader = json.loads(answer.read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise NotYet(f"{error} {forwarded.stderr}".strip()) from error
+    with contextlib.closing(UnixConnection(forwarded.socket, limit_s=10)) as store:
+        try:
+            store.request("GET", "/v1/status/leader")
+            leader = json.loads(store.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise NotYet(f"{error} {forwarded.stderr}".strip()) from error
     if not leader:
         raise NotYet("the store has no leader")

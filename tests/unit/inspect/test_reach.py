@@ -90,14 +90,19 @@ def test_an_address_without_a_host_is_an_error(config: Path) -> None:
 @pytest.mark.usefixtures("store")
 def test_the_web_ui_is_reached_from_outside_and_ends_with_its_context(lab: Lab) -> None:
     with ui.opened(lab.settings, lab.platform, Progress(quiet=True)) as page:
-        assert page.url.endswith("/ui/dc1/kv/docker/nodes/")
         assert page.url.startswith("http://127.0.0.1:")
-        with urllib.request.urlopen(page.url, timeout=20) as answer:
-            assert json.loads(answer.read()) == "/ui/dc1/kv/docker/nodes/"
-        process = page.tunnel.process
+        port = int(page.url.split(":")[2].split("/")[0])
+        assert page.tunnel.socket.stat().st_mode & 0o777 == 0o600
+        assert page.tunnel.socket.parent.stat().st_mode & 0o777 == 0o700
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        for url in (page.url, f"http://127.0.0.1:{port}/v1/kv/x"):
+            with browser.open(url, timeout=20) as answer:
+                assert json.loads(answer.read()) == ("/v1/kv/x" if "kv/x" in url else "/ui/dc1/kv/docker/nodes/")
+        process, path = page.tunnel.process, page.tunnel.socket
     assert process.poll() is not None
+    assert not path.parent.exists()
     with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", page.tunnel.port)) != 0
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 @pytest.mark.usefixtures("store")
