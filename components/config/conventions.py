@@ -8,6 +8,21 @@ from typing import Final
 NIC: Final = "lab0"
 """The underlay interface of every node, selected by MAC; cluster-advertise names it."""
 GWBRIDGE: Final = "docker_gwbridge"
+STORE_CONTAINER: Final = "consul"
+ENGINE_NETWORKS: Final = frozenset({"bridge", "default", "host", "none", GWBRIDGE})
+"""Names that an engine has for networks of its own."""
+LOOPBACK_NAMES: Final = frozenset(
+    {
+        "localhost",
+        "ip6-localhost",
+        "ip6-loopback",
+        "ip6-localnet",
+        "ip6-mcastprefix",
+        "ip6-allnodes",
+        "ip6-allrouters",
+    }
+)
+"""Names that an engine writes into every container's ``/etc/hosts``, which is asked before any network's resolver."""
 
 # --- ports
 SSH_PORT: Final = 22
@@ -18,10 +33,12 @@ VXLAN_PORT: Final = 4789
 CONSUL_HTTP_PORT: Final = 8500
 CONSUL_RPC_PORT: Final = 8300
 CONSUL_GOSSIP_PORT: Final = 8301
-RESERVED_PORTS: Final = frozenset(
-    {SSH_PORT, ENGINE_PORT, SERF_PORT, VXLAN_PORT, CONSUL_HTTP_PORT, CONSUL_RPC_PORT, CONSUL_GOSSIP_PORT}
-)
-"""Ports of the lab itself: no workload may publish them."""
+STORE_PORTS: Final = frozenset({CONSUL_RPC_PORT, CONSUL_GOSSIP_PORT, 8302, CONSUL_HTTP_PORT, 8501, 8502, 8600})
+"""All of Consul's: servers, gossip (LAN, WAN), HTTP, HTTPS, gRPC, DNS."""
+RESERVED_PORTS: Final = frozenset({SSH_PORT, 2375, ENGINE_PORT, VXLAN_PORT, SERF_PORT}) | STORE_PORTS
+"""Ports of the lab itself, on any node and by either protocol: no workload may publish them."""
+PICKED_PORTS: Final = range(49153, 65536)
+"""From these an engine picks a node port where none is stated."""
 REGISTRY_PORT: Final = 5000
 
 # --- directories on a hypervisor
@@ -33,10 +50,16 @@ ENGINE_VERSION: Final = "20.10"
 """The last line with --cluster-store; 23.0 removed it."""
 CONSUL_IMAGE: Final = "consul:1.8"
 BUSYBOX_IMAGE: Final = "busybox:1.35"
+BUNDLED_IMAGES: Final = (BUSYBOX_IMAGE, CONSUL_IMAGE, "hashicorp/consul:1.8", "nginx:1.18")
+"""What the bundled platform's registry has."""
+BUNDLED_ENGINE: Final = "20.10.5"
+"""dockerd of the images and packages that the platform builds."""
 IDLE: Final = ("sleep", "2147483647")
 """Command of a busybox that states none."""
 
-# --- VXLAN
+# --- MTU
+DEFAULT_MTU: Final = 1500
+"""What drivers assume where none is stated."""
 VXLAN_OVERHEAD: Final = 50
 """Bytes: the MTU of an overlay network is the underlay's less this."""
 

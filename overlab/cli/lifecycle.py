@@ -19,7 +19,7 @@ from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.platform import prepare
 from overlab.platform.manifest import PlatformManifest
-from overlab.stack import check_commands, event_log, leftovers, phases
+from overlab.stack import check_commands, event_log, leftovers, phases, subnets
 from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
 from overlab.stack.leftovers import Survey
@@ -33,6 +33,7 @@ def up(stack: StackOption = "") -> None:
     """Prepare the platform and bring the lab up; a second run changes nothing."""
     progress = Progress()
     opened, settings = _prepared_stack(stack, progress), load_settings(stack)
+    subnets.refuse_taken(opened, settings)
     convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
     convergence.before_up(settings)
     args = ["up", "--yes", "--skip-preview", *_repeated_checks(opened)]
@@ -44,6 +45,7 @@ def preview(stack: StackOption = "") -> None:
     """Preview the changes that `up` would make."""
     progress = Progress()
     opened = _prepared_stack(stack, progress)
+    subnets.refuse_taken(opened, load_settings(stack))
     raise typer.Exit(_run(opened, ["preview", *_repeated_checks(opened)], progress, timings=False).code)
 
 
