@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from components._base import Args, Component, Public
 from components.config import conventions, docker_names
-from components.config.fields import Address, Pattern, Port, Url
+from components.config.fields import Address, Mtu, Pattern, Port, Url
 from components.config.platform import Packages
 from components.config.section import Violation
 from components.config.spec import EngineSpec
@@ -49,6 +49,8 @@ class DockerEngineArgs(Args, EngineSpec):
     machine: Public[NodeHost]
     cluster_store: Public[ClusterStore]
     """The engine starts without it, and finds it within a heartbeat."""
+    mtu: Public[Mtu] = conventions.DEFAULT_MTU
+    """Of the bridges between its containers and the underlay."""
     registry_mirror: Public[Url | None] = None
     packages: Packages | None = None
     """What ``install: packages`` installs."""
@@ -126,6 +128,8 @@ class DockerEngine(Component[DockerEngineArgs]):
             "advertise": self.advertised,
             "store": self.args.cluster_store,
             "nic": self.machine.interface,
+            "gwbridge": conventions.GWBRIDGE,
+            "gwbridge_mtu": self.args.mtu if self.args.mtu != conventions.DEFAULT_MTU else "",
             "firewall": self.args.firewall,
             "firewall_unit": firewall.UNIT,
             "watchdog_unit": watchdog.PATH_UNIT,
@@ -139,6 +143,7 @@ class DockerEngine(Component[DockerEngineArgs]):
             args.registry_mirror,
             interface=machine.interface,
             cgroup_parent=machine.cgroup_parent,
+            mtu=args.mtu,
         )
         script = watchdog.script(urlsplit(args.cluster_store).netloc, machine.node_address)
         files = [
@@ -188,6 +193,7 @@ def daemon_json(
     *,
     interface: str = conventions.NIC,
     cgroup_parent: str | None = None,
+    mtu: int = conventions.DEFAULT_MTU,
 ) -> dict[str, Any]:
     """dockerd's configuration file, the same on every machine of a lab with one cluster store."""
     config: dict[str, Any] = {
@@ -209,6 +215,9 @@ def daemon_json(
             "nofile": {"Name": "nofile", "Soft": conventions.OPEN_FILES, "Hard": conventions.OPEN_FILES}
         },
     }
+    if mtu != conventions.DEFAULT_MTU:
+        # Of docker0; docker_gwbridge and overlays have their own.
+        config["mtu"] = mtu
     if cgroup_parent is not None:
         config["cgroup-parent"] = cgroup_parent
     if registry_mirror is not None:

@@ -153,6 +153,7 @@ class Lab(Component[Args]):
         engine = DockerEngineArgs(
             **dict(settings.engine),
             machine=host,
+            mtu=settings.underlay.mtu,
             cluster_store=store_url(settings.store_addresses),
             registry_mirror=platform.registry_mirror,
             packages=platform.packages,
@@ -203,7 +204,8 @@ class Lab(Component[Args]):
 
     def _network(self, name: str) -> NetworkArgs:
         spec = self._settings.networks[name]
-        options, engine = spec.values_of(NetworkOptions), self.engines[spec.created_on]
+        options = spec.values_of(NetworkOptions) | {"mtu": self._settings.underlay_mtu(name)}
+        engine = self.engines[spec.created_on]
         return NetworkArgs(**options, engine=engine, store_machine=self.store.machine)
 
     def _declare_workloads(self) -> dict[str, Workload]:

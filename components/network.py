@@ -46,7 +46,7 @@ class Network(Component[NetworkArgs]):
             driver=args.driver,
             internal=args.internal or None,
             ipam_configs=_ipam(args),
-            options={"com.docker.network.driver.mtu": str(args.mtu)} if args.mtu else None,
+            options=_options(args),
             labels=[docker.NetworkLabelArgs(label=key, value=value) for key, value in labels.items()] or None,
             opts=self.child_options(
                 provider=args.engine.provider, deleted_with=machine.instance, depends_on=list(args.after)
@@ -54,6 +54,12 @@ class Network(Component[NetworkArgs]):
         )
         self.facts = {"id": self.network.id, "subnet": self.network.ipam_configs.apply(_subnet)}
         self.register_outputs({})
+
+
+def _options(args: NetworkArgs) -> dict[str, str] | None:
+    """The driver assumes an underlay of 1500 bytes, whatever the node's interface has."""
+    mtu = args.mtu or conventions.DEFAULT_MTU
+    return None if mtu == conventions.DEFAULT_MTU else {"com.docker.network.driver.mtu": str(mtu)}
 
 
 def _ipam(args: NetworkArgs) -> list[docker.NetworkIpamConfigArgs] | None:

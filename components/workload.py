@@ -9,7 +9,7 @@ import pulumi_docker as docker
 from pydantic import Field
 
 from components._base import Args, Component, Public
-from components.config import conventions
+from components.config import conventions, images
 from components.config.fields import Address, HostName, ImageName
 from components.config.section import Violation
 from components.config.spec import OF_NETWORK_STACK, ContainerOptions
@@ -128,7 +128,7 @@ WorkloadArgs.model_rebuild()
 def _command(args: WorkloadArgs) -> list[str] | None:
     if args.command is not None:
         return list(args.command)
-    return list(conventions.IDLE) if args.image.split(":")[0] == "busybox" else None
+    return list(conventions.IDLE) if images.parse(args.image).is_toolbox else None
 
 
 def _attachments(args: WorkloadArgs) -> list[docker.ContainerNetworksAdvancedArgs]:

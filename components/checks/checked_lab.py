@@ -32,6 +32,7 @@ class CheckedLab:
     workloads: Mapping[str, CheckedWorkload]
     mtu: Mapping[str, int]
     """Network -> bytes that a packet of a workload may have."""
+    underlay_mtu: int = conventions.DEFAULT_MTU
 
     @classmethod
     def of(cls, settings: Settings) -> CheckedLab:
@@ -44,6 +45,7 @@ class CheckedLab:
                 for name, spec in settings.workloads.items()
             },
             mtu={name: settings.underlay_mtu(name) - conventions.VXLAN_OVERHEAD for name in settings.networks},
+            underlay_mtu=settings.underlay.mtu,
         )
 
     def following(self, node: str) -> str:

@@ -134,7 +134,8 @@ def _interface(subject: Subject) -> Probe:
 
 
 def _gateway_bridge(subject: Subject) -> Probe:
-    """The default route leaves by a veth whose peer is a port of the bridge."""
+    """The default route leaves by a veth whose peer is a port of the bridge, with the underlay's MTU."""
+    mtu = subject.lab.underlay_mtu
     bridge, device = conventions.GWBRIDGE, subject.device("eth1")
     named = device or r"\S+"
     route = rf"^default [^\n]*\bdev ({named})\b"
@@ -144,6 +145,10 @@ def _gateway_bridge(subject: Subject) -> Probe:
         (
             (route, f"the default route is not on {device or 'any interface'}"),
             (port, f"the default route's interface has no peer that is a port of {bridge}"),
+            (
+                rf"(?s){route}.*^\d+: \1@[^\n]* mtu {mtu} ",
+                f"the default route's interface has not the underlay's MTU, {mtu}",
+            ),
         ),
     )
 

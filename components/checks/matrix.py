@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from components.checks.model import EXTERNAL, Check
+from components.config import images
 from components.config.settings import Settings
 
 ALL_NODES_LIMIT = 10
 """The most nodes of which each tries the control ports of all."""
-TOOLBOX = "busybox"
-"""The image whose containers can ping, look up and fetch; others are targets only."""
 
 
 def matrix(settings: Settings) -> tuple[Check, ...]:
@@ -20,8 +19,8 @@ def matrix(settings: Settings) -> tuple[Check, ...]:
 
 
 def has_probe_tools(image: str) -> bool:
-    """Whether checks can run inside a workload of this image."""
-    return image.rsplit("/", 1)[-1].split(":")[0] == TOOLBOX
+    """Whether checks can run inside a workload of this image: ping, look up, fetch. Others are targets only."""
+    return images.parse(image).is_toolbox
 
 
 def _check(kind: str, node: str, source: str = "", **about: Any) -> Check:

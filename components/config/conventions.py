@@ -8,6 +8,21 @@ from typing import Final
 NIC: Final = "lab0"
 """The underlay interface of every node, selected by MAC; cluster-advertise names it."""
 GWBRIDGE: Final = "docker_gwbridge"
+STORE_CONTAINER: Final = "consul"
+ENGINE_NETWORKS: Final = frozenset({"bridge", "default", "host", "none", GWBRIDGE})
+"""Names that an engine has for networks of its own."""
+LOOPBACK_NAMES: Final = frozenset(
+    {
+        "localhost",
+        "ip6-localhost",
+        "ip6-loopback",
+        "ip6-localnet",
+        "ip6-mcastprefix",
+        "ip6-allnodes",
+        "ip6-allrouters",
+    }
+)
+"""Names that an engine writes into every container's ``/etc/hosts``, which is asked before any network's resolver."""
 
 # --- ports
 SSH_PORT: Final = 22
@@ -29,7 +44,11 @@ CONTROL_PORTS: Final = (
     CONSUL_WAN_PORT,
     CONSUL_HTTP_PORT,
 )
-"""The nodes' ports by which a lab is controlled, of TCP and UDP alike: no workload may publish or reach them."""
+"""The nodes' ports by which a lab is controlled, of TCP and UDP alike: no workload may reach them."""
+RESERVED_PORTS: Final = frozenset({*CONTROL_PORTS, 2375, 8501, 8502, 8600})
+"""The control ports, the engine's without TLS, and Consul's for HTTPS, gRPC and DNS: no workload may publish them."""
+PICKED_PORTS: Final = range(49153, 65536)
+"""From these an engine picks a node port where none is stated."""
 REGISTRY_PORT: Final = 5000
 """Of the platform, on the hypervisor's address of the underlay."""
 
@@ -45,6 +64,10 @@ ENGINE_VERSION: Final = "20.10"
 """The last line with --cluster-store; 23.0 removed it."""
 CONSUL_IMAGE: Final = "consul:1.8"
 BUSYBOX_IMAGE: Final = "busybox:1.35"
+BUNDLED_IMAGES: Final = (BUSYBOX_IMAGE, CONSUL_IMAGE, "hashicorp/consul:1.8", "nginx:1.18")
+"""What the bundled platform's registry has."""
+BUNDLED_ENGINE: Final = "20.10.5"
+"""dockerd of the images and packages that the platform builds."""
 IDLE: Final = ("sleep", "2147483647")
 """Command of a busybox that states none."""
 
@@ -55,7 +78,9 @@ OPEN_FILES: Final = 4096
 """Descriptors a process of a container may have: the kernel's own hard limit, the most that an engine without
 CAP_SYS_RESOURCE can be sure to set."""
 
-# --- VXLAN
+# --- MTU
+DEFAULT_MTU: Final = 1500
+"""What drivers assume where none is stated."""
 VXLAN_OVERHEAD: Final = 50
 """Bytes: the MTU of an overlay network is the underlay's less this."""
 

@@ -135,11 +135,30 @@ def _parse(draft: Draft, key: str, value: object, *entry: str) -> Any:
     try:
         return _ADAPTERS[key].validate_python(value)
     except ValidationError as error:
-        for item in error.errors(include_url=False):
+        items = error.errors(include_url=False)
+        if entry and all(item["type"] == "extra_forbidden" for item in items):
+            # Only without these keys the rules between the others are checked.
+            items += _errors_without(items, key, value)
+        for item in items:
             inner = item["loc"][len(entry) :]
             path = (key, *entry, *(part for part in inner if part != "[key]"))
             _add(draft, path, item, is_name=inner[-1:] == ("[key]",))
     return None
+
+
+def _errors_without(items: list[ErrorDetails], key: str, value: Any) -> list[ErrorDetails]:
+    """What else is wrong with an entry, beside its unknown keys; nothing where one of them stands for a known one."""
+    rest = {name: dict(found) for name, found in value.items()}
+    for item in items:
+        name, *inner = item["loc"]
+        if len(inner) != 1 or not unknown_keys.is_without_equivalent(_section((key, *item["loc"])), str(inner[0])):
+            return []
+        del rest[name][inner[0]]
+    try:
+        _ADAPTERS[key].validate_python(rest)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+    return []
 
 
 def _add(draft: Draft, path: tuple[str | int, ...], error: ErrorDetails, *, is_name: bool) -> None:

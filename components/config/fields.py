@@ -30,6 +30,7 @@ LAB_NAME = r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?"
 _DNS_LABEL = r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
 _ADDRESS = r"([0-9]{1,3}\.){3}[0-9]{1,3}"
 _CIDR = rf"{_ADDRESS}/[0-9]{{1,2}}"
+_IPV6 = r"[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/[0-9]{1,3}"
 _UNUSABLE = {
     IPv4Network("0.0.0.0/8"): "no host addresses",
     IPv4Network("127.0.0.0/8"): "loopback",
@@ -45,6 +46,9 @@ def _cidr(value: Any) -> Any:
         network = IPv4Network(value, strict=False) if isinstance(value, str) and re.fullmatch(_CIDR, value) else None
     except ValueError:
         network = None
+    if isinstance(value, str) and re.fullmatch(_IPV6, value):
+        reason = "overlay networks with a cluster store carry no IPv6 between nodes"
+        raise refusal(f"an IPv4 network in CIDR form: {reason}", "write an IPv4 network, such as 10.20.0.0/24")
     if network is not None and str(network.network_address) == value.split("/")[0]:
         return network
     rule = f"a network address without host bits (here: {network})" if network else "an IPv4 network in CIDR form"

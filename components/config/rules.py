@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from ipaddress import IPv4Address, IPv4Network
-from itertools import islice
+from collections.abc import Callable
+from ipaddress import IPv4Address
 
-from components.config import addressing
+from components.config import address_rules, addressing, name_rules, platform_rules, port_rules
+from components.config.derived import agent_nodes, choices, hypervisor_of, node_addresses, node_of
 from components.config.draft import Draft
-from components.config.spec import NodeSpec, WorkloadSpec
 
 MAXIMUM_NODES = 250
 ENGINE_HEADROOM_MIB = 320
@@ -24,39 +23,6 @@ def check(lab: Draft) -> None:
         rule(lab)
 
 
-# -- derived values
-
-
-def store_nodes(lab: Draft) -> tuple[str, ...]:
-    """The nodes that run a server, in the order of their names."""
-    if lab.store is None:
-        return ()
-    if lab.store.node and lab.store.servers == 1:
-        return (lab.store.node,)
-    return tuple(lab.names("nodes") or ())[: lab.store.servers]
-
-
-def node_of(lab: Draft, workload: WorkloadSpec) -> str | None:
-    """The node of a workload: its own, or that of the workload whose network stack it uses."""
-    target = lab.workloads.get(workload.shares_network_of or "")
-    return workload.node or (target.node if target else None)
-
-
-def node_addresses(lab: Draft) -> Iterator[tuple[str, NodeSpec, IPv4Address | None]]:
-    """Every node with its address, stated or derived; None where the underlay has none for it."""
-    for key, node in lab.nodes.items():
-        address = node.address
-        if address is None and lab.underlay and (number := addressing.node_number(key)):
-            address = addressing.node_address(lab.underlay.cidr, number)
-        yield key, node, address
-
-
-def hypervisor_of(lab: Draft, node: NodeSpec) -> str:
-    """The name of the hypervisor of a node; empty where the lab's only one has no name."""
-    names = list(lab.names("platform", "hypervisors") or ())
-    return node.hypervisor or (names[0] if len(names) == 1 else "")
-
-
 # -- names
 
 
@@ -64,13 +30,7 @@ def _known(lab: Draft, collection: str, path: KeyPath, name: str) -> None:
     names = lab.names(collection)
     if names is not None and name not in names:
         rule = f"the name of a {collection.removesuffix('s')} of this lab"
-        lab.add_problem(path, rule, f"one of: {_choices(names)}")
-
-
-def _choices(names: Collection[str]) -> str:
-    """Names for a message: at most a dozen."""
-    some = ", ".join(map(str, islice(names, 12))) or "(none)"
-    return some + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
+        lab.add_problem(path, rule, f"one of: {choices(names)}")
 
 
 def _names(lab: Draft) -> None:
@@ -136,8 +96,7 @@ def _memory(lab: Draft) -> None:
     for workload in lab.workloads.values():
         needed[node_of(lab, workload)] += workload.memory_mib
     if lab.store:
-        # In cluster mode a node without a server has an agent.
-        for key in lab.nodes if lab.store.servers > 1 else store_nodes(lab):
+        for key in agent_nodes(lab):
             needed[key] += lab.store.memory_mib
     for key, node in lab.nodes.items():
         machine, need = node.machine or lab.machine, needed[key] + ENGINE_HEADROOM_MIB
@@ -149,32 +108,6 @@ def _memory(lab: Draft) -> None:
 
 
 # -- networks
-
-
-def _ranges(lab: Draft) -> Iterator[tuple[KeyPath, IPv4Network]]:
-    """Every range of the lab. Of two that overlap, the later one is reported."""
-    if lab.underlay:
-        yield ("underlay", "cidr"), lab.underlay.cidr
-    for index, pool in enumerate(lab.engine.address_pools if lab.engine else ()):
-        yield ("engine", "address_pools", index, "base"), pool.base
-    for key, network in sorted(lab.networks.items()):
-        if network.subnet is not None:
-            yield ("networks", key, "subnet"), network.subnet
-
-
-def _overlaps(lab: Draft) -> None:
-    ranges = [(order, path, cidr) for order, (path, cidr) in enumerate(_ranges(lab))]
-    around: list[tuple[int, KeyPath, IPv4Network]] = []
-    # In this order a network comes right after those that contain it.
-    for one in sorted(ranges, key=lambda item: (item[2].network_address, item[2].prefixlen, item[0])):
-        while around and not one[2].subnet_of(around[-1][2]):
-            around.pop()
-        for other in around:
-            (_, first, cidr), (_, path, later) = sorted((one, other))
-            rule = f"networks must not overlap; lab.{'.'.join(map(str, first))} is {cidr}"
-            lab.add_problem(path, rule, "choose a range that no other network of the lab uses", later)
-        if not around or around[-1][2] != one[2]:
-            around.append(one)
 
 
 def _mtu(lab: Draft) -> None:
@@ -206,32 +139,7 @@ def _addresses_on_networks(lab: Draft) -> None:
                 lab.add_problem(path, rule, "choose another address of the subnet")
 
 
-def _names_on_networks(lab: Draft) -> None:
-    owners = {(name, key): f"workloads.{key}" for key, one in lab.workloads.items() for name in one.networks}
-    for key, workload in sorted(lab.workloads.items()):
-        for name, attachment in workload.networks.items():
-            for index, alias in enumerate(attachment.aliases):
-                path = ("workloads", key, "networks", name, "aliases", index)
-                own = ".".join(map(str, path))
-                if (owner := owners.setdefault((name, alias), own)) != own:
-                    rule = f"one owner a name on a network, across nodes; {owner} has it already"
-                    lab.add_problem(path, rule, "choose another alias")
-
-
 # -- workloads
-
-
-def _ports(lab: Draft) -> None:
-    owners: dict[tuple[str | None, int, str], str] = {}
-    for key, workload in sorted(lab.workloads.items()):
-        for index, port in enumerate(workload.ports):
-            if port.published is not None:
-                own = f"workloads.{key}.ports.{index}"
-                owner = owners.setdefault((workload.node, port.published, port.protocol), own)
-                if owner != own:
-                    rule = f"one workload a port of a node; {owner} is {port.published}/{port.protocol} too"
-                    path = ("workloads", key, "ports", index, "published")
-                    lab.add_problem(path, rule, "choose another port, another node, or none")
 
 
 def _shared_stacks(lab: Draft) -> None:
@@ -262,7 +170,7 @@ def _hypervisors(lab: Draft) -> None:
     names = lab.names("platform", "hypervisors")
     if names is None or _of_containers(lab):
         return
-    remedy = f"one of: {_choices(names)}" if names else "name it in platform.hypervisors, with its uri"
+    remedy = f"one of: {choices(names)}" if names else "name it in platform.hypervisors, with its uri"
     for key, node in lab.nodes.items():
         path = ("nodes", key, "hypervisor")
         if node.hypervisor is None and len(names) > 1:
@@ -278,7 +186,7 @@ def _bridge(lab: Draft) -> None:
     used = {hypervisor_of(lab, node) for node in lab.nodes.values()}
     several = [name for name in names if name in used]
     if len(several) > 1 and lab.underlay.bridge is None:
-        rule = f"required where machines are on several hypervisors ({_choices(several)}): it connects them"
+        rule = f"required where machines are on several hypervisors ({choices(several)}): it connects them"
         lab.add_problem(("underlay", "bridge"), rule, "name an existing bridge of each of them, such as br0")
     if lab.platform and lab.underlay.bridge is not None:
         platform = lab.platform
@@ -322,14 +230,15 @@ _RULES: tuple[Callable[[Draft], None], ...] = (
     _node_addresses,
     _store_servers,
     _memory,
-    _overlaps,
     _mtu,
     _addresses_on_networks,
-    _names_on_networks,
-    _ports,
+    *address_rules.RULES,
+    *name_rules.RULES,
+    *port_rules.RULES,
     _shared_stacks,
     _check_targets,
     _containers,
     _hypervisors,
     _bridge,
+    *platform_rules.RULES,
 )

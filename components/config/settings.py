@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from components.config import addressing, compose, draft, rules, stack_file
+from components.config import addressing, compose, derived, draft, rules, stack_file
 from components.config.platform import RECORD_ENV, Platform
 from components.config.problems import Problem as Problem
 from components.config.problems import SettingsError as SettingsError
@@ -107,9 +107,9 @@ def parse(raw: object, stack: str, *, secret: bool = False) -> Settings:
     assert lab.name is not None and lab.underlay and lab.machine  # noqa: PT018
     assert lab.engine and lab.store and lab.platform  # noqa: PT018
     nodes = {}
-    for key, spec, address in rules.node_addresses(lab):
+    for key, spec, address in derived.node_addresses(lab):
         assert address is not None
-        machine, hypervisor = spec.machine or lab.machine, rules.hypervisor_of(lab, spec)
+        machine, hypervisor = spec.machine or lab.machine, derived.hypervisor_of(lab, spec)
         nodes[key] = Node(key, address, addressing.mac(address), machine, hypervisor)
     variables = (value for workload in lab.workloads.values() for value in workload.environment.values())
     return Settings(
@@ -120,10 +120,10 @@ def parse(raw: object, stack: str, *, secret: bool = False) -> Settings:
         nodes=nodes,
         engine=lab.engine,
         store=lab.store,
-        store_nodes=rules.store_nodes(lab),
+        store_nodes=derived.store_nodes(lab),
         networks=lab.networks,
         workloads=lab.workloads,
-        placement={key: rules.node_of(lab, workload) or "" for key, workload in lab.workloads.items()},
+        placement={key: derived.node_of(lab, workload) or "" for key, workload in lab.workloads.items()},
         checks=lab.checks,
         platform=lab.platform,
         secret_environment=secret or compose.SECRET in variables,

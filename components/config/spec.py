@@ -256,8 +256,8 @@ class PortSpec(Spec):
     """The protocol of both."""
 
     def violations(self) -> Iterator[Violation]:
-        if self.published in conventions.CONTROL_PORTS:
-            remedy = f"not one of {list(conventions.CONTROL_PORTS)}"
+        if self.published in conventions.RESERVED_PORTS:
+            remedy = f"not one of {sorted(conventions.RESERVED_PORTS)}"
             yield Violation(("published",), self.published, "a port that the lab itself does not use", remedy)
 
 

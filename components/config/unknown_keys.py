@@ -31,3 +31,8 @@ def answer(section: type[Spec], key: str) -> tuple[str, str]:
     close = difflib.get_close_matches(key[:_LONGEST_KEY], known, n=1)
     first = f"did you mean {close[0]}?" if close else "remove it;"
     return "unknown key", f"{first} known keys: {', '.join(known)}"
+
+
+def is_without_equivalent(section: type[Spec], key: str) -> bool:
+    """Whether the key is one of Compose, and no misspelled or renamed one of the section's own."""
+    return key in COMPOSE.get(section.__name__, {}) and key not in RENAMED.get(section.__name__, {})

@@ -22,7 +22,7 @@ from overlab.core.progress import Progress
 from overlab.platform import prepare
 from overlab.platform.manifest import PlatformManifest
 from overlab.recovery.recovery import Recovery
-from overlab.stack import check_commands, event_log, leftovers, phases, remembered, state
+from overlab.stack import check_commands, event_log, leftovers, phases, remembered, state, subnets
 from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
 from overlab.stack.leftovers import Survey
@@ -39,6 +39,7 @@ def up(stack: StackOption = "") -> None:
     """
     progress = Progress()
     opened, settings = _prepared_stack(stack, progress), load_settings(stack)
+    subnets.refuse_taken(opened, settings)
     convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
     convergence.before_up(settings)
     words = ["up", "--yes", "--skip-preview"]
@@ -55,6 +56,7 @@ def preview(stack: StackOption = "") -> None:
     """Preview the changes that `up` would make."""
     progress = Progress()
     opened = _prepared_stack(stack, progress)
+    subnets.refuse_taken(opened, load_settings(stack))
     repeated = _replaced(check_commands.of_incomplete_run(state.read(opened)))
     raise typer.Exit(_run(opened, ["preview", *repeated], progress, timings=False).code)
 

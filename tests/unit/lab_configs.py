@@ -28,6 +28,9 @@ def labs(draw: st.DrawFn) -> Raw:
     }
     raw |= draw(st.fixed_dictionaries({}, optional=_SECTIONS))
     _place(draw, raw)
+    if raw.get("engine", {}).get("install") == "apt":
+        # The bundled platform's nodes reach no repository.
+        raw["platform"] = raw.get("platform", {}) | {"kind": "system"}
     servers = draw(st.sampled_from([count for count in (1, 3, 5) if count <= len(nodes)]))
     clustered = {"servers": servers, "acl": draw(st.booleans())}
     raw["store"] = clustered if servers > 1 else {"node": draw(st.sampled_from([None, *nodes]))}
@@ -35,7 +38,7 @@ def labs(draw: st.DrawFn) -> Raw:
         name: {"created_on": draw(st.sampled_from(nodes))} | draw(_network(index))
         for index, name in enumerate(sorted(draw(st.sets(_names, max_size=4))))
     }
-    raw["workloads"] = _workloads(draw, nodes, list(raw["networks"])) if raw["networks"] else {}
+    raw["workloads"] = _workloads(draw, nodes, raw["networks"]) if raw["networks"] else {}
     raw["checks"] = _checks(draw, raw["workloads"])
     return raw
 
@@ -105,16 +108,16 @@ _OWN_STACK: Raw = {
 """Keys of a workload with its own network stack; ports are published once."""
 
 
-def _workloads(draw: st.DrawFn, nodes: list[str], networks: list[str]) -> Raw:
+def _workloads(draw: st.DrawFn, nodes: list[str], networks: Raw) -> Raw:
     found: Raw = {}
     for name in sorted(draw(st.sets(_names, max_size=5))):
-        on = draw(st.lists(st.sampled_from(networks), min_size=1, unique=True))
+        on = draw(st.lists(st.sampled_from(list(networks)), min_size=1, unique=True))
         found[name] = {"node": draw(st.sampled_from(nodes))} | draw(
             st.fixed_dictionaries(
                 {"networks": st.sampled_from([on, dict.fromkeys(on), {overlay: {} for overlay in on}])},
                 optional=({} if found else _OWN_STACK)
                 | {
-                    "image": st.sampled_from(["busybox:1.35", "nginx:1.18", "a.b/c@sha256:00"]),
+                    "image": st.sampled_from(["busybox:1.35", "docker.io/nginx:1.18", "busybox@sha256:00"]),
                     "command": st.lists(_text) | st.sampled_from(["sleep 5", "sh -c 'echo \"$HOME\"'"]),
                     "environment": _variables | _variables.map(lambda one: [f"{key}={one[key]}" for key in one]),
                     "labels": st.sampled_from([{"org.example/x": ""}, ["a=b=c", "flag"]]),
@@ -123,6 +126,8 @@ def _workloads(draw: st.DrawFn, nodes: list[str], networks: list[str]) -> Raw:
                 },
             )
         )
+        if all(networks[network].get("internal") for network in on):
+            found[name].pop("ports", None)  # an internal network publishes nothing
     shared: bool = draw(st.booleans())
     if found and shared:
         found["shares0"] = {"network_mode": f"container:{next(iter(found))}"}

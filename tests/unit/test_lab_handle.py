@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from components.config.settings import Settings, SettingsError, parse
 from overlab.checks import results
 from overlab.cli import lifecycle
 from overlab.core.errors import OverlabError
@@ -17,6 +18,7 @@ from overlab.platform.manifest import PlatformManifest
 from overlab.report import data
 from overlab.report.data import ReportData
 from overlab.stack import check_commands, lab_handle, outputs, phases
+from overlab.stack import subnets as running_subnets
 from overlab.stack.foreground import Ended
 from overlab.stack.stack import Stack
 from tests.unit import check_run_factory
@@ -167,3 +169,53 @@ def test_checks_are_repeated_with_those_of_a_node_that_failed(stack: Stack) -> N
 def test_a_state_without_resources_has_no_checks_to_repeat(stack: Stack, text: str) -> None:
     stack.state_file.write_text(text)
     assert check_commands.of_incomplete_run(stack) == []
+
+
+def networks_in_state(stack: Stack, **subnets: str | None) -> None:
+    component = "overlab:index:Lab$overlab:index:Networks$overlab:index:Network"
+    resources = [
+        {
+            "urn": f"urn:pulumi:dev::overlab::{component}$docker:index/network:Network::{name}",
+            "outputs": {"ipamConfigs": [{"subnet": subnet}] if subnet else []},
+        }
+        for name, subnet in subnets.items()
+    ]
+    stack.state_file.write_text(json.dumps({"checkpoint": {"latest": {"resources": resources}}}))
+
+
+def lab_with(**subnets: str | None) -> Settings:
+    networks = {
+        name: {"created_on": "docker01", **({"subnet": subnet} if subnet else {})} for name, subnet in subnets.items()
+    }
+    return parse({"nodes": {"docker01": {}}, "networks": networks}, "dev")
+
+
+def test_a_subnet_was_stated_that_an_automatic_network_has_already(stack: Stack) -> None:
+    """K15: stopped before anything changes, with the owner's name."""
+    networks_in_state(stack, ov_auto="10.0.0.0/24", ov_more="10.0.1.0/24", gone=None)
+    wanted = lab_with(ov_auto=None, ov_more=None, ov2="10.0.0.0/24")
+    with pytest.raises(SettingsError) as caught:
+        running_subnets.refuse_taken(stack, wanted)
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.value) == ("lab.networks.ov2.subnet", '"10.0.0.0/24"')
+    assert problem.rule == "free in the running lab; ov_auto has 10.0.0.0/24, which the engines picked for it"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"ov_auto": None, "ov2": "10.0.1.0/24"},
+        # It is removed, or gets the range itself.
+        {"ov2": "10.0.0.0/24"},
+        {"ov_auto": "10.0.0.0/24"},
+    ],
+)
+def test_a_subnet_that_no_automatic_network_keeps_is_free(stack: Stack, wanted: dict[str, str | None]) -> None:
+    networks_in_state(stack, ov_auto="10.0.0.0/24")
+    running_subnets.refuse_taken(stack, lab_with(**wanted))
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"checkpoint": {"latest": null}}'])
+def test_a_state_without_networks_takes_no_subnet(stack: Stack, text: str) -> None:
+    stack.state_file.write_text(text)
+    running_subnets.refuse_taken(stack, lab_with(ov_auto=None, ov2="10.0.0.0/24"))

@@ -68,7 +68,7 @@ BAD = [
     ("machine", {"memory_mib": 128}, "lab.machine.memory_mib", "at least 512", "512 or more"),
     ("workloads.t1.memory_mib", 900, "lab.machine.memory_mib", "must fit", "or more, or move a workload"),
     ("underlay.cidr", "10.99.0.3/24", "lab.underlay.cidr", "without host bits (here: 10.99.0.0/24)", "own address"),
-    ("underlay.cidr", "fe80::/64", "lab.underlay.cidr", "IPv4 network", "prefix length"),
+    ("underlay.cidr", "fe80::/64", "lab.underlay.cidr", "IPv4 network", "IPv4 network, such as"),
     ("underlay.cidr", 5, "lab.underlay.cidr", "IPv4 network", "prefix length"),
     ("underlay.cidr", "10.99.0.0/29", "lab.underlay.cidr", "/28 or larger", "shorter prefix"),
     (
