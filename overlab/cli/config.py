@@ -12,6 +12,7 @@ from rich.console import Console
 from components.config.settings import Settings, SettingsError
 from overlab import doctor as diagnosis
 from overlab.cli.application import JsonOption, StackOption, read_settings
+from overlab.config import change
 from overlab.config import new as new_stack
 from overlab.config import schema as editor_schema
 from overlab.config import validate as validation
@@ -49,6 +50,24 @@ def new(
 ) -> None:
     """Create a stack's settings file from another one's, with its comments, on an unused underlay."""
     print(f"created {new_stack.create(name, source, changes or [])}; next: overlab up --stack {name}")
+
+
+@commands.command("set")
+def set_values(
+    changes: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH=VALUE", help="Below overlab:lab; repeatable.")
+    ] = None,
+    stack: StackOption = "",
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="PATH", help="Remove a key; repeatable.")
+    ] = None,
+) -> None:
+    """Change a stack's settings file; comments and everything else in it stay."""
+    if not changes and not unset:
+        raise OverlabError("no change was given", "overlab set PATH=VALUE..., such as machine.memory_mib=2048")
+    difference = change.apply(stack, changes or [], unset or [])
+    sys.stdout.write(difference)
+    print(f"changed Pulumi.{stack}.yaml; next: overlab up --stack {stack}" if difference else "nothing to change")
 
 
 @commands.command()
