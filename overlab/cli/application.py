@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -55,17 +56,42 @@ def _chosen(context: typer.Context, stack: str) -> str:
     return stack or context.obj or DEFAULT_STACK
 
 
+def _stacks(incomplete: str) -> list[str]:
+    from overlab.cli import completion
+
+    return completion.stacks(incomplete)
+
+
 StackOption = Annotated[
     str,
-    typer.Option("--stack", "-s", callback=_chosen, help=f"The stack; default {DEFAULT_STACK}.", show_default=False),
+    typer.Option(
+        "--stack",
+        "-s",
+        callback=_chosen,
+        help=f"The stack; default {DEFAULT_STACK}.",
+        show_default=False,
+        autocompletion=_stacks,
+    ),
 ]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
 """Context settings of a command whose arguments are another program's."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"overlab {version('overlab')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _common(context: typer.Context, stack: StackOption = "") -> None:
+def _common(
+    context: typer.Context,
+    stack: StackOption = "",
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     context.obj = stack
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from overlab.checks import execution
 from overlab.checks.results import CheckRun
+from overlab.cli import completion
 from overlab.cli.application import JsonOption, StackOption, deliver, load_settings, notify
 from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
@@ -21,12 +22,17 @@ from overlab.stack import lab_handle
 commands = typer.Typer()
 
 
-@commands.command("test")
+@commands.command("test", epilog="Example: overlab test --only t1 --only 'dns:*'")
 def run_checks(
     stack: StackOption = "",
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="KIND|NAME", help="A kind, a workload, or ids with * and ?; repeatable."),
+        typer.Option(
+            "--only",
+            metavar="KIND|NAME",
+            help="A kind, a workload, or ids with * and ?; repeatable.",
+            autocompletion=completion.selections,
+        ),
     ] = None,
     as_json: JsonOption = False,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML as well.")] = None,
@@ -62,7 +68,7 @@ def run_checks(
     raise typer.Exit(code)
 
 
-@commands.command("graph")
+@commands.command("graph", epilog="Example: overlab graph --format svg --output lab.svg")
 def draw(
     stack: StackOption = "",
     form: Annotated[graph.Format, typer.Option("--format", help="The output format.")] = "mermaid",
@@ -75,7 +81,7 @@ def draw(
     deliver(graph.render(drawn, form), output)
 
 
-@commands.command("report")
+@commands.command("report", epilog="Example: overlab report --html lab.html")
 def write_report(
     html: Annotated[Path, typer.Option("--html", metavar="FILE", help="The page to write.")],
     stack: StackOption = "",

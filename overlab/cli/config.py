@@ -11,7 +11,9 @@ from rich.console import Console
 
 from components.config.settings import Settings, SettingsError
 from overlab import doctor as diagnosis
+from overlab.cli import completion
 from overlab.cli.application import JsonOption, StackOption, read_settings
+from overlab.config import change
 from overlab.config import new as new_stack
 from overlab.config import schema as editor_schema
 from overlab.config import validate as validation
@@ -24,7 +26,7 @@ commands = typer.Typer()
 _PLAIN_WIDTH = 160  # of a table that goes to a file
 
 
-@commands.command()
+@commands.command(epilog="Example: overlab validate --all")
 def validate(
     stack: StackOption = "",
     every: Annotated[bool, typer.Option("--all", help="Every stack of the project.")] = False,
@@ -39,10 +41,13 @@ def validate(
     raise typer.Exit(0 if all(result.valid for result in results) else exit_codes.COULD_NOT_RUN)
 
 
-@commands.command()
+@commands.command(epilog="Example: overlab new mine --from ci --set machine.kind=container")
 def new(
     name: Annotated[str, typer.Argument(metavar="STACK", help="The stack to create.")],
-    source: Annotated[str, typer.Option("--from", help="The stack whose file to start from.")] = DEFAULT_STACK,
+    source: Annotated[
+        str,
+        typer.Option("--from", help="The stack whose file to start from.", autocompletion=completion.stacks),
+    ] = DEFAULT_STACK,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Below overlab:lab; repeatable.")
     ] = None,
@@ -51,7 +56,32 @@ def new(
     print(f"created {new_stack.create(name, source, changes or [])}; next: overlab up --stack {name}")
 
 
-@commands.command()
+@commands.command("completion", epilog='Example: eval "$(overlab completion bash)"')
+def print_completion(shell: Annotated[completion.Shell, typer.Argument(help="For which shell.")]) -> None:
+    """Print what makes a shell complete commands, stacks, nodes, checks and paths of settings."""
+    print(completion.script(shell), end="")
+
+
+@commands.command("set", epilog="Example: overlab set --stack ci machine.memory_mib=2048 nodes.docker04={}")
+def set_values(
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATH=VALUE", help="Below overlab:lab; repeatable.", autocompletion=completion.paths),
+    ] = None,
+    stack: StackOption = "",
+    unset: Annotated[
+        list[str] | None, typer.Option("--unset", metavar="PATH", help="Remove a key; repeatable.")
+    ] = None,
+) -> None:
+    """Change a stack's settings file; comments and everything else in it stay."""
+    if not changes and not unset:
+        raise OverlabError("no change was given", "overlab set PATH=VALUE..., such as machine.memory_mib=2048")
+    difference = change.apply(stack, changes or [], unset or [])
+    sys.stdout.write(difference)
+    print(f"changed Pulumi.{stack}.yaml; next: overlab up --stack {stack}" if difference else "nothing to change")
+
+
+@commands.command(epilog="Example: overlab schema --check")
 def schema(
     check: Annotated[bool, typer.Option("--check", help="Only check that it is current; exit code 1 if not.")] = False,
 ) -> None:
@@ -62,7 +92,7 @@ def schema(
         raise OverlabError(f"{editor_schema.FILE} does not match the settings", "overlab schema")
 
 
-@commands.command()
+@commands.command(epilog="Example: overlab doctor --stack ci")
 def doctor(stack: StackOption = "", as_json: JsonOption = False) -> None:
     """Check every prerequisite and every part of the platform; exit code 1 if something is missing."""
     settings: Settings | SettingsError

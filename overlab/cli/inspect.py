@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from overlab import openssh
+from overlab.cli import completion
 from overlab.cli.application import PASS_ON, JsonOption, StackOption, load_settings, notify
 from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
@@ -16,11 +17,12 @@ from overlab.inspect import display, machines
 from overlab.stack import lab_handle
 
 commands = typer.Typer()
+NodeArgument = Annotated[str, typer.Argument(help="A node of the lab.", autocompletion=completion.nodes)]
 _details = typer.Typer(help="Inspect the nodes in detail.", no_args_is_help=True, rich_markup_mode=None)
 commands.add_typer(_details, name="inspect")
 
 
-@commands.command()
+@commands.command(epilog="Example: overlab status --json")
 def status(
     stack: StackOption = "",
     as_json: JsonOption = False,
@@ -40,9 +42,11 @@ def status(
     raise typer.Exit(code)
 
 
-@_details.command()
+@_details.command(epilog="Example: overlab inspect cnm docker02")
 def cnm(
-    node: Annotated[str | None, typer.Argument(help="Default: every node.", show_default=False)] = None,
+    node: Annotated[
+        str | None, typer.Argument(help="Default: every node.", show_default=False, autocompletion=completion.nodes)
+    ] = None,
     stack: StackOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -50,8 +54,8 @@ def cnm(
     raise typer.Exit(display.inspect_cnm(load_settings(stack), node, as_json=as_json))
 
 
-@commands.command("exec", context_settings=PASS_ON)
-def execute(context: typer.Context, node: str, stack: StackOption = "") -> None:
+@commands.command("exec", context_settings=PASS_ON, epilog="Example: overlab exec docker01 --stack ci -- docker ps")
+def execute(context: typer.Context, node: NodeArgument, stack: StackOption = "") -> None:
     """Run a command as root on a node. Options of this command come before the command, which `--` may precede."""
     named, cmd = _own_options(context)
     stack = named or stack
@@ -61,13 +65,13 @@ def execute(context: typer.Context, node: str, stack: StackOption = "") -> None:
     _on_node(stack, node, cmd, terminal=terminal)
 
 
-@commands.command()
-def ssh(node: str, stack: StackOption = "") -> None:
+@commands.command(epilog="Example: overlab ssh docker01 --stack ci")
+def ssh(node: NodeArgument, stack: StackOption = "") -> None:
     """Open a root shell on a node."""
     _on_node(stack, node, [], terminal=True)
 
 
-@commands.command()
+@commands.command(epilog="Example: overlab ui --port 8500")
 def ui(
     stack: StackOption = "",
     port: Annotated[int | None, typer.Option("--port", metavar="N", help="Default: any free port.")] = None,
@@ -77,7 +81,7 @@ def ui(
     display.show_ui(load_settings(stack), port, browser=not only_print)
 
 
-@commands.command("ssh-config")
+@commands.command("ssh-config", epilog='Example: ssh -F "$(overlab ssh-config --write)" docker01')
 def print_ssh_config(
     stack: StackOption = "",
     write: Annotated[bool, typer.Option("--write", help="Write it and print the file's name.")] = False,
@@ -86,9 +90,12 @@ def print_ssh_config(
     display.print_ssh_config(load_settings(stack), write=write)
 
 
-@commands.command("context")
+@commands.command("context", epilog='Example: eval "$(overlab context docker01)"; docker ps')
 def print_context(
-    node: Annotated[str | None, typer.Argument(help="Default: docker -H ssh://NODE.", show_default=False)] = None,
+    node: Annotated[
+        str | None,
+        typer.Argument(help="Default: docker -H ssh://NODE.", show_default=False, autocompletion=completion.nodes),
+    ] = None,
     stack: StackOption = "",
     tls: Annotated[bool, typer.Option("--tls", help="Connect to the engine's TLS port instead of over SSH.")] = False,
 ) -> None:

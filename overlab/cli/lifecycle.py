@@ -31,7 +31,7 @@ from overlab.stack.stack import UNSET, Stack
 commands = typer.Typer()
 
 
-@commands.command()
+@commands.command(epilog="Example: overlab up --stack ci")
 def up(stack: StackOption = "") -> None:
     """Prepare the platform and bring the lab up, or back to what is declared; a second run looks, and changes nothing.
 
@@ -51,7 +51,7 @@ def up(stack: StackOption = "") -> None:
     raise typer.Exit(_exit_code(ended) or (1 if findings else 0))
 
 
-@commands.command()
+@commands.command(epilog="Example: overlab preview --stack ci")
 def preview(stack: StackOption = "") -> None:
     """Preview the changes that `up` would make."""
     progress = Progress()
@@ -61,7 +61,7 @@ def preview(stack: StackOption = "") -> None:
     raise typer.Exit(_run(opened, ["preview", *repeated], progress, timings=False).code)
 
 
-@commands.command()
+@commands.command(epilog="Example: overlab refresh --stack ci")
 def refresh(stack: StackOption = "") -> None:
     """Update the stack's state from the deployed resources."""
     progress = Progress()
@@ -70,7 +70,7 @@ def refresh(stack: StackOption = "") -> None:
     raise typer.Exit(_run(opened, ["refresh", "--yes", "--skip-preview"], progress, timings=True).code)
 
 
-@commands.command()
+@commands.command(epilog="Example: overlab down --stack ci --platform")
 def down(
     stack: StackOption = "",
     platform: Annotated[bool, typer.Option("--platform", help="Remove the platform as well.")] = False,
@@ -107,7 +107,7 @@ def down(
         raise typer.Exit(exit_codes.NOTHING)
 
 
-@commands.command()
+@commands.command(epilog='Example: eval "$(overlab env --stack ci)"; pulumi stack output')
 def env(stack: StackOption = "") -> None:
     """Print shell exports, so that plain `pulumi` works on the lab: eval "$(overlab env)"."""
     opened = _prepared_stack(stack, Progress())
@@ -117,13 +117,13 @@ def env(stack: StackOption = "") -> None:
     print(f"export PATH={shlex.quote(opened.path_variable())}")
 
 
-@commands.command(context_settings=PASS_ON)
+@commands.command(context_settings=PASS_ON, epilog="Example: overlab pulumi --stack ci -- stack output --json")
 def pulumi(context: typer.Context, stack: StackOption = "") -> None:
     """Run `pulumi ARGS` on the lab: overlab pulumi -- stack output."""
     _prepared_stack(stack, Progress()).replace_process(context.args)
 
 
-@commands.command()
+@commands.command(epilog="Example: overlab rotate --stack ci && overlab up --stack ci")
 def rotate(
     stack: StackOption = "",
     authority: Annotated[

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
+import re
 import tempfile
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
-from components.config import stack_file
+from components.config import stack_file, yaml_reader
 from components.config.settings import Settings, SettingsError, from_stack_file
+from overlab.config import edit
 from overlab.core.errors import OverlabError
 from overlab.platform.manifest import checkout
 
+_SECRET = re.compile(r"\bsecure\s*:")
 _STACKS_OWN = ("encryptionsalt", "secretsprovider", "encryptedkey")
 """Keys that Pulumi stores in a stack's file for that stack only."""
 
@@ -34,15 +32,19 @@ def create(stack: str, source: str, changes: Sequence[str] = ()) -> Path:
     if target.exists():
         raise OverlabError(f"{target.name} exists already", f"overlab validate --stack {stack}, or choose another name")
     given = from_stack_file(checkout(), source)
-    content = _yaml().load(stack_file.path_of(checkout(), source).read_text("utf-8"))
-    lab = _lab(content, source)
+    text = stack_file.path_of(checkout(), source).read_text("utf-8-sig")
+    for key in _STACKS_OWN:
+        text = edit.remove(text, [key])
+    lab = lab_path(text, f"Pulumi.{source}.yaml")
+    if _SECRET.search(text):
+        remedy = "remove them from a copy of it, and set them for the new stack: pulumi config set --secret"
+        raise OverlabError(f"Pulumi.{source}.yaml holds secrets, which another stack cannot read", remedy)
     others = list(_valid_stacks())
-    lab.pop("name", None)
-    _move(lab, given.underlay.cidr, _stated_underlay(changes) or _free_network(given, others))
+    text = edit.remove(text, [*lab, "name"])
+    text = _moved(text, lab, given, _stated_underlay(changes) or _free_network(given, others))
     for change in changes:
-        _change(lab, change)
-    text = _text(content)
-    name = _settings(stack, text).name
+        text = changed(text, lab, change)
+    name = settings_of(stack, text).name
     if name in {other.name for other in others}:
         raise OverlabError(f"another stack's lab is named {name} already", "--set name=another-name")
     with target.open("x", encoding="utf-8") as file:
@@ -50,36 +52,26 @@ def create(stack: str, source: str, changes: Sequence[str] = ()) -> Path:
     return target
 
 
-def _yaml() -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096  # no line is wrapped
-    yaml.brace_single_entry_mapping_in_flow_sequence = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
+def lab_path(text: str, file: str) -> list[str | int]:
+    """Path of the lab in a stack file. Raises :class:`OverlabError` where it has none."""
+    config = (yaml_reader.read(text)[0] or {}).get("config") or {}
+    key = next((key for key in (stack_file.FULL_KEY, stack_file.KEY) if isinstance(config.get(key), dict)), None)
+    if key is None:
+        raise OverlabError(f"{file} has no lab", f"write {stack_file.FULL_KEY} under config:, or name another stack")
+    return ["config", key]
 
 
-def _text(content: Any) -> str:
-    stream = io.StringIO()
-    _yaml().dump(content, stream)
-    return stream.getvalue()
+def changed(text: str, lab: list[str | int], change: str) -> str:
+    """With one ``path=value`` below the lab. Raises :class:`OverlabError` where it is none."""
+    path, equals, value = change.partition("=")
+    if not equals:
+        raise OverlabError(f"{change!r} is no change", "write path=value, such as machine.memory_mib=2048")
+    return edit.assign(text, [*lab, *edit.parse_path(path)], value)
 
 
-def _lab(content: Any, source: str) -> MutableMapping[str, Any]:
-    for key in _STACKS_OWN:
-        content.pop(key, None)
-    if "secure:" in _text(content):
-        remedy = "remove them from a copy of it, and set them for the new stack: pulumi config set --secret"
-        raise OverlabError(f"Pulumi.{source}.yaml holds secrets, which another stack cannot read", remedy)
-    config = content.get("config") or {}
-    lab = config.get(stack_file.FULL_KEY, config.get(stack_file.KEY))
-    if not isinstance(lab, MutableMapping):
-        raise OverlabError(f"Pulumi.{source}.yaml has no lab to copy", "choose another stack with --from")
-    return lab
-
-
-def _settings(stack: str, text: str) -> Settings:
-    with tempfile.TemporaryDirectory(prefix="overlab-new-") as directory:
+def settings_of(stack: str, text: str) -> Settings:
+    """Settings of a stack whose file has this text. Raises SettingsError."""
+    with tempfile.TemporaryDirectory(prefix="overlab-") as directory:
         stack_file.path_of(Path(directory), stack).write_text(text, "utf-8")
         return from_stack_file(Path(directory), stack)
 
@@ -124,34 +116,13 @@ def _candidates(prefix: int) -> Iterator[IPv4Network]:
             yield from wide.subnets(new_prefix=min(prefix, 16))
 
 
-def _move(lab: MutableMapping[str, Any], old: IPv4Network, new: IPv4Network) -> None:
-    if not isinstance(lab.get("underlay"), MutableMapping):
-        lab["underlay"] = {}
-    lab["underlay"]["cidr"] = str(new)
-    for node in lab["nodes"].values():
-        if isinstance(node, MutableMapping) and node.get("address"):
-            offset = int(IPv4Address(node["address"])) - int(old.network_address)
+def _moved(text: str, lab: list[str | int], given: Settings, new: IPv4Network) -> str:
+    text = edit.assign(text, [*lab, "underlay", "cidr"], str(new))
+    nodes = yaml_reader.read(text)[0][lab[0]][lab[1]]["nodes"]
+    for key, node in nodes.items():
+        if isinstance(node, dict) and node.get("address"):
+            offset = int(IPv4Address(node["address"])) - int(given.underlay.cidr.network_address)
             # In a smaller network the address may not fit: it stays, and is refused when the result is validated.
-            node["address"] = str(new[offset]) if offset < new.num_addresses else node["address"]
-
-
-# -- changes
-
-
-def _change(lab: MutableMapping[str, Any], change: str) -> None:
-    path, equals, value = change.partition("=")
-    keys = path.split(".")
-    if not equals or not all(keys):
-        raise OverlabError(f"--set {change!r} is no change", "write path=value, such as machine.memory_mib=2048")
-    try:
-        parsed = _yaml().load(value)
-    except YAMLError as error:
-        raise OverlabError(f"the value in --set {change!r} is no YAML: {error}", "put it in quotes") from None
-    section = lab
-    for key in keys[:-1]:
-        if section.get(key) is None:
-            section[key] = {}
-        section = section[key]
-        if not isinstance(section, MutableMapping):
-            raise OverlabError(f"--set {path}: {key} is no mapping", "set the entire section")
-    section[keys[-1]] = parsed
+            if offset < new.num_addresses:
+                text = edit.assign(text, [*lab, "nodes", key, "address"], str(new[offset]))
+    return text

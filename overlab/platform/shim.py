@@ -9,7 +9,8 @@ from overlab.core import environment
 from overlab.core.files import write_private
 from overlab.core.paths import LabPaths
 
-# PULUMI_OPTION_CONFIG_FILE is the CLI's own --config-file, for every command that has it.
+# PULUMI_OPTION_CONFIG_FILE is the CLI's own --config-file, for every command that has it; so is PRESERVE_CONFIG, which
+# only `stack rm` has.
 _SCRIPT = """\
 #!/bin/sh
 # What the caller's shell exports for other tools must not change the lab: these variables pass.
@@ -25,6 +26,11 @@ done
 stack_file={checkout}/Pulumi.$PULUMI_STACK.yaml
 for word; do
     case $word in
+    --remove | --remove=true)
+        echo "error: pulumi --remove would delete $stack_file with the stack" >&2
+        echo "  remedy: without --remove; then pulumi stack rm, which keeps the file" >&2
+        exit 1
+        ;;
     config | -c* | --config* | -s* | --stack | --stack=* | -C* | --cwd | --cwd=*) stack_file= ;;
     esac
 done
@@ -37,6 +43,7 @@ if [ -f "$stack_file" ]; then
     (umask 077 && mkdir -p {copies} && sed "$strip" "$stack_file" >"$new" &&
         mv "$new" "$PULUMI_OPTION_CONFIG_FILE") || exit 1
 fi
+export PULUMI_OPTION_PRESERVE_CONFIG=true
 exec {command} "$@"
 """
 

@@ -283,6 +283,45 @@ def test_no_operation_of_the_real_cli_touches_the_stack_file(stack: Stack, proje
     assert pulumi(stack, "config", "get", "x") == "y\n"
 
 
+@pytest.mark.slow
+@needs_cli
+def test_no_command_of_the_real_cli_deletes_the_stack_file(stack: Stack, project: Path) -> None:
+    assert CLI is not None
+    shim.write(stack.paths, CLI.path, project, namespace=None)
+    stack.paths.backend.mkdir(parents=True)
+    stack.paths.passphrase.write_text("secret")
+    assert stack.ensure() == 0
+    pulumi(stack, "stack", "rm", "--yes")
+    assert not stack.exists()
+    assert stack.file.read_text() == _FILE
+    assert stack.ensure() == 0
+    pulumi(stack, "stack", "rm", "--yes", "--stack", "t")
+    assert (stack.exists(), stack.file.read_text()) == (False, _FILE)
+
+
+def test_removing_the_stack_with_its_file_is_refused_with_what_to_do(stack: Stack) -> None:
+    cli(stack, "touch called")
+    command = ["pulumi", "destroy", "--yes", "--remove"]
+    done = subprocess.run(
+        command, cwd=stack.file.parent, env=stack.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert f"--remove would delete {stack.file} with the stack\n  remedy: without --remove" in done.stderr
+    assert not (stack.file.parent / "called").exists()
+
+
+@pytest.mark.slow
+@needs_cli
+def test_the_real_cli_sets_a_value_inside_the_lab_and_keeps_the_comments(stack: Stack, project: Path) -> None:
+    assert CLI is not None
+    shim.write(stack.paths, CLI.path, project, namespace=None)
+    stack.paths.backend.mkdir(parents=True)
+    stack.paths.passphrase.write_text("secret")
+    assert stack.ensure() == 0
+    pulumi(stack, "config", "set", "--path", "overlab:lab.machine.memory_mib", "1536")
+    assert stack.file.read_text() == _FILE + "    machine:\n      memory_mib: 1536\n"
+
+
 # -- interrupts ------------------------------------------------------------------------------------
 
 _HARNESS = """

@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 from components.config import settings as lab_settings
 from overlab import cli
 from overlab.cli import application
-from overlab.config import new, validate
+from overlab.config import change, new, validate
+from overlab.stack import remembered
 
 PROJECT = Path(__file__).parents[2]
 
@@ -22,7 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         # Who has used a stack in this checkout may have its salt there.
         lines = [line for line in path.read_text().splitlines(keepends=True) if not line.startswith("encryptionsalt")]
         (tmp_path / path.name).write_text("".join(lines))
-    for module in (application, new, validate):
+    for module in (application, change, new, remembered, validate):
         monkeypatch.setattr(module, "checkout", lambda: tmp_path)
     # Neither tools nor a state directory are looked for.
     monkeypatch.setenv("PATH", "")
@@ -147,7 +148,7 @@ def test_changes_are_made_at_their_paths(project: Path) -> None:
         (["mine", "--set", "underlay.cidr=10.0.0.9/24"], 2, "without host bits"),
         (["mine", "--from", "site", "--set", "underlay.cidr=10.9.0.0/28"], 2, "inside the underlay"),
         (["mine", "--set", "machine.memory_mib"], 1, "is no change"),
-        (["mine", "--set", "machine..x=1"], 1, "is no change"),
+        (["mine", "--set", "machine..x=1"], 1, "is no path"),
         (["mine", "--set", "machine=[1"], 1, "is no YAML"),
         (["mine", "--set", "underlay.cidr.x=1"], 1, "cidr is no mapping"),
         (["mine", "--set", "engine.live_restore=yes"], 2, "write true or false"),
@@ -179,3 +180,85 @@ def test_what_is_one_stacks_secret_is_no_others(project: Path) -> None:
 def test_another_stacks_broken_file_does_not_matter(project: Path) -> None:
     (project / "Pulumi.broken.yaml").write_bytes(b"\xff")
     assert overlab("new", "mine").exit_code == 0
+
+
+def test_a_change_of_a_new_stack_moves_no_comment(project: Path) -> None:
+    assert overlab("new", "mine", "--set", "machine.kind=container").exit_code == 0
+    before, after = ((project / f"Pulumi.{stack}.yaml").read_text().splitlines() for stack in ("dev", "mine"))
+    kept = [line for line in before if "10.99." not in line]
+    assert [line for line in after if line in kept] == kept
+    [added] = [line for line in after if line.strip() == "kind: container"]
+    assert after[after.index(added) - 2].strip().startswith(("machine:", "vcpu", "memory_mib"))
+
+
+# -- set
+
+
+def test_set_changes_a_value_and_shows_it(project: Path) -> None:
+    file = project / "Pulumi.ci.yaml"
+    file.chmod(0o640)
+    before = file.read_text()
+    changes = ["machine.memory_mib=1536", 'workloads.web1.ports[0]="91:80"', "--unset", "store.acl"]
+    result = overlab("set", "--stack", "ci", *changes)
+    assert result.exit_code == 0, result.output
+    assert "-      memory_mib: 1024\n+      memory_mib: 1536\n" in result.output
+    assert "next: overlab up --stack ci" in result.output
+    after = file.read_text()
+    assert after == before.replace("1024", "1536").replace('["90:80"]', '["91:80"]').replace("      acl: true\n", "")
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert overlab("set", "--stack", "ci", "machine.memory_mib=1536").output == "nothing to change\n"
+
+
+def test_set_keeps_what_pulumi_stored_in_the_file(project: Path) -> None:
+    file = project / "Pulumi.ci.yaml"
+    file.write_text(f"encryptionsalt: v1:salt\n{file.read_text()}")
+    assert overlab("set", "-s", "ci", "machine.vcpu=2").exit_code == 0
+    assert file.read_text().startswith("encryptionsalt: v1:salt\n# The smallest lab")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        ([], 1, "no change was given"),
+        (["machine.memory_mib=1"], 2, "lab.machine.memory_mib = 1"),
+        (["machine.memory_mib"], 1, "is no change"),
+        (["--stack", "nowhere", "a=1"], 2, "the stack's settings file exists"),
+        (["--unset", "nodes.docker01"], 2, "lab."),
+    ],
+)
+def test_set_writes_nothing_where_it_would_be_wrong(project: Path, args: list[str], code: int, message: str) -> None:
+    before = {path: path.read_bytes() for path in project.glob("*")}
+    result = overlab("set", "--stack", "ci", *args)
+    assert result.exit_code == code, result.output
+    assert message in result.output
+    assert {path: path.read_bytes() for path in project.glob("*")} == before
+
+
+def test_a_file_with_several_problems_can_be_corrected_one_by_one(project: Path) -> None:
+    file = project / "Pulumi.bad.yaml"
+    file.write_text(file.with_name("Pulumi.ci.yaml").read_text().replace("vcpu: 1", "vcpu: 0").replace(": tls", ": x"))
+    assert overlab("set", "-s", "bad", "machine.vcpu=1").exit_code == 0
+    assert overlab("set", "-s", "bad", "engine.api=tls").exit_code == 0
+    assert overlab("validate", "-s", "bad").exit_code == 0
+
+
+def test_set_does_not_rename_a_lab_that_the_stack_has(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "labs_of", lambda _: ["ci"])
+    before = (project / "Pulumi.ci.yaml").read_text()
+    result = overlab("set", "-s", "ci", "name=other")
+    assert result.exit_code == 1
+    assert "stack ci has the lab ci, and its settings name the lab other now" in result.output
+    assert (project / "Pulumi.ci.yaml").read_text() == before
+
+
+def test_set_gives_a_renamed_lab_its_name_back(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "labs_of", lambda _: ["ci"])
+    file = project / "Pulumi.ci.yaml"
+    file.write_text(file.read_text().replace("    underlay:", "    name: other\n    underlay:"))
+    assert overlab("set", "-s", "ci", "name=ci").exit_code == 0
+
+
+def test_set_refuses_a_file_that_is_no_yaml(project: Path) -> None:
+    (project / "Pulumi.broken.yaml").write_bytes(b"\xff")
+    result = overlab("set", "-s", "broken", "name=x")
+    assert (result.exit_code, "UTF-8 text" in result.output) == (2, True)
