@@ -13,7 +13,7 @@ import typer
 from components.config import stack_file
 from components.config.platform import Platform
 from components.config.settings import SettingsError
-from overlab import doctor
+from overlab import doctor, openssh
 from overlab.cli.application import PASS_ON, StackOption, errors, load_settings, notify, read_settings
 from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
@@ -26,6 +26,7 @@ from overlab.stack import check_commands, event_log, leftovers, phases, remember
 from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
 from overlab.stack.leftovers import Survey
+from overlab.stack.losses import losses
 from overlab.stack.stack import UNSET, Stack
 
 commands = typer.Typer()
@@ -37,28 +38,33 @@ def up(stack: StackOption = "") -> None:
 
     Exit code 1: something is not as declared. It is named with its cause.
     """
-    progress = Progress()
-    opened, settings = _prepared_stack(stack, progress), load_settings(stack)
-    subnets.refuse_taken(opened, settings)
-    convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
-    convergence.before_up(settings)
-    words = ["up", "--yes", "--skip-preview"]
-    ended, findings = Recovery(convergence, settings).run(
-        lambda commands: _run_twice(convergence, [*words, *_replaced(commands)], settings.networks)
-    )
-    for one in findings:
-        notify(f"not as declared: {one.subject}: {one.message} ({one.id}: {one.evidence}); remedy: {one.remedy}")
-    raise typer.Exit(_exit_code(ended) or (1 if findings else 0))
+    _up(stack)
+
+
+@commands.command(epilog="Example: overlab restart docker01")
+def restart(node: str, stack: StackOption = "") -> None:
+    """Reset a node, as a power cut would, and bring the lab back to what is declared."""
+    _up(stack, reset=node)
+
+
+@commands.command(epilog="Example: overlab replace docker01")
+def replace(node: str, stack: StackOption = "") -> None:
+    """Make a node again, with an empty disk, and all that is on it."""
+    _up(stack, replaced=node)
 
 
 @commands.command(epilog="Example: overlab preview --stack ci")
 def preview(stack: StackOption = "") -> None:
-    """Preview the changes that `up` would make."""
+    """Preview the changes that `up` would make, with a sentence for each thing that would be lost."""
     progress = Progress()
     opened = _prepared_stack(stack, progress)
-    subnets.refuse_taken(opened, load_settings(stack))
-    repeated = _replaced(check_commands.of_incomplete_run(state.read(opened)))
-    raise typer.Exit(_run(opened, ["preview", *repeated], progress, timings=False).code)
+    known = state.read(opened)
+    subnets.refuse_taken(known, load_settings(stack))
+    repeated = _replaced(check_commands.of_incomplete_run(known))
+    ended = _run(opened, ["preview", *repeated], progress, timings=False)
+    for sentence in losses(event_log.read(opened.event_log)):
+        notify(sentence)
+    raise typer.Exit(ended.code)
 
 
 @commands.command(epilog="Example: overlab refresh --stack ci")
@@ -139,6 +145,27 @@ def rotate(
 
 
 # -- shared ----------------------------------------------------------------------------------------
+
+
+def _up(stack: str, *, reset: str = "", replaced: str = "") -> None:
+    """Bring the lab up, after a reset of one node, or with one that is made again."""
+    settings, progress = load_settings(stack), Progress()
+    if node := reset or replaced:
+        openssh.node_named(settings, node)
+    opened = _prepared_stack(stack, progress)
+    subnets.refuse_taken(state.read(opened), settings)
+    convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
+    convergence.before_up(settings)
+    if reset:
+        convergence.reset(reset)
+    urns = convergence.machine_urns(replaced) if replaced else []
+    words = ["up", "--yes", "--skip-preview"]
+    ended, findings = Recovery(convergence, settings).run(
+        lambda commands: _run_twice(convergence, [*words, *_replaced(commands)], settings.networks), urns
+    )
+    for one in findings:
+        notify(f"not as declared: {one.subject}: {one.message} ({one.id}: {one.evidence}); remedy: {one.remedy}")
+    raise typer.Exit(_exit_code(ended) or (1 if findings else 0))
 
 
 def _lab_of(stack: str) -> str:

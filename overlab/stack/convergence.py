@@ -15,6 +15,7 @@ from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.stack import event_log, leftovers, state
 from overlab.stack.engines import Engines, address_of, node_of
+from overlab.stack.lab_object import lab_prefix
 from overlab.stack.leftovers import Survey
 from overlab.stack.stack import Stack
 from overlab.stack.state import Resource, State
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from components.config.settings import Settings
 
 _RETRY_LIMIT_S = 30.0
+_REMOVAL_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,40 @@ class Convergence:
         pending = [one for one in known.creating if node_of(one)]
         networks = [one.name for one in pending if one.type == state.DOCKER_NETWORK]
         self._clear_nodes(known, {address for one in pending if (address := node_of(one))}, networks)
-        leftovers.start_stopped(found, self.progress)
-        self._refresh(found.gone, known)
+        self._refresh([*found.gone, *leftovers.start_stopped(found, self.progress)], known)
 
     def refresh_changed(self, targets: Collection[Resource]) -> None:
         """Of what is gone from an engine that answers, or is otherwise there than the state has it."""
         self.progress.note(f"gone or changed, refreshing: {_names(targets)}")
         self._run_refresh(list(targets))
+
+    def remove(self, targets: Collection[Resource]) -> None:
+        """Remove objects that are in the state, on nodes and outside of them, in this order; then refresh them.
+
+        Raises :class:`OverlabError` where one cannot be removed.
+        """
+        found = leftovers.survey(self.lab, self.platform, state.read(self.stack))
+        for one in targets:
+            if address := node_of(one):
+                verb = "network rm" if one.type == state.DOCKER_NETWORK else "rm --force --volumes"
+                self.engines.call(address, f"docker {verb} {one.id}", _REMOVAL_LIMIT_S)
+            else:
+                leftovers.remove_known(found, one)
+        self._run_refresh(list(targets))
+
+    def reset(self, node: str) -> None:
+        """Reset a node's machine. Raises :class:`OverlabError` where it does not run."""
+        found = leftovers.survey(self.lab, self.platform, state.read(self.stack))
+        leftovers.reset(found, f"{lab_prefix(self.lab)}-{node}")
+        self.progress.note(f"reset: {node}")
+
+    def machine_urns(self, node: str) -> list[str]:
+        """URNs of a node's machine and its disk, or its container and its volume. Raises :class:`OverlabError`."""
+        names = {f"{node}-{part}" for part in ("domain", "disk", "container", "data")}
+        found = [one.urn for one in state.read(self.stack).resources if one.logical_name in names]
+        if not found:
+            raise OverlabError(f"the state has no machine of {node}", "overlab up, which creates it")
+        return found
 
     def before_down(self) -> None:
         """As :meth:`before_up`; nothing is done on nodes, which are destroyed as a whole."""

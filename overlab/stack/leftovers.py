@@ -115,8 +115,24 @@ def remove_leftovers(found: Survey, progress: Progress) -> None:
             progress.note(f"removed {one}: {why}")
 
 
-def start_stopped(found: Survey, progress: Progress) -> None:
-    """Start machines in the state that do not run; one that does not start stays as it is, with a line about it."""
+def remove_known(found: Survey, resource: Resource) -> None:
+    """Remove the object of a resource of the state. Raises :class:`OverlabError` that names what cannot be removed."""
+    ours = [one for one in found.objects if (one.host, one.key) == (resource.host, resource.key)]
+    (docker_objects if resource.host == found.outer else libvirt_objects).remove(resource.host, ours)
+
+
+def reset(found: Survey, name: str) -> None:
+    """Reset the running machine of this name. Raises :class:`OverlabError` where the lab has none."""
+    for one in found.objects:
+        if one.kind in ("domain", "container") and one.name == name and one.standing == "known":
+            (docker_objects if one.host == found.outer else libvirt_objects).reset(one)
+            return
+    raise OverlabError(f"no machine {name} runs", "overlab up, which starts or creates it")
+
+
+def start_stopped(found: Survey, progress: Progress) -> list[Resource]:
+    """Start machines in the state that do not run, with a line for each; those that do not start."""
+    failed = set()
     for one in found.objects:
         if one.standing != "stopped":
             continue
@@ -125,6 +141,8 @@ def start_stopped(found: Survey, progress: Progress) -> None:
             progress.note(f"started {one}")
         except OverlabError as error:
             progress.note(f"not started: {one}: {error.what}")
+            failed.add((one.host, one.key))
+    return [one for one in found.state.resources if (one.host, one.key) in failed]
 
 
 def refuse_foreign(found: Survey, lab: str) -> None:

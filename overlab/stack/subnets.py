@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.config.problems import Problem, SettingsError, format_value, join_path
+from overlab.stack.state import DOCKER_NETWORK
 
 if TYPE_CHECKING:
     from components.config.settings import Settings
-    from overlab.stack.stack import Stack
-
-_NETWORK = "overlab:index:Network$docker:index/network:Network::"
+    from overlab.stack.state import State
 
 
-def refuse_taken(stack: Stack, settings: Settings) -> None:
+def refuse_taken(state: State, settings: Settings) -> None:
     """Raise :class:`SettingsError` where a stated subnet overlaps one that a network without a subnet has and keeps."""
     kept = {
-        name: subnet
-        for name, subnet in _of_running_lab(stack).items()
-        if name in settings.networks and settings.networks[name].subnet is None
+        one.logical_name: IPv4Network(one.subnet)
+        for one in state.resources
+        if one.type == DOCKER_NETWORK and one.subnet and not one.outdated
+        if one.logical_name in settings.networks and settings.networks[one.logical_name].subnet is None
     }
     problems = [
         Problem(
@@ -35,14 +34,3 @@ def refuse_taken(stack: Stack, settings: Settings) -> None:
     ]
     if problems:
         raise SettingsError(settings.stack, problems)
-
-
-def _of_running_lab(stack: Stack) -> dict[str, IPv4Network]:
-    """Network -> subnet, as the last update left them; none of an unreadable state."""
-    try:
-        latest: dict[str, Any] = json.loads(stack.state_file.read_text("utf-8"))["checkpoint"]["latest"] or {}
-        networks = [one for one in latest.get("resources") or () if _NETWORK in one["urn"] and not one.get("delete")]
-        configs = {one["urn"].rsplit("::", 1)[1]: (one.get("outputs") or {}).get("ipamConfigs") for one in networks}
-        return {name: IPv4Network(config[0]["subnet"]) for name, config in configs.items() if config}
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}

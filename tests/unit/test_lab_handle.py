@@ -18,6 +18,7 @@ from overlab.platform.manifest import PlatformManifest
 from overlab.report import data
 from overlab.report.data import ReportData
 from overlab.stack import check_commands, lab_handle, outputs, phases
+from overlab.stack import state as stack_state
 from overlab.stack import subnets as running_subnets
 from overlab.stack.foreground import Ended
 from overlab.stack.stack import Stack
@@ -136,15 +137,19 @@ def test_an_up_that_changed_nothing_does_not_forget_the_one_that_did(
     assert phases.read(stack.event_log) == []
 
 
+COMMAND = "command:remote:Command"
+
+
 def state(stack: Stack, **triggers: str) -> None:
     """The state of two engines, with a check command for each node that is named."""
     engine = "urn:pulumi:dev::overlab::overlab:index:Lab$overlab:index:DockerEngine"
     commands: list[dict[str, Any]] = [
-        {"urn": checks_urn(node), "inputs": {"triggers": [f"instance of {node}", one]}}
+        {"urn": checks_urn(node), "type": COMMAND, "inputs": {"triggers": [f"instance of {node}", one]}}
         for node, one in triggers.items()
     ]
-    pending = {"urn": checks_urn("n1"), "inputs": {"triggers": ["earlier"]}, "delete": True}
-    resources = [{"urn": f"{engine}::n1-engine"}, {"urn": f"{engine}::n2-engine"}, *commands, pending]
+    pending = {"urn": checks_urn("n1"), "type": COMMAND, "inputs": {"triggers": ["earlier"]}, "delete": True}
+    engines = [{"urn": f"{engine}::{node}-engine", "type": "overlab:index:DockerEngine"} for node in ("n1", "n2")]
+    resources = [*engines, *commands, pending]
     stack.state_file.write_text(json.dumps({"checkpoint": {"latest": {"resources": resources}}}))
 
 
@@ -155,20 +160,26 @@ def checks_urn(node: str) -> str:
 
 def test_a_complete_run_of_checks_is_not_repeated(stack: Stack) -> None:
     state(stack, n1="a", n2="a")
-    assert check_commands.of_incomplete_run(stack) == []
+    assert check_commands.of_incomplete_run(stack_state.read(stack)) == []
 
 
 def test_checks_are_repeated_with_those_of_a_node_that_failed(stack: Stack) -> None:
     state(stack, n2="a")
-    assert check_commands.of_incomplete_run(stack) == [checks_urn("n2")]
+    assert check_commands.of_incomplete_run(stack_state.read(stack)) == [checks_urn("n2")]
     state(stack, n1="before", n2="a")
-    assert check_commands.of_incomplete_run(stack) == [checks_urn("n1"), checks_urn("n2")]
+    assert check_commands.of_incomplete_run(stack_state.read(stack)) == [checks_urn("n1"), checks_urn("n2")]
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"checkpoint": {"latest": null}}'])
-def test_a_state_without_resources_has_no_checks_to_repeat(stack: Stack, text: str) -> None:
+def test_a_state_without_resources_has_no_checks_to_repeat(stack: Stack) -> None:
+    stack.state_file.write_text('{"checkpoint": {"latest": null}}')
+    assert check_commands.of_incomplete_run(stack_state.read(stack)) == []
+
+
+@pytest.mark.parametrize("text", ["", "{}"])
+def test_a_state_that_cannot_be_read_is_named(stack: Stack, text: str) -> None:
     stack.state_file.write_text(text)
-    assert check_commands.of_incomplete_run(stack) == []
+    with pytest.raises(OverlabError, match="not a state of Pulumi's backend"):
+        stack_state.read(stack)
 
 
 def networks_in_state(stack: Stack, **subnets: str | None) -> None:
@@ -176,6 +187,7 @@ def networks_in_state(stack: Stack, **subnets: str | None) -> None:
     resources = [
         {
             "urn": f"urn:pulumi:dev::overlab::{component}$docker:index/network:Network::{name}",
+            "type": stack_state.DOCKER_NETWORK,
             "outputs": {"ipamConfigs": [{"subnet": subnet}] if subnet else []},
         }
         for name, subnet in subnets.items()
@@ -195,7 +207,7 @@ def test_a_subnet_was_stated_that_an_automatic_network_has_already(stack: Stack)
     networks_in_state(stack, ov_auto="10.0.0.0/24", ov_more="10.0.1.0/24", gone=None)
     wanted = lab_with(ov_auto=None, ov_more=None, ov2="10.0.0.0/24")
     with pytest.raises(SettingsError) as caught:
-        running_subnets.refuse_taken(stack, wanted)
+        running_subnets.refuse_taken(stack_state.read(stack), wanted)
     (problem,) = caught.value.problems
     assert (problem.path, problem.value) == ("lab.networks.ov2.subnet", '"10.0.0.0/24"')
     assert problem.rule == "free in the running lab; ov_auto has 10.0.0.0/24, which the engines picked for it"
@@ -212,10 +224,4 @@ def test_a_subnet_was_stated_that_an_automatic_network_has_already(stack: Stack)
 )
 def test_a_subnet_that_no_automatic_network_keeps_is_free(stack: Stack, wanted: dict[str, str | None]) -> None:
     networks_in_state(stack, ov_auto="10.0.0.0/24")
-    running_subnets.refuse_taken(stack, lab_with(**wanted))
-
-
-@pytest.mark.parametrize("text", ["", "{}", '{"checkpoint": {"latest": null}}'])
-def test_a_state_without_networks_takes_no_subnet(stack: Stack, text: str) -> None:
-    stack.state_file.write_text(text)
-    running_subnets.refuse_taken(stack, lab_with(ov_auto=None, ov2="10.0.0.0/24"))
+    running_subnets.refuse_taken(stack_state.read(stack), lab_with(**wanted))
