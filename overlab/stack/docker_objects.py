@@ -98,4 +98,6 @@ def _client(host: str) -> Iterator[Any]:
         with contextlib.closing(docker.DockerClient(base_url=host, timeout=_LIMIT_S)) as client:
             yield client.api
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-        raise OverlabError(f"the engine {host} that runs the nodes: {error}", "overlab doctor") from error
+        raise OverlabError(
+            f"the engine {host} that runs the nodes: {error}", "overlab up, or overlab down: each starts it again"
+        ) from error

@@ -419,3 +419,14 @@ def test_frozen_containers_of_a_node_are_thawed(make: Make, root_tar: Path) -> N
     assert not one.thaw("another")
     assert one.thaw(node) == bool(list(CGROUPS.glob("freezer")))
     assert not one.thaw()
+
+
+def test_an_engine_that_is_gone_is_named_with_what_starts_it(make: Make, root_tar: Path, progress: Progress) -> None:
+    one = make()
+    put_lab(one, root_tar)
+    os.kill(processes(one)["unshare"][0].pid, signal.SIGKILL)
+    with pytest.raises(OverlabError, match=r"the engine unix://.* that runs the nodes: ") as raised:
+        lab_objects(one)
+    assert raised.value.remedy == "overlab up, or overlab down: each starts it again"
+    one.ensure(progress)
+    assert len(lab_objects(one)) == 3
