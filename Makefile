@@ -1,8 +1,8 @@
 # Every target works on a fresh checkout; STACK names the lab.
 
 STACK ?= dev
-# USES=up is enough for a system platform with a named image
-USES ?= up bundled vm
+# what is installed follows from the stack; USES=up is enough for a system platform with a named image
+USES ?= up bundled $(if $(shell grep -sE 'kind: *"?container' Pulumi.$(STACK).yaml),container,vm)
 OVERLAB = .venv/bin/overlab --stack $(STACK)
 BUILD_CLI = .venv/bin/python -m overlab.platform.toolchain >/dev/null
 MAKE_IMAGES = 'from overlab.core.progress import Progress; from overlab.platform import container_images; container_images.ensure(Progress())'
@@ -27,7 +27,8 @@ preview: bootstrap ## preview the changes that `up` would make
 refresh: bootstrap ## update the state from the deployed resources
 	@$(OVERLAB) refresh
 
-down: bootstrap ## destroy the lab; PLATFORM=1 removes its platform too
+down: ## destroy the lab; PLATFORM=1 removes its platform too
+	@scripts/bootstrap up
 	@$(OVERLAB) down $(if $(PLATFORM),--platform) || [ $$? -eq 3 ] # 3: nothing to destroy
 
 doctor: ## what this machine can run, and what is missing for it; installs nothing

@@ -61,6 +61,13 @@ class ProcessRecord(BaseModel):
         except OSError:
             return ""
 
+    def pid_namespace(self) -> str | None:
+        """Identity of its PID namespace; None when it is gone."""
+        try:
+            return str(Path(f"/proc/{self.pid}/ns/pid").readlink())
+        except OSError:
+            return None
+
     def started_at(self) -> float:
         """Start time in seconds since the epoch, exact to about a tick."""
         uptime_s = float(Path("/proc/uptime").read_text().split()[0])

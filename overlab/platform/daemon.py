@@ -27,6 +27,8 @@ class Daemon(ABC):
     NAME: ClassVar[str]
     PROGRAMS: ClassVar[tuple[str, ...]]
     """Names by which the kernel knows its processes."""
+    OWN_PID_NAMESPACE: ClassVar[bool] = False
+    """Whether it alone, of all that runs in the lab's network namespace, has a PID namespace of its own."""
     START_LIMIT_S: ClassVar[float] = 60.0
 
     @abstractmethod
@@ -59,7 +61,7 @@ class Daemon(ABC):
         """Its processes, also one whose start was interrupted before its pid was recorded."""
         recorded = self._recorded()
         inside = self.namespace.processes() if self.namespace.ours() else []
-        strays = [process for process in inside if process != recorded and process.name() in self.PROGRAMS]
+        strays = [process for process in inside if process != recorded and self._is_mine(process)]
         return strays if recorded is None else [recorded, *strays]
 
     def start(
@@ -73,6 +75,13 @@ class Daemon(ABC):
     def _recorded(self) -> ProcessRecord | None:
         record = ProcessRecord.load(self.pid_file)
         return record if record is not None and record.alive() else None
+
+    def _is_mine(self, process: ProcessRecord) -> bool:
+        """Whether a process in the lab's network namespace is the daemon's."""
+        if process.name() in self.PROGRAMS:
+            return True
+        outside = {str(Path("/proc/self/ns/pid").readlink()), None}
+        return self.OWN_PID_NAMESPACE and process.pid_namespace() not in outside
 
     def _answered(self, process: ProcessRecord) -> None:
         if not process.alive():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from components.config.conventions import CONTAINER_LOG
 from overlab.core.files import write_private
-from overlab.core.process import ProcessRecord, end
+from overlab.core.process import end
 from overlab.core.progress import Progress
 from overlab.core.wait import NotYet, until
 from overlab.platform.daemon import Daemon
@@ -37,6 +36,7 @@ class PrivateDockerd(Daemon):
 
     NAME = "dockerd"
     PROGRAMS = ("dockerd", "unshare")
+    OWN_PID_NAMESPACE = True
 
     @property
     def host(self) -> str:
@@ -80,7 +80,7 @@ class PrivateDockerd(Daemon):
         for process in processes:
             # unshare passes no TERM on; when it is killed, so are all processes of the PID namespace.
             process.signal(signal.SIGKILL)
-        self._thaw()
+        self.thaw()
         end(processes)
         until("the nodes' processes to end", self._remove_cgroups, _STOP_LIMIT_S)
         self.pid_file.unlink(missing_ok=True)
@@ -91,6 +91,18 @@ class PrivateDockerd(Daemon):
         self.stop()
         if self.namespace.other_owner() is None:
             self.paths.remove(self.paths.docker)
+
+    def thaw(self, node: str = "") -> bool:
+        """Thaw the containers of one node or of all, for their removal; whether there was a frozen one.
+
+        With cgroup v1 a frozen process does not end before that. A node's engine still has its container as paused.
+        """
+        frozen = False
+        for state in [file for tree in self._cgroups() for file in (tree / node).rglob("freezer.state")]:
+            with contextlib.suppress(OSError):
+                frozen |= state.read_text() != "THAWED\n"
+                state.write_text("THAWED")
+        return frozen
 
     def client(self) -> contextlib.closing[DockerClient]:
         """Docker's own client of it, for a ``with`` block."""
@@ -126,24 +138,8 @@ class PrivateDockerd(Daemon):
             "userland-proxy": False,
         }
 
-    def processes(self) -> list[ProcessRecord]:
-        """The engine's own, also where its start was not recorded: the first of its PID namespace ends as the last."""
-        recorded = self._recorded()
-        found = [recorded] if recorded is not None else []
-        if self.namespace.ours():
-            here = _pid_namespace(os.getpid())
-            inside = self.namespace.processes()
-            found += [one for one in inside if one.name() == "unshare" or _pid_namespace(one.pid) not in (here, None)]
-        return found
-
     def _cgroups(self) -> list[Path]:
         return [*_CGROUPS.glob(f"*/{self._cgroup}"), *_CGROUPS.glob(self._cgroup)]
-
-    def _thaw(self) -> None:
-        """With cgroup v1 the processes of a paused container, on a node too, do not end before they are thawed."""
-        for state in [file for tree in self._cgroups() for file in tree.rglob("freezer.state")]:
-            with contextlib.suppress(OSError):
-                state.write_text("THAWED")
 
     def _remove_cgroups(self) -> None:
         """Remove the nodes' cgroups, deepest first. One in which a process still ends refuses that for a moment."""
@@ -157,11 +153,3 @@ class PrivateDockerd(Daemon):
                 continue
             except OSError as error:
                 raise NotYet(f"{tree}: {error.strerror}") from error
-
-
-def _pid_namespace(pid: int) -> str | None:
-    """Its identity; None when there is no such process any more."""
-    try:
-        return str(Path(f"/proc/{pid}/ns/pid").readlink())
-    except OSError:
-        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -47,6 +48,9 @@ class PictureNode:
     """Version of its engine; empty where it is not known."""
     serves_store: bool
     state: State = field(default_factory=State)
+    advertises: str = ""
+    store: str = ""
+    """As its engine names it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class PictureNetwork:
     created_on: str
     internal: bool
     state: State = field(default_factory=State)
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,23 +134,27 @@ def build(
 
 
 def _node(key: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> PictureNode:
-    engine = outputs.nodes.get(key, {}).get("engine") or {}
+    engine = outputs.nodes.get(key, {}).get("engine")
+    facts = engine if isinstance(engine, Mapping) else {}
     # What a node alone is about; what a workload on it is about colors that one.
     own = [one for one in results if one.node == key and (not one.source or one.status == "not run")]
     return PictureNode(
         key=key,
         address=str(settings.nodes[key].address),
-        engine=str(engine.get("version", "")) if isinstance(engine, Mapping) else "",
+        engine=str(facts.get("version", "")),
         serves_store=key in settings.store_nodes,
         state=_state(own),
+        advertises=str(facts.get("advertise", "")),
+        store=str(facts.get("store", "")),
     )
 
 
 def _network(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> PictureNetwork:
     spec = settings.networks[name]
-    subnet = outputs.networks.get(name, {}).get("subnet") or spec.subnet or ""
+    known = outputs.networks.get(name, {})
+    subnet = known.get("subnet") or spec.subnet or ""
     own = [one for one in results if one.network == name]
-    return PictureNetwork(name, str(subnet), spec.created_on, spec.internal, _state(own))
+    return PictureNetwork(name, str(subnet), spec.created_on, spec.internal, _state(own), str(known.get("id", "")))
 
 
 def _workload(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> PictureWorkload:
@@ -182,7 +191,5 @@ def _ports(name: str, settings: Settings, outputs: Outputs) -> tuple[Published, 
 
 
 def _state(results: list[CheckResult]) -> State:
-    counts = {"passed": 0, "failed": 0, "not run": 0}
-    for result in results:
-        counts[result.status] += 1
+    counts = Counter(result.status for result in results)
     return State(counts["passed"], counts["failed"], counts["not run"])

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from components.config.platform import Platform
 from overlab.core.errors import OverlabError
+from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
+from overlab.platform.private_dockerd import PrivateDockerd
 from overlab.stack import event_log, leftovers, state
 from overlab.stack.engines import Engines, address_of, node_of
-from overlab.stack.lab_object import lab_prefix
+from overlab.stack.lab_object import LabObject, lab_prefix
 from overlab.stack.leftovers import Survey
 from overlab.stack.stack import Stack
 from overlab.stack.state import Resource, State
@@ -45,6 +47,7 @@ class Convergence:
         known = state.read(self.stack)
         found = leftovers.survey(self.lab, self.platform, known, settings.nodes)
         leftovers.refuse_foreign(found, self.lab)
+        self._thaw(found.leftovers)
         leftovers.remove_leftovers(found, self.progress)
         pending = [one for one in known.creating if node_of(one)]
         networks = [one.name for one in pending if one.type == state.DOCKER_NETWORK]
@@ -88,6 +91,7 @@ class Convergence:
         """As :meth:`before_up`; nothing is done on nodes, which are destroyed as a whole."""
         known = state.read(self.stack)
         found = leftovers.survey(self.lab, self.platform, known)
+        self._thaw(found.objects)
         leftovers.remove_leftovers(found, self.progress)
         self._refresh(found.gone, known)
 
@@ -98,6 +102,7 @@ class Convergence:
         """
         known = state.read(self.stack)
         found = leftovers.survey(self.lab, self.platform, known)
+        self._thaw(found.leftovers)
         leftovers.remove_leftovers(found, self.progress)
         return found
 
@@ -134,6 +139,9 @@ class Convergence:
                 return True
         failed = set(event_log.failed(events))
         targets = [one for one in known.resources if one.urn in failed]
+        if self._thaw(targets):
+            self.progress.note("paused workloads are thawed; trying once more")
+            return True
         silent = self.engines.silent(targets, self.progress, _RETRY_LIMIT_S)
         targets = [one for one in targets if node_of(one) not in silent]
         if not targets:
@@ -148,6 +156,14 @@ class Convergence:
 
     def _clear_nodes(self, known: State, addresses: set[str], networks: Collection[str]) -> bool:
         return bool(addresses) and self.engines.remove_leftovers(known, sorted(addresses), networks, self.progress)
+
+    def _thaw(self, containers: Iterable[Resource | LabObject]) -> bool:
+        """Thaw what runs on those that are node containers, so that they can be removed; whether it was needed."""
+        if self.platform.node_engine is None:
+            return False
+        engine, prefix = PrivateDockerd(LabPaths(self.lab)), f"{lab_prefix(self.lab)}-"
+        thawed = [engine.thaw(one.name.removeprefix(prefix)) for one in containers if one.name.startswith(prefix)]
+        return any(thawed)
 
     @property
     def engines(self) -> Engines:

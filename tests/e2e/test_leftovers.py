@@ -16,7 +16,7 @@ import pytest
 
 from overlab.core.process import descendants
 from tests.e2e import hostile
-from tests.e2e.lab import OVERLAB, PROJECT, RealLab, stack_file
+from tests.e2e.lab import OVERLAB, PROJECT, Done, RealLab, stack_file
 
 STACK = "leftovers"
 SETTINGS = """\
@@ -80,6 +80,12 @@ def kill_up_at(lab: RealLab, text: str) -> None:
     assert seen, f"the up ended without {text}"
 
 
+def remedy(done: Done) -> str:
+    """What a command printed to its error."""
+    [found] = [line for line in done.stderr.splitlines() if line.startswith("  remedy: ")]
+    return found.removeprefix("  remedy: ")
+
+
 def converged(lab: RealLab) -> None:
     """Everything works, and nothing is left to do."""
     done, changes = lab.operations("up", "--yes", "--skip-preview")
@@ -132,7 +138,8 @@ def test_a_refresh_loses_nothing_of_an_engine_that_is_down(standing: RealLab) ->
     done = standing.overlab("refresh")
     assert done.code == 1
     assert "10.97.15.12: Cannot connect to the Docker daemon" in done.stderr
-    standing.on("docker02", "(sleep 10; systemctl start docker.service) >/dev/null 2>&1 &")
+    command = remedy(done).split("on a node: ")[1]
+    standing.on("docker02", f"(sleep 10; {command}) >/dev/null 2>&1 &")
     standing.overlab("refresh").ok()
     assert {one["urn"] for one in standing.resources()} == before
 
@@ -141,8 +148,17 @@ def test_a_down_finds_what_a_lost_state_does_not_have(standing: RealLab) -> None
     state = standing.state / "overlab" / "labs" / STACK / "backend" / ".pulumi" / "stacks" / "overlab" / f"{STACK}.json"
     state.unlink()
     assert len(objects()) == 5
-    done = standing.overlab("down").ok()
-    assert done.stderr.count("the state does not have it") == 5
+    standing.on("docker01", "docker pause t1")
+    with outer_engine() as client:
+        image = client.api.inspect_container(CONTAINER)["Image"]
+        client.containers.run(
+            image, ["600"], entrypoint="sleep", name="helper", network=f"overlab-{STACK}", detach=True
+        )
+    refused = standing.overlab("down")
+    assert refused.code == 1
+    assert f"network overlab-{STACK} on unix://" in refused.stderr
+    subprocess.run(["sh", "-c", remedy(refused)], check=True)
+    standing.overlab("down").ok()
     assert objects() == []
 
 
@@ -153,5 +169,6 @@ def test_a_node_that_was_stopped_is_started(standing: RealLab) -> None:
     assert done.code == 1
     assert "docker02-container does not run" in done.stderr
     standing.overlab("up").ok()
+    standing.overlab("refresh").ok()
     assert standing.on("docker02", "hostname") == "docker02\n"
     # Its workloads are not asserted: an engine that starts after a power cut may start none on an overlay.

@@ -183,3 +183,21 @@ def test_environment_whose_making_failed_is_made_again(checkout: Checkout) -> No
     checkout.pip_fails.unlink()
     assert checkout.run().returncode == 0
     assert any("require-hashes" in line for line in checkout.called("python"))
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "uses"),
+    [
+        ("up", "machine: {kind: container, memory_mib: 1024}", "up bundled container"),
+        ("doctor", "machine:\n  kind: container", "up bundled container"),
+        ("up", "store: {kind: consul}", "up bundled vm"),
+        ("down", "store: {kind: consul}", "up"),
+    ],
+)
+def test_make_installs_what_the_stack_needs(tmp_path: Path, target: str, settings: str, uses: str) -> None:
+    shutil.copy(_PROJECT / "Makefile", tmp_path)
+    (tmp_path / "Pulumi.some.yaml").write_text(settings)
+    command = ["make", "--dry-run", "--no-print-directory", target, "STACK=some"]
+    env = {"PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == f"scripts/bootstrap {uses}"

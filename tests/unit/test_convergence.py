@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,6 +20,7 @@ from components.config.settings import Settings
 from overlab import openssh
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
+from overlab.platform.private_dockerd import PrivateDockerd
 from overlab.stack import convergence as module
 from overlab.stack import engines, event_log, leftovers, libvirt_objects, state
 from overlab.stack.convergence import Convergence
@@ -277,6 +279,34 @@ def test_a_name_that_is_taken_on_a_node_is_freed(node: Path) -> None:
     assert "removed network ov_net1 on 10.96.15.11: the state does not have it" in out.getvalue()
     assert [path.name for path in node.glob("*/id-*")] == ["id-mine"]
     assert not one.after_failure([failed(NETWORK, "create")], ["ov_net1"])
+
+
+def test_a_node_container_with_a_paused_workload_is_tried_once_more(
+    found: list[LabObject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outer = "unix:///run/overlab/a/docker/docker.sock"
+    node = Resource("urn:pulumi:t::overlab::c::docker01-container", CONTAINER, "id-1", "overlab-a-docker01", outer)
+    frozen, thawed = ["docker01"], []
+
+    def thaw(_: PrivateDockerd, node: str) -> bool:
+        thawed.append(node)
+        return node in frozen
+
+    monkeypatch.setattr(PrivateDockerd, "thaw", thaw)
+    stack = FakeStack(node)
+    convergence, out = converge(stack)
+    assert not convergence.after_failure([failed(node, "delete")])
+    assert thawed == []
+    engine = SimpleNamespace(docker_host=outer)
+    convergence = replace(convergence, platform=cast(Platform, SimpleNamespace(node_engine=engine)))
+    assert convergence.after_failure([failed(node, "delete")])
+    assert out.getvalue().splitlines()[-1] == "paused workloads are thawed; trying once more"
+    frozen.clear()
+    assert not convergence.after_failure([failed(node, "delete")])
+    thawed.clear()
+    found.append(LabObject("container", "overlab-a-docker02", "id-2", outer, "known"))
+    convergence.before_down()
+    assert thawed == ["docker02"]
 
 
 # -- the state, the events -------------------------------------------------------------------------

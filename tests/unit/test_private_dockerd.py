@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,9 @@ from overlab.platform import node_image
 from overlab.platform.namespace import Namespace
 from overlab.platform.node_image import NodeImage
 from overlab.platform.private_dockerd import PrivateDockerd
+from overlab.stack import docker_objects
+from overlab.stack.lab_object import REMOVAL_ORDER, LabObject
+from overlab.stack.state import State
 
 pytestmark = [
     pytest.mark.root,
@@ -354,3 +358,75 @@ def test_an_engine_that_does_not_answer_in_time_makes_states_unknown(tmp_path: P
         found = machines.states(settings, platform.model_copy(update={"node_engine": engine}), limit_s=1)
         assert time.monotonic() - begun < 5
     assert found["docker01"].startswith("unknown: ")
+
+
+# -- the lab's objects on it -----------------------------------------------------------------------
+
+
+def put_lab(one: PrivateDockerd, root_tar: Path) -> None:
+    """A node with its network and volume, and a container of the user's that uses both."""
+    name = f"overlab-{one.paths.lab}"
+    with one.client() as client:
+        client.api.import_image_from_file(str(root_tar), *IMAGE.split(":"))
+        client.networks.create(name)
+        for container in (f"{name}-docker01", "helper"):
+            volumes = [f"{name}-docker01-data:/data"]
+            client.containers.run(IMAGE, "sleep 600", name=container, network=name, volumes=volumes, detach=True)
+
+
+def lab_objects(one: PrivateDockerd) -> list[LabObject]:
+    return docker_objects.find(one.host, one.paths.lab, State())
+
+
+def follow(remedy: str | None) -> None:
+    """Run the commands of a remedy as they are printed."""
+    assert remedy
+    subprocess.run(["sh", "-c", remedy], check=True, timeout=60)
+
+
+def test_the_command_of_each_object_removes_it(make: Make, root_tar: Path) -> None:
+    one = make()
+    put_lab(one, root_tar)
+    found = sorted(lab_objects(one), key=lambda one: REMOVAL_ORDER.index(one.kind))
+    assert [each.kind for each in found] == ["container", "network", "volume"]
+    for number, each in enumerate(found):
+        follow(each.remedy)
+        assert {left.kind for left in lab_objects(one)} == {left.kind for left in found[number + 1 :]}
+
+
+def test_what_is_in_use_is_named_with_the_command_that_removes_it(make: Make, root_tar: Path) -> None:
+    one = make()
+    put_lab(one, root_tar)
+    for kind, error in (("network", "has active endpoints"), ("volume", "volume is in use")):
+        found = [each for each in lab_objects(one) if each.kind in ("container", kind)]
+        with pytest.raises(
+            OverlabError, match=rf"{kind} overlab-.* on unix://.* cannot be removed: .*{error}"
+        ) as raised:
+            docker_objects.remove(one.host, found)
+        if kind == "volume":
+            follow(raised.value.remedy)
+    docker_objects.remove(one.host, lab_objects(one))
+    assert lab_objects(one) == []
+
+
+def test_frozen_containers_of_a_node_are_thawed(make: Make, root_tar: Path) -> None:
+    one = make()
+    run(one, root_tar)
+    with one.client() as client:
+        paused = client.containers.get("node")
+        paused.pause()
+        node = str(paused.id)
+    assert not one.thaw("another")
+    assert one.thaw(node) == bool(list(CGROUPS.glob("freezer")))
+    assert not one.thaw()
+
+
+def test_an_engine_that_is_gone_is_named_with_what_starts_it(make: Make, root_tar: Path, progress: Progress) -> None:
+    one = make()
+    put_lab(one, root_tar)
+    os.kill(processes(one)["unshare"][0].pid, signal.SIGKILL)
+    with pytest.raises(OverlabError, match=r"the engine unix://.* that runs the nodes: ") as raised:
+        lab_objects(one)
+    assert raised.value.remedy == "overlab up, or overlab down: each starts it again"
+    one.ensure(progress)
+    assert len(lab_objects(one)) == 3
