@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+# --- names
+LAB_NAME: Final = r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?"
+"""A regular expression: part of paths and of the names of network namespaces, bridges and machines."""
+
 # --- names on the nodes
 NIC: Final = "lab0"
 """The underlay interface of every node, selected by MAC; cluster-advertise names it."""

@@ -20,13 +20,13 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from components.config import conventions
 from components.config.section import refusal
 
 OBJECT_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}"
 HOSTNAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 CONTAINER_NAME = r"[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?"
 """Serf names members after containers, so it is a host name where '_' is '-'."""
-LAB_NAME = r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?"
 _DNS_LABEL = r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
 _ADDRESS = r"([0-9]{1,3}\.){3}[0-9]{1,3}"
 _CIDR = rf"{_ADDRESS}/[0-9]{{1,2}}"
@@ -145,7 +145,7 @@ def _dns_name(longest: int) -> Pattern:
     return Pattern(rf"(?=.{{1,{longest}}}$){_DNS_LABEL}(\.{_DNS_LABEL})*", rule)
 
 
-LabName = Annotated[str, Pattern(LAB_NAME, _SHORT_NAME, "set a short name")]
+LabName = Annotated[str, Pattern(conventions.LAB_NAME, _SHORT_NAME, "set a short name")]
 HostName = Annotated[str, Pattern(HOSTNAME, _HOST, "choose another name, such as docker01")]
 ObjectName = Annotated[str, Pattern(OBJECT_NAME, _OBJECT, "choose another name")]
 WorkloadName = Annotated[str, Pattern(CONTAINER_NAME, _CONTAINER, "choose another name")]

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from components.config.fields import LAB_NAME
+from components.config.conventions import LAB_NAME
 from overlab.core import removal
 from overlab.core.errors import OverlabError
 
