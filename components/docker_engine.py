@@ -208,6 +208,7 @@ def drop_in(engine: EngineSpec, address: str) -> str:
         [
             "[Service]",
             f"ExecStartPre=-{watchdog.SCRIPT} rename-veths",
+            f"ExecStartPre=-{watchdog.SCRIPT} drop-endpoints",
             "ExecStart=",
             f"ExecStart=/usr/bin/env dockerd {flags}",
             # Without the store an engine may need two minutes to start.

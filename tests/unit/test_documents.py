@@ -104,6 +104,7 @@ def test_the_engine_api_listens_with_client_certificates_or_not_at_all() -> None
     address = "10.99.0.11"
     assert "tcp://" not in drop_in(lab().engine, address)
     assert drop_in(lab().engine, address).index("ExecStartPre=-/usr/local/sbin/dockerd-watchdog rename-veths") > 0
+    assert drop_in(lab().engine, address).index("ExecStartPre=-/usr/local/sbin/dockerd-watchdog drop-endpoints") > 0
     safe = lab(engine={"api": "tls"})
     assert "-H tcp://10.99.0.11:2376" in drop_in(safe.engine, address)
     assert daemon_json(safe.engine, store_url(safe.store_addresses), None)["tlsverify"] is True

@@ -60,6 +60,25 @@ def test_the_first_veth_has_the_highest_number(tmp_path: Path, before: tuple[int
     assert left.split() == after
 
 
+def test_only_restored_endpoints_of_networks_without_a_namespace_are_dropped(tmp_path: Path) -> None:
+    live, gone = f"{NETWORK}{'a' * 54}", "b" * 64
+
+    def database(gone_is: str) -> bytes:
+        overlay = b'\0\xff{"addr":"10.0.0.2/24","id":"c","ifName":"veth1","mac":"02:42:0a:00:00:02","nid":"%s"}\n\0'
+        bridge = b'{"Addr":"172.30.0.2/24","MacAddress":"02:42:ac:1e:00:02","id":"d","nid":"%s"}'
+        rows = [overlay % live.encode(), overlay % gone_is.encode(), overlay % gone_is.encode(), bridge % gone.encode()]
+        return b"\xed\xda\x0c\xed".join(rows)
+
+    (tmp_path / "local-kv.db").write_bytes(database(gone))
+    run(
+        tmp_path,
+        "mount -t tmpfs none /var/lib; mkdir -p /var/lib/docker/network/files",
+        f"cp {tmp_path}/local-kv.db /var/lib/docker/network/files/; sh $watchdog drop-endpoints",
+        f"cp /var/lib/docker/network/files/local-kv.db {tmp_path}/",
+    )
+    assert (tmp_path / "local-kv.db").read_bytes() == database("0" * 64)
+
+
 def stored(number: int, node: str, network: str = NETWORK) -> dict[str, object]:
     """An endpoint as the store has it."""
     interface = {"addr": f"10.0.0.{number}/24", "dstPrefix": "eth", "mac": f"02:42:0a:00:00:{number:02x}"}
