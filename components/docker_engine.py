@@ -24,6 +24,8 @@ from components.node_host import NodeHost
 
 BUNDLE = "/var/lib/overlab-packages.tar"
 CONFIG_DIR = "/etc/docker"
+MANIFEST = "/etc/overlab/engine.sha256"
+"""Checksums of what the last update put on the node."""
 PENDING = "/run/overlab-engine-pending"
 ClusterStore = Annotated[
     str,
@@ -120,6 +122,7 @@ class DockerEngine(Component[DockerEngineArgs]):
             "pending": PENDING,
             "limit_s": conventions.ENGINE_LIMIT_S // 2,
             "files": self._files(),
+            "manifest": MANIFEST,
             "advertise": self.advertised,
             "store": self.args.cluster_store,
             "nic": self.machine.interface,

@@ -19,7 +19,8 @@ from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.platform import prepare
 from overlab.platform.manifest import PlatformManifest
-from overlab.stack import check_commands, event_log, leftovers, phases
+from overlab.recovery.recovery import Recovery
+from overlab.stack import check_commands, event_log, leftovers, phases, state
 from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
 from overlab.stack.leftovers import Survey
@@ -30,13 +31,21 @@ commands = typer.Typer()
 
 @commands.command()
 def up(stack: StackOption = "") -> None:
-    """Prepare the platform and bring the lab up; a second run changes nothing."""
+    """Prepare the platform and bring the lab up, or back to what is declared; a second run looks, and changes nothing.
+
+    Exit code 1: something is not as declared. It is named with its cause.
+    """
     progress = Progress()
     opened, settings = _prepared_stack(stack, progress), load_settings(stack)
     convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
     convergence.before_up(settings)
-    args = ["up", "--yes", "--skip-preview", *_repeated_checks(opened)]
-    raise typer.Exit(_run_twice(convergence, args, settings.networks))
+    words = ["up", "--yes", "--skip-preview"]
+    ended, findings = Recovery(convergence, settings).run(
+        lambda commands: _run_twice(convergence, [*words, *_replaced(commands)], settings.networks)
+    )
+    for one in findings:
+        notify(f"not as declared: {one.subject}: {one.message} ({one.id}: {one.evidence}); remedy: {one.remedy}")
+    raise typer.Exit(_exit_code(ended) or (1 if findings else 0))
 
 
 @commands.command()
@@ -44,7 +53,8 @@ def preview(stack: StackOption = "") -> None:
     """Preview the changes that `up` would make."""
     progress = Progress()
     opened = _prepared_stack(stack, progress)
-    raise typer.Exit(_run(opened, ["preview", *_repeated_checks(opened)], progress, timings=False).code)
+    repeated = _replaced(check_commands.of_incomplete_run(state.read(opened)))
+    raise typer.Exit(_run(opened, ["preview", *repeated], progress, timings=False).code)
 
 
 @commands.command()
@@ -151,9 +161,9 @@ def _unlock(stack: Stack, progress: Progress) -> None:
         progress.note(f"removed the stale lock of a pulumi process that is gone: {lock}")
 
 
-def _repeated_checks(stack: Stack) -> list[str]:
-    """Arguments that run, with the checks of a node that failed before, those of all others again."""
-    return [f"--replace={urn}" for urn in check_commands.of_incomplete_run(stack)]
+def _replaced(urns: Collection[str]) -> list[str]:
+    """Arguments that make commands run again: all checks where those of one node failed before, for example."""
+    return [f"--replace={urn}" for urn in urns]
 
 
 def _platform(lab: str) -> Platform:
@@ -169,19 +179,23 @@ def _destroy(stack: Stack, lab: str, platform: Platform, progress: Progress) -> 
     if stack.exists():
         _unlock(stack, progress)
         convergence.before_down()
-        code = _run_twice(convergence, ["destroy", "--yes", "--skip-preview"])
+        code = _exit_code(_run_twice(convergence, ["destroy", "--yes", "--skip-preview"]))
         if code != 0:
             raise typer.Exit(code)
     return convergence.after_down()
 
 
-def _run_twice(convergence: Convergence, args: list[str], networks: Collection[str] = ()) -> int:
-    """Exit code of an operation that is tried once more where it failed on what is gone, or on what is in its way."""
+def _run_twice(convergence: Convergence, args: list[str], networks: Collection[str] = ()) -> Ended:
+    """The end of an operation that is tried once more where it failed on what is gone, or on what is in its way."""
     stack, progress = convergence.stack, convergence.progress
     ended = _run(stack, args, progress, timings=True)
     failed = ended.code != 0 and not ended.interrupted
     if failed and convergence.after_failure(event_log.read(stack.event_log), networks):
         ended = _run(stack, args, progress, timings=True)
+    return ended
+
+
+def _exit_code(ended: Ended) -> int:
     return EXIT_INTERRUPTED if ended.interrupted and ended.code < 0 else ended.code
 
 

@@ -14,6 +14,7 @@ _SEVERITIES = ("down", "wrong", "note")
 COMPARISONS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     compare_nodes.machines,
     compare_nodes.engines,
+    compare_nodes.configurations,
     compare_nodes.store,
     compare_nodes.registrations,
     compare_nodes.gossip,

@@ -134,7 +134,13 @@ def _no_entries(
 def stale_peer_entries(snapshot: Snapshot) -> Iterator[Finding]:
     """A node's kernel has no entry for an address or a MAC that no endpoint has."""
     for network, key, namespace in snapshot.namespaces():
-        stale = {entry.address for entry in namespace.neighbors} - {endpoint.ip for endpoint in network.endpoints}
-        stale |= {entry.mac for entry in namespace.fdb} - {endpoint.mac for endpoint in network.endpoints}
-        if stale:
-            yield finding("peer-entry-stale", f"{network.name} on {key}", ", ".join(sorted(stale)))
+        addresses, macs = stale_entries(network, namespace)
+        if addresses or macs:
+            yield finding("peer-entry-stale", f"{network.name} on {key}", ", ".join(sorted(addresses | macs)))
+
+
+def stale_entries(network: StoredNetwork, namespace: OverlayNamespace) -> tuple[set[str], set[str]]:
+    """Addresses of neighbor entries, and MACs of FDB entries, that no endpoint of the store has."""
+    addresses = {entry.address for entry in namespace.neighbors} - {endpoint.ip for endpoint in network.endpoints}
+    macs = {entry.mac for entry in namespace.fdb} - {endpoint.mac for endpoint in network.endpoints}
+    return addresses, macs

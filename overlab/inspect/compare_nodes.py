@@ -57,6 +57,13 @@ def engines(snapshot: Snapshot) -> Iterator[Finding]:
             yield finding("engine-advertise-mismatch", key, evidence)
 
 
+def configurations(snapshot: Snapshot) -> Iterator[Finding]:
+    """Every node has the files, units and packet filter of the last update."""
+    for key, report in snapshot.reports.items():
+        if report.configuration:
+            yield finding("configuration-changed", key, "; ".join(report.configuration))
+
+
 def store(snapshot: Snapshot) -> Iterator[Finding]:
     """The store answers every node, has a leader and all of its servers, and only libnetwork's values."""
     view, expected = snapshot.store, snapshot.expected

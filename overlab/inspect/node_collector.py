@@ -27,6 +27,9 @@ NAMESPACES = Path("/run/docker/netns")
 CALL_LIMIT_S = 30.0
 CONTAINER_LIMIT_S = 8.0
 """The engine does not answer for a container that it is busy with."""
+MANIFEST = Path("/etc/overlab/engine.sha256")
+RULES = Path("/etc/overlab/firewall.rules")
+UNITS = ("docker.service", "overlab-dockerd-watchdog.path", "overlab-firewall.service")
 KEYS = ("docker/nodes/", *(f"docker/network/v1.0/{part}/" for part in ("network", "endpoint", "overlay/network")))
 MEMBER = re.compile(r"EventMember(\w+): (\S+) [0-9.]+")
 
@@ -69,6 +72,7 @@ class NodeCollector:
             self.gateway_ports,
             self.gossip,
             self.watchdog,
+            self.configuration,
         )
         yield {"hostname": socket.gethostname()}
         for part in parts:
@@ -194,6 +198,27 @@ class NodeCollector:
         cmd = [self.watchdog_script, "check"]
         done = subprocess.run(cmd, capture_output=True, text=True, timeout=self._remaining(), check=False)
         return {"active": unit == "active", "healthy": done.returncode == 0, "message": done.stderr.strip()}
+
+    def configuration(self) -> list[str]:
+        """What differs from what the last update put on the node: files, enabled units, the packet filter."""
+        if not MANIFEST.exists():
+            return []
+        found = self._run("sha256sum", "--check", "--quiet", str(MANIFEST), ok=(0, 1)).splitlines()
+        files = [line.partition(": ")[0] for line in found]
+        units = [unit for unit in UNITS if unit != UNITS[-1] or RULES.exists()]
+        listed = self._run("systemctl", "is-enabled", *units, ok=(0, 1)).split()
+        disabled = [f"{unit} is {listed[n]}" for n, unit in enumerate(units) if listed[n] != "enabled"]
+        return [*(f"{file} was changed" for file in files), *disabled, *self._packet_filter()]
+
+    def _packet_filter(self) -> Iterator[str]:
+        loaded = self._run("iptables", "-S").splitlines()
+        if RULES.exists():
+            wanted = sum(line.startswith("-A OVERLAB") for line in RULES.read_text().splitlines())
+            jumps = any(line.startswith("-A INPUT") and line.endswith("-j OVERLAB") for line in loaded)
+            if not jumps or sum(line.startswith("-A OVERLAB") for line in loaded) != wanted:
+                yield "iptables: not the rules of overlab-firewall.service"
+        if "engine" not in self._errors and "-A FORWARD -j DOCKER-USER" not in loaded:
+            yield "iptables: not the rules of the engine"
 
     def store(self) -> dict[str, Any]:
         """The store's answers to this node: leader, peers, and the keys of networks, endpoints and engines."""

@@ -181,6 +181,8 @@ class NodeReport(Fact):
     gossip: dict[str, Member] | None
     """By host name of the peer."""
     watchdog: Watchdog | None
+    configuration: tuple[str, ...] | None = None
+    """What differs from what the last update put on the node."""
     errors: dict[str, str]
     """What was not collected, and why: a part by its field, or an item of one (``container web1``)."""
 

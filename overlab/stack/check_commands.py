@@ -6,32 +6,27 @@ update, and alone its checks would find no listener: the others have to run with
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import Any
+from overlab.stack.state import State
 
-from overlab.stack.stack import Stack
-
-_COMMAND = "overlab:index:Connectivity$command:remote:Command::"
+_COMMANDS = tuple(f"overlab:index:Connectivity$command:{place}:Command::" for place in ("remote", "local"))
 _ENGINE = "overlab:index:DockerEngine::"
 
 
-def of_incomplete_run(stack: Stack) -> list[str]:
+def every(state: State) -> list[str]:
+    """URNs of all commands that run checks, on nodes and outside, and of those that ask for published ports."""
+    return sorted([*_named(state, "-checks"), *_named(state, "-ports")])
+
+
+def of_incomplete_run(state: State) -> list[str]:
     """URNs of the nodes' check commands where one of them failed or is missing; empty after a complete run."""
-    resources = list(_resources(stack))
-    engines = {one["urn"].rsplit("::", 1)[1] for one in resources if _ENGINE in one["urn"]}
-    commands = {one["urn"]: one for one in resources if _COMMAND in one["urn"] and one["urn"].endswith("-checks")}
+    present = {one.urn: one for one in state.resources if not one.outdated}
+    engines = {urn.rsplit("::", 1)[1] for urn in present if _ENGINE in urn}
+    commands = sorted(urn for urn in _named(state, "-checks") if _COMMANDS[0] in urn)
     # The first trigger is the node's own: its instance.
-    runs = {json.dumps((one.get("inputs", {}).get("triggers") or [])[1:]) for one in commands.values()}
-    return sorted(commands) if len(runs) > 1 or len(commands) < len(engines) else []
+    runs = {present[urn].triggers[1:] for urn in commands}
+    return commands if len(runs) > 1 or len(commands) < len(engines) else []
 
 
-def _resources(stack: Stack) -> Iterator[dict[str, Any]]:
-    """Those of the last update, without the ones that are only still to be deleted. None of an unreadable state."""
-    try:
-        latest = json.loads(stack.state_file.read_text("utf-8"))["checkpoint"]["latest"]
-    except (OSError, ValueError, KeyError):
-        return
-    for resource in (latest or {}).get("resources") or ():
-        if not resource.get("delete"):
-            yield resource
+def _named(state: State, suffix: str) -> list[str]:
+    present = (one.urn for one in state.resources if not one.outdated)
+    return [urn for urn in present if urn.endswith(suffix) and any(one in urn for one in _COMMANDS)]

@@ -36,7 +36,7 @@ class Convergence:
     say: Callable[[str], None]
 
     def before_up(self, settings: Settings) -> None:
-        """Remove what the state does not have, refresh what is gone or stopped.
+        """Remove what the state does not have, start machines that are off, refresh what is gone.
 
         Raises :class:`OverlabError`, before anything is done, where a hypervisor does not answer or a name is taken.
         """
@@ -47,7 +47,13 @@ class Convergence:
         pending = [one for one in known.creating if node_of(one)]
         networks = [one.name for one in pending if one.type == state.DOCKER_NETWORK]
         self._clear_nodes(known, {address for one in pending if (address := node_of(one))}, networks)
-        self._refresh([*found.gone, *found.stopped], known)
+        leftovers.start_stopped(found, self.progress)
+        self._refresh(found.gone, known)
+
+    def refresh_changed(self, targets: Collection[Resource]) -> None:
+        """Of what is gone from an engine that answers, or is otherwise there than the state has it."""
+        self.progress.note(f"gone or changed, refreshing: {_names(targets)}")
+        self._run_refresh(list(targets))
 
     def before_down(self) -> None:
         """As :meth:`before_up`; nothing is done on nodes, which are destroyed as a whole."""
@@ -83,7 +89,7 @@ class Convergence:
                 "overlab up, which starts or creates it; then overlab refresh",
             )
         with self.progress.step("engines"):
-            self._engines.require(known.resources, self.progress)
+            self.engines.require(known.resources, self.progress)
 
     def after_failure(self, events: Collection[Mapping[str, Any]], networks: Collection[str] = ()) -> bool:
         """Refresh what failed; whether something of it turned out to be gone, so that another try is worth it.
@@ -99,7 +105,7 @@ class Convergence:
                 return True
         failed = set(event_log.failed(events))
         targets = [one for one in known.resources if one.urn in failed]
-        silent = self._engines.silent(targets, self.progress, _RETRY_LIMIT_S)
+        silent = self.engines.silent(targets, self.progress, _RETRY_LIMIT_S)
         targets = [one for one in targets if node_of(one) not in silent]
         if not targets:
             return False
@@ -112,10 +118,10 @@ class Convergence:
         return bool(gone)
 
     def _clear_nodes(self, known: State, addresses: set[str], networks: Collection[str]) -> bool:
-        return bool(addresses) and self._engines.remove_leftovers(known, sorted(addresses), networks, self.progress)
+        return bool(addresses) and self.engines.remove_leftovers(known, sorted(addresses), networks, self.progress)
 
     @property
-    def _engines(self) -> Engines:
+    def engines(self) -> Engines:
         return Engines(self.lab, self.platform)
 
     def _refresh(self, targets: list[Resource], known: State) -> None:

@@ -13,7 +13,7 @@ from overlab.stack.lab_object import REMOVAL_ORDER, LabObject, Standing, lab_pre
 from overlab.stack.state import CONTAINER, DOCKER_NETWORK, DOCKER_VOLUME, State
 
 _LIMIT_S = 60
-_RUNS = ("running", "restarting", "paused")
+_RUNS = ("running", "restarting")
 
 
 def find(host: str, lab: str, state: State) -> list[LabObject]:
@@ -76,6 +76,15 @@ def remove(host: str, objects: Iterable[LabObject]) -> None:
                     api.remove_network(one.key)
                 else:
                     api.remove_volume(one.key)
+
+
+def start(one: LabObject) -> None:
+    """Start a container that is in the state. Raises :class:`OverlabError` with what the engine says."""
+    with _client(one.host) as api:
+        if api.inspect_container(one.key)["State"]["Paused"]:
+            api.unpause(one.key)
+        else:
+            api.start(one.key)
 
 
 def _containers(api: Any, prefix: str, known: frozenset[str]) -> Iterator[dict[str, Any]]:

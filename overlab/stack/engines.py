@@ -103,21 +103,22 @@ class Engines:
         found = False
         for kind, script in steps.items():
             for address in addresses:
-                removed = self._call(address, script, _REMOVAL_LIMIT_S).split()
+                removed = self.call(address, script, _REMOVAL_LIMIT_S).split()
                 for name in removed:
                     progress.note(f"removed {kind} {name.lstrip('/')} on {address}: the state does not have it")
                 if removed:
                     found = True
-                    self._call(address, _REPAIR, _REMOVAL_LIMIT_S)
+                    self.call(address, _REPAIR, _REMOVAL_LIMIT_S)
         return found
 
     def _probe(self, address: str) -> None:
         try:
-            self._call(address, _PROBE)
+            self.call(address, _PROBE)
         except OverlabError as error:
             raise NotYet(error.what) from error
 
-    def _call(self, address: str, script: str, limit_s: float = _CALL_LIMIT_S) -> str:
+    def call(self, address: str, script: str, limit_s: float = _CALL_LIMIT_S) -> str:
+        """What a script prints on a node. Raises :class:`OverlabError` with its last line where it fails."""
         command = openssh.to_address(
             self.lab, self.platform, address, ["sh", "-c", script], connect_limit_s=_CONNECT_LIMIT_S
         )

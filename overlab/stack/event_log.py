@@ -52,6 +52,12 @@ def failed_creations(events: Iterable[Mapping[str, Any]]) -> set[str]:
     return {one["type"] for one in found if str(one.get("op", "")).startswith("create") and "type" in one}
 
 
+def has_changed(events: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether an operation changed anything, by its summary; True where it has none."""
+    counts = [event["summaryEvent"].get("resourceChanges") or {} for event in events if "summaryEvent" in event]
+    return not counts or any(number for op, number in counts[-1].items() if op != "same")
+
+
 def name_of(urn: str) -> str:
     """``Machine/docker01-domain`` for the resource of that name whose parent is of the type ``...:Machine``."""
     types, name = urn.split("::")[2:4]

@@ -115,6 +115,18 @@ def remove_leftovers(found: Survey, progress: Progress) -> None:
             progress.note(f"removed {one}: {why}")
 
 
+def start_stopped(found: Survey, progress: Progress) -> None:
+    """Start machines in the state that do not run; one that does not start stays as it is, with a line about it."""
+    for one in found.objects:
+        if one.standing != "stopped":
+            continue
+        try:
+            (docker_objects if one.host == found.outer else libvirt_objects).start(one)
+            progress.note(f"started {one}")
+        except OverlabError as error:
+            progress.note(f"not started: {one}: {error.what}")
+
+
 def refuse_foreign(found: Survey, lab: str) -> None:
     """Raise :class:`OverlabError` where a name that an ``up`` needs is taken by what may be another lab's."""
     if found.foreign:

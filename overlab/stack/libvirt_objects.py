@@ -36,6 +36,21 @@ def remove(uri: str, objects: Iterable[LabObject]) -> None:
     hypervisors.asked(uri, in_order)
 
 
+def start(one: LabObject) -> None:
+    """Start a domain that is in the state. Raises :class:`OverlabError` with what libvirt says."""
+    import libvirt
+
+    def begin(connection: Any) -> bool:
+        domain = connection.lookupByUUIDString(one.key)
+        if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+            domain.resume()
+        else:
+            domain.create()
+        return True
+
+    hypervisors.asked(one.host, begin)
+
+
 class _Search:
     def __init__(self, connection: Any, uri: str, lab: str, state: State, nodes: Collection[str]) -> None:
         self._connection, self._uri, self._state = connection, uri, state

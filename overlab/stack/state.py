@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from overlab.core.errors import OverlabError
-from overlab.core.tools import output
 
 if TYPE_CHECKING:
     from overlab.stack.stack import Stack
@@ -19,11 +18,10 @@ LIBVIRT_NETWORK = "libvirt:index/network:Network"
 POOL = "libvirt:index/pool:Pool"
 LIBVIRT_VOLUME = "libvirt:index/volume:Volume"
 SEED = "libvirt:index/cloudInitDisk:CloudInitDisk"
+IMAGE = "docker:index/remoteImage:RemoteImage"
 CONTAINER = "docker:index/container:Container"
 DOCKER_NETWORK = "docker:index/network:Network"
 DOCKER_VOLUME = "docker:index/volume:Volume"
-
-_LIMIT_S = 120
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,12 @@ class Resource:
     """Of the object itself; empty where the resource states none."""
     host: str = ""
     """URI of the hypervisor, or ``DOCKER_HOST`` of the engine, that its provider is configured with."""
+    triggers: tuple[str, ...] = ()
+    """Of a command, as JSON."""
+    addresses: frozenset[str] = frozenset()
+    """Of a container, on its networks."""
+    outdated: bool = False
+    """It has been replaced, and is still to be deleted."""
 
     @property
     def logical_name(self) -> str:
@@ -77,22 +81,23 @@ class State:
 
 
 def read(stack: Stack) -> State:
-    """The stack's state. Raises :class:`OverlabError` where the CLI fails."""
+    """The stack's state, from the lab's own backend. Raises :class:`OverlabError` where it cannot be read."""
     if not stack.exists():
         return State()
-    command = [str(stack.paths.bin / "pulumi"), "stack", "export", "--stack", stack.name]
-    return parse(output(command, cwd=stack.file.parent, env=stack.environment(), limit_s=_LIMIT_S))
+    return parse(stack.state_file.read_text("utf-8"))
 
 
 def parse(text: str) -> State:
-    """A state from what ``pulumi stack export`` printed."""
+    """A state from the file in which Pulumi's backend keeps it."""
     try:
-        deployment: dict[str, Any] = json.loads(text)["deployment"]
+        latest: dict[str, Any] = json.loads(text)["checkpoint"]["latest"] or {}
     except (ValueError, KeyError, TypeError) as error:
-        raise OverlabError(f"`pulumi stack export` printed no state: {text[:200]!r}") from error
-    resources = deployment.get("resources") or []
+        raise OverlabError(
+            f"not a state of Pulumi's backend: {text[:200]!r}", "overlab pulumi -- stack export"
+        ) from error
+    resources = latest.get("resources") or []
     hosts = dict(_hosts(resources))
-    pending = deployment.get("pending_operations") or []
+    pending = latest.get("pending_operations") or []
     return State(
         resources=tuple(_resource(one, hosts) for one in resources),
         creating=tuple(_resource(one["resource"], hosts) for one in pending if one.get("type") == "creating"),
@@ -124,4 +129,9 @@ def _resource(raw: Mapping[str, Any], hosts: Mapping[str, str]) -> Resource:
         id=raw.get("id") or "",
         name=name if isinstance(name, str) else "",
         host=hosts.get((raw.get("provider") or "").rpartition("::")[0], ""),
+        triggers=tuple(json.dumps(one) for one in (raw.get("inputs") or {}).get("triggers") or ()),
+        addresses=frozenset(
+            one["ipAddress"] for one in (raw.get("outputs") or {}).get("networkDatas") or () if one.get("ipAddress")
+        ),
+        outdated=bool(raw.get("delete")),
     )

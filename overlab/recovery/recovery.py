@@ -1,0 +1,184 @@
+"""Look at a lab around an update, and bring back what is not as declared: on the nodes themselves, then by Pulumi."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from components.config.settings import Settings
+from overlab.core.errors import OverlabError
+from overlab.core.progress import Progress
+from overlab.inspect import compare, lab_collector
+from overlab.inspect.finding import Finding
+from overlab.inspect.snapshot import Snapshot
+from overlab.recovery import remedies
+from overlab.recovery.remedies import Action, Plan
+from overlab.stack import check_commands, event_log, state
+from overlab.stack.convergence import Convergence
+from overlab.stack.engines import address_of
+from overlab.stack.foreground import Ended
+
+SETTLE_LIMIT_S = {"container": 90.0, "vm": 300.0}
+"""By kind of node: how long what has just started may take until it is as declared by itself."""
+UPDATES = 4
+ROUNDS = 12
+"""Looks with an action after each; every action is another one than before."""
+
+_PAUSE_S = 2.0
+_ACTION_LIMIT_S = 240.0
+_BY_SETTINGS = frozenset(
+    {
+        "machine-down",
+        "network-missing",
+        "network-subnet-mismatch",
+        "network-subnet-taken",
+        "store-peers-mismatch",
+        "workload-missing",
+    }
+)
+"""Findings that compare with the settings: before an update they may be its own work."""
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """Of looking, and of what was done on nodes."""
+
+    findings: tuple[Finding, ...] = ()
+    plan: Plan = field(default_factory=Plan)
+    acted: bool = False
+
+    @property
+    def clean(self) -> bool:
+        return not (self.findings or self.plan or self.acted)
+
+
+@dataclass
+class Recovery:
+    """Of one ``up``."""
+
+    convergence: Convergence
+    settings: Settings
+    _tried: set[tuple[str, str]] = field(default_factory=set)
+    _settled: float = 0.0
+
+    def run(self, update: Callable[[list[str]], Ended]) -> tuple[Ended, list[Finding]]:
+        """Update, with what has to be done before and after it, until the lab is as declared or nothing helps any more.
+
+        ``update`` gets the URNs of commands that have to run again. What is not as declared in the end, by finding.
+        """
+        outcome = self._look(updated=False)
+        for _ in range(UPDATES):
+            ended = update(self._commands(outcome))
+            if ended.interrupted:
+                break
+            events = event_log.read(self.convergence.stack.event_log)
+            if ended.code == 0 and outcome.clean and not event_log.has_changed(events):
+                return ended, []
+            before, outcome = outcome, self._look(updated=ended.code == 0)
+            if outcome.clean or not (outcome.acted or outcome.plan):
+                break
+            if not outcome.acted and outcome == before:
+                break
+        return ended, list(outcome.findings)
+
+    def _commands(self, outcome: _Outcome) -> list[str]:
+        """Refreshes what is gone; URNs of what has to run again, the checks included where anything was not right."""
+        if outcome.plan.refresh:
+            self.convergence.refresh_changed(outcome.plan.refresh)
+        known = state.read(self.convergence.stack)
+        if outcome.clean:
+            return check_commands.of_incomplete_run(known)
+        return sorted({*outcome.plan.replace, *check_commands.every(known)} & known.urns)
+
+    def _look(self, *, updated: bool) -> _Outcome:
+        """Of the nodes that the last update made: look, act on the nodes, look again; bounded by what can be tried."""
+        known = state.read(self.convergence.stack)
+        addresses = {address for host in known.engines if (address := address_of(host))}
+        nodes = [key for key, node in self.settings.nodes.items() if str(node.address) in addresses]
+        if not nodes:
+            return _Outcome()
+        acted = False
+        with self._progress.step("look at the lab"):
+            for _ in range(ROUNDS):
+                snapshot, findings = self._settle(nodes, updated=updated)
+                if not updated and _is_edited(snapshot, nodes):
+                    return _Outcome(acted=acted)
+                plan = remedies.plan(snapshot, findings, known, self._tried)
+                if not plan.actions:
+                    break
+                self._act(plan.actions)
+                acted = True
+        outcome = _Outcome(tuple(findings), plan, acted)
+        if not findings and not plan:
+            self._progress.note(f"{_looked_at(snapshot)}: {'all as declared' if updated else 'as the last up left it'}")
+        return outcome
+
+    def _settle(self, nodes: Collection[str], *, updated: bool) -> tuple[Snapshot, list[Finding]]:
+        """Look, and wait while all that is found may pass by itself; the time for that is one for the whole ``up``."""
+        limit = SETTLE_LIMIT_S[self.settings.machine_kind]
+        while True:
+            begun = time.monotonic()
+            snapshot = lab_collector.take_snapshot(self.settings, self.convergence.platform, nodes)
+            findings = [
+                one
+                for one in compare.findings(snapshot)
+                if one.severity != "note" and (updated or one.id not in _BY_SETTINGS)
+            ]
+            passing = [one for one in findings if _may_pass(one)]
+            if not passing or (not updated and _is_edited(snapshot, nodes)) or self._settled >= limit:
+                return snapshot, findings
+            seen = Counter(one.id for one in passing)
+            self._progress.waiting_for(", ".join(f"{count} {id_}" for id_, count in seen.items()))
+            time.sleep(_PAUSE_S)
+            self._settled += time.monotonic() - begun
+
+    def _act(self, actions: Collection[Action]) -> None:
+        """Of different nodes at the same time, of one node one after the other."""
+        by_node: dict[str, list[Action]] = {}
+        for action in actions:
+            by_node.setdefault(action.node, []).append(action)
+            self._tried.add((action.node, action.script))
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            list(pool.map(self._act_on, by_node, by_node.values()))
+
+    def _act_on(self, node: str, actions: Collection[Action]) -> None:
+        address = str(self.settings.nodes[node].address)
+        for action in actions:
+            self._progress.note(f"{node}: {action.subject}: {action.what}")
+            try:
+                self.convergence.engines.call(address, action.script, _ACTION_LIMIT_S)
+            except OverlabError as error:
+                self._progress.note(f"{node}: {action.subject}: {action.what}: {error.what}")
+
+    @property
+    def _progress(self) -> Progress:
+        return self.convergence.progress
+
+
+def _is_edited(snapshot: Snapshot, nodes: Collection[str]) -> bool:
+    """Whether it is the update that has to bring nodes or another store first."""
+    stores = {report.engine.store for report in snapshot.reports.values() if report.engine is not None}
+    away = [key for key in nodes if snapshot.machines[key] == "missing"]
+    return bool(away) or snapshot.expected.store not in (stores or {snapshot.expected.store})
+
+
+def _may_pass(finding: Finding) -> bool:
+    """Whether it may be over in a moment: an engine whose unit failed, or was stopped, does not come back."""
+    if finding.id == "engine-down":
+        return "activating" in finding.evidence or "deactivating" in finding.evidence
+    return finding.id in remedies.TRANSIENT
+
+
+def _looked_at(snapshot: Snapshot) -> str:
+    containers = [one for report in snapshot.reports.values() for one in report.containers or ()]
+    endpoints = sum(len(network.endpoints) for network in snapshot.stored_networks)
+    engines = sum(report.engine is not None for report in snapshot.reports.values())
+    seconds = max((answer.seconds for answer in snapshot.nodes.values()), default=0)
+    store = "store, " if snapshot.led_store else ""
+    return (
+        f"looked at {len(snapshot.reports)} nodes, {engines} engines, {store}{len(snapshot.stored_networks)} networks,"
+        f" {len(containers)} containers, {endpoints} endpoints in {seconds:.1f} s"
+    )

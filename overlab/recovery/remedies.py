@@ -1,0 +1,312 @@
+"""What brings a lab back to what is declared: actions on nodes, and resources that Pulumi has to look at or make again.
+Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from components.node import firewall, watchdog
+from overlab.inspect.compare_endpoints import stale_entries
+from overlab.inspect.finding import Finding
+from overlab.inspect.node_report import Container
+from overlab.inspect.snapshot import Snapshot
+from overlab.stack.engines import node_of
+from overlab.stack.state import CONTAINER, DOCKER_NETWORK, DOCKER_VOLUME, IMAGE, Resource, State
+
+TRANSIENT = frozenset(
+    {
+        "node-unreachable",
+        "report-incomplete",
+        "container-timeout",
+        "engine-down",
+        "store-down",
+        "store-unreachable",
+        "store-no-leader",
+        "store-peers-mismatch",
+        "node-not-registered",
+        "node-unexpected",
+        "gossip-partition",
+    }
+)
+"""A machine, an engine or a store that has just started shows these for a while."""
+
+_START_ENGINE = "systemctl enable -q docker.socket docker.service; systemctl reset-failed docker.service docker.socket;"
+_RESTART_ENGINE = "systemctl restart docker.service"
+_CONFIGURED = frozenset(
+    {"engine-down", "engine-store-mismatch", "engine-advertise-mismatch", "configuration-changed", "watchdog-down"}
+)
+_ENGINE = "engine"
+_STORE = "store"
+_GOSSIP = "gossip"
+_ENDPOINT = "endpoint"
+_WORKLOAD = "workload"
+_ENTRY = "entry"
+_ORDER = (_ENGINE, _STORE, _GOSSIP, _ENDPOINT, _WORKLOAD, _ENTRY)
+"""What is later needs what is earlier: after the actions of one, the lab is looked at again."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """A shell script that runs as root on a node."""
+
+    node: str
+    subject: str
+    what: str
+    """For a person: what it does."""
+    script: str
+    stage: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do; the actions come first, all of one stage."""
+
+    actions: tuple[Action, ...] = ()
+    refresh: tuple[Resource, ...] = ()
+    """Gone from their engine, or on another address than the state has: an update acts on it after a refresh."""
+    replace: tuple[str, ...] = ()
+    """URNs of commands that have to run again."""
+
+    def __bool__(self) -> bool:
+        return bool(self.actions or self.refresh or self.replace)
+
+
+Tried = Collection[tuple[str, str]]
+"""Node and script of each action that was run before."""
+
+
+def plan(snapshot: Snapshot, findings: Collection[Finding], state: State, tried: Tried = ()) -> Plan:
+    """What to do about the findings, and about what the state has and a node has not.
+
+    An action that was tried is not repeated; where there is another one for the same fault, that is taken.
+    """
+    case = _Case(snapshot, state, tried)
+    actions = [action for action in case.actions(findings) if (action.node, action.script) not in tried]
+    stage = next((stage for stage in _ORDER if any(action.stage == stage for action in actions)), "")
+    now = [action for action in actions if action.stage == stage]
+    return Plan(
+        tuple(dict.fromkeys(now)),
+        tuple(dict.fromkeys([*case.gone(), *case.moved()])),
+        tuple(dict.fromkeys(case.commands(findings))),
+    )
+
+
+class _Case:
+    """One snapshot beside the state."""
+
+    def __init__(self, snapshot: Snapshot, state: State, tried: Tried) -> None:
+        self._snapshot = snapshot
+        self._state = state
+        self._tried = tried
+        self._nodes = {address: key for key, address in snapshot.expected.nodes.items()}
+
+    # -- on nodes ------------------------------------------------------------------------------
+
+    def actions(self, findings: Collection[Finding]) -> Iterator[Action]:
+        for finding in findings:
+            if remedy := _BY_FINDING.get(finding.id):
+                yield from remedy(self, finding)
+        yield from self._lost_store()
+        for resource, container in self._containers():
+            yield from self._container(resource, container)
+
+    def _containers(self) -> Iterator[tuple[Resource, Container]]:
+        """Each container of the state that its node has."""
+        for resource in self._state.resources:
+            node = self._node(resource)
+            report = self._snapshot.reports.get(node)
+            if resource.type == CONTAINER and report is not None:
+                yield from ((resource, one) for one in report.containers or () if one.id == resource.id)
+
+    def _container(self, resource: Resource, container: Container) -> Iterator[Action]:
+        node, name = self._node(resource), shlex.quote(resource.name)
+        stage = _STORE if container.network_mode == "host" else _WORKLOAD
+        if container.name != resource.name:
+            yield Action(node, resource.name, f"rename {container.name}", f"docker rename {container.id} {name}", stage)
+        if container.running:
+            return
+        start = f"docker unpause {container.id} 2>/dev/null || docker start {container.id}"
+        release = [
+            f"docker network disconnect --force {network.id} {name}"
+            for network in self._snapshot.stored_networks
+            if any(endpoint.name == resource.name for endpoint in network.endpoints)
+        ]
+        others = [key for key in self._snapshot.reports if key != node]
+        if (node, start) not in self._tried:
+            yield Action(node, resource.name, "start", start, stage)
+        elif release and others and (others[0], script := "; ".join(release)) not in self._tried:
+            yield Action(others[0], resource.name, "release its endpoint", script, _ENDPOINT)
+        elif (node, again := f"docker start {container.id}") not in self._tried:
+            yield Action(node, resource.name, "start again", again, stage)
+        else:
+            yield Action(node, resource.name, "remove, to be created again", f"docker rm --force {container.id}", stage)
+
+    def _lost_store(self) -> Iterator[Action]:
+        """Engines remember address pools that a store without data does not know."""
+        wanted = any(one.type == DOCKER_NETWORK and node_of(one) for one in self._state.resources)
+        store = self._snapshot.led_store
+        if wanted and store is not None and not store.networks:
+            for key, report in self._snapshot.reports.items():
+                if report.engine is not None:
+                    yield Action(key, "store", "the store lost its data: restart the engine", _RESTART_ENGINE, _ENGINE)
+
+    def start_engine(self, finding: Finding) -> Iterator[Action]:
+        # One that is activating waits for the store: starting it waits as well.
+        script = f"{_START_ENGINE} systemctl start docker.socket docker.service"
+        yield Action(finding.subject, "engine", "start", script, _ENGINE)
+
+    def restart_engine(self, finding: Finding) -> Iterator[Action]:
+        node = finding.subject.split(" on ")[-1]
+        yield Action(node, "engine", f"restart: {finding.id}", _RESTART_ENGINE, _ENGINE)
+
+    def restart_firewall(self, finding: Finding) -> Iterator[Action]:
+        if "iptables" in finding.evidence:
+            script = f"systemctl restart {firewall.UNIT}; {_RESTART_ENGINE}"
+            yield Action(finding.subject, "firewall", "load its rules, restart the engine", script, _ENGINE)
+
+    def repair_engine(self, finding: Finding) -> Iterator[Action]:
+        yield Action(finding.subject, "engine", "repair", f"{watchdog.SCRIPT} repair", _ENGINE)
+
+    def start_watchdog(self, finding: Finding) -> Iterator[Action]:
+        unit = watchdog.PATH_UNIT
+        script = f"systemctl reset-failed {unit}; systemctl enable -q {unit}; systemctl restart {unit}"
+        yield Action(finding.subject, "watchdog", "start", script, _ENGINE)
+
+    def announce(self, finding: Finding) -> Iterator[Action]:
+        """Its heartbeat registers it again, and the others join what is new to them."""
+        expected = self._snapshot.expected
+        for node in finding.subject.split(" - "):
+            url = f"{expected.store_url}/v1/kv/docker/nodes/{expected.advertise[node]}"
+            yield Action(node, "gossip", "announce again", f"curl -fsS -m 10 -X DELETE {url}", _GOSSIP)
+            return
+
+    def forget_node(self, finding: Finding) -> Iterator[Action]:
+        expected = self._snapshot.expected
+        for node in self._snapshot.reports:
+            url = f"{expected.store_url}/v1/kv/docker/nodes/{finding.evidence}"
+            yield Action(node, finding.evidence, "remove from the store", f"curl -fsS -m 10 -X DELETE {url}", _GOSSIP)
+            return
+
+    def release_endpoint(self, finding: Finding) -> Iterator[Action]:
+        """Of a node that is gone, or of a container that is: from another node, which has no such container."""
+        network, _, name = finding.subject.partition("/")
+        for stored in self._snapshot.stored_networks:
+            for endpoint in stored.endpoints if stored.name == network else ():
+                if endpoint.name != name:
+                    continue
+                owner = self._snapshot.expected.node_at(endpoint.locator)
+                report = self._snapshot.reports.get(owner or "")
+                containers = report.containers if report is not None else None
+                if owner is not None and containers is None:
+                    continue
+                if any(one.name == name for one in containers or ()):
+                    continue  # it is started, and takes its endpoint back
+                others = [key for key in self._snapshot.reports if key != owner] or list(self._snapshot.reports)
+                script = f"docker network disconnect --force {stored.id} {shlex.quote(name)}"
+                if others:
+                    yield Action(others[0], finding.subject, "release the endpoint", script, _ENDPOINT)
+
+    def restart_workload(self, finding: Finding) -> Iterator[Action]:
+        """The containers that the finding names."""
+        names = set(re.split(r"[/ ,]+", f"{finding.subject} {finding.evidence}"))
+        for resource, container in self._containers():
+            node = self._node(resource)
+            ours = finding.subject.endswith(f" on {node}") or " on " not in finding.subject
+            if container.name in names and container.running and ours:
+                script = f"docker restart -t 1 {container.id}"
+                yield Action(node, container.name, f"restart: {finding.id}", script, _WORKLOAD)
+
+    def sync_peers(self, finding: Finding) -> Iterator[Action]:
+        node = finding.subject.split(" on ")[-1]
+        yield Action(node, "peer entries", "add those of the store", f"{watchdog.SCRIPT} sync-peers", _ENTRY)
+
+    def remove_entries(self, finding: Finding) -> Iterator[Action]:
+        name, _, node = finding.subject.partition(" on ")
+        for network, key, namespace in self._snapshot.namespaces():
+            if (network.name, key) != (name, node):
+                continue
+            addresses, macs = stale_entries(network, namespace)
+            enter = f"nsenter --net={namespace.file}"
+            device = next(iter(namespace.devices), "vxlan0")
+            commands = [f"{enter} ip neigh del {one} dev {device}" for one in sorted(addresses)]
+            commands += [f"{enter} bridge fdb del {one} dev {device}" for one in sorted(macs)]
+            yield Action(node, name, "remove peer entries that the store does not have", "; ".join(commands), _ENTRY)
+
+    # -- resources -----------------------------------------------------------------------------
+
+    def gone(self) -> Iterator[Resource]:
+        """Of nodes whose engine answers: containers that it does not have, and networks that the store does not have.
+
+        With a container the volumes and images of its node: what removes all of one often removes the others.
+        """
+        store = self._snapshot.led_store
+        networks = {one.id for one in store.networks} if store else None
+        reported = {
+            key: {one.id for one in report.containers}
+            for key, report in self._snapshot.reports.items()
+            if report.containers is not None
+        }
+        missing = {
+            one
+            for one in self._state.resources
+            if one.type == CONTAINER and one.id and one.id not in reported.get(self._node(one), {one.id})
+        }
+        nodes = {self._node(one) for one in missing}
+        for one in self._state.resources:
+            lost = one.type == DOCKER_NETWORK and networks is not None and one.id not in networks
+            beside = one.type in (DOCKER_VOLUME, IMAGE) and self._node(one) in nodes
+            if one in missing or (lost and self._node(one) in reported) or beside:
+                yield one
+
+    def moved(self) -> Iterator[Resource]:
+        """Containers that got another address when they started again; checks expect what the state has."""
+        for resource, container in self._containers():
+            addresses = {one.address for one in container.endpoints if one.address}
+            if container.running and resource.addresses and addresses != resource.addresses:
+                yield resource
+
+    def commands(self, findings: Collection[Finding]) -> Iterator[str]:
+        """The engine's configuration of a node whose files are not those of the last update."""
+        nodes = {finding.subject for finding in findings if finding.id in _CONFIGURED}
+        names = {f"{node}-dockerd" for node in nodes}
+        return (one.urn for one in self._state.resources if one.logical_name in names)
+
+    def _node(self, resource: Resource) -> str:
+        """Empty for a resource that is on no node of the settings."""
+        return self._nodes.get(node_of(resource) or "", "")
+
+
+_BY_FINDING: dict[str, Callable[[_Case, Finding], Iterator[Action]]] = {
+    "engine-down": _Case.start_engine,
+    "engine-in-removed-namespace": _Case.repair_engine,
+    "engine-store-mismatch": _Case.restart_engine,
+    "network-not-visible": _Case.restart_engine,
+    "network-orphaned": _Case.restart_engine,
+    "node-not-registered": _Case.restart_engine,
+    "watchdog-down": _Case.start_watchdog,
+    "configuration-changed": _Case.restart_firewall,
+    "gossip-partition": _Case.announce,
+    "node-unexpected": _Case.forget_node,
+    "endpoint-orphaned": _Case.release_endpoint,
+    "endpoint-stale": _Case.release_endpoint,
+    **dict.fromkeys(
+        (
+            "endpoint-mismatch",
+            "endpoint-not-registered",
+            "interface-missing",
+            "veth-detached",
+            "vni-mismatch",
+            "namespace-missing",
+            "shared-sandbox-stale",
+            "gateway-endpoint-missing",
+        ),
+        _Case.restart_workload,
+    ),
+    **dict.fromkeys(
+        ("neighbor-mismatch", "fdb-mismatch", "peer-entry-incomplete", "peer-entry-missing"), _Case.sync_peers
+    ),
+    "peer-entry-stale": _Case.remove_entries,
+}
