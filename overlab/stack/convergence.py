@@ -47,8 +47,7 @@ class Convergence:
         pending = [one for one in known.creating if node_of(one)]
         networks = [one.name for one in pending if one.type == state.DOCKER_NETWORK]
         self._clear_nodes(known, {address for one in pending if (address := node_of(one))}, networks)
-        leftovers.start_stopped(found, self.progress)
-        self._refresh(found.gone, known)
+        self._refresh([*found.gone, *leftovers.start_stopped(found, self.progress)], known)
 
     def refresh_changed(self, targets: Collection[Resource]) -> None:
         """Of what is gone from an engine that answers, or is otherwise there than the state has it."""

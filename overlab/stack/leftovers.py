@@ -115,8 +115,9 @@ def remove_leftovers(found: Survey, progress: Progress) -> None:
             progress.note(f"removed {one}: {why}")
 
 
-def start_stopped(found: Survey, progress: Progress) -> None:
-    """Start machines in the state that do not run; one that does not start stays as it is, with a line about it."""
+def start_stopped(found: Survey, progress: Progress) -> list[Resource]:
+    """Start machines in the state that do not run, with a line for each; those that do not start."""
+    failed = set()
     for one in found.objects:
         if one.standing != "stopped":
             continue
@@ -125,6 +126,8 @@ def start_stopped(found: Survey, progress: Progress) -> None:
             progress.note(f"started {one}")
         except OverlabError as error:
             progress.note(f"not started: {one}: {error.what}")
+            failed.add((one.host, one.key))
+    return [one for one in found.state.resources if (one.host, one.key) in failed]
 
 
 def refuse_foreign(found: Survey, lab: str) -> None:

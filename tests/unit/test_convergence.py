@@ -20,7 +20,7 @@ from overlab import openssh
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.stack import convergence as module
-from overlab.stack import engines, event_log, leftovers, state
+from overlab.stack import engines, event_log, leftovers, libvirt_objects, state
 from overlab.stack.convergence import Convergence
 from overlab.stack.engines import Engines
 from overlab.stack.foreground import Ended
@@ -142,16 +142,32 @@ def test_where_all_agree_an_up_is_preceded_by_nothing(found: list[LabObject]) ->
     assert (stack.calls, out.getvalue()) == ([], "")
 
 
-@pytest.mark.parametrize("standing", [None, "stopped"])
-def test_a_machine_that_is_gone_or_stopped_is_refreshed_alone(
-    found: list[LabObject], standing: Standing | None
-) -> None:
-    found += [machine(standing)] if standing else []
+def test_a_machine_that_is_gone_is_refreshed_alone(found: list[LabObject]) -> None:
+    assert found == []
     stack = FakeStack(MACHINE, WORKLOAD)
     one, out = converge(stack)
     one.before_up(SETTINGS)
     assert stack.targets == [["docker01-domain"]]
     assert out.getvalue() == "gone or stopped, refreshing: docker01-domain\n"
+
+
+@pytest.mark.parametrize("error", [None, OverlabError("no memory")])
+def test_a_machine_that_is_off_is_started_and_refreshed_where_it_does_not_start(
+    found: list[LabObject], monkeypatch: pytest.MonkeyPatch, error: OverlabError | None
+) -> None:
+    def start(one: LabObject) -> None:
+        assert one.key == "uuid-1"
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(libvirt_objects, "start", start)
+    found.append(machine("stopped"))
+    stack = FakeStack(MACHINE, WORKLOAD)
+    one, out = converge(stack)
+    one.before_up(SETTINGS)
+    assert stack.targets == ([] if error is None else [["docker01-domain"]])
+    said = out.getvalue().splitlines()[0]
+    assert said.startswith("started domain" if error is None else "not started: domain overlab-a-docker01")
 
 
 def test_a_failed_refresh_stops_the_up(found: list[LabObject]) -> None:
@@ -277,14 +293,15 @@ def test_a_state_is_read_from_an_export() -> None:
     }
     component = {"urn": "urn:c::c", "type": "overlab:index:Lab"}
     pending = [{"resource": seed, "type": "creating"}, {"resource": component, "type": "deleting"}]
-    text = json.dumps({"deployment": {"resources": [provider, seed, component], "pending_operations": pending}})
+    latest = {"resources": [provider, seed, component], "pending_operations": pending}
+    text = json.dumps({"checkpoint": {"latest": latest}})
     known = state.parse(text)
     assert known.keys(URI, state.SEED) == {"/pool/a.iso"}
     assert known.keys("other", state.SEED) == frozenset()
     assert [one.logical_name for one in known.creating] == ["seed"]
     assert known.hypervisors == (URI,)
-    assert state.parse('{"deployment": {}}') == State()
-    with pytest.raises(OverlabError, match="printed no state"):
+    assert state.parse('{"checkpoint": {"latest": null}}') == State()
+    with pytest.raises(OverlabError, match="not a state"):
         state.parse("nonsense")
 
 

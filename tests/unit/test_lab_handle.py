@@ -17,6 +17,7 @@ from overlab.platform.manifest import PlatformManifest
 from overlab.report import data
 from overlab.report.data import ReportData
 from overlab.stack import check_commands, lab_handle, outputs, phases
+from overlab.stack import state as stack_state
 from overlab.stack.foreground import Ended
 from overlab.stack.stack import Stack
 from tests.unit import check_run_factory
@@ -134,15 +135,19 @@ def test_an_up_that_changed_nothing_does_not_forget_the_one_that_did(
     assert phases.read(stack.event_log) == []
 
 
+COMMAND = "command:remote:Command"
+
+
 def state(stack: Stack, **triggers: str) -> None:
     """The state of two engines, with a check command for each node that is named."""
     engine = "urn:pulumi:dev::overlab::overlab:index:Lab$overlab:index:DockerEngine"
     commands: list[dict[str, Any]] = [
-        {"urn": checks_urn(node), "inputs": {"triggers": [f"instance of {node}", one]}}
+        {"urn": checks_urn(node), "type": COMMAND, "inputs": {"triggers": [f"instance of {node}", one]}}
         for node, one in triggers.items()
     ]
-    pending = {"urn": checks_urn("n1"), "inputs": {"triggers": ["earlier"]}, "delete": True}
-    resources = [{"urn": f"{engine}::n1-engine"}, {"urn": f"{engine}::n2-engine"}, *commands, pending]
+    pending = {"urn": checks_urn("n1"), "type": COMMAND, "inputs": {"triggers": ["earlier"]}, "delete": True}
+    engines = [{"urn": f"{engine}::{node}-engine", "type": "overlab:index:DockerEngine"} for node in ("n1", "n2")]
+    resources = [*engines, *commands, pending]
     stack.state_file.write_text(json.dumps({"checkpoint": {"latest": {"resources": resources}}}))
 
 
@@ -153,17 +158,23 @@ def checks_urn(node: str) -> str:
 
 def test_a_complete_run_of_checks_is_not_repeated(stack: Stack) -> None:
     state(stack, n1="a", n2="a")
-    assert check_commands.of_incomplete_run(stack) == []
+    assert check_commands.of_incomplete_run(stack_state.read(stack)) == []
 
 
 def test_checks_are_repeated_with_those_of_a_node_that_failed(stack: Stack) -> None:
     state(stack, n2="a")
-    assert check_commands.of_incomplete_run(stack) == [checks_urn("n2")]
+    assert check_commands.of_incomplete_run(stack_state.read(stack)) == [checks_urn("n2")]
     state(stack, n1="before", n2="a")
-    assert check_commands.of_incomplete_run(stack) == [checks_urn("n1"), checks_urn("n2")]
+    assert check_commands.of_incomplete_run(stack_state.read(stack)) == [checks_urn("n1"), checks_urn("n2")]
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"checkpoint": {"latest": null}}'])
-def test_a_state_without_resources_has_no_checks_to_repeat(stack: Stack, text: str) -> None:
+def test_a_state_without_resources_has_no_checks_to_repeat(stack: Stack) -> None:
+    stack.state_file.write_text('{"checkpoint": {"latest": null}}')
+    assert check_commands.of_incomplete_run(stack_state.read(stack)) == []
+
+
+@pytest.mark.parametrize("text", ["", "{}"])
+def test_a_state_that_cannot_be_read_is_named(stack: Stack, text: str) -> None:
     stack.state_file.write_text(text)
-    assert check_commands.of_incomplete_run(stack) == []
+    with pytest.raises(OverlabError, match="not a state of Pulumi's backend"):
+        stack_state.read(stack)

@@ -171,6 +171,10 @@ def shared_sandbox_stale(raw: Raw) -> None:
     container(raw, "docker02", "web6")["network_namespace"] = 4026532999
 
 
+def configuration_changed(raw: Raw) -> None:
+    report(raw, "docker02")["configuration"] = ["/etc/docker/daemon.json was changed"]
+
+
 def watchdog_alert(raw: Raw) -> None:
     report(raw, "docker02")["watchdog"] = {"active": False, "healthy": False, "message": "a namespace was removed"}
 

@@ -66,6 +66,7 @@ CASES: list[tuple[Callable[[Raw], None], set[tuple[str, str]]]] = [
     (faults.network_not_visible, {("network-not-visible", "ov_net3 on docker03")}),
     (faults.no_gateway_endpoint, {("gateway-endpoint-missing", "t2 on docker02"), ("veth-orphaned", "docker02")}),
     (faults.shared_sandbox_stale, {("shared-sandbox-stale", "web6 on docker02")}),
+    (faults.configuration_changed, {("configuration-changed", "docker02")}),
     (faults.watchdog_alert, {("watchdog-down", "docker02"), ("engine-in-removed-namespace", "docker02")}),
     (faults.other_store, {("engine-store-mismatch", "docker02"), ("engine-advertise-mismatch", "docker02")}),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import subprocess
 import sys
@@ -171,6 +172,31 @@ def test_missing_parts_are_named_and_the_rest_is_reported(
     assert "did not answer before" in report.errors["containers"]
     assert "Connection refused" in report.errors["store"]
     assert "watchdog" in report.errors
+
+
+def test_the_configuration_is_compared_with_that_of_the_last_update(
+    node: node_collector.NodeCollector, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file, rules = tmp_path / "daemon.json", tmp_path / "firewall.rules"
+    file.write_text("{}")
+    rules.write_text("*filter\n:OVERLAB - [0:0]\n-A OVERLAB -p icmp -j ACCEPT\nCOMMIT\n")
+    (tmp_path / "manifest").write_text(f"{hashlib.sha256(b'{}').hexdigest()}  {file}\n")
+    monkeypatch.setattr(node_collector, "MANIFEST", tmp_path / "manifest")
+    monkeypatch.setattr(node_collector, "RULES", rules)
+    answers = {"systemctl": "enabled\nenabled\nenabled\n", "iptables": ""}
+    run = node._run
+    monkeypatch.setattr(node, "_run", lambda *cmd, ok=(0,): answers.get(cmd[0]) or run(*cmd, ok=ok))
+    loaded = ["-A INPUT -i lab0 -j OVERLAB", "-A FORWARD -j DOCKER-USER", "-A OVERLAB -p icmp -j ACCEPT"]
+    answers["iptables"] = "\n".join(loaded)
+    assert node.configuration() == []
+    file.write_text("{}\n")
+    answers |= {"systemctl": "disabled\nenabled\nenabled\n", "iptables": "\n".join(loaded[:1])}
+    assert node.configuration() == [
+        f"{file} was changed",
+        "docker.service is disabled",
+        "iptables: not the rules of overlab-firewall.service",
+        "iptables: not the rules of the engine",
+    ]
 
 
 def test_nothing_is_collected_after_the_limit() -> None:

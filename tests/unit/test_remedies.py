@@ -1,0 +1,142 @@
+"""What is done about each fault of a recorded snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from overlab.inspect import compare
+from overlab.recovery import remedies
+from overlab.recovery.remedies import Plan
+from overlab.stack.state import CONTAINER, DOCKER_NETWORK, DOCKER_VOLUME, Resource, State
+from tests.unit.inspect import faults
+from tests.unit.inspect.snapshots import Raw, changed, container, recorded, report
+
+
+def resource(type_: str, name: str, id_: str, node: str, *addresses: str) -> Resource:
+    host = f"ssh://root@{recorded().expected.nodes[node]}:22"
+    return Resource(f"urn:pulumi:s::overlab::{type_}::{name}", type_, id_, name, host, addresses=frozenset(addresses))
+
+
+def state() -> State:
+    """What the last ``up`` of the recorded lab left."""
+    snapshot, found = recorded(), []
+    for key, one in snapshot.reports.items():
+        for each in one.containers or ():
+            addresses = [endpoint.address for endpoint in each.endpoints if endpoint.address]
+            found.append(resource(CONTAINER, each.name, each.id, key, *addresses))
+        urn = f"urn:pulumi:s::overlab::overlab:index:DockerEngine$command:remote:Command::{key}-dockerd"
+        found.append(Resource(urn, "command:remote:Command"))
+    for network in snapshot.stored_networks:
+        found.append(resource(DOCKER_NETWORK, network.name, network.id, "docker02"))
+    return State((*found, resource(DOCKER_VOLUME, "consul-data", "consul-data", "docker02")))
+
+
+def plan(*changes: Callable[[Raw], None], tried: remedies.Tried = ()) -> Plan:
+    snapshot = changed(*changes)
+    found = [one for one in compare.findings(snapshot) if one.severity != "note"]
+    return remedies.plan(snapshot, found, state(), tried)
+
+
+def short(found: Plan) -> set[tuple[str, str]]:
+    return {(action.node, action.script) for action in found.actions}
+
+
+def test_a_lab_that_is_as_declared_is_left_alone() -> None:
+    assert not plan()
+
+
+@pytest.mark.parametrize(
+    ("fault", "node", "script"),
+    [
+        (faults.engine_down, "docker02", "systemctl start docker.socket docker.service"),
+        (faults.not_registered, "docker02", "systemctl restart docker.service"),
+        (faults.unexpected_node, "docker01", "-X DELETE http://10.99.0.11:8500/v1/kv/docker/nodes/"),
+        (faults.gossip_partition, "docker01", "-X DELETE http://10.99.0.11:8500/v1/kv/docker/nodes/10.99.0.11:2376"),
+        (faults.incomplete_entry, "docker01", "dockerd-watchdog sync-peers"),
+        (faults.wrong_fdb_entry, "docker01", "dockerd-watchdog sync-peers"),
+        (faults.stale_entry, "docker01", "bridge fdb del"),
+        (faults.container_stopped, "docker02", "docker start 2e23623d"),
+        (faults.container_vanished, "docker01", "docker network disconnect --force 3a49e584"),
+        (faults.orphaned_endpoint, "docker01", "docker network disconnect --force 3a49e584"),
+        (faults.no_interface, "docker02", "docker restart -t 1 2e23623d"),
+        (faults.veth_detached, "docker02", "docker restart -t 1 2e23623d"),
+        (faults.no_namespace, "docker02", "docker restart -t 1 2e23623d"),
+        (faults.no_gateway_endpoint, "docker02", "docker restart -t 1 2e23623d"),
+        (faults.shared_sandbox_stale, "docker02", "docker restart -t 1 3d520dcd"),
+        (faults.network_not_visible, "docker03", "systemctl restart docker.service"),
+        (faults.watchdog_alert, "docker02", "dockerd-watchdog repair"),
+        (faults.other_store, "docker02", "systemctl restart docker.service"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_done_on_a_node(fault: Callable[[Raw], None], node: str, script: str) -> None:
+    assert any(where == node and script in text for where, text in short(plan(fault)))
+
+
+def test_what_needs_an_engine_waits_for_the_engine() -> None:
+    found = plan(faults.engine_down, faults.stale_entry)
+    assert [action.stage for action in found.actions] == ["engine"]
+
+
+def test_a_container_that_does_not_start_is_started_without_its_old_endpoint_then_created_again() -> None:
+    tried: set[tuple[str, str]] = set()
+    texts = []
+    for _ in range(4):
+        found = plan(faults.container_stopped, tried=tried)
+        tried |= short(found)
+        texts += [f"{action.node} {action.script}" for action in found.actions]
+    steps = (
+        "docker02 docker unpause",
+        "docker01 docker network disconnect",
+        "docker02 docker start",
+        "docker02 docker rm",
+    )
+    assert len(texts) == len(steps)
+    assert all(text.startswith(step) for text, step in zip(texts, steps, strict=True))
+
+
+def test_a_container_that_is_gone_is_refreshed_with_the_volumes_of_its_node() -> None:
+    names = {one.name for one in plan(faults.container_vanished).refresh}
+    assert names == {"t2", "consul-data"}
+
+
+def test_a_container_with_another_address_is_refreshed() -> None:
+    def moved(raw: Raw) -> None:
+        container(raw, "docker02", "t2")["endpoints"][0]["address"] = "10.0.0.77"
+
+    assert [one.name for one in plan(moved).refresh] == ["t2"]
+
+
+def test_a_renamed_container_gets_its_name_back() -> None:
+    def renamed(raw: Raw) -> None:
+        container(raw, "docker02", "t2")["name"] = "other"
+
+    assert any(text.startswith("docker rename 2e23623d") and text.endswith(" t2") for _, text in short(plan(renamed)))
+
+
+def test_after_a_loss_of_the_store_engines_restart_and_networks_are_refreshed() -> None:
+    def emptied(raw: Raw) -> None:
+        for key in raw["nodes"]:
+            keys = report(raw, key)["store"]["keys"]
+            report(raw, key)["store"]["keys"] = {name: value for name, value in keys.items() if "/nodes/" in name}
+
+    found = plan(emptied)
+    assert short(found) == {(f"docker0{n}", "systemctl restart docker.service") for n in (1, 2, 3)}
+    assert {one.name for one in found.refresh} == {"ov_net1", "ov_net2", "ov_net3", "ov_closed"}
+
+
+def test_a_changed_file_is_put_back_by_the_command_that_put_it() -> None:
+    (urn,) = plan(faults.configuration_changed).replace
+    assert urn.endswith("::docker02-dockerd")
+
+
+def test_a_flushed_packet_filter_is_loaded_by_the_units_that_own_it() -> None:
+    def flushed(raw: Raw) -> None:
+        report(raw, "docker02")["configuration"] = ["iptables: not the rules of the engine"]
+
+    ((node, script),) = short(plan(flushed))
+    assert node == "docker02"
+    assert "overlab-firewall.service" in script
+    assert "docker.service" in script
