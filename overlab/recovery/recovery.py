@@ -15,6 +15,7 @@ from overlab.inspect import compare, lab_collector
 from overlab.inspect.finding import Finding
 from overlab.inspect.snapshot import Snapshot
 from overlab.recovery import remedies
+from overlab.recovery.handover import handovers
 from overlab.recovery.remedies import Action, Plan
 from overlab.stack import check_commands, event_log, state
 from overlab.stack.convergence import Convergence
@@ -70,6 +71,7 @@ class Recovery:
         ``update`` gets the URNs of commands that have to run again. What is not as declared in the end, by finding.
         """
         outcome = self._look(updated=False)
+        self._hand_over()
         for _ in range(UPDATES):
             ended = update(self._commands(outcome))
             if ended.interrupted:
@@ -83,6 +85,14 @@ class Recovery:
             if not outcome.acted and outcome == before:
                 break
         return ended, list(outcome.findings)
+
+    def _hand_over(self) -> None:
+        """Remove what holds what another resource is to get."""
+        found = handovers(self.settings, state.read(self.convergence.stack))
+        for one in found:
+            self._progress.note(str(one))
+        if found:
+            self.convergence.remove([one.resource for one in found])
 
     def _commands(self, outcome: _Outcome) -> list[str]:
         """Refreshes what is gone; URNs of what has to run again, the checks included where anything was not right."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from components.config.settings import Settings
 
 _RETRY_LIMIT_S = 30.0
+_REMOVAL_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,20 @@ class Convergence:
     def refresh_changed(self, targets: Collection[Resource]) -> None:
         """Of what is gone from an engine that answers, or is otherwise there than the state has it."""
         self.progress.note(f"gone or changed, refreshing: {_names(targets)}")
+        self._run_refresh(list(targets))
+
+    def remove(self, targets: Collection[Resource]) -> None:
+        """Remove objects that are in the state, on nodes and outside of them, in this order; then refresh them.
+
+        Raises :class:`OverlabError` where one cannot be removed.
+        """
+        found = leftovers.survey(self.lab, self.platform, state.read(self.stack))
+        for one in targets:
+            if address := node_of(one):
+                verb = "network rm" if one.type == state.DOCKER_NETWORK else "rm --force --volumes"
+                self.engines.call(address, f"docker {verb} {one.id}", _REMOVAL_LIMIT_S)
+            else:
+                leftovers.remove_known(found, one)
         self._run_refresh(list(targets))
 
     def before_down(self) -> None:

@@ -115,6 +115,12 @@ def remove_leftovers(found: Survey, progress: Progress) -> None:
             progress.note(f"removed {one}: {why}")
 
 
+def remove_known(found: Survey, resource: Resource) -> None:
+    """Remove the object of a resource of the state. Raises :class:`OverlabError` that names what cannot be removed."""
+    ours = [one for one in found.objects if (one.host, one.key) == (resource.host, resource.key)]
+    (docker_objects if resource.host == found.outer else libvirt_objects).remove(resource.host, ours)
+
+
 def start_stopped(found: Survey, progress: Progress) -> list[Resource]:
     """Start machines in the state that do not run, with a line for each; those that do not start."""
     failed = set()

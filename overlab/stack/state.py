@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ class Resource:
     """Of a command, as JSON."""
     addresses: frozenset[str] = frozenset()
     """Of a container, on its networks."""
+    inputs: Mapping[str, Any] = field(default_factory=dict, compare=False)
     outdated: bool = False
     """It has been replaced, and is still to be deleted."""
 
@@ -134,4 +135,5 @@ def _resource(raw: Mapping[str, Any], hosts: Mapping[str, str]) -> Resource:
             one["ipAddress"] for one in (raw.get("outputs") or {}).get("networkDatas") or () if one.get("ipAddress")
         ),
         outdated=bool(raw.get("delete")),
+        inputs=raw.get("inputs") or {},
     )

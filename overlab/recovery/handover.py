@@ -1,0 +1,91 @@
+"""What another resource is to get in an update: a port, an address, a subnet. Pulumi creates before it deletes, so what
+holds it now has to be removed first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any
+
+from components.config.settings import Settings
+from overlab.stack.engines import node_of
+from overlab.stack.state import CONTAINER, DOCKER_NETWORK, DOMAIN, Resource, State
+
+
+@dataclass(frozen=True)
+class Handover:
+    """A resource that gives something up."""
+
+    resource: Resource
+    what: str
+    to: str
+
+    def __str__(self) -> str:
+        return f"{self.resource.logical_name} is removed first: {self.what} goes to {self.to}"
+
+
+def handovers(settings: Settings, state: State) -> list[Handover]:
+    """Each resource that holds what the settings give to another one. Those on a removed network come before it."""
+    present = [one for one in state.resources if not one.outdated]
+    machines = list(_machines(settings, present))
+    networks = list(_networks(settings, present))
+    lost = {one.resource.id: one for one in networks}
+    found = [*machines, *_containers(settings, present, lost), *networks]
+    return list({one.resource.urn: one for one in found}.values())
+
+
+def _machines(settings: Settings, present: list[Resource]) -> Iterator[Handover]:
+    """Machines whose address is another node's."""
+    owners = {str(node.address): key for key, node in settings.nodes.items()}
+    by_name = {one.logical_name: one for one in present if one.type in (DOMAIN, CONTAINER)}
+    for provider in present:
+        node = provider.logical_name.removesuffix("-docker")
+        machine = by_name.get(f"{node}-domain") or by_name.get(f"{node}-container")
+        address = node_of(Resource("", "", host=str(provider.inputs.get("host", ""))))
+        if machine is not None and address in owners and owners[address] != node:
+            yield Handover(machine, f"address {address}", owners[address])
+
+
+def _networks(settings: Settings, present: list[Resource]) -> Iterator[Handover]:
+    """Networks whose subnet overlaps with one that another network is to have."""
+    for one in present:
+        if one.type != DOCKER_NETWORK or node_of(one) is None:
+            continue
+        subnets = [IPv4Network(item["subnet"]) for item in one.inputs.get("ipamConfigs") or () if item.get("subnet")]
+        for name, spec in settings.networks.items():
+            if name != one.name and spec.subnet and any(spec.subnet.overlaps(subnet) for subnet in subnets):
+                yield Handover(one, f"subnet {spec.subnet}", name)
+
+
+def _containers(settings: Settings, present: list[Resource], lost: dict[str, Handover]) -> Iterator[Handover]:
+    """Containers on those networks, and those whose published port or address another workload is to have."""
+    addresses = {
+        str(how.ipv4_address): name
+        for name, spec in settings.workloads.items()
+        for how in spec.networks.values()
+        if how.ipv4_address
+    }
+    ports: dict[tuple[str, int, str], str] = {
+        (str(settings.nodes[settings.placement[name]].address), port.published, port.protocol): name
+        for name, spec in settings.workloads.items()
+        for port in spec.ports
+        if port.published
+    }
+    for one in present:
+        if one.type != CONTAINER or node_of(one) is None:
+            continue
+        for network in one.inputs.get("networksAdvanced") or ():
+            if network.get("name") in lost:
+                yield Handover(one, f"network {lost[network['name']].resource.name}", lost[network["name"]].to)
+        for address in one.addresses & addresses.keys():
+            if addresses[address] != one.name:
+                yield Handover(one, f"address {address}", addresses[address])
+        for port in one.inputs.get("ports") or ():
+            owner = ports.get(_published(one, port))
+            if owner not in (None, one.name):
+                yield Handover(one, f"port {port['external']}/{port.get('protocol', 'tcp')}", str(owner))
+
+
+def _published(container: Resource, port: dict[str, Any]) -> tuple[str, int, str]:
+    return node_of(container) or "", int(port.get("external") or 0), port.get("protocol", "tcp")
