@@ -126,7 +126,7 @@ class _Case:
         stage = _STORE if container.network_mode == "host" else _WORKLOAD
         if container.name != resource.name:
             yield Action(node, resource.name, f"rename {container.name}", f"docker rename {container.id} {name}", stage)
-        if container.running:
+        if container.running or not self._can_start(node, container):
             return
         start = f"docker unpause {container.id} 2>/dev/null || docker start {container.id}"
         release = [
@@ -143,6 +143,12 @@ class _Case:
             yield Action(node, resource.name, "start again", again, stage)
         else:
             yield Action(node, resource.name, "remove, to be created again", f"docker rm --force {container.id}", stage)
+
+    def _can_start(self, node: str, container: Container) -> bool:
+        """Not while the container whose network stack it shares does not run; where that is gone, an update makes both."""
+        owner = container.shares_network_of
+        containers = self._snapshot.reports[node].containers or ()
+        return owner is None or any(one.id == owner and one.running for one in containers)
 
     def _lost_store(self) -> Iterator[Action]:
         """Engines remember address pools that a store without data does not know."""
@@ -215,7 +221,7 @@ class _Case:
         for resource, container in self._containers():
             node = self._node(resource)
             ours = finding.subject.endswith(f" on {node}") or " on " not in finding.subject
-            if container.name in names and container.running and ours:
+            if container.name in names and container.running and ours and self._can_start(node, container):
                 script = f"docker restart -t 1 {container.id}"
                 yield Action(node, container.name, f"restart: {finding.id}", script, _WORKLOAD)
 

@@ -140,3 +140,15 @@ def test_a_flushed_packet_filter_is_loaded_by_the_units_that_own_it() -> None:
     assert node == "docker02"
     assert "overlab-firewall.service" in script
     assert "docker.service" in script
+
+
+def test_who_shares_a_network_stack_is_started_after_its_owner() -> None:
+    def stopped(raw: Raw) -> None:
+        for name in ("web5", "web6"):
+            container(raw, "docker02", name).update(running=False, network_namespace=None)
+
+    whole = recorded().model_dump(mode="json")
+    owner, sharer = (container(whole, "docker02", name)["id"] for name in ("web5", "web6"))
+    scripts = " ".join(text for _, text in short(plan(stopped)))
+    assert owner in scripts
+    assert sharer not in scripts
