@@ -145,7 +145,7 @@ class _Case:
             yield Action(node, resource.name, "remove, to be created again", f"docker rm --force {container.id}", stage)
 
     def _can_start(self, node: str, container: Container) -> bool:
-        """Not while the container whose network stack it shares does not run; where that is gone, an update makes both."""
+        """Not while the container whose network stack it shares does not run; an update makes both where it is gone."""
         owner = container.shares_network_of
         containers = self._snapshot.reports[node].containers or ()
         return owner is None or any(one.id == owner and one.running for one in containers)
