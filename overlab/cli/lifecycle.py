@@ -24,6 +24,7 @@ from overlab.stack import check_commands, event_log, leftovers, phases, state
 from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
 from overlab.stack.leftovers import Survey
+from overlab.stack.losses import losses
 from overlab.stack.stack import UNSET, Stack
 
 commands = typer.Typer()
@@ -50,11 +51,14 @@ def up(stack: StackOption = "") -> None:
 
 @commands.command()
 def preview(stack: StackOption = "") -> None:
-    """Preview the changes that `up` would make."""
+    """Preview the changes that `up` would make, with a sentence for each thing that would be lost."""
     progress = Progress()
     opened = _prepared_stack(stack, progress)
     repeated = _replaced(check_commands.of_incomplete_run(state.read(opened)))
-    raise typer.Exit(_run(opened, ["preview", *repeated], progress, timings=False).code)
+    ended = _run(opened, ["preview", *repeated], progress, timings=False)
+    for sentence in losses(event_log.read(opened.event_log)):
+        notify(sentence)
+    raise typer.Exit(ended.code)
 
 
 @commands.command()

@@ -8,7 +8,7 @@ BASE = """\
 config:
   overlab:lab:
     underlay: {cidr: 10.96.49.0/24}
-    machine: {kind: container, memory_mib: 512}
+    machine: {kind: container, memory_mib: 640}
     nodes: {docker01: {address: 10.96.49.11}, docker02: {address: 10.96.49.12}, docker03: {address: 10.96.49.13}}
     networks:
       ov1: {created_on: docker01, subnet: 10.20.0.0/24}
