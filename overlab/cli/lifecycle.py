@@ -12,7 +12,7 @@ import typer
 
 from components.config.platform import Platform
 from components.config.settings import SettingsError
-from overlab import doctor
+from overlab import doctor, openssh
 from overlab.cli.application import EXIT_INTERRUPTED, PASS_ON, StackOption, errors, load_settings, notify
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
@@ -36,17 +36,19 @@ def up(stack: StackOption = "") -> None:
 
     Exit code 1: something is not as declared. It is named with its cause.
     """
-    progress = Progress()
-    opened, settings = _prepared_stack(stack, progress), load_settings(stack)
-    convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
-    convergence.before_up(settings)
-    words = ["up", "--yes", "--skip-preview"]
-    ended, findings = Recovery(convergence, settings).run(
-        lambda commands: _run_twice(convergence, [*words, *_replaced(commands)], settings.networks)
-    )
-    for one in findings:
-        notify(f"not as declared: {one.subject}: {one.message} ({one.id}: {one.evidence}); remedy: {one.remedy}")
-    raise typer.Exit(_exit_code(ended) or (1 if findings else 0))
+    _up(stack)
+
+
+@commands.command()
+def restart(node: str, stack: StackOption = "") -> None:
+    """Reset a node, as a power cut would, and bring the lab back to what is declared: overlab restart docker01."""
+    _up(stack, reset=node)
+
+
+@commands.command()
+def replace(node: str, stack: StackOption = "") -> None:
+    """Make a node again, with an empty disk, and all that is on it: overlab replace docker01."""
+    _up(stack, replaced=node)
 
 
 @commands.command()
@@ -127,6 +129,26 @@ def rotate(
 
 
 # -- shared ----------------------------------------------------------------------------------------
+
+
+def _up(stack: str, *, reset: str = "", replaced: str = "") -> None:
+    """Bring the lab up, after a reset of one node, or with one that is made again."""
+    settings, progress = load_settings(stack), Progress()
+    if node := reset or replaced:
+        openssh.node_named(settings, node)
+    opened = _prepared_stack(stack, progress)
+    convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
+    convergence.before_up(settings)
+    if reset:
+        convergence.reset(reset)
+    urns = convergence.machine_urns(replaced) if replaced else []
+    words = ["up", "--yes", "--skip-preview"]
+    ended, findings = Recovery(convergence, settings).run(
+        lambda commands: _run_twice(convergence, [*words, *_replaced(commands)], settings.networks), urns
+    )
+    for one in findings:
+        notify(f"not as declared: {one.subject}: {one.message} ({one.id}: {one.evidence}); remedy: {one.remedy}")
+    raise typer.Exit(_exit_code(ended) or (1 if findings else 0))
 
 
 def _lab_name(stack: str) -> str:

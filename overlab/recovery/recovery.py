@@ -65,15 +65,17 @@ class Recovery:
     _tried: set[tuple[str, str]] = field(default_factory=set)
     _settled: float = 0.0
 
-    def run(self, update: Callable[[list[str]], Ended]) -> tuple[Ended, list[Finding]]:
+    def run(self, update: Callable[[list[str]], Ended], replace: Collection[str] = ()) -> tuple[Ended, list[Finding]]:
         """Update, with what has to be done before and after it, until the lab is as declared or nothing helps any more.
 
-        ``update`` gets the URNs of commands that have to run again. What is not as declared in the end, by finding.
+        ``update`` gets the URNs of what has to be made again: at first those of ``replace``, and commands.
+        The findings are what is not as declared in the end.
         """
         outcome = self._look(updated=False)
         self._hand_over()
         for _ in range(UPDATES):
-            ended = update(self._commands(outcome))
+            ended = update([*replace, *self._commands(outcome)])
+            replace = ()
             if ended.interrupted:
                 break
             events = event_log.read(self.convergence.stack.event_log)

@@ -15,6 +15,7 @@ from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
 from overlab.stack import event_log, leftovers, state
 from overlab.stack.engines import Engines, address_of, node_of
+from overlab.stack.lab_object import lab_prefix
 from overlab.stack.leftovers import Survey
 from overlab.stack.stack import Stack
 from overlab.stack.state import Resource, State
@@ -68,6 +69,20 @@ class Convergence:
             else:
                 leftovers.remove_known(found, one)
         self._run_refresh(list(targets))
+
+    def reset(self, node: str) -> None:
+        """Reset a node's machine. Raises :class:`OverlabError` where it does not run."""
+        found = leftovers.survey(self.lab, self.platform, state.read(self.stack))
+        leftovers.reset(found, f"{lab_prefix(self.lab)}-{node}")
+        self.progress.note(f"reset: {node}")
+
+    def machine_urns(self, node: str) -> list[str]:
+        """URNs of a node's machine and its disk, or its container and its volume. Raises :class:`OverlabError`."""
+        names = {f"{node}-{part}" for part in ("domain", "disk", "container", "data")}
+        found = [one.urn for one in state.read(self.stack).resources if one.logical_name in names]
+        if not found:
+            raise OverlabError(f"the state has no machine of {node}", "overlab up, which creates it")
+        return found
 
     def before_down(self) -> None:
         """As :meth:`before_up`; nothing is done on nodes, which are destroyed as a whole."""

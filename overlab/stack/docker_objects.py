@@ -87,6 +87,12 @@ def start(one: LabObject) -> None:
             api.start(one.key)
 
 
+def reset(one: LabObject) -> None:
+    """Kill a container's processes and start it again. Raises :class:`OverlabError` with what the engine says."""
+    with _client(one.host) as api:
+        api.restart(one.key, timeout=0)
+
+
 def _containers(api: Any, prefix: str, known: frozenset[str]) -> Iterator[dict[str, Any]]:
     for one in api.containers(all=True):
         if one["Id"] in known or one["Names"][0].lstrip("/").startswith(prefix):

@@ -121,6 +121,15 @@ def remove_known(found: Survey, resource: Resource) -> None:
     (docker_objects if resource.host == found.outer else libvirt_objects).remove(resource.host, ours)
 
 
+def reset(found: Survey, name: str) -> None:
+    """Reset the running machine of this name. Raises :class:`OverlabError` where the lab has none."""
+    for one in found.objects:
+        if one.kind in ("domain", "container") and one.name == name and one.standing == "known":
+            (docker_objects if one.host == found.outer else libvirt_objects).reset(one)
+            return
+    raise OverlabError(f"no machine {name} runs", "overlab up, which starts or creates it")
+
+
 def start_stopped(found: Survey, progress: Progress) -> list[Resource]:
     """Start machines in the state that do not run, with a line for each; those that do not start."""
     failed = set()

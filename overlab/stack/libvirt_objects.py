@@ -51,6 +51,11 @@ def start(one: LabObject) -> None:
     hypervisors.asked(one.host, begin)
 
 
+def reset(one: LabObject) -> None:
+    """Reset a domain, as its reset button would. Raises :class:`OverlabError` with what libvirt says."""
+    hypervisors.asked(one.host, lambda connection: connection.lookupByUUIDString(one.key).reset() == 0)
+
+
 class _Search:
     def __init__(self, connection: Any, uri: str, lab: str, state: State, nodes: Collection[str]) -> None:
         self._connection, self._uri, self._state = connection, uri, state
