@@ -24,6 +24,8 @@ from overlab.stack.foreground import Ended
 
 SETTLE_LIMIT_S = {"container": 90.0, "vm": 300.0}
 """By kind of node: how long what has just started may take until it is as declared by itself."""
+GOSSIP_LIMIT_S = 20.0
+"""The same for gossip: members join at once, or never."""
 UPDATES = 4
 ROUNDS = 12
 """Looks with an action after each; every action is another one than before."""
@@ -139,7 +141,7 @@ class Recovery:
                 for one in compare.findings(snapshot)
                 if one.severity != "note" and (updated or one.id not in _BY_SETTINGS)
             ]
-            passing = [one for one in findings if _may_pass(one)]
+            passing = [one for one in findings if _may_pass(one, self._settled)]
             if not passing or (not updated and _is_edited(snapshot, nodes)) or self._settled >= limit:
                 return snapshot, findings
             seen = Counter(one.id for one in passing)
@@ -177,10 +179,12 @@ def _is_edited(snapshot: Snapshot, nodes: Collection[str]) -> bool:
     return bool(away) or snapshot.expected.store not in (stores or {snapshot.expected.store})
 
 
-def _may_pass(finding: Finding) -> bool:
+def _may_pass(finding: Finding, waited: float) -> bool:
     """Whether it may be over in a moment: an engine whose unit failed, or was stopped, does not come back."""
     if finding.id == "engine-down":
-        return "activating" in finding.evidence or "deactivating" in finding.evidence
+        return "activating" in finding.evidence
+    if finding.id == "gossip-partition":
+        return waited < GOSSIP_LIMIT_S
     return finding.id in remedies.TRANSIENT
 
 

@@ -35,6 +35,8 @@ TRANSIENT = frozenset(
 
 _START_ENGINE = "systemctl enable -q docker.socket docker.service; systemctl reset-failed docker.service docker.socket;"
 _RESTART_ENGINE = "systemctl restart docker.service"
+_RESTARTING = "Restarting"
+"""Its own program ends again and again: that is reported, not repaired."""
 _CONFIGURED = frozenset(
     {"engine-down", "engine-store-mismatch", "engine-advertise-mismatch", "configuration-changed", "watchdog-down"}
 )
@@ -126,7 +128,7 @@ class _Case:
         stage = _STORE if container.network_mode == "host" else _WORKLOAD
         if container.name != resource.name:
             yield Action(node, resource.name, f"rename {container.name}", f"docker rename {container.id} {name}", stage)
-        if container.running or not self._can_start(node, container):
+        if container.running or container.status.startswith(_RESTARTING) or not self._can_start(node, container):
             return
         start = f"docker unpause {container.id} 2>/dev/null || docker start {container.id}"
         release = [

@@ -25,7 +25,6 @@ class Edit:
 
     name: str
     replacements: tuple[tuple[str, str], ...]
-    quick: bool = True
 
     def of(self, text: str) -> str:
         for old, new in self.replacements:
@@ -45,8 +44,8 @@ EDITS = (
     Edit("created_on moves", (("created_on: docker01", "created_on: docker02"),)),
     Edit("node renamed, address kept", (("docker03", "docker09"),)),
     Edit("node removed", ((", docker09: {address: 10.96.49.13}", ""), ("b1: {node: docker09", "b1: {node: docker02"))),
-    Edit("node added", (("12}}", "12}, docker04: {address: 10.96.49.14}}"),), quick=False),
+    Edit("node added", (("12}}", "12}, docker04: {address: 10.96.49.14}}"),)),
     Edit("one store server becomes three", (("    networks:\n", "    store: {servers: 3}\n    networks:\n"),)),
-    Edit("three store servers become one", (("    store: {servers: 3}\n", ""),), quick=False),
+    Edit("three store servers become one", (("    store: {servers: 3}\n", ""),)),
     Edit("underlay renumbered", (("10.96.49.", "10.96.50."),)),
 )

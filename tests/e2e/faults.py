@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import docker
 
@@ -47,7 +48,7 @@ def engine_of_nodes(lab: RealLab) -> docker.DockerClient:
 
 def outer(lab: RealLab, verb: str, *nodes: str) -> None:
     """Call a method of the nodes' containers on the engine that runs them."""
-    options = {"remove": {"force": True}, "stop": {"timeout": 0}, "restart": {"timeout": 0}}
+    options: dict[str, dict[str, Any]] = {"remove": {"force": True}, "stop": {"timeout": 0}, "restart": {"timeout": 0}}
     with contextlib.closing(engine_of_nodes(lab)) as client:
         for node in nodes:
             getattr(client.containers.get(f"overlab-{lab.stack}-{node}"), verb)(**options.get(verb, {}))

@@ -152,3 +152,10 @@ def test_who_shares_a_network_stack_is_started_after_its_owner() -> None:
     scripts = " ".join(text for _, text in short(plan(stopped)))
     assert owner in scripts
     assert sharer not in scripts
+
+
+def test_a_workload_whose_program_ends_again_and_again_is_left_alone() -> None:
+    def restarting(raw: Raw) -> None:
+        container(raw, "docker02", "t2").update(running=False, status="Restarting (1) 4 seconds ago")
+
+    assert not any(" 2e23623d" in text for _, text in short(plan(restarting)))

@@ -1,0 +1,150 @@
+"""The looks around an update: what is done between them, and how they end."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from rich.console import Console
+
+from components.config.settings import Settings
+from overlab.core.progress import Progress
+from overlab.inspect import lab_collector
+from overlab.inspect.snapshot import Snapshot
+from overlab.recovery import recovery as module
+from overlab.recovery.recovery import Recovery
+from overlab.stack import state as stack_state
+from overlab.stack.convergence import Convergence
+from overlab.stack.foreground import Ended
+from overlab.stack.state import Resource, State
+from tests.unit.inspect import faults
+from tests.unit.inspect.snapshots import Raw, changed, recorded
+from tests.unit.test_remedies import state
+
+CHECKS = "urn:pulumi:s::overlab::overlab:index:Connectivity$command:remote:Command::docker01-checks"
+
+
+class Lab:
+    """Snapshots one after the other, the last one from then on; records what is done."""
+
+    def __init__(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *looks: tuple[Callable[[Raw], None], ...]
+    ) -> None:
+        self.looks = [changed(*one) for one in looks]
+        self.scripts: list[str] = []
+        self.updates: list[list[str]] = []
+        self.changes: dict[str, int] = {"same": 9}
+        self.codes = [0]
+        self.out = io.StringIO()
+        snapshot = recorded()
+        nodes = {key: SimpleNamespace(address=address) for key, address in snapshot.expected.nodes.items()}
+        settings = SimpleNamespace(nodes=nodes, machine_kind="container", workloads={}, networks={}, placement={})
+        known = state()
+        engines = tuple(f"ssh://root@{address}:22" for address in snapshot.expected.nodes.values())
+        self.state = State((*known.resources, Resource(CHECKS, "command:remote:Command")), engines=engines)
+        self.log = tmp_path / "events.json"
+        convergence = SimpleNamespace(
+            stack=SimpleNamespace(event_log=self.log),
+            platform=None,
+            progress=Progress(Console(file=self.out, width=200)),
+            engines=SimpleNamespace(call=lambda _address, script, _limit_s: self.scripts.append(script)),
+            refresh_changed=lambda targets: self.scripts.append(f"refresh {len(targets)}"),
+        )
+        monkeypatch.setattr(lab_collector, "take_snapshot", self._snapshot)
+        monkeypatch.setattr(stack_state, "read", lambda _stack: self.state)
+        monkeypatch.setattr(module, "_PAUSE_S", 0.0)
+        self.recovery = Recovery(cast(Convergence, convergence), cast(Settings, settings))
+
+    def _snapshot(self, *_: object) -> Snapshot:
+        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+
+    def _update(self, urns: list[str]) -> Ended:
+        self.updates.append(urns)
+        self.log.write_text(json.dumps({"summaryEvent": {"resourceChanges": self.changes}}) + "\n")
+        return Ended(self.codes.pop(0) if len(self.codes) > 1 else self.codes[0], interrupted=False)
+
+    def up(self, *replace: str) -> tuple[int, list[str]]:
+        ended, findings = self.recovery.run(self._update, replace)
+        return ended.code, [one.id for one in findings]
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Lab]:
+    return lambda *looks: Lab(tmp_path, monkeypatch, *looks)
+
+
+def test_where_all_is_right_there_is_one_look_and_one_update(lab: Callable[..., Lab]) -> None:
+    one = lab((), (faults.container_stopped,))
+    assert one.up() == (0, [])
+    assert (one.updates, one.scripts) == ([[]], [])
+    assert "looked at 3 nodes, 3 engines, store, 4 networks, 12 containers" in one.out.getvalue()
+
+
+def test_after_a_change_there_is_another_look(lab: Callable[..., Lab]) -> None:
+    one = lab((), ())
+    one.changes = {"create": 1}
+    assert one.up() == (0, [])
+    assert one.out.getvalue().count("looked at") == 2
+
+
+def test_what_was_repaired_is_checked_in_the_same_update(lab: Callable[..., Lab]) -> None:
+    one = lab((faults.container_stopped,), ())
+    assert one.up() == (0, [])
+    assert len(one.scripts) == 1
+    assert "docker start 2e23623d" in one.scripts[0]
+    assert one.updates == [[CHECKS]]
+
+
+def test_what_passes_by_itself_is_waited_for(lab: Callable[..., Lab]) -> None:
+    one = lab((faults.gossip_partition,), ())
+    assert one.up() == (0, [])
+    assert (one.scripts, one.updates) == ([], [[]])
+
+
+def test_what_cannot_be_repaired_is_named(lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(module.SETTLE_LIMIT_S, "container", 0.0)
+    one = lab((faults.node_unreachable,))
+    code, found = one.up()
+    assert code == 0
+    assert "node-unreachable" in found
+    assert len(one.updates) < module.UPDATES
+
+
+def test_what_is_gone_is_refreshed_before_the_update(lab: Callable[..., Lab]) -> None:
+    one = lab((faults.container_vanished,), (faults.container_vanished,), ())
+    assert one.up() == (0, [])
+    assert one.scripts[-1].startswith("refresh")
+    assert one.updates == [[CHECKS]]
+
+
+def test_an_update_that_failed_is_tried_again_after_a_repair_alone(lab: Callable[..., Lab]) -> None:
+    one = lab((), (faults.container_stopped,), ())
+    one.codes = [1, 0]
+    assert one.up() == (0, [])
+    assert one.updates == [[], [CHECKS]]
+    other = lab((), ())
+    other.codes = [1]
+    assert other.up() == (1, [])
+    assert len(other.updates) == 1
+
+
+def test_nothing_is_done_while_the_settings_name_another_store(lab: Callable[..., Lab]) -> None:
+    def another(raw: Raw) -> None:
+        raw["expected"]["store"] = "consul://127.0.0.1:8500"
+
+    one = lab((another, faults.container_stopped), ())
+    one.changes = {"update": 1}
+    assert one.up() == (0, [])
+    assert one.scripts == []
+
+
+def test_a_node_that_is_replaced_is_replaced_once(lab: Callable[..., Lab]) -> None:
+    one = lab((), (faults.container_stopped,), ())
+    one.changes = {"replace": 2}
+    assert one.up("urn:machine") == (0, [])
+    assert one.updates == [["urn:machine"], [CHECKS]]
