@@ -19,6 +19,8 @@ from components.node import scripts
 from components.workload import Workload
 
 PORTS_LIMIT_S = 120
+MISSING_LIMIT = 10
+"""Checks without a result that are named."""
 
 
 class ConnectivityArgs(Args):
@@ -132,6 +134,11 @@ def _ports(outputs: list[str]) -> dict[str, dict[str, int]]:
 
 
 def _report(matrix: tuple[checks.Check, ...], outputs: dict[str, str]) -> list[dict[str, Any]]:
-    """In the order of the matrix, which is not that in which checks ended."""
+    """In the order of the matrix, which is not that in which checks ended. Raises RunError where one has no result."""
     found = checks.parse(matrix, "\n".join(outputs.values()))
-    return [found[check.id].model_dump(mode="json") for check in matrix if check.id in found]
+    if missing := [f"{check.id} ({check.where})" for check in matrix if check.id not in found]:
+        raise pulumi.RunError(
+            f"{len(missing)} of {len(matrix)} checks reported no result: {', '.join(missing[:MISSING_LIMIT])}\n"
+            "  remedy: overlab test, which says why; overlab up runs the checks again where one has failed"
+        )
+    return [found[check.id].model_dump(mode="json") for check in matrix]

@@ -14,7 +14,7 @@ QUIET_S = 3
 LIMIT_S = 1800
 PAUSE_S = 15
 """Seconds after its first restart in which it is not restarted again; twice as many with each restart."""
-PAUSE_LIMIT_S = 600
+PAUSE_LIMIT_S = 120
 
 
 def script(store: str, address: IPv4Address) -> str:

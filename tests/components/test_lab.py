@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pulumi
 import pytest
 
 from components.config.settings import Settings, parse, read_stack_file
-from tests.components.recorder import Declared, Recorder, make_platform, run_lab
+from tests.components.recorder import Answers, Declared, Recorder, make_platform, run_lab
 
 PROJECT = Path(__file__).parents[2]
 COMMAND = "command:remote:Command"
@@ -233,6 +234,21 @@ def test_one_more_check_runs_those_of_every_node(settings: Settings, lab: Record
     for node in settings.nodes:
         before, now = (named(one, COMMAND, f"{node}-checks").inputs["triggers"] for one in (lab, after))
         assert before != now
+
+
+def test_an_up_in_which_a_check_reported_no_result_fails(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever ended it: a script that printed less, and exit code 0."""
+    results = Answers.results
+    monkeypatch.setattr(
+        Answers,
+        "results",
+        lambda self, script: [line for line in results(self, script) if '"control-plane:t3:docker01"' not in line],
+    )
+    message = r"1 of 124 checks reported no result: control-plane:t3:docker01 \(on docker03\)"
+    with pytest.raises(pulumi.RunError, match=message):
+        run_lab(settings, make_platform(tmp_path, settings))
 
 
 @pytest.fixture(scope="module")
