@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from components.config import libvirt_uri
 from components.config.settings import SettingsError, parse
 from overlab.core.errors import OverlabError
+from overlab.core.paths import cache_root
 from overlab.core.progress import Progress
 from overlab.platform import cache, given_image
 
@@ -157,7 +159,7 @@ def test_an_image_that_names_another_file_is_refused(tmp_path: Path, header: dic
 
 @given(st.binary(max_size=100))
 def test_any_file_is_an_image_or_refused(data: bytes) -> None:
-    file = Path(cache.cache_root().parent, "any")
+    file = Path(cache_root().parent, "any")
     file.write_bytes(data)
     try:
         given_image.ensure(str(file), None, Progress(quiet=True))
@@ -174,7 +176,7 @@ def test_an_image_by_url_is_fetched_once_and_verified(tmp_path: Path, monkeypatc
         opened.append(url)
         return Path(source).open("rb")
 
-    monkeypatch.setattr(given_image.urllib.request, "urlopen", answer)
+    monkeypatch.setattr(urllib.request, "urlopen", answer)
     url, digest = "https://example.net/image", cache.file_digest(tmp_path / "image")
     for _ in range(2):
         found = given_image.ensure(url, digest, Progress(quiet=True))
