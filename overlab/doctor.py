@@ -7,12 +7,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from components.config.settings import Settings, SettingsError
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
+from overlab.core.terminal import styled
 from overlab.platform import (
     acceleration,
     cache,
@@ -42,7 +42,7 @@ def examine(stack: str, settings: Settings | SettingsError) -> list[PartReport]:
     if isinstance(settings, Settings):
         kind = hypervisors.kind_of(settings)
         reports += preflight.reports(settings, kind)
-        reports += preflight.plugin_sources(settings.platform.pulumi)
+        reports += preflight.plugin_sources()
         reports.append(PartReport("platform", "ok", f"{kind} ({settings.platform.kind} in the settings)"))
         reports += (
             _hypervisors(settings) if kind == "system" else [_acceleration()] if settings.machine_kind == "vm" else []
@@ -94,7 +94,7 @@ def as_table(reports: list[PartReport]) -> Table:
     for report in reports:
         text = report.found if report.remedy is None else f"{report.found}\nfix: {report.remedy}"
         style = _STYLE[report.status]
-        table.add_row(report.part, f"[{style}]{report.status}[/]", escape(text))
+        table.add_row(styled("{}", report.part), f"[{style}]{report.status}[/]", styled("{}", text))
     return table
 
 

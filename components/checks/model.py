@@ -88,7 +88,7 @@ def parse(checks: Iterable[Check], output: str) -> dict[str, CheckResult]:
     known = {check.id: check for check in checks}
     found = {}
     for record in _records(output):
-        with contextlib.suppress(LookupError, ValueError):
+        with contextlib.suppress(LookupError, ValueError, TypeError):
             seen = {name: record[name] for name in ("got", "seconds", "command", "output")}
             found[record["id"]] = result(known[record["id"]], **seen)
     return found
@@ -96,11 +96,11 @@ def parse(checks: Iterable[Check], output: str) -> dict[str, CheckResult]:
 
 def reopened_workloads(output: str) -> list[str]:
     """Workloads whose checks went on after a restart of the engine, by the same output."""
-    return [record["reopened"] for record in _records(output) if "reopened" in record]
+    return [str(record["reopened"]) for record in _records(output) if "reopened" in record]
 
 
 def _records(output: str) -> Iterable[dict[str, Any]]:
     for line in output.split("\n"):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             if isinstance(record := json.loads(line), dict):
                 yield record

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from components.config import conventions
+from components.config import conventions, libvirt_uri
 from components.config.section import refusal
 
 OBJECT_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}"
@@ -157,4 +157,14 @@ Line = Annotated[str, Pattern(r"[^\x00-\x1f\x7f]{1,1024}", "one line of text, at
 Url = Annotated[str, Pattern(r"https?://[A-Za-z0-9.:\[\]/_-]{1,250}", "a URL, such as http://10.99.0.1:5000")]
 Bridge = Annotated[str, Pattern(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}", "an interface name of at most 15 characters")]
 Directory = Annotated[str, Pattern(r"/[^\x00-\x1f\x7f]{0,1000}", "an absolute path, such as /var/lib/libvirt/images")]
-LibvirtUri = Annotated[str, Pattern(r"[a-z][a-z0-9+]*://[!-~]{1,500}", "a libvirt URI, such as qemu:///system")]
+LibvirtUri = Annotated[
+    str,
+    BeforeValidator(libvirt_uri.check),
+    WithJsonSchema(
+        {"type": "string"} | anchored(rf"({'|'.join(map(re.escape, libvirt_uri.SCHEMES))})://[!-~]{{1,500}}")
+    ),
+]
+Sha256 = Annotated[str, Pattern(r"[0-9a-f]{64}", "a SHA-256 checksum: 64 lower-case hex digits")]
+ImageSource = Annotated[
+    str, Pattern(r"(https?://|(?![A-Za-z][A-Za-z0-9+.-]*:))[^\x00-\x1f\x7f]{1,1024}", "a path, or an http or https URL")
+]

@@ -16,13 +16,14 @@ from components.config.fields import (
     Directory,
     HostName,
     ImageName,
+    ImageSource,
     LabName,
     LibvirtUri,
-    Line,
     Mtu,
     ObjectName,
     Pattern,
     Port,
+    Sha256,
     Url,
     UtsName,
     WorkloadName,
@@ -371,12 +372,12 @@ class PlatformSpec(Spec):
     """libvirt URI of the hypervisor."""
     hypervisors: dict[HostName, HypervisorSpec] = Field(default_factory=dict)
     """Named hypervisors, instead of ``uri``, where nodes are placed on several."""
-    image: Line | None = None
-    """Path or URL of a base image."""
+    image: ImageSource | None = None
+    """Path or URL of a base image: raw or qcow2."""
+    image_sha256: Sha256 | None = None
+    """Its SHA-256, which is verified; required for an ``http`` URL."""
     registry_mirror: Url | None = None
     """URL of a registry mirror, as the nodes reach it."""
-    pulumi: Line | None = None
-    """Path of a Pulumi CLI."""
 
     def violations(self) -> Iterator[Violation]:
         names = list(self.hypervisors)
@@ -387,6 +388,11 @@ class PlatformSpec(Spec):
         if self.uri is not None and names:
             rule = "not together with platform.hypervisors, each of which has its own"
             yield Violation(("uri",), self.uri, rule, "remove it, or move it to platform.hypervisors")
+        if self.image_sha256 is not None and self.image is None:
+            yield Violation(("image_sha256",), self.image_sha256, "only with platform.image", "name the image")
+        if self.image_sha256 is None and (self.image or "").startswith("http://"):
+            rule = "https, or with platform.image_sha256: anyone on the way could exchange the image"
+            yield Violation(("image",), self.image, rule, "set image_sha256 to the checksum that its publisher states")
         first: dict[str, str] = {}
         for name, hypervisor in self.hypervisors.items():
             if (other := first.setdefault(hypervisor.uri, name)) != name:

@@ -50,7 +50,7 @@ def table(run: CheckRun) -> RenderableType:
         good = sum(1 for one in members if one.status == "passed")
         paths = Text(", ").join(Text(f"{MARK[one.status]} {_path(one)}", style=STYLE[one.status]) for one in members)
         count = Text(f"{good}/{len(members)}", style=STYLE["passed" if good == len(members) else "failed"])
-        shown.add_row(kind, network, count, str(max(one.seconds for one in members)), paths)
+        shown.add_row(Text(kind), Text(network), count, str(max(one.seconds for one in members)), paths)
     return Group(shown, Rule(style="dim")) if run.failed or run.not_run else shown
 
 

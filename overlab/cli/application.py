@@ -10,18 +10,18 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 import typer.core
-from rich.console import Console
 
 from components.config import settings as lab_settings
 from components.config.settings import Settings, SettingsError
 from overlab.core import environment, exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_output
+from overlab.core.terminal import SafeConsole, clean
 from overlab.inspect.snapshot import DEFAULT_STACK
 from overlab.platform.manifest import checkout
 from overlab.stack.remembered import require_own_lab
 
-errors = Console(stderr=True, highlight=False)
+errors = SafeConsole(stderr=True, highlight=False)
 
 
 class _Commands(typer.core.TyperGroup):
@@ -123,7 +123,7 @@ def notify(text: str) -> None:
 def deliver(text: str, output: Path | None) -> None:
     """Write to a file and report its name, or write to standard output."""
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(clean(text))
     else:
         write_output(output, text)
         notify(f"wrote {output}")

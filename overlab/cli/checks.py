@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from overlab.checks import execution
 from overlab.checks.results import CheckRun
@@ -16,6 +15,7 @@ from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_output
 from overlab.core.progress import Progress
+from overlab.core.terminal import SafeConsole
 from overlab.report import data, graph, page, picture
 from overlab.stack import lab_handle
 
@@ -45,7 +45,7 @@ def run_checks(
 ) -> None:
     """Run the lab's checks. Exit code 0: all passed; 1: one failed; 2: not everything could be run."""
     options = execution.CheckOptions(only or (), as_json, junit, html, within)
-    console = Console(highlight=False)
+    console = SafeConsole(highlight=False)
 
     def run() -> CheckRun:
         found = execution.once(lab, options, Progress())

@@ -7,7 +7,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from components.config.settings import Settings, SettingsError
 from overlab import doctor as diagnosis
@@ -19,6 +18,7 @@ from overlab.config import schema as editor_schema
 from overlab.config import validate as validation
 from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
+from overlab.core.terminal import SafeConsole
 from overlab.inspect.snapshot import DEFAULT_STACK
 
 commands = typer.Typer()
@@ -105,5 +105,5 @@ def doctor(stack: StackOption = "", as_json: JsonOption = False) -> None:
         print(json.dumps(diagnosis.as_json(results, diagnosis.expiries(settings)), indent=1))
     else:
         width = None if sys.stdout.isatty() else _PLAIN_WIDTH
-        Console(highlight=False, width=width).print(diagnosis.as_table(results))
+        SafeConsole(highlight=False, width=width).print(diagnosis.as_table(results))
     raise typer.Exit(0 if diagnosis.healthy(results) else exit_codes.FAILED)

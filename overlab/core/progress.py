@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+
+from overlab.core.terminal import SafeConsole, styled
 
 _SHOW_AFTER_S = 1.0  # shorter steps leave no line
 _REPEAT_PLAIN_S = 20.0  # interval at which a running step is printed again where there is no terminal
@@ -52,7 +53,7 @@ class Progress:
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
         self.timings: list[Timing] = []
-        self._console = console or Console(stderr=True)
+        self._console = console or SafeConsole(stderr=True)
         self._quiet = quiet
         self._lock = threading.RLock()
         self._steps: list[_Step] = []
@@ -99,7 +100,7 @@ class Progress:
         with self._lock:
             for timing in self.timings:
                 mark = " (failed)" if timing.failed else ""
-                table.add_row("  " * timing.depth + escape(timing.name) + mark, f"{timing.seconds:.1f}")
+                table.add_row(styled("{}{}{}", "  " * timing.depth, timing.name, mark), f"{timing.seconds:.1f}")
         return table
 
     @contextmanager
@@ -139,7 +140,8 @@ class Progress:
                 self._stop_live()
             if step.elapsed >= _SHOW_AFTER_S:
                 mark, style = ("failed after", "red") if failed else ("done in", "green")
-                self._console.print(f"{'  ' * step.depth}{escape(step.name)}: [{style}]{mark} {step.elapsed:.1f} s[/]")
+                line = styled(f"{{}}{{}}: [{style}]{mark} {step.elapsed:.1f} s[/]", "  " * step.depth, step.name)
+                self._console.print(line, highlight=False)
 
     def _tick(self) -> None:
         while True:
@@ -170,7 +172,8 @@ class Progress:
         table.add_column(no_wrap=True, justify="right")
         table.add_column(no_wrap=True, overflow="ellipsis", style="dim")
         for step in self._steps:
-            table.add_row("  " * step.depth + escape(step.name), f"{step.elapsed:.0f} s", escape(step.waiting_for))
+            name, waiting = styled("{}{}", "  " * step.depth, step.name), styled("{}", step.waiting_for)
+            table.add_row(name, f"{step.elapsed:.0f} s", waiting)
         return table
 
     def _draw_plain(self) -> None:

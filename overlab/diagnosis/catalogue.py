@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 COOKBOOK = "docs/cookbook.md"
 NOT_RUN = "not run"
 """Kind of a check that was not run, in :data:`MATCHES`."""
+COMMANDS = ("start", "command")
+"""Facts that are commands, quoted where they are composed."""
 Severity = Literal["down", "wrong", "note"]
 
 
@@ -45,10 +48,15 @@ class Diagnosis(BaseModel):
 
 
 def diagnose(id_: str, **facts: str) -> Diagnosis:
-    """The entry with this id, filled in."""
+    """The entry with this id, filled in. A remedy may be pasted into a shell: in it a fact is one word."""
     entry = ENTRIES[id_]
-    texts = {"message": entry.message, "impact": entry.impact, "remedy": entry.remedy}
-    return Diagnosis(id=id_, **{name: text.format_map(facts) for name, text in texts.items()})
+    words = {name: value if name in COMMANDS else shlex.quote(value) for name, value in facts.items()}
+    return Diagnosis(
+        id=id_,
+        message=entry.message.format_map(facts),
+        impact=entry.impact.format_map(facts),
+        remedy=entry.remedy.format_map(words),
+    )
 
 
 def link(id_: str) -> str:

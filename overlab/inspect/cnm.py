@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
+from rich.text import Text
 from rich.tree import Tree
 
+from overlab.core.terminal import styled
 from overlab.inspect.node_report import Container, ContainerEndpoint, EngineNetwork, Fact, Interface, NodeReport
 from overlab.inspect.snapshot import Snapshot
 from overlab.inspect.store_view import StoreView
@@ -157,7 +158,7 @@ def _peer(report: NodeReport, interface: Interface) -> tuple[str, bool]:
         namespace = report.namespace(network)
         if namespace is None:
             return "", False
-        ports, place = namespace.ports, f"the bridge in namespace {namespace.file.rsplit('/', 1)[1]}"
+        ports, place = namespace.ports, f"the bridge in namespace {namespace.file.rsplit('/', 1)[-1]}"
     veth = next((port.name for port in ports if port.index == interface.peer), "no veth")
     return f"{veth} on {place}", network is None
 
@@ -191,12 +192,12 @@ def render(found: Mapping[str, NodeModel | str]) -> RenderableType:
     """The model explained, and each node as a tree."""
     parts: list[RenderableType] = [MODEL]
     for node, one in found.items():
-        parts += ["", f"[bold]{node}[/]: [red]{escape(one)}[/]" if isinstance(one, str) else _tree(one)]
+        parts += ["", styled("[bold]{}[/]: [red]{}[/]", node, one) if isinstance(one, str) else _tree(one)]
     return Group(*parts)
 
 
 def _tree(model: NodeModel) -> Tree:
-    root = Tree(f"[bold]{model.node}[/]")
+    root = Tree(Text(model.node, "bold"))
     networks = root.add("[bold]networks[/]")
     for network in model.networks:
         _add_network(networks, network)
@@ -204,39 +205,40 @@ def _tree(model: NodeModel) -> Tree:
     for sandbox in model.sandboxes:
         _add_sandbox(sandboxes, sandbox)
     if model.host:
-        sandboxes.add(f"the node's own network: {', '.join(model.host)} [dim](--net host: no sandbox, no endpoint)[/]")
+        host = "the node's own network: {} [dim](--net host: no sandbox, no endpoint)[/]"
+        sandboxes.add(styled(host, ", ".join(model.host)))
     if model.stopped:
-        root.add(f"without a sandbox, because stopped: {', '.join(model.stopped)}")
+        root.add(Text(f"without a sandbox, because stopped: {', '.join(model.stopped)}"))
     return root
 
 
 def _add_network(parent: Tree, network: NetworkModel) -> None:
     internal = ", internal (no egress)" if network.internal else ""
-    text = f"[cyan]{escape(network.name)}[/] {network.driver}, {network.scope}, {network.subnet}{internal}"
-    branch = parent.add(f"{text} [dim]{network.id[:12]}[/]")
+    facts = f"{network.driver}, {network.scope}, {network.subnet}{internal}"
+    branch = parent.add(styled("[cyan]{}[/] {} [dim]{}[/]", network.name, facts, network.id[:12]))
     if network.namespace is not None:
-        branch.add(f"namespace {network.namespace}: a bridge and a VXLAN device, VNI {network.vni}")
+        branch.add(Text(f"namespace {network.namespace}: a bridge and a VXLAN device, VNI {network.vni}"))
     elif network.driver == "overlay":
         branch.add("[dim]no namespace: no endpoint of it is on this node[/]")
     for place, names in (("this node", network.local), ("other nodes", network.remote)):
         if names:
-            branch.add(f"endpoints on {place}: {', '.join(map(escape, names))}")
+            branch.add(Text(f"endpoints on {place}: {', '.join(names)}"))
 
 
 def _add_sandbox(parent: Tree, sandbox: SandboxModel) -> None:
-    owner, *sharing = map(escape, sandbox.containers)
+    owner, *sharing = sandbox.containers
     count = f"one sandbox, {len(sandbox.containers)} containers"
-    shared = f", shared by [green]{', '.join(sharing)}[/] ({count})" if sharing else ""
-    branch = parent.add(f"sandbox {sandbox.id[:12]} of [green]{owner}[/]{shared} [dim]{sandbox.file}[/]")
+    shared = styled(f", shared by [green]{{}}[/] ({count})", ", ".join(sharing)) if sharing else ""
+    line = "sandbox {} of [green]{}[/]{} [dim]{}[/]"
+    branch = parent.add(styled(line, sandbox.id[:12], owner, shared, sandbox.file))
     for endpoint in sandbox.endpoints:
         kind = "gateway endpoint" if endpoint.gateway else "endpoint"
-        interface = endpoint.interface or "[red]no interface[/]"
+        interface = endpoint.interface or Text("no interface", "red")
         mtu = f" mtu {endpoint.mtu}" if endpoint.mtu else ""
         peer = f", veth pair to {endpoint.peer}" if endpoint.peer else ""
-        aliases = f", aliases {', '.join(map(escape, endpoint.aliases))}" if endpoint.aliases else ""
-        branch.add(
-            f"{kind} [dim]{endpoint.id[:12]}[/] in [cyan]{escape(endpoint.network)}[/]:"
-            f" {interface} {endpoint.address} {endpoint.mac}{mtu}{peer}{aliases}"
-        )
+        aliases = f", aliases {', '.join(endpoint.aliases)}" if endpoint.aliases else ""
+        facts = f"{endpoint.address} {endpoint.mac}{mtu}{peer}{aliases}"
+        line = "{} [dim]{}[/] in [cyan]{}[/]: {} {}"
+        branch.add(styled(line, kind, endpoint.id[:12], endpoint.network, interface, facts))
     route = f"default route by {sandbox.default_route}" if sandbox.default_route else "no default route: no egress"
-    branch.add(f"{route}; published: {', '.join(sandbox.ports)}" if sandbox.ports else route)
+    branch.add(Text(f"{route}; published: {', '.join(sandbox.ports)}" if sandbox.ports else route))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from overlab.inspect.finding import Finding, finding
@@ -37,7 +38,7 @@ def _stale(snapshot: Snapshot, endpoint: StoredEndpoint, node: str, subject: str
         "endpoint-stale",
         subject,
         f"{endpoint.ip or 'no address'} on {node}, where {state}",
-        start=f"overlab exec {node} -- docker start {endpoint.name}; if that fails: " if stopped else "",
+        start=f"overlab exec {node} -- docker start {shlex.quote(endpoint.name)}; if that fails: " if stopped else "",
         node=node,
         other_node=(others or [node])[0],
         **names,
@@ -127,7 +128,11 @@ def _no_entries(
     if peer in snapshot.reports and gossip is not None and not (peer in gossip and gossip[peer].joined):
         return finding("peer-entry-missing", subject, f"{endpoint.ip} on {peer}", node=key, other_node=peer)
     local = [one.name for one in network.endpoints if one.locator == snapshot.expected.nodes[key]]
-    ping = f"overlab exec {key} -- docker exec {local[0]} ping -c 1 {endpoint.ip}" if local else "none is needed"
+    ping = (
+        f"overlab exec {key} -- docker exec {shlex.quote(local[0])} ping -c 1 {endpoint.ip}"
+        if local
+        else "none is needed"
+    )
     return finding("peer-entry-unresolved", subject, endpoint.ip, command=ping)
 
 

@@ -9,8 +9,6 @@ import sys
 import time
 from datetime import datetime
 
-from rich.console import Console
-
 from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab import openssh
@@ -18,6 +16,7 @@ from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
+from overlab.core.terminal import SafeConsole
 from overlab.inspect import cnm, contexts, lab_collector, ssh_config, status_screen, ui
 from overlab.inspect.status import LabStatus
 from overlab.platform import prepare
@@ -116,5 +115,5 @@ def _print(lab: LabStatus, *, as_json: bool) -> None:
         _console().print(status_screen.render(lab))
 
 
-def _console() -> Console:
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+def _console() -> SafeConsole:
+    return SafeConsole(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)

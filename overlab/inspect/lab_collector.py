@@ -108,14 +108,18 @@ def _read(output: bytes, reason: str) -> tuple[NodeReport | None, str | None]:
     parts: dict[str, Any] = {}
     for line in output.splitlines():
         # The last line may be cut off.
-        with contextlib.suppress(ValueError):
-            parts |= json.loads(line)
+        with contextlib.suppress(ValueError, RecursionError):
+            if isinstance(part := json.loads(line), dict):
+                parts |= part
     if "hostname" not in parts:
         return None, reason
     errors = parts.setdefault("errors", {})
+    if not isinstance(errors, dict):
+        return None, "the node's report is not valid: errors"
     for name in NodeReport.model_fields.keys() - parts.keys():
         parts[name], errors[name] = None, reason
     try:
         return NodeReport.model_validate(parts), None
     except ValidationError as error:
-        return None, f"the node's report is not valid: {error.errors()[0]}"
+        first = error.errors(include_input=False, include_url=False)[0]
+        return None, f"the node's report is not valid: {'.'.join(map(str, first['loc']))}: {first['msg']}"

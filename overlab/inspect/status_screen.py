@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from overlab.core import exit_codes
+from overlab.core.terminal import styled
 from overlab.inspect import status as states
 from overlab.inspect.finding import Finding
 from overlab.inspect.status import LabStatus, NetworkStatus, NodeStatus, StoreStatus
 
-_NONE = "[dim]-[/]"
-_UNKNOWN = "[yellow]?[/]"
+_NONE = Text("-", "dim")
+_UNKNOWN = Text("?", "yellow")
 _LEGEND = (
     "[dim]local: interface, address and veth pair as in the store; ->: neighbor and FDB entry lead there; unresolved:"
     " the first packet makes the engine ask; -: no endpoint of the network here; ?: unknown[/]"
@@ -45,12 +45,13 @@ def _title(status: LabStatus) -> Text:
     return Text.assemble((f"lab {status.lab}: ", "bold"), (text, style))
 
 
-def _table(*columns: str, rows: Iterable[Iterable[str]]) -> Table:
+def _table(*columns: str, rows: Iterable[Iterable[str | Text]]) -> Table:
+    """A text in it is printed as it is, never read as markup."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(Text(column), overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return table
 
 
@@ -59,16 +60,18 @@ def _nodes(nodes: tuple[NodeStatus, ...]) -> Table:
     return _table(*columns.split(","), rows=map(_node, nodes))
 
 
-def _node(node: NodeStatus) -> list[str]:
-    row = [node.name, node.address, _colored(node.machine, node.machine == "running")]
+def _node(node: NodeStatus) -> list[str | Text]:
+    row: list[str | Text] = [node.name, node.address, _colored(node.machine, node.machine == "running")]
     if node.error is not None:
-        return [*row, f"[red]unreachable: {escape(node.error)}[/]"]
-    members = " ".join(_colored(peer if joined else f"not {peer}", joined) for peer, joined in node.members.items())
+        return [*row, Text(f"unreachable: {node.error}", "red")]
+    members = Text(" ").join(
+        _colored(peer if joined else f"not {peer}", joined) for peer, joined in node.members.items()
+    )
     return [
         *row,
-        escape(node.engine) if node.engine else "[red]no answer[/]",
-        escape(node.cluster_store or "") or _NONE,
-        escape(node.advertise or "") or _NONE,
+        node.engine or Text("no answer", "red"),
+        node.cluster_store or _NONE,
+        node.advertise or _NONE,
         _UNKNOWN if node.registered is None else _colored("yes" if node.registered else "no", node.registered),
         members or _UNKNOWN,
         _UNKNOWN if node.watchdog is None else _colored(node.watchdog, node.watchdog == "healthy"),
@@ -76,8 +79,8 @@ def _node(node: NodeStatus) -> list[str]:
     ]
 
 
-def _colored(text: str, good: bool) -> str:
-    return f"[green]{text}[/]" if good else f"[red]{escape(text)}[/]"
+def _colored(text: str, good: bool) -> Text:
+    return Text(text, "green" if good else "red")
 
 
 def _store(store: StoreStatus) -> Text:
@@ -92,10 +95,10 @@ def _store(store: StoreStatus) -> Text:
 
 def _networks(status: LabStatus) -> Table:
     nodes = [node.name for node in status.nodes]
-    missing = _UNKNOWN if status.store.leader is None else "[red]not in the store[/]"
+    missing = _UNKNOWN if status.store.leader is None else Text("not in the store", "red")
     rows = (
         [
-            escape(network.name),
+            network.name,
             network.id[:12] if network.id else missing,
             str(network.vni) if network.vni else _NONE,
             network.subnet,
@@ -107,24 +110,24 @@ def _networks(status: LabStatus) -> Table:
     return _table("network", "id", "VNI", "subnet", "", *(f"on {node}" for node in nodes), rows=rows)
 
 
-def _on_node(network: NetworkStatus, node: str) -> str:
+def _on_node(network: NetworkStatus, node: str) -> str | Text:
     """Whether the engine lists it, and the VNI of the kernel's VXLAN device where there is one."""
     visible, vni = network.visible[node], network.vnis[node]
     if visible is None:
         return _UNKNOWN
     if not visible:
-        return "[red]not visible[/]"
+        return Text("not visible", "red")
     if vni is None:
         return "visible"
-    return f"visible, VNI {vni}" if vni == network.vni else f"[red]visible, VNI {vni}[/]"
+    return Text(f"visible, VNI {vni}", "" if vni == network.vni else "red")
 
 
 def _endpoints(status: LabStatus) -> Table:
     nodes = [node.name for node in status.nodes]
     rows = (
         [
-            escape(endpoint.name),
-            escape(network.name),
+            endpoint.name,
+            network.name,
             endpoint.address or _NONE,
             endpoint.mac or _NONE,
             endpoint.node,
@@ -137,12 +140,12 @@ def _endpoints(status: LabStatus) -> Table:
     return _table("store: endpoint", "network", "address", "MAC", "on", *kernels, rows=rows)
 
 
-def _kernel(state: str, node: str) -> str:
+def _kernel(state: str, node: str) -> Text:
     return {
-        states.LOCAL: "[green]local[/]",
-        states.RESOLVED: f"[green]-> {node}[/]",
-        states.UNRESOLVED: "[cyan]unresolved[/]",
-        states.WRONG: "[bold red]WRONG[/]",
+        states.LOCAL: Text("local", "green"),
+        states.RESOLVED: Text(f"-> {node}", "green"),
+        states.UNRESOLVED: Text("unresolved", "cyan"),
+        states.WRONG: Text("WRONG", "bold red"),
         states.ABSENT: _NONE,
         states.UNKNOWN: _UNKNOWN,
     }[state]
@@ -152,9 +155,9 @@ def _findings(findings: tuple[Finding, ...]) -> Table:
     return _table("", "what", "", rows=map(_finding, findings))
 
 
-def _finding(finding: Finding) -> list[str]:
+def _finding(finding: Finding) -> list[str | Text]:
     style = "cyan" if finding.severity == "note" else "red"
     rows = {"evidence": finding.evidence, "impact": finding.impact, "remedy": finding.remedy, "more": finding.link}
-    lines = [escape(finding.message), *(f"[dim]{name}[/] {escape(text)}" for name, text in rows.items() if text)]
-    subject = f"{escape(finding.subject)}\n[dim]{finding.id}[/]"
-    return [f"[{style}]{finding.severity}[/]", subject, "\n".join(lines)]
+    lines = [Text(finding.message), *(styled("[dim]{}[/] {}", name, text) for name, text in rows.items() if text)]
+    subject = styled("{}\n[dim]{}[/]", finding.subject, finding.id)
+    return [Text(finding.severity, style), subject, Text("\n").join(lines)]

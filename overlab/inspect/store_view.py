@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Interface
-from typing import Any
+from typing import Any, TypeVar
 
 from overlab.inspect.node_report import Fact, StoreAnswer
 
+T = TypeVar("T")
 _NODES = "docker/nodes/"
 _DATA = "docker/network/v1.0/"
 
@@ -62,21 +63,24 @@ def read(answer: StoreAnswer) -> StoreView:
     """The view in a store's answer. Raises nothing: a key that cannot be decoded is named in ``invalid``."""
     invalid: list[str] = []
     nodes = tuple(sorted(key.removeprefix(_NODES) for key in answer.keys if key.startswith(_NODES) and key != _NODES))
-    subnets = {network: _subnets(value) for network, value in _values(answer.keys, "overlay/network/", invalid)}
+    subnets = dict(_values(answer.keys, "overlay/network/", _subnets, invalid))
     endpoints: dict[str, list[StoredEndpoint]] = {}
-    for network, value in _values(answer.keys, "endpoint/", invalid):
-        endpoints.setdefault(network, []).append(_endpoint(value))
-    networks = [
-        StoredNetwork(
-            id=value["id"],
-            name=value["name"],
+    for network, endpoint in _values(answer.keys, "endpoint/", _endpoint, invalid):
+        endpoints.setdefault(network, []).append(endpoint)
+
+    def network_of(value: Mapping[str, Any]) -> StoredNetwork | None:
+        if value.get("networkType") != "overlay":
+            return None
+        id_ = str(value["id"])
+        return StoredNetwork(
+            id=id_,
+            name=str(value["name"]),
             internal=bool(value.get("internal")),
-            subnets=subnets.get(value["id"]) or dict.fromkeys(_pools(value), 0),
-            endpoints=tuple(sorted(endpoints.get(value["id"], ()), key=lambda endpoint: endpoint.name)),
+            subnets=subnets.get(id_) or dict.fromkeys(_pools(value), 0),
+            endpoints=tuple(sorted(endpoints.get(id_, ()), key=lambda endpoint: endpoint.name)),
         )
-        for _, value in _values(answer.keys, "network/", invalid)
-        if value.get("networkType") == "overlay"
-    ]
+
+    networks = [found for _, found in _values(answer.keys, "network/", network_of, invalid) if found is not None]
     return StoreView(
         version=answer.version,
         leader=answer.leader,
@@ -87,19 +91,22 @@ def read(answer: StoreAnswer) -> StoreView:
     )
 
 
-def _values(keys: Mapping[str, str], part: str, invalid: list[str]) -> Iterator[tuple[str, Any]]:
-    """The values below a part of libnetwork's data, each with the first part of its key there: the network's id."""
+def _values(
+    keys: Mapping[str, str], part: str, decode: Callable[[Mapping[str, Any]], T], invalid: list[str]
+) -> Iterator[tuple[str, T]]:
+    """The values below a part of libnetwork's data, each with the first part of its key there: the network's id.
+
+    Anyone who reaches the store can write anything there: what ``decode`` cannot read is named in ``invalid``.
+    """
     for key, text in sorted(keys.items()):
         if not key.startswith(_DATA + part) or not text:
             continue
         try:
-            value = json.loads(base64.b64decode(text))
-        except ValueError:
-            value = None
-        if isinstance(value, dict):
-            yield key.removeprefix(_DATA + part).split("/", 1)[0], value
-        else:
+            value = decode(json.loads(base64.b64decode(text)))
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
             invalid.append(key)
+        else:
+            yield key.removeprefix(_DATA + part).split("/", 1)[0], value
 
 
 def _subnets(value: Mapping[str, Any]) -> dict[str, int]:
@@ -114,6 +121,8 @@ def _pools(value: Mapping[str, Any]) -> list[str]:
 def _endpoint(value: Mapping[str, Any]) -> StoredEndpoint:
     interface = value.get("ep_iface") or {}
     address = interface.get("addr")
+    if not isinstance(address, str | None):
+        raise TypeError("an address that is no text")
     return StoredEndpoint(
         id=str(value["id"]),
         name=str(value["name"]),

@@ -18,6 +18,7 @@ import errno
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import stat
 import sys
@@ -69,7 +70,7 @@ def log_file(kind: str) -> Path:
 
 def find(kind: str, key_parts: Mapping[str, object]) -> Path | None:
     """Content of an existing entry that passes the fast check. Takes no lock and builds nothing."""
-    entry_dir = cache_root() / kind / key_of(kind, key_parts)
+    entry_dir = _own_root() / kind / key_of(kind, key_parts)
     return entry_dir / CONTENT if entry_dir.is_dir() and _problem(entry_dir) is None else None
 
 
@@ -88,7 +89,7 @@ def entry(
     write into the result.
     """
     key = key_of(kind, key_parts)
-    kind_dir = cache_root() / kind
+    kind_dir = _own_root() / kind
     entry_dir = kind_dir / key
     if entry_dir.is_dir() and _problem(entry_dir, read=False) is None:
         return entry_dir / CONTENT
@@ -135,6 +136,22 @@ def inspect_entries(*, full: bool = False) -> list[EntryState]:
         size = sum(path.lstat().st_size for path in _walk(entry_dir))
         states.append(EntryState(entry_dir, size, _problem(entry_dir, full=full)))
     return states
+
+
+def _own_root() -> Path:
+    """The cache's root. Raises :class:`OverlabError` where others may write it: programs run from it."""
+    root = cache_root()
+    with contextlib.suppress(FileNotFoundError):
+        info = root.stat()
+        user = os.geteuid()
+        if info.st_uid not in (0, user) or info.st_mode & stat.S_IWOTH:
+            raise OverlabError(
+                f"the cache {root} may be written by others (owner {info.st_uid}, mode {stat.S_IMODE(info.st_mode):o}),"
+                f" and user {user} would run programs from it",
+                f"point OVERLAB_CACHE at a directory of your own; or, if you trust its content:"
+                f" chown -R {user} {shlex.quote(str(root))} && chmod o-w {shlex.quote(str(root))}",
+            )
+    return root
 
 
 # -- building --------------------------------------------------------------------------------------

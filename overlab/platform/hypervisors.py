@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from components.config.conventions import POOL_DIR
-from components.config.platform import MachineImage
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
-from overlab.platform import acceleration, cache, libvirt_api
+from overlab.platform import acceleration, libvirt_api
 from overlab.platform.acceleration import Acceleration
 from overlab.platform.libvirt_api import LibvirtError
 from overlab.platform.private_libvirtd import PrivateLibvirtd
@@ -76,18 +73,6 @@ def address(settings: Settings, name: str) -> tuple[str, str]:
         return settings.platform.uri or DEFAULT_URI, POOL_DIR
     spec = settings.platform.hypervisors[name]
     return spec.uri, spec.pool_dir.rstrip("/")
-
-
-def given_image(source: str) -> MachineImage:
-    """An image named by the settings: a local file by its content, anything else by its name. It has no engine."""
-    path = Path(source)
-    if "://" not in source:
-        if not path.is_file():
-            raise OverlabError(
-                f"overlab:lab platform.image {source} is not a file", "correct the path, or remove the key"
-            )
-        return MachineImage(source=str(path.resolve()), content_hash=cache.file_digest(path)[:16])
-    return MachineImage(source=source, content_hash=hashlib.sha256(source.encode()).hexdigest()[:16])
 
 
 def is_here(settings: Settings, name: str) -> bool:

@@ -53,7 +53,7 @@ def reports(settings: Settings, kind: PlatformKind) -> list[PartReport]:
         rights(uses(settings, kind)),
         packages(uses(settings, kind)),
         *([containers()] if settings.machine_kind == "container" else []),
-        cli(settings.platform.pulumi),
+        cli(),
         space(state_root(), _STATE_MIB_PER_NODE * len(settings.nodes), "XDG_STATE_HOME"),
         memory(settings),
     ]
@@ -101,9 +101,9 @@ def packages(parts: tuple[str, ...]) -> PartReport:
     )
 
 
-def cli(named: str | None) -> PartReport:
+def cli() -> PartReport:
     try:
-        found = toolchain.find(named)
+        found = toolchain.find()
         if found is not None:
             return PartReport("pulumi", "ok", f"{found.version}, {found.source} ({found.path})")
         go = toolchain.go()
@@ -112,10 +112,10 @@ def cli(named: str | None) -> PartReport:
     return PartReport("pulumi", "ok", f"will be built with {go} (some minutes, once)")
 
 
-def plugin_sources(named: str | None) -> list[PartReport]:
+def plugin_sources() -> list[PartReport]:
     """The source of each plugin; empty while there is no CLI to ask."""
     try:
-        found = toolchain.find(named)
+        found = toolchain.find()
         if found is None:
             return []
         return [

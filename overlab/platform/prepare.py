@@ -23,6 +23,7 @@ from overlab.platform import (
     container_host,
     container_images,
     debs,
+    given_image,
     hypervisors,
     identity,
     node_image,
@@ -171,7 +172,7 @@ def _make_parts(settings: Settings, kind: hypervisors.PlatformKind, paths: LabPa
         hypervisor = parallel.start("hypervisor", lambda: _hypervisors(settings, paths, progress))
         image = None if containers else parallel.start("base image", lambda: _image(settings, hypervisor, progress))
         node = parallel.start("node image", lambda: _node_engine(paths, progress)) if containers else None
-        cli = parallel.start("Pulumi CLI", lambda: toolchain.ensure(progress, settings.platform.pulumi))
+        cli = parallel.start("Pulumi CLI", lambda: toolchain.ensure(progress))
         images = parallel.start("container images", lambda: container_images.ensure(progress)) if own_registry else None
         packages = parallel.start("engine packages", lambda: _packages(settings, progress))
         parallel.finish()
@@ -210,7 +211,7 @@ def _image(
 ) -> MachineImage:
     """One for all machines: with the kernel's own defaults as soon as one of them has KVM."""
     if settings.platform.image is not None:
-        return hypervisors.given_image(settings.platform.image)
+        return given_image.ensure(settings.platform.image, settings.platform.image_sha256, progress)
     emulated = all(one.acceleration.domain_type == "qemu" for one in hypervisor.result().values())
     ensure = vm_image.ensure if settings.engine.install == "preinstalled" else vm_image.ensure_plain
     return ensure(progress, emulated=emulated)
@@ -274,7 +275,7 @@ def _record(settings: Settings, kind: hypervisors.PlatformKind, paths: LabPaths,
         local.append(Path(parts.packages.bundle))
     PlatformManifest(
         checkout=checkout(),
-        inputs=inputs_digest(settings, _tools(settings, parts.cli.path)),
+        inputs=inputs_digest(settings, _tools(parts.cli.path)),
         files=fingerprints(local),
         cli=parts.cli.path,
         cli_version=parts.cli.version,
@@ -285,10 +286,10 @@ def _record(settings: Settings, kind: hypervisors.PlatformKind, paths: LabPaths,
     return platform
 
 
-def _tools(settings: Settings, cli: Path) -> dict[str, str]:
+def _tools(cli: Path) -> dict[str, str]:
     """Which CLI is named or on PATH, and the source of each plugin, by the environment as it is now."""
     return {
-        "pulumi": toolchain.candidate(settings.platform.pulumi),
+        "pulumi": toolchain.candidate(),
         **{one.plugin.name: one.source for one in plugins.resolve(cli)},
     }
 
@@ -296,7 +297,7 @@ def _tools(settings: Settings, cli: Path) -> dict[str, str]:
 def _is_current(manifest: PlatformManifest, settings: Settings, paths: LabPaths) -> bool:
     """Whether it was prepared from these settings and tools, by this code, and nothing of it was changed since."""
     return (
-        manifest.inputs == inputs_digest(settings, _tools(settings, manifest.cli))
+        manifest.inputs == inputs_digest(settings, _tools(manifest.cli))
         and manifest.files == fingerprints(manifest.files)
         and not plugins.problems(paths, manifest.cli)
         and certificates.rotation_complete(identity.tls_directory(paths.identity))

@@ -40,14 +40,16 @@ class PulumiCli:
     source: str
 
 
-def ensure(progress: Progress, named: str | None = None) -> PulumiCli:
-    """Find the CLI (``named`` by the settings, by the environment, on PATH) or build it into the cache.
+def ensure(progress: Progress) -> PulumiCli:
+    """Find the CLI (named by the environment, on PATH) or build it into the cache.
+
+    No stack file names it: it runs as the user of overlab, mostly root.
 
     Building takes some minutes, once per user.
 
     Raises :class:`OverlabError` when there is none and it cannot be built.
     """
-    found = find(named)
+    found = find()
     if found is not None:
         return found
     go_path = go()
@@ -61,13 +63,11 @@ def ensure(progress: Progress, named: str | None = None) -> PulumiCli:
     return _built(content)
 
 
-def find(named: str | None = None) -> PulumiCli | None:
+def find() -> PulumiCli | None:
     """The CLI without building anything: named by the user, on PATH, or in the cache."""
-    if named:
-        return _named(Path(named), "overlab:lab platform.pulumi")
     from_environment = os.environ.get(SETTING_ENV)
     if from_environment:
-        return _named(Path(from_environment), SETTING_ENV)
+        return _named(Path(from_environment))
     on_path = _on_path()
     if on_path is not None and versions.parse(on_path.version) >= versions.parse(VERSION):
         return on_path
@@ -75,22 +75,22 @@ def find(named: str | None = None) -> PulumiCli | None:
     return _built(content) if content is not None else None
 
 
-def candidate(named: str | None = None) -> str:
+def candidate() -> str:
     """The file that :func:`find` would examine first, without running it; empty where none is named or on PATH."""
-    path = named or os.environ.get(SETTING_ENV) or _first_on_path()
+    path = os.environ.get(SETTING_ENV) or _first_on_path()
     return os.path.realpath(path) if path else ""
 
 
 # -- resolution order ------------------------------------------------------------------------------
 
 
-def _named(path: Path, by: str) -> PulumiCli:
+def _named(path: Path) -> PulumiCli:
     real = Path(os.path.realpath(path))
     if not os.access(real, os.X_OK) or real.is_dir():
         raise OverlabError(
-            f"{by}={path} is not an executable file", f"point it at a pulumi {VERSION} or later, or unset it"
+            f"{SETTING_ENV}={path} is not an executable file", f"point it at a pulumi {VERSION} or later, or unset it"
         )
-    return PulumiCli(real, _version(real), f"named by {by}")
+    return PulumiCli(real, _version(real), f"named by {SETTING_ENV}")
 
 
 def _on_path() -> PulumiCli | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from overlab.core.terminal import styled
 from overlab.stack import event_log
 
 _SLOWEST = 8
@@ -66,10 +67,10 @@ def table(resources: list[Span]) -> Table:
     for column in ("", "from", "to", "took"):
         shown.add_column(column, justify="left" if not column else "right")
     for span in by_component(resources):
-        shown.add_row(span.name, str(span.begin), str(span.end), str(span.seconds))
+        shown.add_row(styled("{}", span.name), str(span.begin), str(span.end), str(span.seconds))
     shown.add_section()
     for span in sorted(resources, key=lambda span: -span.seconds)[:_SLOWEST]:
-        shown.add_row(f"  {span.name}", str(span.begin), str(span.end), str(span.seconds))
+        shown.add_row(styled("  {}", span.name), str(span.begin), str(span.end), str(span.seconds))
     return shown
 
 

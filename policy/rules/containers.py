@@ -8,8 +8,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from .rule import Parameters, Resource, ResourceRule
-from .types import CONTAINER, NODE_CONTAINER
+from .rule import DeferringUnknowns, Parameters, Resource, ResourceRule
+from .types import CONTAINER, NODE_CONTAINER, STORE_AGENT
 
 _SOCKETS = {"docker.sock", "containerd.sock"}
 _ABOVE_SOCKETS = {"/", "/run", "/var", "/var/run", "/run/containerd"}
@@ -26,6 +26,26 @@ _NODE_CAPABILITIES = {
     "SYS_RAWIO",
 }
 _WAITS = {"always", "unless-stopped"}
+_NODE_DIRECTORIES = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/proc",
+    "/root",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/var/lib/containerd",
+    "/var/lib/docker",
+)
+_READABLE = {"/etc/localtime", "/etc/timezone"}
+"""What a container may have of them, read-only."""
+_HARMLESS_DEVICES = {"/dev/fuse", "/dev/net/tun", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"}
+_UNCONFINED = {"seccomp=unconfined", "apparmor=unconfined", "label=disable", "systempaths=unconfined"}
+_NO_NEW_PRIVILEGES = "no-new-privileges=false"
 
 
 def privileged(resource: Resource, _: Parameters) -> Iterator[str]:
@@ -44,8 +64,55 @@ def engine_socket(resource: Resource, _: Parameters) -> Iterator[str]:
                     yield f"{key} mounts '{source}' of the node, and with it the engine's socket"
 
 
+def host_paths(resource: Resource, _: Parameters) -> Iterator[str]:
+    """Directories of the node that hold its configuration, keys, programs, devices or other containers."""
+    for key, source_key in (("volumes", "hostPath"), ("mounts", "source")):
+        for mount in resource.each(key):
+            with resource.deferring_unknowns():
+                path = _path(str(mount.get(source_key) or ""))
+                if resource.parent_type == NODE_CONTAINER and path == "/sys/fs/cgroup":
+                    continue
+                if path in _READABLE and mount.get("readOnly"):
+                    continue
+                if any(path == one or path.startswith(f"{one}/") for one in _NODE_DIRECTORIES):
+                    yield f"{key} mounts '{path}' of the node"
+
+
+def devices(resource: Resource, _: Parameters) -> Iterator[str]:
+    """Devices of the node: disks, memory, input."""
+    for device in resource.each("devices"):
+        with resource.deferring_unknowns():
+            path = _path(str(device.get("hostPath") or ""))
+            if path not in _HARMLESS_DEVICES:
+                yield f"the device '{path}' of the node is passed through"
+
+
+def node_namespaces(resource: Resource, _: Parameters) -> Iterator[str]:
+    """The node's process, IPC, user or network namespace. A store's agent serves the node, on the node's network."""
+    for key in ("pidMode", "ipcMode", "usernsMode", "networkMode"):
+        # The network stack of a container that does not exist yet: evaluated when it does, and no notice before.
+        with DeferringUnknowns([]) if key == "networkMode" else resource.deferring_unknowns():
+            agent = key == "networkMode" and resource.parent_type == STORE_AGENT
+            if resource.props.get(key) == "host" and not agent:
+                yield f"{key} is 'host': the namespace of the node"
+
+
+def unconfined(resource: Resource, _: Parameters) -> Iterator[str]:
+    """A security option that turns confinement off."""
+    if resource.parent_type == NODE_CONTAINER:
+        return
+    for option in resource.each("securityOpts"):
+        form = str(option).replace(":", "=", 1)
+        if form in _UNCONFINED or form == _NO_NEW_PRIVILEGES:
+            yield f"the security option '{option}'"
+
+
+def _path(source: str) -> str:
+    return posixpath.normpath("/" + source.lstrip("/")) if source.startswith("/") else source
+
+
 def _reaches_socket(source: str) -> bool:
-    path = posixpath.normpath("/" + source.lstrip("/")) if source.startswith("/") else source
+    path = _path(source)
     return path in _ABOVE_SOCKETS or posixpath.basename(path) in _SOCKETS
 
 
@@ -97,6 +164,34 @@ RULES = (
         remedy="do without, or add a narrower one (NET_ADMIN, NET_RAW, SYS_NICE, ...)",
         types=(CONTAINER,),
         predicate=node_capabilities,
+    ),
+    ResourceRule(
+        name="container-host-paths",
+        reason="Files of the node's system lead out of the container, or give away the node's keys.",
+        remedy="use a named volume; for the time zone mount /etc/localtime read-only",
+        types=(CONTAINER,),
+        predicate=host_paths,
+    ),
+    ResourceRule(
+        name="container-devices",
+        reason="A device of the node is not confined by the container.",
+        remedy=f"do without, or use one of {', '.join(sorted(_HARMLESS_DEVICES))}",
+        types=(CONTAINER,),
+        predicate=devices,
+    ),
+    ResourceRule(
+        name="container-namespaces",
+        reason="In a namespace of the node a container sees and signals the node's processes, or has its network.",
+        remedy="leave pidMode, ipcMode, usernsMode and networkMode out, or share those of another container",
+        types=(CONTAINER,),
+        predicate=node_namespaces,
+    ),
+    ResourceRule(
+        name="container-confined",
+        reason="Without seccomp, AppArmor or no-new-privileges a container has all of the kernel to attack.",
+        remedy="drop the option; a profile of your own allows the single call that is needed",
+        types=(CONTAINER,),
+        predicate=unconfined,
     ),
     ResourceRule(
         name="container-memory-limit",

@@ -136,6 +136,19 @@ def _is_overlay(network: Resource) -> bool:
     return False
 
 
+def softened(engine: Resource, _: Parameters) -> Iterator[str]:
+    """Hardening that an engine component declares to be off."""
+    with engine.deferring_unknowns():
+        if engine.props.get("no_new_privileges") is False:
+            yield "no_new_privileges is off: processes in containers gain rights by setuid programs"
+    with engine.deferring_unknowns():
+        if engine.props.get("icc") is True:
+            yield "icc is on: containers on the default bridge reach each other"
+    with engine.deferring_unknowns():
+        if engine.props.get("firewall") is False:
+            yield "the node has no firewall: containers and neighbors reach the engine's and the store's ports"
+
+
 def end_of_life(stack: Stack, parameters: Parameters) -> Iterator[tuple[Resource, str]]:
     """Engines of a release line without security fixes."""
     old: dict[str, list[Resource]] = {}
@@ -167,6 +180,14 @@ RULES = (
         reason="Engines see each other's overlays only through one and the same store.",
         remedy="give every engine the same cluster-store, and cluster-advertise in the same form (lab0:2376)",
         predicate=split_store,
+    ),
+    ResourceRule(
+        name="engine-hardened",
+        reason="An engine's defaults are what confines its containers.",
+        remedy="leave no_new_privileges, icc and firewall at their defaults, or turn the rule off with a reason",
+        types=(ENGINE,),
+        predicate=softened,
+        level=EnforcementLevel.ADVISORY,
     ),
     StackRule(
         name="engine-end-of-life",

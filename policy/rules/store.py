@@ -27,6 +27,19 @@ def plain_gossip(agent: Resource, _: Parameters) -> Iterator[str]:
         yield "the store's agents gossip in plain text, and let anyone join"
 
 
+def no_acl(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
+    """Agents of a cluster of servers without access lists. A single server cannot have them."""
+    agents = stack.of(STORE_AGENT)
+    servers = 0
+    for agent in agents:
+        with agent.deferring_unknowns():
+            servers += bool(agent.props.get("server"))
+    for agent in agents if servers > 1 else ():
+        with agent.deferring_unknowns():
+            if not agent.props.get("acl"):
+                yield agent, "the store has no access lists: whoever reaches an agent may write everything"
+
+
 def single_server(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]:
     """One server: the single-server mode."""
     servers = []
@@ -59,6 +72,13 @@ RULES = (
         reason="With a single store server, losing its node loses the overlays.",
         remedy="set lab.store.servers to 3 (dev's one server is the single-server mode)",
         predicate=single_server,
+        level=EnforcementLevel.ADVISORY,
+    ),
+    StackRule(
+        name="store-acl",
+        reason="Without access lists whoever reaches one agent of the store can rewrite every overlay of the lab.",
+        remedy="set lab.store.acl to true",
+        predicate=no_acl,
         level=EnforcementLevel.ADVISORY,
     ),
     ResourceRule(

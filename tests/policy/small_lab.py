@@ -15,7 +15,8 @@ LAB = "10.99.0.0/24"
 
 Changes = Mapping[str, Any]
 """``{part: {input: value}}`` changes a part's inputs, None leaves one out; ``{part + ' needs': [parts]}`` what it
-comes after; ``{part + ' options': {option: value}}`` its options; ``{'more': {name: part}}`` declares a part again."""
+comes after; ``{part + ' options': {option: value}}`` its options; ``{'more': {name: part}}`` declares a part
+again, ``{'more agents': N}`` N store agents."""
 
 ENGINE: Mapping[str, Any] = {
     "address": NODE,
@@ -75,6 +76,8 @@ class SmallLab:
     def _declare_store(self) -> None:
         stated = {"server": True, "encrypted": True, "client_addresses": ["127.0.0.1", NODE]}
         agent = Component("StoreAgent", "agent", self._inputs("agent", **stated))
+        for number in range(self._changes.get("more agents", 0)):
+            Component("StoreAgent", f"agent-{number}", self._inputs("agent", **stated))
         usual = {
             "name": "consul",
             "image": "consul:1.8",

@@ -136,3 +136,71 @@ def test_bad_restart_policy(props: dict[str, Any]) -> None:
 def test_unknown_restart() -> None:
     assert evaluate("container-restart", restart=UNKNOWN) == DEFERRED
     assert evaluate("container-restart", restart="on-failure", maxRetryCount=UNKNOWN) == DEFERRED
+
+
+# -- the node's files, devices and namespaces; confinement -------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["/etc", "/etc/ssh", "/root/.ssh", "/dev/sda", "/proc", "/sys/kernel", "/var/lib/docker/volumes", "/etc/"],
+)
+def test_a_path_of_the_nodes_system(source: str) -> None:
+    assert len(evaluate("container-host-paths", volumes=bind(source)).problems) == 1
+    assert evaluate("container-host-paths", mounts=[{"source": source, "target": "/x", "type": "bind"}]).problems
+    assert evaluate("container-host-paths", volumes=[{"hostPath": UNKNOWN}]) == DEFERRED
+    assert evaluate("container-host-paths", volumes=[UNKNOWN, {"hostPath": source}]).problems
+
+
+@pytest.mark.parametrize("source", ["/srv/data", "/var/lib/app", "/etcetera", "/var/lib/overlab/consul", "data"])
+def test_another_path_of_the_node(source: str) -> None:
+    assert evaluate("container-host-paths", volumes=bind(source)) == PASSED
+
+
+def test_the_time_zone_may_be_read() -> None:
+    mount = {"hostPath": "/etc/localtime", "containerPath": "/etc/localtime"}
+    assert evaluate("container-host-paths", volumes=[mount | {"readOnly": True}]) == PASSED
+    assert evaluate("container-host-paths", volumes=[mount]).problems
+
+
+def test_a_nodes_own_container_mounts_cgroups_and_nothing_else_of_the_system() -> None:
+    assert of_node("container-host-paths", volumes=bind("/sys/fs/cgroup")) == PASSED
+    assert of_node("container-host-paths", volumes=bind("/etc")).problems
+    for parent in NOT_OF_A_NODE:
+        assert of_node("container-host-paths", parent, volumes=bind("/sys/fs/cgroup")).problems, parent
+
+
+def test_devices() -> None:
+    assert evaluate("container-devices", devices=[{"hostPath": "/dev/net/tun"}]) == PASSED
+    for path in ("/dev/sda", "/dev/mem", "/dev", "/dev/net/../sda"):
+        assert len(evaluate("container-devices", devices=[{"hostPath": path}]).problems) == 1
+    assert evaluate("container-devices", devices=[{"hostPath": UNKNOWN}]) == DEFERRED
+
+
+@pytest.mark.parametrize("key", ["pidMode", "ipcMode", "usernsMode", "networkMode"])
+def test_namespaces_of_the_node(key: str) -> None:
+    def found(value: Any, parent: str = "") -> Evaluation:
+        return evaluate_one("container-namespaces", Declared(types.CONTAINER, "c", {key: value}, parent=parent))
+
+    assert found("host").problems == [f"{key} is 'host': the namespace of the node"]
+    for value in ("private", "container:abc", "", None):
+        assert found(value) == PASSED
+    assert found(UNKNOWN) == (PASSED if key == "networkMode" else DEFERRED)
+    assert bool(found("host", types.STORE_AGENT).problems) == (key != "networkMode")
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["seccomp=unconfined", "apparmor:unconfined", "label=disable", "systempaths=unconfined", "no-new-privileges:false"],
+)
+def test_unconfined(option: str) -> None:
+    assert evaluate("container-confined", securityOpts=[option]).problems == [f"the security option '{option}'"]
+    assert of_node("container-confined", securityOpts=[option]) == PASSED
+    for parent in NOT_OF_A_NODE:
+        assert of_node("container-confined", parent, securityOpts=[option]).problems, parent
+    assert evaluate("container-confined", securityOpts=UNKNOWN) == DEFERRED
+
+
+@pytest.mark.parametrize("options", [[], None, ["no-new-privileges"], ["seccomp=/own.json"], ["apparmor=own"]])
+def test_confined(options: list[str] | None) -> None:
+    assert evaluate("container-confined", securityOpts=options) == PASSED

@@ -212,3 +212,22 @@ def test_the_listeners_in_the_programs_scripts_are_closed_like_those_it_declares
     settings = parse(read_stack_file(Path(__file__).parents[2], stack), stack)
     for item in run_lab(settings, platform_for(settings, tmp_path)).of(types.COMMAND):
         assert evaluate_one(API, Declared(types.COMMAND, item.name, {"stdin": item.inputs["stdin"]})) == PASSED
+
+
+@pytest.mark.parametrize(
+    ("props", "part"),
+    [({"no_new_privileges": False}, "setuid"), ({"icc": True}, "default bridge"), ({"firewall": False}, "no firewall")],
+)
+def test_hardening_that_is_off(props: dict[str, Any], part: str) -> None:
+    [problem] = evaluate("engine-hardened", types.ENGINE, **props).problems
+    assert part in problem
+
+
+@pytest.mark.parametrize("props", [{}, {"no_new_privileges": True, "icc": False, "firewall": True}])
+def test_hardening_that_is_on(props: dict[str, Any]) -> None:
+    assert evaluate("engine-hardened", types.ENGINE, **props) == PASSED
+
+
+def test_hardening_that_is_not_known_yet_hides_no_other() -> None:
+    assert evaluate("engine-hardened", types.ENGINE, no_new_privileges=UNKNOWN) == DEFERRED
+    assert evaluate("engine-hardened", types.ENGINE, no_new_privileges=UNKNOWN, icc=True).problems

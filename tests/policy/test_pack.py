@@ -8,10 +8,13 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import requires
 from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from pulumi_policy import EnforcementLevel, PolicyConfigSchema, StackValidationArgs, StackValidationPolicy
 from rules import ALL, types
 from rules.pack import policies
@@ -92,12 +95,30 @@ def _softer(name: str, value: dict[str, Any]) -> bool:
 
 
 def test_requirements_are_all_that_is_imported_at_the_versions_of_the_lock() -> None:
-    lines = [line for line in (PACK / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
-    required = dict(line.split("==") for line in lines)
+    required = dict(re.findall(r"^([a-z-]+)==(\S+)$", (PACK / "requirements.in").read_text(), re.MULTILINE))
     imported = {name for file in PACK.rglob("*.py") for name in _imports(file.read_text())}
     assert {OWN_REQUIREMENTS[name] for name in imported} == set(required)
     locked = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ \\;]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
     assert required == {name: locked[name] for name in required}
+
+
+def requirements(text: str) -> dict[str, tuple[str, frozenset[str]]]:
+    """Name -> version and hashes."""
+    found = re.findall(r"^([A-Za-z0-9_.-]+)==([^ \\;]+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE)
+    return {name: (version, frozenset(hashes.split())) for name, version, hashes in found}
+
+
+def test_requirements_are_complete_and_verified_as_those_of_the_program() -> None:
+    text = (PACK / "requirements.txt").read_text()
+    pinned, locked = requirements(text), requirements((ROOT / "requirements.lock").read_text())
+    assert len(pinned) == text.count("==")
+    assert pinned == {name: locked[name] for name in pinned}
+    waiting = list(OWN_REQUIREMENTS.values())
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        assert name in pinned
+        needs = [Requirement(one) for one in requires(name) or ()]
+        waiting += [one.name for one in needs if one.marker is None or one.marker.evaluate({"extra": ""})]
 
 
 def _imports(text: str) -> set[str]:

@@ -68,3 +68,19 @@ def test_the_programs_agents_declare_what_the_rules_ask_for(stack: str, tmp_path
         assert item.inputs["server"] is (node.key in settings.store_nodes)
         assert item.inputs["encrypted"] is cluster
         assert item.inputs["client_addresses"] == ["127.0.0.1", *([] if cluster else [str(node.address)])]
+
+
+def server(name: str, acl: Any, server: Any = True) -> Declared:
+    return Declared(types.STORE_AGENT, name, {"server": server, "acl": acl})
+
+
+def test_access_lists_of_several_servers() -> None:
+    three = [server(name, acl=True) for name in ("one", "two", "three")]
+    assert evaluate_stack("store-acl", *three, server("client", acl=True, server=False)) == PASSED
+    assert evaluate_stack("store-acl", *three[:2], server("three", acl=False)).names == ["three"]
+    assert evaluate_stack("store-acl", *three, server("client", acl=False, server=False)).names == ["client"]
+    assert evaluate_stack("store-acl", *three, server("four", acl=UNKNOWN)).unknown
+
+
+def test_a_single_server_has_no_access_lists() -> None:
+    assert evaluate_stack("store-acl", server("one", acl=False), server("client", acl=False, server=False)) == PASSED

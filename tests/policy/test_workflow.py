@@ -90,3 +90,10 @@ def test_it_calls_targets_that_exist(workflow: dict[str, Any]) -> None:
     commands = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
     called = {target for text in commands for target in re.findall(r"\bmake ([a-z]+)", text)}
     assert {"check", "policy", "test"} <= called <= targets
+
+
+def test_actions_are_pinned_by_commit() -> None:
+    used = re.findall(r"uses: (.*)", WORKFLOW.read_text())
+    assert used
+    for one in used:
+        assert re.fullmatch(r"[a-z-]+/[a-z-]+@[0-9a-f]{40} # v[0-9]+(\.[0-9]+)+", one), one

@@ -13,6 +13,10 @@ VIOLATIONS: Mapping[str, Changes] = {
         "workload": {"volumes": [{"host_path": "/var/run/docker.sock", "container_path": "/sock"}]}
     },
     "container-capabilities": {"workload": {"capabilities": {"adds": ["SYS_ADMIN"]}}},
+    "container-host-paths": {"workload": {"volumes": [{"host_path": "/etc", "container_path": "/x"}]}},
+    "container-devices": {"workload": {"devices": [{"host_path": "/dev/sda"}]}},
+    "container-namespaces": {"workload": {"pid_mode": "host"}},
+    "container-confined": {"workload": {"security_opts": ["seccomp=unconfined"]}},
     "container-memory-limit": {"workload": {"memory": None}},
     "container-restart": {"workload": {"restart": "on-failure"}},
     "port-published": {"workload": {"ports": [{"internal": 80, "external": 8080}]}},
@@ -31,5 +35,9 @@ VIOLATIONS: Mapping[str, Changes] = {
     "names-unique": {"more": {"second": "workload"}, "second": {"name": "workload"}},
 }
 
-ADVISED: Mapping[str, Changes] = {"store-gossip-key": {"agent": {"encrypted": False}}}
+ADVISED: Mapping[str, Changes] = {
+    "store-gossip-key": {"agent": {"encrypted": False}},
+    "engine-hardened": {"engine": {"no_new_privileges": False}},
+    "store-acl": {"more agents": 2},
+}
 """The same for advice that the small lab does not get as it is."""

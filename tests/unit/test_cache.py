@@ -257,3 +257,23 @@ def test_waiting_shows_for_whom(tmp_path: Path, builds: Path, build: Builder, mo
     running.join(30)
     assert build.builds == 0
     assert f"process {running.pid} " in seen[0]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_a_cache_that_anyone_may_write_is_not_run_from(build: Builder, root: Path, mode: int) -> None:
+    entry(build)
+    root.chmod(mode)
+    with pytest.raises(OverlabError, match="may be written by others"):
+        entry(build)
+    with pytest.raises(OverlabError, match="may be written by others"):
+        cache.find("thing", {})
+    root.chmod(0o755)
+    assert cache.find("thing", {})
+
+
+@pytest.mark.root
+def test_a_cache_of_another_user_is_not_run_from(build: Builder, root: Path) -> None:
+    entry(build)
+    os.chown(root, 12345, 12345)
+    with pytest.raises(OverlabError, match="owner 12345"):
+        cache.find("thing", {})

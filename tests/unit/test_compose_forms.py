@@ -174,6 +174,7 @@ def test_the_gateway_that_libnetwork_takes(network: dict[str, Any], gateway: str
 
 PLACES: dict[str, tuple[Any, ...]] = {
     "LabSpec": (),
+    "PlatformSpec": ("platform",),
     "EngineSpec": ("engine",),
     "NetworkSpec": ("networks", "one"),
     "WorkloadSpec": ("workloads", "a"),

@@ -82,7 +82,7 @@ def record(settings: Settings, paths: LabPaths, image: Path, by: Path | None = N
     plugins.install(paths, cli)
     PlatformManifest(
         checkout=by or checkout(),
-        inputs=inputs_digest(settings, prepare._tools(settings, cli)),
+        inputs=inputs_digest(settings, prepare._tools(cli)),
         files=fingerprints([image]),
         cli=cli,
         cli_version="3.259.0",

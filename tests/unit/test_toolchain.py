@@ -38,13 +38,9 @@ def test_nothing_is_found_where_nothing_is() -> None:
     assert toolchain.find() is None
 
 
-def test_the_settings_win_over_the_environment_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    named = fake_cli(tmp_path / "a", "3.1.0")
+def test_the_environment_wins_over_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(toolchain.SETTING_ENV, str(fake_cli(tmp_path / "b", "3.2.0")))
     on_path(monkeypatch, fake_cli(tmp_path / "c", "3.300.0").parent)
-    found = toolchain.find(str(named))
-    assert found is not None
-    assert (found.path, found.version, found.source) == (named, "3.1.0", "named by overlab:lab platform.pulumi")
     found = toolchain.find()
     assert found is not None
     assert (found.version, found.source) == ("3.2.0", "named by OVERLAB_PULUMI")
@@ -100,9 +96,10 @@ def test_a_labs_own_shim_is_never_used_as_the_cli(monkeypatch: pytest.MonkeyPatc
     assert toolchain.find() is None
 
 
-def test_a_named_cli_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OverlabError, match=r"platform\.pulumi=/nowhere/pulumi is not an executable file"):
-        toolchain.find("/nowhere/pulumi")
+def test_a_named_cli_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(toolchain.SETTING_ENV, "/nowhere/pulumi")
+    with pytest.raises(OverlabError, match=r"OVERLAB_PULUMI=/nowhere/pulumi is not an executable file"):
+        toolchain.find()
 
 
 def test_without_go_the_remedy_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,7 @@ def _created(op: Operation, host: Hypervisor, pool: Any, inputs: Properties, siz
     add(root, "capacity", size, unit="B")
     target = add(root, "target")
     add(target, "format", type="raw")
-    add(add(target, "permissions"), "mode", "644")
+    add(add(target, "permissions"), "mode", "600")
     what = f"error creating libvirt volume for cloudinit device {name}"
     try:
         return pool.createXML(to_xml(root), 0)

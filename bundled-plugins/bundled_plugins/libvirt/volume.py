@@ -160,7 +160,7 @@ def _definition(inputs: Properties, image: Image | None, base: Any | None) -> st
         add(target, "format", type="raw")
     else:
         add(target, "format", type=inputs.get("format") or "qcow2")
-    add(add(target, "permissions"), "mode", "644")
+    add(add(target, "permissions"), "mode", "600")
     if base is not None:
         described = parse(base.XMLDesc(0))
         backing = add(root, "backingStore")

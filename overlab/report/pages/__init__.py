@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from overlab.checks.reproduce import reproduce_command
 from overlab.checks.text import lines_of
+from overlab.core.xmltext import clean
 from overlab.diagnosis import causes
 
 
@@ -19,6 +21,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
+        finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -28,6 +31,10 @@ def _environment() -> jinja2.Environment:
     environment.filters["lines"] = lines_of
     environment.filters["css"] = lambda status: str(status).replace(" ", "")
     return environment
+
+
+def _printable(value: Any) -> Any:
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def render(page: str, **values: Any) -> str:

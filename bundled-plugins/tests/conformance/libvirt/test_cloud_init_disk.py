@@ -42,6 +42,14 @@ def test_the_disk_carries_the_texts_under_their_names(bench: Bench) -> None:
     }
 
 
+@pytest.mark.bundled_only
+def test_only_its_owner_reads_the_disk(bench: Bench) -> None:
+    bench.pool()
+    disk = bench.resource(ISO, "seed")
+    disk.up(program(bench))
+    assert Path(disk.id.split(";")[0]).stat().st_mode & 0o777 == 0o600
+
+
 def test_no_change_and_no_drift(bench: Bench) -> None:
     bench.pool()
     disk = bench.resource(ISO, "seed")

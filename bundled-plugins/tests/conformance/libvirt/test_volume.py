@@ -44,6 +44,14 @@ def test_an_empty_volume_has_the_size_and_format_asked_for(bench: Bench) -> None
     assert not volume.plan({"name": "disk.img", "pool": bench.named("pool")}).changed
 
 
+@pytest.mark.bundled_only
+def test_only_its_owner_reads_a_volume(bench: Bench) -> None:
+    """It holds a node's keys, and the pool's directory may be open to other users."""
+    bench.pool()
+    for volume in (bench.volume("disk", size=MIB), bench.volume("base", source=image(bench.directory / "b.qcow2"))):
+        assert Path(volume.id).stat().st_mode & 0o777 == 0o600
+
+
 def test_an_image_is_copied_bit_by_bit_and_shows_its_virtual_size(bench: Bench) -> None:
     bench.pool()
     source = image(bench.directory / "base.qcow2", size="32M")
