@@ -198,7 +198,10 @@ def _cache() -> list[PartReport]:
 
 def _package_age() -> list[PartReport]:
     """How old the Debian packages are of which images were built; nothing replaces them by itself."""
-    kinds = {"node packages": ("rootfs", rootfs.key_parts()), "workload packages": ("images", container_images.key_parts())}
+    kinds = {
+        "node packages": ("rootfs", rootfs.key_parts()),
+        "workload packages": ("images", container_images.key_parts()),
+    }
     reports = []
     for part, (kind, key_parts) in kinds.items():
         content = cache.find(kind, key_parts)
