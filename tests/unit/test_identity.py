@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from components.config.platform import Identity
+from overlab.core.files import write_private
 from overlab.platform import identity
 
 NODES = {"docker01": "10.99.0.11", "docker02": "10.99.0.12"}
@@ -167,7 +168,7 @@ def test_a_rotation_keeps_the_first_keys_for_a_nodes_first_boot(directory: Path)
 def test_a_rotation_of_ssh_keys_may_end_anywhere(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The keys of the nodes are always among those that are kept."""
     first = identity.ensure(directory, "t", NODES)
-    real, left = identity.write_private, [0]
+    real, left = write_private, [0]
 
     def interrupted(path: Path, data: bytes, mode: int = 0o600) -> None:
         if not left[0]:
