@@ -146,6 +146,7 @@ class Lab(Component[Args]):
                 control_dir=self._platform.run_dir,
             ),
             "host_key": identity.host_keys[node.key],
+            "retired_ssh": identity.retired_ssh,
         }
 
     def _declare_engine(self, key: str, host: NodeHost) -> DockerEngine:
@@ -177,6 +178,7 @@ class Lab(Component[Args]):
             image=store.image,
             memory_mib=store.memory_mib,
             gossip_key=identity.gossip_key,
+            tls=identity.store_tls,
             tokens=identity.store_tokens if store.has_acl else None,
         )
         return Store("store", args, self.child_options())

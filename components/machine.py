@@ -47,14 +47,15 @@ class Machine(NodeHost):
 
     def _first_boot(self) -> FirstBoot:
         underlay = self.args.hypervisor.underlay.args
+        host_key, authorized_key = self.args.first_boot_keys(self.name)
         return first_boot(
             self.name,
             domain=underlay.domain,
             address=IPv4Interface((self.args.address, underlay.cidr.prefixlen)),
             mtu=underlay.mtu,
             gateway=None if underlay.isolated else addressing.gateway(underlay.cidr),
-            host_key=self.args.host_key,
-            authorized_key=self.args.access.client_public_key,
+            host_key=host_key,
+            authorized_key=authorized_key,
         )
 
     def _declare_disk(self, seed: FirstBoot) -> libvirt.Volume:

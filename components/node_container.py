@@ -132,7 +132,7 @@ class NodeContainer(NodeHost):
 
     def _files(self) -> list[tuple[str, str, str]]:
         """Path, content, mode of what a machine gets at its first boot."""
-        key, authorized = self.args.host_key, self.args.access.client_public_key
+        key, authorized = self.args.first_boot_keys(self.name)
         return [
             ("/etc/ssh/ssh_host_ed25519_key", key.private.read_text("utf-8"), "0600"),
             ("/etc/ssh/ssh_host_ed25519_key.pub", key.public.read_text("utf-8"), "0644"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import ClassVar
 
 import pulumi
@@ -12,8 +13,8 @@ import pulumi_command as command
 from components._base import Args, Component, Public
 from components.config import conventions
 from components.config.fields import Address
-from components.config.platform import HostKey
-from components.node import scripts
+from components.config.platform import HostKey, RetiredSsh
+from components.node import scripts, ssh_keys
 from components.remote import RemoteHost, SshAccess
 
 INSTANCE_LABEL = "overlab.machine"
@@ -27,6 +28,15 @@ class NodeHostArgs(Args):
     command_provider: command.Provider
     access: SshAccess
     host_key: HostKey
+    retired_ssh: RetiredSsh | None = None
+    """Where keys were rotated: then the present ones are installed before anything else."""
+
+    def first_boot_keys(self, node: str) -> tuple[HostKey, Path]:
+        """Host key and authorized key with which the node is created."""
+        if self.retired_ssh is None:
+            return self.host_key, self.access.client_public_key
+        retired = self.retired_ssh
+        return retired.first_host_keys.get(node, self.host_key), retired.first_client_public_key
 
 
 class NodeHost(Component[NodeHostArgs]):
@@ -57,9 +67,33 @@ class NodeHost(Component[NodeHostArgs]):
         self.reachable = unproven.run(
             f"{self.name}-reachable",
             scripts.render("reachable", hostname=self.name),
-            self.child_options(),
+            self.child_options(depends_on=[self._install_keys(args.retired_ssh)] if args.retired_ssh else None),
             limit_s=conventions.MACHINE_LIMIT_S,
         )
         self.host = replace(unproven, reachable=self.reachable)
         self.address = self.reachable.stdout.apply(lambda _: str(args.address))
         self.register_outputs({"address": self.address})
+
+    def _install_keys(self, retired: RetiredSsh) -> pulumi.Resource:
+        """From the machine that runs the program. Its inputs name files: no key is in the state."""
+        args = self.args
+        limit = f"{conventions.MACHINE_LIMIT_S + 60}s"
+        return command.local.Command(
+            f"{self.name}-keys",
+            create="exec sh -s",
+            stdin=ssh_keys.installer(
+                args.address,
+                (args.access.client_key, args.access.client_public_key),
+                args.host_key,
+                retired,
+                limit_s=conventions.MACHINE_LIMIT_S,
+            ),
+            triggers=[self.instance.id],
+            logging=command.local.Logging.STDERR,
+            add_previous_output_in_env=False,
+            opts=self.child_options(
+                provider=args.command_provider,
+                deleted_with=self.instance,
+                custom_timeouts=pulumi.CustomTimeouts(create=limit, update=limit),
+            ),
+        )

@@ -18,14 +18,17 @@ from components.barrier import Barrier, BarrierArgs
 from components.config import conventions
 from components.config.docker_names import store_address
 from components.config.fields import ImageName
-from components.config.platform import StoreTokens
+from components.config.platform import StoreTls, StoreTokens
 from components.config.section import Violation
 from components.docker_engine import DockerEngine
 from components.node import scripts
-from components.store_access import StoreAccess, StoreAccessArgs, acl_config
+from components.store_access import RELOAD_PENDING, StoreAccess, StoreAccessArgs, acl_tokens
 
 DATA_DIR = "/consul/data"
 CONFIG_FILE = "/consul/config/lab.json"
+SECRETS_DIR = "/consul/secrets"
+"""In the container, what :data:`NODE_SECRETS_DIR` is on the node."""
+NODE_SECRETS_DIR = "/var/lib/overlab/consul"
 STOP_GRACE_S = 10
 
 
@@ -38,6 +41,8 @@ class StoreArgs(Args):
     memory_mib: Public[Annotated[int, Field(ge=64, le=65536)]] = 128
     gossip_key: Path | None = None
     """Required with several servers."""
+    tls: StoreTls | None = None
+    """Required with several servers."""
     tokens: StoreTokens | None = None
     """With several servers: access lists, denied by default."""
 
@@ -49,6 +54,8 @@ class StoreArgs(Args):
     def violations(self) -> Iterator[Violation]:
         if self.cluster and self.gossip_key is None:
             yield Violation(("gossip_key",), None, "a key where there are several servers", "state the file with it")
+        if self.cluster and self.tls is None:
+            yield Violation(("tls",), None, "certificates where there are several servers", "state the files")
         if not self.cluster and self.tokens is not None:
             remedy = "leave tokens out, or state 3 or 5 servers"
             yield Violation(("tokens",), "(stated)", "access lists need several servers", remedy)
@@ -61,16 +68,27 @@ class StoreAgentArgs(Args):
     store: Public[StoreArgs]
 
     def config(self) -> dict[str, Any]:
-        """Consul's configuration. Holds secrets."""
+        """Consul's configuration, without its secrets."""
         machine, store = self.engine.machine, self.store
         servers = tuple(server.machine.node_address for server in store.servers)
-        gossip_key = store.gossip_key if store.cluster else None
-        return agent_config(machine.name, machine.node_address, servers, gossip_key, store.tokens)
+        return agent_config(machine.name, machine.node_address, servers, acl=store.tokens is not None)
+
+    def secrets(self) -> dict[str, str]:
+        """Content of the files in :data:`SECRETS_DIR`; empty for a single server."""
+        store, node = self.store, self.engine.node
+        if not store.cluster:
+            return {}
+        assert store.gossip_key is not None and store.tls is not None  # noqa: PT018
+        config: dict[str, Any] = {"encrypt": store.gossip_key.read_text("utf-8").strip()}
+        if store.tokens is not None:
+            config["acl"] = {"tokens": acl_tokens(store.tokens, server=self.engine in store.servers)}
+        files = {"ca.pem": store.tls.ca, "cert.pem": store.tls.certs[node], "key.pem": store.tls.keys[node]}
+        return {"secrets.json": json.dumps(config)} | {name: path.read_text("utf-8") for name, path in files.items()}
 
     def inputs(self) -> dict[str, Any]:
         """Beside what is stated what policies ask for."""
         config = self.config()
-        derived = {"server": config.get("server", False), "encrypted": "encrypt" in config, "acl": "acl" in config}
+        derived = {"server": config.get("server", False), "encrypted": self.store.cluster, "acl": "acl" in config}
         return super().inputs() | derived | {"client_addresses": config["client_addr"].split()}
 
 
@@ -100,24 +118,33 @@ class StoreAgent(Component[StoreAgentArgs]):
             labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in labels.items()],
             opts=self.child_options(**engine.placement),
         )
+        mounts = [docker.ContainerVolumeArgs(volume_name=volume.name, container_path=DATA_DIR)]
+        command = ["agent", f"-config-file={CONFIG_FILE}"]
+        first: list[pulumi.Resource] = [image]
+        if secrets := args.secrets():
+            first.append(self._declare_secrets(secrets))
+            mounts.append(
+                docker.ContainerVolumeArgs(host_path=NODE_SECRETS_DIR, container_path=SECRETS_DIR, read_only=True)
+            )
+            command.append(f"-config-file={SECRETS_DIR}/secrets.json")
         self.container = docker.Container(
             f"{engine.node}-consul",
             name="consul",
             hostname="consul",
             image=args.store.image,
-            command=["agent", f"-config-file={CONFIG_FILE}"],
+            command=command,
             network_mode="host",
             labels=[docker.ContainerLabelArgs(label=key, value=value) for key, value in labels.items()],
             restart="always",
             memory=args.store.memory_mib,
             memory_swap=args.store.memory_mib,
             destroy_grace_seconds=STOP_GRACE_S,
-            volumes=[docker.ContainerVolumeArgs(volume_name=volume.name, container_path=DATA_DIR)],
-            # A file and not arguments: the gossip key must not stand in a process list, nor the tokens.
-            uploads=[docker.ContainerUploadArgs(file=CONFIG_FILE, content=_document(args))],
+            volumes=mounts,
+            # No secret is in it, in its arguments or in its environment: with other ones it stays the same container.
+            uploads=[docker.ContainerUploadArgs(file=CONFIG_FILE, content=_document(args.config()))],
             opts=self.child_options(
                 **engine.placement,
-                depends_on=[image],
+                depends_on=first,
                 # The next run must not treat a container whose start failed as running.
                 replace_on_changes=["#initerror"],
                 delete_before_replace=True,
@@ -125,20 +152,27 @@ class StoreAgent(Component[StoreAgentArgs]):
         )
         self.register_outputs({})
 
+    def _declare_secrets(self, secrets: dict[str, str]) -> pulumi.Resource:
+        engine = self.args.engine
+        script = scripts.render(
+            "store-secrets", directory=NODE_SECRETS_DIR, pending=RELOAD_PENDING, files=dict(sorted(secrets.items()))
+        )
+        return engine.host.run(
+            f"{engine.node}-store-secrets",
+            pulumi.Output.secret(script),
+            self.child_options(),
+            limit_s=conventions.STORE_LIMIT_S,
+        )
 
-def _document(args: StoreAgentArgs) -> pulumi.Output[str]:
-    text = json.dumps(args.config(), indent=2, sort_keys=True) + "\n"
-    return pulumi.Output.secret(text) if args.store.cluster else pulumi.Output.from_input(text)
+
+def _document(config: dict[str, Any]) -> str:
+    return json.dumps(config, indent=2, sort_keys=True) + "\n"
 
 
 def agent_config(
-    node: str,
-    address: IPv4Address,
-    servers: tuple[IPv4Address, ...],
-    gossip_key: Path | None = None,
-    tokens: StoreTokens | None = None,
+    node: str, address: IPv4Address, servers: tuple[IPv4Address, ...], *, acl: bool = False
 ) -> dict[str, Any]:
-    """Consul's configuration on a node. With several servers it holds secrets: the gossip key, and tokens."""
+    """Consul's configuration on a node, without secrets."""
     config: dict[str, Any] = {
         "bind_addr": str(address),
         "client_addr": "127.0.0.1",
@@ -154,10 +188,12 @@ def agent_config(
     if len(servers) == 1:
         # Alone there is nobody to wait for: it elects itself after 1 to 2 s, by default after 5 to 10.
         return config | {"client_addr": f"127.0.0.1 {address}", "performance": {"raft_multiplier": 1}}
-    if tokens is not None:
-        config["acl"] = acl_config(tokens, server=address in servers)
-    assert gossip_key is not None
-    return config | {"encrypt": gossip_key.read_text("utf-8").strip(), "retry_join": [str(one) for one in servers]}
+    if acl:
+        config["acl"] = {"enabled": True, "default_policy": "deny", "enable_token_persistence": False}
+    # RPC between agents, port 8300; HTTP is for the node itself, and its engine speaks no TLS to it.
+    config |= {"verify_incoming_rpc": True, "verify_outgoing": True, "verify_server_hostname": True}
+    config |= {f"{name}_file": f"{SECRETS_DIR}/{name}.pem" for name in ("ca", "cert", "key")}
+    return config | {"retry_join": [str(one) for one in servers]}
 
 
 class Store(Component[StoreArgs]):
@@ -178,8 +214,16 @@ class Store(Component[StoreArgs]):
         self.ids = tuple(agent.container.id for agent in agents)
         self.ready: list[pulumi.Resource] = [agent.container for agent in agents]
         """What is written to the store comes after all of it."""
-        if args.tokens is not None:
-            access = StoreAccessArgs(engine=first, tokens=args.tokens, agents=self.ids)
+        if args.cluster:
+            assert args.gossip_key is not None
+            access = StoreAccessArgs(
+                engine=first,
+                engines=args.engines,
+                gossip_key=args.gossip_key,
+                tokens=args.tokens,
+                agents=self.ids,
+                generation=scripts.digest(*(text for agent in agents for text in agent.args.secrets().values())),
+            )
             self.ready.append(StoreAccess("store-access", access, self.child_options()).configured)
         self.address = store_address([server.machine.node_address for server in args.servers])
         """HOST:PORT of its HTTP API, as every node finds it."""

@@ -76,15 +76,42 @@ class Tls(_Fact):
     server_keys: dict[str, Path]
 
 
+class StoreTls(_Fact):
+    """For the RPC between the store's agents: PEM files, keys 0600, by node key.
+
+    Of an authority of their own, since an engine takes whatever the other one signed for its client. Only a server's
+    certificate has a server's name.
+    """
+
+    ca: Path
+    certs: dict[str, Path]
+    keys: dict[str, Path]
+
+
 class StoreTokens(_Fact):
     """Secrets of the store's access control, each a UUID in a file (0600)."""
 
     management: Path
     """Unrestricted."""
+    retired: Path
+    """Lines with earlier ones, latest first: as long as a rotation has not reached the store it knows one of these."""
     agents: Path
     """For the store's agents themselves."""
     engines: Path
     """For clients of an agent on its node's loopback."""
+
+
+class RetiredSsh(_Fact):
+    """SSH keys from before a rotation. The first ones stay part of a node's first boot, or a rotation would recreate
+    it; they are valid until the present ones are installed over them."""
+
+    first_client_public_key: Path
+    first_host_keys: dict[str, HostKey]
+    """By node key; a node without one was created with its present key."""
+    client_keys: tuple[Path, ...]
+    """Private keys (0600) that a node may still accept, latest first."""
+    known_hosts: Path
+    """OpenSSH known_hosts lines of every key that a node may still have, the present one among them."""
 
 
 class Identity(_Fact):
@@ -96,10 +123,12 @@ class Identity(_Fact):
     """OpenSSH known_hosts lines of every node, by address."""
     host_keys: dict[str, HostKey]
     """By node key."""
+    retired_ssh: RetiredSsh | None = None
     tls: Tls | None = None
     gossip_key: Path | None = None
     """File (0600) with the store's gossip key: 32 random bytes, base64."""
     store_tokens: StoreTokens | None = None
+    store_tls: StoreTls | None = None
 
 
 class Platform(_Fact):

@@ -136,12 +136,13 @@ def rotate(
         bool, typer.Option("--ca", help="The CA as well: client keys issued before are then refused.")
     ] = False,
 ) -> None:
-    """Renew the keys and certificates of the engines' API; the next `up` installs them on the engines."""
+    """Renew every key, certificate and token: SSH, the engines' API, the store; the next `up` installs them."""
     settings = load_settings(stack)
-    renewed = prepare.rotate(settings, Progress(), authority=authority)
-    whose = f"the client and {len(renewed.server_certs)} servers{', with a new CA' if authority else ''}"
+    for what in prepare.rotate(settings, Progress(), authority=authority):
+        print(f"renewed: {what}")
     restarts = "containers keep running" if settings.engine.live_restore else "so do containers: live_restore is off"
-    print(f"renewed: {whose}; next: overlab up --stack {stack} (the engines restart, {restarts})")
+    engines = f" (the engines restart, {restarts})" if settings.engine.api == "tls" else ""
+    print(f"next: overlab up --stack {stack}{engines}")
 
 
 # -- shared ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The lab's certificate authority for the engines' API, what it issues, and how long that is valid.
+"""The lab's certificate authorities, for the engines' API and for the store's RPC; what they issue, and its validity.
 
 All in one directory, every file 0600. Nothing is renewed automatically: expiry is reported, and the user calls
 :func:`rotate`, so that an ``up`` does the same tomorrow as today.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from components.config.platform import Tls
+from components.config.platform import StoreTls, Tls
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_private
 from overlab.core.removal import remove
@@ -28,22 +28,39 @@ from overlab.core.removal import remove
 SOON = datetime.timedelta(days=30)
 _VALID = datetime.timedelta(days=3650)
 _BACKDATE = datetime.timedelta(hours=24)  # a machine's clock may be behind this one's
+_STORE_SERVER = "server.dc1.consul"
+"""The name by which Consul's agents know a server of their data center."""
+T = TypeVar("T")
 _CA, _CA_KEY = "ca.pem", "ca-key.pem"
 
 
 def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Tls:
     """Create what is missing or does not match a node's address or the authority. ``nodes``: key -> address."""
     _finish(directory)
-    authority = _authority(directory, lab)
+    authority = _authority(directory, f"overlab {lab} CA")
     client_cert, client_key = directory / "client.pem", directory / "client-key.pem"
-    _issue(authority, client_cert, client_key, f"overlab {lab} client", [], ExtendedKeyUsageOID.CLIENT_AUTH)
+    _issue(authority, client_cert, client_key, f"overlab {lab} client", [], [ExtendedKeyUsageOID.CLIENT_AUTH])
     certs, keys = {}, {}
     for node, address in nodes.items():
         certs[node], keys[node] = directory / f"server-{node}.pem", directory / f"server-{node}-key.pem"
         names: list[x509.GeneralName] = [x509.DNSName(node)]
         names += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in (address, "127.0.0.1")]
-        _issue(authority, certs[node], keys[node], node, names, ExtendedKeyUsageOID.SERVER_AUTH)
+        _issue(authority, certs[node], keys[node], node, names, [ExtendedKeyUsageOID.SERVER_AUTH])
     return Tls(ca=directory / _CA, client_cert=client_cert, client_key=client_key, server_certs=certs, server_keys=keys)
+
+
+def ensure_store(directory: Path, lab: str, nodes: Collection[str], servers: Collection[str]) -> StoreTls:
+    """The same for the store: each agent's certificate is used as a server's and as a client's."""
+    _finish(directory)
+    authority = _authority(directory, f"overlab {lab} store CA")
+    usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    certs, keys = {}, {}
+    for node in nodes:
+        certs[node], keys[node] = directory / f"{node}.pem", directory / f"{node}-key.pem"
+        names: list[x509.GeneralName] = [x509.DNSName(node)]
+        names += [x509.DNSName(_STORE_SERVER)] if node in servers else []
+        _issue(authority, certs[node], keys[node], node, names, usage)
+    return StoreTls(ca=directory / _CA, certs=certs, keys=keys)
 
 
 # -- rotation --------------------------------------------------------------------------------------
@@ -54,6 +71,17 @@ def rotate(directory: Path, lab: str, nodes: Mapping[str, str], *, authority: bo
 
     Atomic: an interruption leaves the old set, or a complete new one that :func:`ensure` installs.
     """
+    return _rotate(directory, lambda at: ensure(at, lab, nodes), authority=authority)
+
+
+def rotate_store(
+    directory: Path, lab: str, nodes: Collection[str], servers: Collection[str], *, authority: bool
+) -> StoreTls:
+    """The same for the store's."""
+    return _rotate(directory, lambda at: ensure_store(at, lab, nodes, servers), authority=authority)
+
+
+def _rotate(directory: Path, make: Callable[[Path], T], *, authority: bool) -> T:
     _finish(directory)
     making = directory.with_name(f"{directory.name}.making")
     remove(making, directory.parent)
@@ -61,9 +89,9 @@ def rotate(directory: Path, lab: str, nodes: Mapping[str, str], *, authority: bo
     if not authority and (directory / _CA).exists():
         for name in (_CA_KEY, _CA):
             write_private(making / name, (directory / name).read_bytes())
-    ensure(making, lab, nodes)
+    make(making)
     making.rename(_complete(directory))
-    return ensure(directory, lab, nodes)
+    return make(directory)
 
 
 def rotation_complete(directory: Path) -> bool:
@@ -136,12 +164,12 @@ class _Authority:
     key: ec.EllipticCurvePrivateKey
 
 
-def _authority(directory: Path, lab: str) -> _Authority:
-    """The lab's CA. The certificate is written last: without it the key was never used."""
+def _authority(directory: Path, common_name: str) -> _Authority:
+    """A CA of the lab. The certificate is written last: without it the key was never used."""
     cert_file, key_file = directory / _CA, directory / _CA_KEY
     if not cert_file.exists():
         key = ec.generate_private_key(ec.SECP256R1())
-        name, identifier = _name(f"overlab {lab} CA"), x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        name, identifier = _name(common_name), x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         certificate = _sign(name, key, name, key, _now() + _VALID, identifier, ca=True)
         write_private(key_file, _pem(key))
         write_private(cert_file, certificate.public_bytes(Encoding.PEM))
@@ -154,7 +182,7 @@ def _issue(
     key_file: Path,
     common_name: str,
     names: list[x509.GeneralName],
-    usage: x509.ObjectIdentifier,
+    usage: list[x509.ObjectIdentifier],
 ) -> None:
     """A certificate by the lab's CA; kept while it matches names, CA and key. The key is always kept."""
     if not key_file.exists():
@@ -168,7 +196,7 @@ def _issue(
     if ends <= _now():
         raise OverlabError(f"the lab's certificate authority expired on {ends:%Y-%m-%d}", "overlab rotate --ca")
     extensions: list[x509.ExtensionType] = [
-        x509.ExtendedKeyUsage([usage]),
+        x509.ExtendedKeyUsage(usage),
         x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()),
     ]
     if names:

@@ -57,7 +57,7 @@ def checkout() -> Path:
 def inputs_digest(settings: Settings, tools: Mapping[str, str]) -> str:
     """Digest of what decides the platform: settings, the platform's code, and which ``tools`` are resolved.
 
-    Node addresses count: they are in known_hosts and certificates.
+    Node addresses count: they are in known_hosts and certificates. So do the store's servers, which these name.
     """
     facts = {
         "tools": dict(tools),
@@ -66,6 +66,7 @@ def inputs_digest(settings: Settings, tools: Mapping[str, str]) -> str:
         "network": [str(settings.underlay.cidr), str(settings.gateway)],
         "platform": settings.platform.model_dump(mode="json"),
         "install": settings.engine.install,
+        "store": settings.store_nodes,
         "kind": settings.machine_kind,
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from components.config.conventions import REGISTRY_PORT
-from components.config.platform import Hypervisor, MachineImage, NodeEngine, Packages, Platform, Tls
+from components.config.platform import Hypervisor, MachineImage, NodeEngine, Packages, Platform
+from components.node import ssh_keys
 from overlab.core import removal
-from overlab.core.errors import OverlabError
+from overlab.core.errors import OverlabError, ToolError
 from overlab.core.files import bound_log, write_private
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.progress import Progress
-from overlab.core.tools import stop_running
+from overlab.core.tools import run, stop_running
 from overlab.core.wait import locked
 from overlab.platform import (
     certificates,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from components.config.settings import Settings
 
 T = TypeVar("T")
+_KEYS_LIMIT_S = 10
 
 
 def ready(settings: Settings) -> Platform | None:
@@ -79,20 +81,59 @@ def prepare(settings: Settings, progress: Progress) -> Platform:
         return _record(settings, kind, paths, _make_parts(settings, kind, paths, progress))
 
 
-def rotate(settings: Settings, progress: Progress, *, authority: bool) -> Tls:
-    """New certificates for the engines' API, which the next ``up`` installs; with ``authority`` a new CA too.
+def rotate(settings: Settings, progress: Progress, *, authority: bool) -> list[str]:
+    """New secrets of every kind that the lab has, which the next ``up`` installs; with ``authority`` new CAs too.
 
-    Raises :class:`OverlabError` where the lab has none.
+    Returns what was renewed, in words.
     """
     paths = LabPaths(settings.name)
-    if settings.engine.api != "tls":
-        raise OverlabError(f"the engines of lab {settings.name} have no TLS port", "set engine.api to tls")
-    if read_record(paths) is None:
+    platform = read_record(paths)
+    if platform is None:
         raise OverlabError(f"the platform of lab {settings.name} is not prepared", "overlab up")
+    renewed, nodes = [], _addresses(settings)
+    also = ", with a new CA" if authority else ""
     with _only_one(paths, progress):
         _refuse_other_checkout(paths)
-        tls = identity.tls_directory(paths.identity)
-        return certificates.rotate(tls, settings.name, _addresses(settings), authority=authority)
+        if settings.engine.api == "tls":
+            tls = identity.tls_directory(paths.identity)
+            certificates.rotate(tls, settings.name, nodes, authority=authority)
+            renewed.append(f"the client and {len(nodes)} servers of the engines' API{also}")
+        if settings.store.servers > 1:
+            identity.rotate_store(paths.identity, settings.name, nodes, settings.store_nodes, authority=authority)
+            renewed.append(f"the store's gossip key, tokens, and {len(nodes)} certificates{also}")
+        identity.ensure(paths.identity, settings.name, nodes, settings.store_nodes)
+        identity.rotate_ssh(paths.identity, nodes)
+        keys = identity.ensure(paths.identity, settings.name, nodes, settings.store_nodes)
+        platform = platform.model_copy(update={"identity": keys})
+        write_private(paths.record, platform.model_dump_json(indent=1).encode())
+        left = _install_ssh_keys(settings, platform, progress)
+        later = f" (not on {', '.join(left)}, which did not answer: the next `up` installs them)" if left else ""
+        renewed.append(f"the SSH keys of the client and of {len(nodes)} nodes{later}")
+    return renewed
+
+
+def _install_ssh_keys(settings: Settings, platform: Platform, progress: Progress) -> list[str]:
+    """Install them on the nodes, so that other commands reach these before the next update; those where it failed."""
+    paths, keys = LabPaths(settings.name), platform.identity
+    if keys.retired_ssh is None:
+        return []
+
+    def install(node: str) -> bool:
+        address, client = settings.nodes[node].address, (keys.client_key, keys.client_public_key)
+        assert keys.retired_ssh is not None
+        script = ssh_keys.installer(address, client, keys.host_keys[node], keys.retired_ssh, limit_s=_KEYS_LIMIT_S)
+        command = ["sh", "-c", script]
+        if platform.kind == "bundled":
+            command = Namespace.of(paths).command(command)
+        try:
+            run(command, log=paths.logs / "rotate.log", limit_s=2 * _KEYS_LIMIT_S)
+        except ToolError:
+            return False
+        return True
+
+    with progress.step("SSH keys"), ThreadPoolExecutor(max_workers=8) as pool:
+        installed = dict(zip(settings.nodes, pool.map(install, settings.nodes), strict=True))
+    return [node for node, done in installed.items() if not done]
 
 
 def restart_daemons(lab: str, progress: Progress) -> Platform | None:
@@ -264,7 +305,7 @@ def _record(settings: Settings, kind: hypervisors.PlatformKind, paths: LabPaths,
         node_engine=parts.node_engine,
         packages=parts.packages,
         registry_mirror=parts.mirror,
-        identity=identity.ensure(paths.identity, settings.name, _addresses(settings)),
+        identity=identity.ensure(paths.identity, settings.name, _addresses(settings), settings.store_nodes),
         run_dir=paths.run,
     )
     text = platform.model_dump_json(indent=1).encode()
@@ -300,7 +341,7 @@ def _is_current(manifest: PlatformManifest, settings: Settings, paths: LabPaths)
         manifest.inputs == inputs_digest(settings, _tools(manifest.cli))
         and manifest.files == fingerprints(manifest.files)
         and not plugins.problems(paths, manifest.cli)
-        and certificates.rotation_complete(identity.tls_directory(paths.identity))
+        and identity.rotations_complete(paths.identity)
     )
 
 

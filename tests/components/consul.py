@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tarfile
 import time
@@ -46,13 +47,17 @@ class Agents:
 
     def start(self, name: str, config: dict[str, Any]) -> None:
         """Start an agent with this configuration; its data is kept from run to run."""
+        file = self._write(name, config)
+        with self.log(name).open("ab") as log:
+            command = [*self._inside, str(self.program), "agent", f"-config-file={file}"]
+            self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def _write(self, name: str, config: dict[str, Any]) -> Path:
         file = self.directory / f"{name}.json"
         file.write_text(
             json.dumps(config | {"data_dir": str(self.directory / name), "client_addr": config["bind_addr"]})
         )
-        with self.log(name).open("ab") as log:
-            command = [*self._inside, str(self.program), "agent", f"-config-file={file}"]
-            self._processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+        return file
 
     def log(self, name: str) -> Path:
         return self.directory / f"{name}.log"
@@ -77,6 +82,16 @@ class Agents:
             assert time.monotonic() < end, f"{path} at {address} is not {code} in {START_LIMIT_S} s; last: {found}"
             time.sleep(0.5)
         return found[1]
+
+    def reload(self, name: str, config: dict[str, Any]) -> None:
+        """Let a running agent read another configuration."""
+        self._write(name, config)
+        self._processes[name].send_signal(signal.SIGHUP)
+
+    def stop_only(self, name: str) -> None:
+        """Stop one, which then leaves the cluster for good."""
+        self._processes[name].terminate()
+        self._processes[name].wait(20)
 
     def stop(self) -> None:
         for process in self._processes.values():

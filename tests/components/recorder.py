@@ -23,6 +23,7 @@ from components.config.platform import (
     MachineImage,
     NodeEngine,
     Platform,
+    StoreTls,
     StoreTokens,
     Tls,
 )
@@ -172,6 +173,12 @@ def make_platform(directory: Path, settings: Settings) -> Platform:
                 management=file("management", "PRIVATE MANAGEMENT TOKEN"),
                 agents=file("agents", "PRIVATE AGENTS TOKEN"),
                 engines=file("engines", "PRIVATE ENGINES TOKEN"),
+                retired=file("retired", ""),
+            ),
+            store_tls=StoreTls(
+                ca=file("store-ca.pem", "THE STORE'S AUTHORITY\n"),
+                certs={key: file(f"store-{key}.pem", f"STORE CERTIFICATE OF {key}\n") for key in settings.nodes},
+                keys={key: file(f"store-{key}-key.pem", f"PRIVATE STORE KEY OF {key}\n") for key in settings.nodes},
             ),
         ),
         run_dir=directory,

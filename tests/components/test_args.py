@@ -109,7 +109,7 @@ def test_rules_of_engines_and_stores(lab: Lab) -> None:
         "DockerEngineArgs.cluster_store"
     }
     engines = tuple(lab.engines.values())
-    assert refused(StoreArgs, engines=engines, servers=engines).keys() == {"StoreArgs.gossip_key"}
+    assert refused(StoreArgs, engines=engines, servers=engines).keys() == {"StoreArgs.gossip_key", "StoreArgs.tls"}
     assert refused(StoreArgs, engines=engines, servers=()).keys() == {"StoreArgs.servers"}
 
 

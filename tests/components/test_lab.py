@@ -9,6 +9,7 @@ import pulumi
 import pytest
 
 from components.config.settings import Settings, parse, read_stack_file
+from overlab.platform import identity
 from tests.components.recorder import Answers, Declared, Recorder, make_platform, run_lab
 
 PROJECT = Path(__file__).parents[2]
@@ -273,12 +274,88 @@ def test_tokens_are_in_secrets_alone(guarded: Recorder) -> None:
     test_no_secret_is_in_a_plain_input(guarded)
     (access,) = [item for item in guarded.of(COMMAND) if item.name.endswith("-store-access")]
     assert "stdin" in access.secrets
-    assert '"management": "PRIVATE MANAGEMENT TOKEN"' in access.inputs["stdin"]
-    for item in guarded.of(CONTAINER):
-        if item.name.endswith("-consul"):
-            assert "uploads" in item.secrets
-            tokens = json.loads(item.inputs["uploads"][0]["content"])["acl"]["tokens"]
-            assert tokens["default"] == "PRIVATE ENGINES TOKEN"
+    assert '"management": ["PRIVATE MANAGEMENT TOKEN"]' in access.inputs["stdin"]
+    for node in ("docker01", "docker02", "docker03"):
+        agent = named(guarded, CONTAINER, f"{node}-consul")
+        assert agent.secrets == set()
+        secrets = named(guarded, COMMAND, f"{node}-store-secrets")
+        assert "stdin" in secrets.secrets
+        assert secrets.urn in reach(guarded, agent.urn)
+        for text in ("PRIVATE ENGINES TOKEN", "PRIVATE GOSSIP KEY", f"PRIVATE STORE KEY OF {node}"):
+            assert text in secrets.inputs["stdin"]
+
+
+def test_other_secrets_recreate_nothing(tmp_path: Path) -> None:
+    """A rotation changes what scripts install; beside it the gates run again that follow a restart of the engines."""
+    settings = parse(read_stack_file(PROJECT, "ci"), "ci")
+    platform = make_platform(tmp_path, settings)
+    before = run_lab(settings, platform)
+    of_machines = (
+        "client",
+        "client.pub",
+        "known_hosts",
+        *(f"{node}.{half}" for node in settings.nodes for half in ("private", "public")),
+    )
+    for path in [path for path in tmp_path.iterdir() if path.name not in of_machines]:
+        path.write_text(f"OTHER {path.read_text()}")
+    after = run_lab(settings, platform)
+    changed = {
+        item.name: {key for key in item.inputs if item.inputs[key] != before.declared[urn].inputs.get(key)}
+        for urn, item in after.declared.items()
+    }
+    steps = {f"docker0{n}-{step}" for n in (1, 2, 3) for step in ("dockerd", "store-secrets", "store-reload")}
+    steps |= {"docker01-store-access", "docker01-store-prune"}
+    assert {name for name, keys in changed.items() if keys == {"stdin"}} == steps
+    gates = {f"docker0{n}-joined" for n in (1, 2, 3)} | {"engines-configured"}
+    assert {name for name, keys in changed.items() if keys} - steps <= gates
+
+
+@pytest.mark.parametrize("kind", ["vm", "container"])
+def test_other_ssh_keys_recreate_no_node_and_are_installed_before_anything_else(tmp_path: Path, kind: str) -> None:
+    settings = dev(kind)
+    identity.ensure(tmp_path / "identity", settings.name, {key: str(n.address) for key, n in settings.nodes.items()})
+
+    def declared() -> Recorder:
+        nodes = {key: str(node.address) for key, node in settings.nodes.items()}
+        keys = identity.ensure(tmp_path / "identity", settings.name, nodes)
+        return run_lab(settings, make_platform(tmp_path, settings).model_copy(update={"identity": keys}))
+
+    before = declared()
+    identity.rotate_ssh(tmp_path / "identity", settings.nodes)
+    after = declared()
+    ours = (
+        DOMAIN,
+        CONTAINER,
+        "libvirt:index/volume:Volume",
+        "libvirt:index/cloudInitDisk:CloudInitDisk",
+        "docker:index/volume:Volume",
+    )
+    for item in (item for item in after.declared.values() if item.type in ours):
+        assert item.inputs == before.declared[item.urn].inputs
+    added = {item.name for urn, item in after.declared.items() if urn not in before.declared}
+    assert added == {f"{node}-keys" for node in settings.nodes}
+    for node in settings.nodes:
+        keys = named(after, "command:local:Command", f"{node}-keys")
+        assert "PRIVATE KEY" not in str(keys.inputs)
+        assert keys.urn in named(after, COMMAND, f"{node}-reachable").dependencies
+        assert (
+            named(after, COMMAND, f"{node}-dockerd").inputs["connection"]
+            != (named(before, COMMAND, f"{node}-dockerd").inputs["connection"])
+        )
+    identity.rotate_ssh(tmp_path / "identity", settings.nodes)
+    again = declared()
+    for node in settings.nodes:
+        urn = named(after, "command:local:Command", f"{node}-keys").urn
+        assert again.declared[urn].inputs["stdin"] != after.declared[urn].inputs["stdin"]
+
+
+def test_each_agent_reads_its_new_secrets_after_the_store_knows_them_and_before_old_ones_go(guarded: Recorder) -> None:
+    access = named(guarded, COMMAND, "docker01-store-access").urn
+    prune = reach(guarded, named(guarded, COMMAND, "docker01-store-prune").urn)
+    for node in ("docker01", "docker02", "docker03"):
+        reload = named(guarded, COMMAND, f"{node}-store-reload").urn
+        assert access in reach(guarded, reload)
+        assert reload in prune
 
 
 def test_another_image_renames_the_base_volume(settings: Settings, tmp_path: Path) -> None:

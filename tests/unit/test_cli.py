@@ -424,15 +424,24 @@ def test_doctor_names_the_age_of_the_nodes_packages() -> None:
     assert f"rm -rf {content.parent}" in str(row().remedy)
 
 
-def test_rotate_reports_what_was_renewed_and_the_next_command(project: Path, tmp_path: Path) -> None:
-    assert "set engine.api to tls" in overlab("rotate").stderr
+def test_rotate_reports_what_was_renewed_and_the_next_command(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "remedy: overlab up" in overlab("rotate").stderr
     file = project / "Pulumi.dev.yaml"
     file.write_text(_GOOD.format(name="t-dev") + "    engine: {api: tls}\n")
-    assert "remedy: overlab up" in overlab("rotate").stderr
     record = make_platform(tmp_path, application.load_settings("dev"))
     paths = LabPaths("t-dev")
     write_private(paths.record, record.model_dump_json().encode())
-    assert "renewed: the client and 2 servers; next: overlab up --stack dev" in overlab("rotate").stdout
+    monkeypatch.setattr(prepare, "_install_ssh_keys", lambda *_: ["docker02"])
+    said = overlab("rotate").stdout
+    assert "renewed: the client and 2 servers of the engines' API\n" in said
+    assert "the SSH keys of the client and of 2 nodes (not on docker02, which did not answer" in said
+    assert "next: overlab up --stack dev (the engines restart, containers keep running)" in said
+    recorded = prepare.read_record(paths)
+    assert recorded is not None
+    assert recorded.identity.retired_ssh is not None
+    assert "store" not in said
     before = (paths.identity / "tls" / "ca.pem").read_bytes()
     assert "with a new CA" in overlab("rotate", "--ca").stdout
     assert (paths.identity / "tls" / "ca.pem").read_bytes() != before

@@ -21,6 +21,7 @@ from components.docker_engine import daemon_json, drop_in
 from components.node import firewall, watchdog
 from components.node.first_boot import FirstBoot, first_boot
 from components.store import agent_config
+from components.store_access import acl_tokens
 from tests.components.recorder import make_platform
 
 RAW: dict[str, Any] = {
@@ -50,8 +51,7 @@ def agent_config_of(key: str, settings: Settings, platform: Platform) -> dict[st
         key,
         settings.nodes[key].address,
         tuple(settings.nodes[server].address for server in settings.store_nodes),
-        platform.identity.gossip_key,
-        platform.identity.store_tokens if settings.store.has_acl else None,
+        acl=settings.store.has_acl,
     )
 
 
@@ -207,7 +207,9 @@ def test_a_cluster_gossips_encrypted_and_talks_http_on_loopback_alone(platform: 
     server, agent = (agent_config_of(key, settings, platform) for key in ("docker01", "docker04"))
     assert server["client_addr"] == agent["client_addr"] == "127.0.0.1"
     assert "performance" not in server
-    assert server["encrypt"] == agent["encrypt"] == "PRIVATE GOSSIP KEY"
+    assert "PRIVATE" not in json.dumps([server, agent])
+    assert server["verify_incoming_rpc"] is server["verify_outgoing"] is server["verify_server_hostname"] is True
+    assert server["key_file"] == "/consul/secrets/key.pem"
     assert server["bootstrap_expect"] == 3
     assert "server" not in agent
     assert server["retry_join"] == ["10.99.0.11", "10.99.0.12", "10.99.0.13"]
@@ -226,5 +228,8 @@ def test_access_lists_deny_by_default_and_give_each_node_its_tokens(platform: Pl
     assert isinstance(server, dict)
     assert isinstance(agent, dict)
     assert (server["enabled"], server["default_policy"]) == (True, "deny")
-    assert agent["tokens"] == {"agent": "PRIVATE AGENTS TOKEN", "default": "PRIVATE ENGINES TOKEN"}
-    assert server["tokens"] == agent["tokens"] | {"master": "PRIVATE MANAGEMENT TOKEN"}
+    assert "tokens" not in server
+    tokens = platform.identity.store_tokens
+    assert tokens is not None
+    assert acl_tokens(tokens, server=False) == {"agent": "PRIVATE AGENTS TOKEN", "default": "PRIVATE ENGINES TOKEN"}
+    assert acl_tokens(tokens, server=True) == acl_tokens(tokens, server=False) | {"master": "PRIVATE MANAGEMENT TOKEN"}

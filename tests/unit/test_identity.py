@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from components.config.platform import Identity
+from overlab.core.files import write_private
 from overlab.platform import identity
 
 NODES = {"docker01": "10.99.0.11", "docker02": "10.99.0.12"}
@@ -128,6 +130,67 @@ def test_passphrase_is_made_once(tmp_path: Path) -> None:
     assert file.read_text() == before
     assert len(before) >= 32
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_rotation_keeps_the_first_keys_for_a_nodes_first_boot(directory: Path) -> None:
+    first = identity.ensure(directory, "t", NODES)
+    assert first.retired_ssh is None
+    keys = {name: data for name, data in content(directory).items() if name.startswith(("client", "hosts/"))}
+    identity.rotate_ssh(directory, NODES)
+    found = identity.ensure(directory, "t", {**NODES, "docker03": "10.99.0.13"})
+    now = content(directory)
+    assert not [name for name, data in keys.items() if now[name] == data]
+    retired = found.retired_ssh
+    assert retired is not None
+    # To the byte: they are part of what a node is known by.
+    assert retired.first_client_public_key.read_bytes() == keys["client.pub"]
+    assert retired.first_host_keys["docker01"].public.read_bytes() == keys["hosts/docker01.pub"]
+    assert retired.first_host_keys.keys() == NODES.keys()
+    host_key = retired.first_host_keys["docker01"]
+    assert host_key.private.read_bytes() == keys["hosts/docker01"]
+    assert [path.read_bytes() for path in retired.client_keys] == [keys["client"]]
+    assert retired.known_hosts.read_text().count("10.99.0.11 ") == 2
+    assert found.known_hosts.read_text().count("10.99.0.11 ") == 1
+    assert {path.stat().st_mode & 0o777 for path in directory.rglob("*") if path.is_file()} == {0o600}
+    # A node that was added in between keeps the key that it was created with.
+    created = found.host_keys["docker03"].private.read_bytes()
+    for _ in range(6):
+        identity.rotate_ssh(directory, [*NODES, "docker03"])
+        identity.ensure(directory, "t", {**NODES, "docker03": "10.99.0.13"})
+    last = identity.ensure(directory, "t", {**NODES, "docker03": "10.99.0.13"}).retired_ssh
+    assert last is not None
+    assert last.first_host_keys["docker01"].private.read_bytes() == keys["hosts/docker01"]
+    assert last.first_host_keys["docker03"].private.read_bytes() == created
+    assert len(last.client_keys) == 4
+    assert last.client_keys[-1].read_bytes() == keys["client"]
+
+
+def test_a_rotation_of_ssh_keys_may_end_anywhere(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys of the nodes are always among those that are kept."""
+    first = identity.ensure(directory, "t", NODES)
+    real, left = write_private, [0]
+
+    def interrupted(path: Path, data: bytes, mode: int = 0o600) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        real(path, data, mode)
+
+    before = first.client_key.read_bytes(), first.known_hosts.read_text()
+    for done in range(8):
+        monkeypatch.setattr(identity, "write_private", interrupted)
+        left[0] = done
+        with contextlib.suppress(KeyboardInterrupt):
+            identity.rotate_ssh(directory, NODES)
+        monkeypatch.undo()
+        found = identity.ensure(directory, "t", NODES)
+        kept = [found.client_key, *(found.retired_ssh.client_keys if found.retired_ssh else ())]
+        assert before[0] in [path.read_bytes() for path in kept]
+        hosts = (found.retired_ssh.known_hosts if found.retired_ssh else found.known_hosts).read_text()
+        assert set(before[1].splitlines()) <= set(hosts.splitlines())
+        for key in (found.client_key, *(one.private for one in found.host_keys.values())):
+            derived = subprocess.run(["ssh-keygen", "-y", "-f", key], capture_output=True, text=True, check=True)
+            assert derived.stdout.split()[1] in key.with_name(f"{key.name}.pub").read_text()
 
 
 def _handshake(found: Identity, server_name: str) -> Exception | None:

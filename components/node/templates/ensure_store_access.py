@@ -1,8 +1,9 @@
-"""Creates or updates the store's policies and tokens; idempotent. Standard library of Python 3.9.
+"""Creates or updates the store's policies and tokens, and its gossip key; idempotent. Standard library of Python 3.9.
 
-Reads a JSON object on standard input: ``url`` of an agent, ``limit_s``, the ``management`` token, ``policies`` (name ->
-rules) and ``tokens`` (``accessor``, ``secret``, ``policy``). Prints what it did, without secrets; exit code 1, and what
-it waited for, when the limit is over.
+Reads a JSON object on standard input: ``url`` of an agent, ``limit_s``, the ``management`` tokens (the wanted one, then
+those of which the store may know one), ``policies`` (name -> rules), ``tokens`` (``accessor``, ``secret``,
+``policy``), ``gossip_key``, ``agents`` (how many there are), and ``prune``: whether to remove the lab's other tokens.
+Prints what it did, without secrets; exit code 1, and what it waited for, when the limit is over.
 """
 
 import json
@@ -31,7 +32,8 @@ class ConsulClient:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The answer; None where Consul knows no such thing. Raises NotReady for every other refusal."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self._url}{path}", data, {"X-Consul-Token": self._token}, method=method)
+        headers = {"X-Consul-Token": self._token} if self._token else {}
+        request = urllib.request.Request(f"{self._url}{path}", data, headers, method=method)
         try:
             with self._opener.open(request, timeout=CALL_LIMIT_S) as answer:
                 return json.loads(answer.read() or b"null")
@@ -46,6 +48,9 @@ class ConsulClient:
 
 
 SELF = "/v1/acl/token/self"
+KEYRING = "/v1/operator/keyring"
+MASTER = ("Master Token", "Initial Management Token")
+"""Consul's own descriptions of the management token that its servers create at first."""
 
 
 def ensure_policy(store: ConsulClient, name: str, rules: str) -> bool:
@@ -67,10 +72,6 @@ def ensure_token(store: ConsulClient, token: dict[str, str]) -> bool:
     wanted = {"AccessorID": token["accessor"], "SecretID": token["secret"], "Description": token["policy"]}
     wanted["Policies"] = [{"Name": token["policy"]}]  # type: ignore[assignment]  # the one value that is no text
     found = store.call("GET", path)
-    if found and found["SecretID"] != token["secret"]:
-        # Of another lab's keys, kept in the store's data; a secret cannot be changed.
-        store.call("DELETE", path)
-        found = None
     if not found:
         store.call("PUT", "/v1/acl/token", wanted)
         return True
@@ -80,14 +81,88 @@ def ensure_token(store: ConsulClient, token: dict[str, str]) -> bool:
     return True
 
 
-def ensure(wanted: dict[str, Any]) -> list[str]:
+def knows(url: str, secret: str) -> bool:
+    """Whether the store knows this token. Raises NotReady where it cannot tell."""
+    try:
+        ConsulClient(url, secret).call("GET", SELF)
+    except NotReady as error:
+        if "ACL not found" in str(error):
+            return False
+        raise
+    return True
+
+
+def manager(wanted: dict[str, Any]) -> ConsulClient:
+    """With the first management token that the store knows. Raises NotReady."""
+    secrets = wanted["management"]
+    found = next((secret for secret in secrets if knows(wanted["url"], secret)), None) if secrets else ""
+    if found is None:
+        raise NotReady("the store knows no management token of this lab")
+    return ConsulClient(wanted["url"], found)
+
+
+def ensure_tokens(wanted: dict[str, Any]) -> list[str]:
     """Names of what was created or changed. Raises NotReady."""
-    store = ConsulClient(wanted["url"], wanted["management"])
-    store.call("GET", SELF)
+    store = manager(wanted)
     changed = [name for name, rules in wanted["policies"].items() if ensure_policy(store, name, rules)]
-    changed += [f"token of {token['policy']}" for token in wanted["tokens"] if ensure_token(store, token)]
     for token in wanted["tokens"]:
+        # Servers create the first management token themselves, with a name of their choice.
+        if token["secret"] == wanted["management"][0] and knows(wanted["url"], token["secret"]):
+            continue
+        if ensure_token(store, token):
+            changed.append(f"token of {token['policy']}")
         ConsulClient(wanted["url"], token["secret"]).call("GET", SELF)
+    return changed
+
+
+def prune(store: ConsulClient, wanted: dict[str, Any]) -> list[str]:
+    """Remove the lab's tokens that are not wanted any more; their number in words."""
+    kept = {token["accessor"]: token["secret"] for token in wanted["tokens"]}
+    ours = {*MASTER, *(token["policy"] for token in wanted["tokens"])}
+    removed = 0
+    for one in store.call("GET", "/v1/acl/tokens") or ():
+        if one["Description"] not in ours or one["AccessorID"] in kept:
+            continue
+        path = f"/v1/acl/token/{one['AccessorID']}"
+        if (store.call("GET", path) or {}).get("SecretID") not in kept.values():
+            store.call("DELETE", path)
+            removed += 1
+    return [f"{removed} retired tokens removed"] if removed else []
+
+
+def ensure_gossip_key(store: ConsulClient, key: str, agents: int) -> bool:
+    """Whether another key was in use, or known. Raises NotReady until every agent has this one.
+
+    Agents keep the key that they first started with. All have the new one before any uses it, and use it before the
+    others are removed.
+    """
+
+    def lacking(pools: Any) -> bool:
+        return any(pool["Keys"].get(key) != pool["NumNodes"] for pool in pools)
+
+    pools = store.call("GET", KEYRING)
+    if all(set(pool["Keys"]) == {key} for pool in pools):
+        return False
+    if lacking(pools):
+        store.call("POST", KEYRING, {"Key": key})
+        pools = store.call("GET", KEYRING)
+    answered = max(pool["Keys"].get(key, 0) for pool in pools)
+    if lacking(pools) or answered < agents:
+        raise NotReady(f"{answered} of {agents} agents have the new gossip key")
+    store.call("PUT", KEYRING, {"Key": key})
+    for other in {one for pool in pools for one in pool["Keys"]} - {key}:
+        store.call("DELETE", KEYRING, {"Key": other})
+    return True
+
+
+def ensure(wanted: dict[str, Any]) -> list[str]:
+    """Names of what was created, changed or removed. Raises NotReady."""
+    changed = ensure_tokens(wanted)
+    store = ConsulClient(wanted["url"], (wanted["management"] or [""])[0])
+    if wanted["prune"]:
+        return changed + (prune(store, wanted) if wanted["tokens"] else [])
+    if ensure_gossip_key(store, wanted["gossip_key"], wanted["agents"]):
+        changed.append("gossip key")
     return changed
 
 
