@@ -43,9 +43,8 @@ def test_port_of_the_labs_own(external: int) -> None:
     assert f"node port {external} " in published(ip="10.99.0.11", external=float(external)).text
 
 
-def test_reserved_ports_cover_what_the_program_uses() -> None:
-    used = {conventions.ENGINE_PORT, conventions.CONSUL_HTTP_PORT, conventions.SERF_PORT, conventions.VXLAN_PORT}
-    assert used <= {*ports.ENGINE_PORTS, *ports.STORE_PORTS, *ports.OVERLAY_PORTS}
+def test_reserved_ports_are_those_that_the_settings_refuse() -> None:
+    assert set(ports.RESERVED_PORTS) == conventions.RESERVED_PORTS
 
 
 def test_any_address_where_nodes_have_only_the_lab() -> None:

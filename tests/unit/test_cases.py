@@ -87,7 +87,7 @@ def test_a_port_was_published_on_a_network_that_does_not_exist() -> None:
 def test_a_stated_address_was_one_that_another_workload_takes_first() -> None:
     raw = case(workloads__b1={"node": "docker02", "networks": {"ov1": {"ipv4_address": "10.20.0.2"}}})
     rule, remedy = refused(raw)["lab.workloads.b1.networks.ov1.ipv4_address"]
-    assert "1 workloads that state none (a1): up to 10.20.0.2" in rule
+    assert "workloads that state none (a1): up to 10.20.0.2" in rule
     assert remedy == "choose a higher one, or state networks.ov1.ip_range: 10.20.0.128/25 for them"
     raw["networks"]["ov1"]["ip_range"] = "10.20.0.128/25"
     assert parse(raw, "case")
@@ -342,7 +342,7 @@ def test_the_named_images_are_those_of_the_registry() -> None:
 def test_more_workloads_were_on_an_overlay_than_it_has_addresses() -> None:
     six = {f"w{number}": on("docker01", "ov1") for number in range(6)}
     rule, _ = refused(case(networks__ov1=network("10.20.0.0/29"), workloads=six))["lab.networks.ov1.subnet"]
-    assert rule == "10.20.0.0/29 has 5 addresses, and 6 workloads of the network take one"
+    assert rule == "10.20.0.0/29 has 5 addresses, and 6 workloads take one"
     del six["w5"]
     assert parse(case(networks__ov1=network("10.20.0.0/29"), workloads=six), "case")
 
@@ -384,7 +384,7 @@ def test_the_local_subnets_were_too_small_for_the_workloads_of_a_node() -> None:
         workloads={name: on("docker01", "ov1") for name in ("a1", "a2")},
     )
     rule, _ = refused(raw)["lab.engine.address_pools.0.size"]
-    assert rule == "docker_gwbridge has 1 addresses in a /30, and 2 workloads on docker01"
+    assert rule == "room for docker01's 2 workloads: docker_gwbridge has 1 addresses in a /30"
     raw["networks"]["ov1"]["internal"] = True
     assert parse(raw, "case")
 
