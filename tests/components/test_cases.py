@@ -100,3 +100,31 @@ def test_another_node_was_named_that_creates_an_overlay(tmp_path: Path, servers:
     assert [urn for urn in resources if before[urn].inputs != after[urn].inputs] == []
     changed = [before[urn].name for urn in resources if before[urn].provider != after[urn].provider]
     assert changed == ["ov1"]
+
+
+def test_the_stores_node_got_more_disk(tmp_path: Path) -> None:
+    """K23: its disk is another one, and with it the machine, the store and every overlay; the other machines stay."""
+    before, after = (
+        lab(tmp_path, nodes=BASE["nodes"] | {"docker01": {"machine": {"disk_gib": size}}}).declared for size in (8, 12)
+    )
+    changed = [
+        urn
+        for urn, one in before.items()
+        if one.type.startswith("libvirt:")
+        and (one.inputs, one.replacement_trigger) != (after[urn].inputs, after[urn].replacement_trigger)
+    ]
+    (disk,) = changed
+    assert before[disk].name == "docker01-disk"
+    (domain,) = [one for one in before.values() if one.name == "docker01-domain"]
+    assert disk in domain.dependencies
+    gone = {one.name for one in before.values() if one.deleted_with == domain.urn}
+    assert {"ov1", "ov2", "docker01-consul", "docker01-store-data", "a1"} <= gone
+    assert "b1" not in gone
+
+
+def test_the_lab_was_renumbered(tmp_path: Path) -> None:
+    """K24: nothing but overlays keeps an address of the old range."""
+    found = lab(tmp_path, underlay={"cidr": "10.95.0.0/24"})
+    texts = {one.urn: str(one.inputs) for one in found.declared.values()}
+    assert [urn for urn, text in texts.items() if "10.96." in text] == []
+    assert any("10.95.0.11" in text for text in texts.values())

@@ -165,7 +165,12 @@ LAB: Raw = {
         "two": {"created_on": "docker02", "subnet": "10.0.1.0/24", "internal": False, "mtu": 1400},
     },
     "workloads": {
-        "a": {"node": "docker01", "image": "nginx:1.18", "memory_mib": 64, "networks": {"one": {"ipv4_address": "10.0.0.5"}}},
+        "a": {
+            "node": "docker01",
+            "image": "nginx:1.18",
+            "memory_mib": 64,
+            "networks": {"one": {"ipv4_address": "10.0.0.5"}},
+        },
         "b": {"node": "docker02", "dns": "10.99.0.1", "networks": {"one": {"aliases": ["bee"]}, "two": {}}},
         "c": {"node": "docker02", "environment": {"A": "b"}, "networks": ["two"], "ports": ["8080:80"]},
         "d": {"network_mode": "container:a", "image": "nginx:1.18", "memory_mib": 64},
