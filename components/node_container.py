@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 import pulumi
@@ -91,7 +92,9 @@ class NodeContainer(NodeHost):
 
     def _declare_data(self) -> docker.Volume:
         """Another node has another volume: its name carries all that makes it another one."""
-        identity = scripts.digest(self.args.outer.image, str(self.args.address), self._uploads_digest())
+        outer = self.args.outer
+        stated = [str(self.args.address), outer.inputs(), outer.underlay.args.inputs()]
+        identity = scripts.digest(json.dumps(stated, sort_keys=True), self._uploads_digest())
         name = f"{self.args.container_name}-{identity}"
         return docker.Volume(f"{self.name}-data", name=name, opts=self._on_outer())
 

@@ -110,9 +110,19 @@ def _get(host: str, port: int | None) -> str:
 
 
 def _dns(subject: Subject) -> Probe:
-    """The overlay's own resolver answers with exactly this address."""
-    address = subject.target_address
-    wanted = (rf"^Address.*[ :]{re.escape(address)}$", f"the address is not {address}")
+    """The overlay's own resolver answers with exactly this address.
+
+    Of a name on several of the source's networks it answers with the address on any of them; an alias is on one.
+    """
+    check, facts = subject.check, subject.facts
+    addresses = [subject.target_address]
+    if check.query_name == check.target:
+        others = [name for name in subject.target.networks if name in subject.source.networks and name != check.network]
+        addresses += [facts.address(check.target, name) for name in others]
+    wanted = (
+        rf"^Address.*[ :]({'|'.join(map(re.escape, addresses))})$",
+        f"the address is not {' or '.join(addresses)}",
+    )
     return Probe(f"nslookup {subject.check.query_name} 127.0.0.11", (wanted,))
 
 
@@ -147,7 +157,7 @@ def _gateway_bridge(subject: Subject) -> Probe:
             (port, f"the default route's interface has no peer that is a port of {bridge}"),
             (
                 rf"(?s){route}.*^\d+: \1@[^\n]* mtu {mtu} ",
-                f"the default route's interface has not the underlay's MTU, {mtu}",
+                f"the default route's interface has another MTU than {mtu}",
             ),
         ),
     )

@@ -163,7 +163,7 @@ def _enough_addresses(lab: Draft) -> None:
         of = f"{members.range} has {members.available} addresses"
         if members.stated:
             of += " that no workload states"
-        rule = f"{of}, and {needed} workloads of the network take one"
+        rule = f"{of}, and {needed} workloads take one"
         part = "ip_range" if network.ip_range else "subnet"
         lab.add_problem(("networks", key, part), rule, "use a shorter prefix, or a second network")
 
@@ -176,8 +176,8 @@ def _stated_addresses_first(lab: Draft) -> None:
         picked = members.first_picked()
         for address in picked:
             if owner := members.stated.get(address):
-                who = f"{len(members.dynamic)} workloads that state none ({choices(members.dynamic)})"
-                rule = f"not among the addresses that the engines may give to the {who}: up to {picked[-1]}"
+                who = f"workloads that state none ({choices(members.dynamic)})"
+                rule = f"not among the addresses that the engines may give to {who}: up to {picked[-1]}"
                 part = members.range_beside()
                 remedy = f"choose a higher one{f', or state networks.{key}.ip_range: {part} for them' if part else ''}"
                 lab.add_problem(("workloads", owner, "networks", key, "ipv4_address"), rule, remedy, address)
@@ -200,7 +200,7 @@ def _local_pools(lab: Draft) -> None:
     index = next(number for number, pool in enumerate(pools) if number or pool.size > pool.base.prefixlen)
     for node, count in sorted((node or "", count) for node, count in members.items()):
         if count > room:
-            rule = f"{conventions.GWBRIDGE} has {room} addresses in a /{sizes[1]}, and {count} workloads on {node}"
+            rule = f"room for {node}'s {count} workloads: {conventions.GWBRIDGE} has {room} addresses in a /{sizes[1]}"
             lab.add_problem(("engine", "address_pools", index, "size"), rule, "write a shorter prefix length", sizes[1])
 
 

@@ -106,4 +106,5 @@ CHECK_LIMIT_S: Final = 90
 
 # --- what a machine needs at least to run an engine and the store
 MINIMUM_MEMORY_MIB: Final = 512
-MINIMUM_DISK_GIB: Final = 3
+MINIMUM_DISK_GIB: Final = 4
+"""No less than the disk of the image that the platform builds."""

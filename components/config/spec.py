@@ -63,7 +63,7 @@ class UnderlaySpec(Spec):
 
 
 class MachineSpec(Spec):
-    """Size of a node's virtual machine."""
+    """Size of a node's virtual machine. Another size replaces the machine, with everything on its disk."""
 
     vcpu: Annotated[int, Field(ge=1, le=64)] = 1
     """Virtual processors."""
@@ -177,7 +177,7 @@ class NetworkOptions(Spec):
     driver: Literal["overlay"] = "overlay"
     """Docker's network driver."""
     subnet: Cidr | None = None
-    """Default: the next free one of the engines' own overlay pool (10.0.0.0/8 in /24)."""
+    """Default: the next free one of the engines' own overlay pool (10.0.0.0/8 in /24, from 10.0.0.0/16 on)."""
     ip_range: Cidr | None = None
     """The part of the (stated) subnet from which the engines pick addresses. Default: all of it."""
     gateway: Address | None = None

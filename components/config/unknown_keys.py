@@ -26,7 +26,7 @@ def answer(section: type[Spec], key: str) -> tuple[str, str]:
     if new := RENAMED.get(section.__name__, {}).get(key):
         return "unknown key", f"write {new}"
     if meaning := COMPOSE.get(section.__name__, {}).get(key):
-        return "a key of Compose that a lab does not have here", meaning
+        return "a key of Docker or Compose that a lab does not have here", meaning
     known = sorted(section.model_fields)
     close = difflib.get_close_matches(key[:_LONGEST_KEY], known, n=1)
     first = f"did you mean {close[0]}?" if close else "remove it;"

@@ -8,6 +8,8 @@ from .rule import Parameters, Resource, Stack, StackRule
 from .subnets import DRIVER
 from .types import CONTAINER, DOMAIN, MACHINE, NETWORK, NODE_CONTAINER, UNDERLAY, VOLUME
 
+ENGINE_NETWORKS = ("bridge", "default", "docker_gwbridge", "host", "none")
+"""Networks that every engine has already: names that the settings refuse too."""
 _LAB = "in this lab"
 
 
@@ -16,6 +18,8 @@ def duplicate_names(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str
     owners: dict[tuple[str, str, str], Resource] = {}
     for resource in stack.of(CONTAINER, NETWORK, VOLUME, DOMAIN, UNDERLAY, MACHINE, NODE_CONTAINER):
         with resource.deferring_unknowns():
+            if resource.type == NETWORK and str(resource.props.get("name")) in ENGINE_NETWORKS:
+                yield resource, f"the network name '{resource.props['name']}' is one of every engine's own"
             for kind, scope, name in _claims(resource):
                 owner = owners.setdefault((kind, scope, name), resource)
                 if owner is not resource:
@@ -29,8 +33,8 @@ def _claims(resource: Resource) -> Iterator[tuple[str, str, str]]:
     if resource.type == CONTAINER:
         yield "container", resource.provider, name
         if resource.parent_type != NODE_CONTAINER and resource.props.get("networksAdvanced"):
-            # An overlay knows its containers by name, whichever engine runs them.
-            yield "workload", _LAB, name
+            # An overlay knows its containers by name, whichever engine runs them, and its resolver ignores case.
+            yield "workload", _LAB, name.lower()
     elif resource.type == NETWORK:
         overlay = resource.props.get("driver") == DRIVER
         yield "overlay" if overlay else "network", _LAB if overlay else resource.provider, name

@@ -8,10 +8,8 @@ from . import networks
 from .rule import Parameters, Resource, ResourceRule
 from .types import CONTAINER
 
-ENGINE_PORTS = (2375, 2376)
-STORE_PORTS = (8300, 8301, 8302, 8500, 8501, 8502, 8600)
-OVERLAY_PORTS = (4789, 7946)
-RESERVED_PORTS = (22, *ENGINE_PORTS, *STORE_PORTS, *OVERLAY_PORTS)
+RESERVED_PORTS = (22, 2375, 2376, 4789, 7946, 8300, 8301, 8302, 8500, 8501, 8502, 8600)
+"""Of SSH, engine, overlays and store: those that the settings refuse too."""
 _ANY = ("", "0.0.0.0", "::", "[::]")
 
 

@@ -22,14 +22,15 @@ STACK = "leftovers"
 SETTINGS = """\
 config:
   overlab:lab:
-    underlay: {cidr: 10.97.15.0/24}
+    # Less than Docker assumes: every check is then one of all bridges and overlays following it, too.
+    underlay: {cidr: 10.97.15.0/24, mtu: 1400}
     machine: {kind: container, memory_mib: 1024}
     nodes: {docker01: {}, docker02: {}}
     networks:
       ov_net1: {created_on: docker02, subnet: 10.0.0.0/24}
     workloads:
       t1: {node: docker01, networks: [ov_net1]}
-      t2: {node: docker02, networks: [ov_net1]}
+      t2: {node: docker02, networks: [ov_net1], image: "docker.io/library/busybox:1.35"}
 """
 CONTAINER = "overlab-leftovers-docker02"
 

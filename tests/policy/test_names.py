@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rules import types
+from rules import names, types
 
+from components.config import conventions
 from tests.policy.evaluate import DEFERRED, PASSED, UNKNOWN, Declared, evaluate_stack
 
 RULE = "names-unique"
@@ -50,6 +51,21 @@ def test_duplicate_names(stack: list[Declared]) -> None:
     result = evaluate_stack(RULE, *stack)
     assert set(result.names) == {"r1"}
     assert "by r0" in result.text
+
+
+def test_workloads_whose_names_differ_in_case_only() -> None:
+    stack = [Declared(types.CONTAINER, name, {"name": name, **ON_OVERLAY}, provider=name) for name in ("web", "Web")]
+    assert evaluate_stack(RULE, *stack).names == ["web"]
+
+
+@pytest.mark.parametrize("name", names.ENGINE_NETWORKS)
+def test_networks_of_the_engines_own(name: str) -> None:
+    result = evaluate_stack(RULE, Declared(types.NETWORK, "n", {"name": name, **OVERLAY}))
+    assert f"the network name '{name}' is one of every engine's own" in result.text
+
+
+def test_the_settings_refuse_the_same_network_names() -> None:
+    assert set(names.ENGINE_NETWORKS) == conventions.ENGINE_NETWORKS
 
 
 def test_machines_of_one_name() -> None:

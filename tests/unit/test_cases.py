@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -15,11 +16,12 @@ from typing import Any
 import pytest
 
 from components import checks
+from components.checks.kinds import KINDS, Subject
 from components.checks.matrix import has_probe_tools
 from components.config import conventions, images, platform_rules
 from components.config.settings import SettingsError, parse
 from components.remote import bounded
-from overlab.platform import container_images
+from overlab.platform import container_images, disk
 
 BASE: dict[str, Any] = {
     "underlay": {"cidr": "10.96.0.0/24"},
@@ -87,7 +89,7 @@ def test_a_port_was_published_on_a_network_that_does_not_exist() -> None:
 def test_a_stated_address_was_one_that_another_workload_takes_first() -> None:
     raw = case(workloads__b1={"node": "docker02", "networks": {"ov1": {"ipv4_address": "10.20.0.2"}}})
     rule, remedy = refused(raw)["lab.workloads.b1.networks.ov1.ipv4_address"]
-    assert "1 workloads that state none (a1): up to 10.20.0.2" in rule
+    assert "workloads that state none (a1): up to 10.20.0.2" in rule
     assert remedy == "choose a higher one, or state networks.ov1.ip_range: 10.20.0.128/25 for them"
     raw["networks"]["ov1"]["ip_range"] = "10.20.0.128/25"
     assert parse(raw, "case")
@@ -342,7 +344,7 @@ def test_the_named_images_are_those_of_the_registry() -> None:
 def test_more_workloads_were_on_an_overlay_than_it_has_addresses() -> None:
     six = {f"w{number}": on("docker01", "ov1") for number in range(6)}
     rule, _ = refused(case(networks__ov1=network("10.20.0.0/29"), workloads=six))["lab.networks.ov1.subnet"]
-    assert rule == "10.20.0.0/29 has 5 addresses, and 6 workloads of the network take one"
+    assert rule == "10.20.0.0/29 has 5 addresses, and 6 workloads take one"
     del six["w5"]
     assert parse(case(networks__ov1=network("10.20.0.0/29"), workloads=six), "case")
 
@@ -384,7 +386,7 @@ def test_the_local_subnets_were_too_small_for_the_workloads_of_a_node() -> None:
         workloads={name: on("docker01", "ov1") for name in ("a1", "a2")},
     )
     rule, _ = refused(raw)["lab.engine.address_pools.0.size"]
-    assert rule == "docker_gwbridge has 1 addresses in a /30, and 2 workloads on docker01"
+    assert rule == "room for docker01's 2 workloads: docker_gwbridge has 1 addresses in a /30"
     raw["networks"]["ov1"]["internal"] = True
     assert parse(raw, "case")
 
@@ -454,6 +456,15 @@ def test_a_key_with_a_new_name_is_reported_once() -> None:
     assert set(refused(case(workloads__a1=old))) == {"lab.workloads.a1.overlays", "lab.workloads.a1.restart"}
 
 
+# -- K23
+
+
+def test_a_disk_was_smaller_than_the_image() -> None:
+    assert disk.SIZE_MIB <= conventions.MINIMUM_DISK_GIB * 1024
+    nodes = {"docker01": {"machine": {"disk_gib": conventions.MINIMUM_DISK_GIB - 1}}, "docker02": {}}
+    assert "at least 4" in refused(case(nodes=nodes))["lab.nodes.docker01.machine.disk_gib"][0]
+
+
 # -- K25
 
 
@@ -511,3 +522,31 @@ def _environment_size(raw: object) -> int:
     for char in "&<>":
         inner = inner.replace(char, f"\\u{ord(char):04x}")
     return len(json.dumps({"overlab:lab": inner}))
+
+
+# -- found on the way
+
+
+def test_two_workloads_were_on_the_same_two_networks() -> None:
+    """The resolver answers with an address on either; of an alias with that on its network."""
+    networks = {"ov1": network("10.20.0.0/24"), "ov2": network("10.21.0.0/24")}
+    both = on("docker01", "ov1", "ov2")
+    aliased = {"node": "docker02", "networks": {"ov1": {}, "ov2": {"aliases": ["two"]}}}
+    settings = parse(case(networks=networks, workloads={"a1": both, "b1": aliased}), "case")
+    facts = checks.Facts(
+        addresses={"a1": {"ov1": "10.20.0.2", "ov2": "10.21.0.2"}, "b1": {"ov1": "10.20.0.3", "ov2": "10.21.0.3"}}
+    )
+    lab = checks.CheckedLab.of(settings)
+    accepted = {}
+    for check in checks.matrix(settings):
+        if check.kind == "dns":
+            ((pattern, _),) = KINDS["dns"].probe(Subject(check, lab, facts)).wants
+            answers = ("10.20.0.2", "10.20.0.3", "10.21.0.2", "10.21.0.3", "10.20.0.33")
+            accepted[check.id] = {one for one in answers if re.search(pattern, f"Address: {one}", re.MULTILINE)}
+    assert accepted == {
+        "dns:ov1:b1:a1": {"10.20.0.2", "10.21.0.2"},
+        "dns:ov1:a1:b1": {"10.20.0.3", "10.21.0.3"},
+        "dns:ov2:b1:a1": {"10.20.0.2", "10.21.0.2"},
+        "dns:ov2:a1:b1": {"10.20.0.3", "10.21.0.3"},
+        "dns:ov2:a1:two": {"10.21.0.3"},
+    }

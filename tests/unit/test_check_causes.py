@@ -76,6 +76,7 @@ def check_result(kind: str, output: str, status: str = "failed", got: str = "fai
         ("interface", "no interface has 10.0.0.2/24; found:|1: lo", "address-changed"),
         ("interface", "eth0 has 10.0.0.2/24, mtu 1500", "mtu-mismatch"),
         ("interface", "t1 does not run on docker01", "workload-not-running"),
+        ("gateway-bridge", "the default route's interface has another MTU than 1400", "mtu-mismatch"),
         ("gateway-bridge", "the default route is on 'nothing', expected eth1", "gateway-endpoint-missing"),
         ("no-egress", "default via 172.18.0.1 dev eth1", "internal-network-egress"),
         ("isolation", "1 packets received, 0% packet loss", "networks-not-isolated"),

@@ -221,6 +221,7 @@ def seen(node: Node, kind: str, change: str = "true") -> SimpleNamespace:
             "the interface with 10.0.0.2/24 is not eth0 with MTU 1450",
         ),
         ("gateway-bridge", "$n ip route del default", "the default route is not on eth1"),
+        ("gateway-bridge", "$n ip link set eth1 mtu 1400", "the default route's interface has another MTU than 1500"),
         (
             "gateway-bridge",
             "ip link set veth1 nomaster",
