@@ -5,15 +5,15 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Collection
 from typing import Annotated
 
 import typer
 
 from components.config.platform import Platform
-from components.config.settings import SettingsError
+from components.config.settings import Settings, SettingsError
 from overlab import doctor
-from overlab.cli.application import PASS_ON, StackOption, errors, load_settings, notify, read_settings
+from overlab.cli import outcome
+from overlab.cli.application import PASS_ON, JsonOption, StackOption, errors, load_settings, notify, read_settings
 from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
@@ -30,14 +30,17 @@ commands = typer.Typer()
 
 
 @commands.command(epilog="Example: overlab up --stack ci")
-def up(stack: StackOption = "") -> None:
+def up(stack: StackOption = "", as_json: JsonOption = False) -> None:
     """Prepare the platform and bring the lab up; a second run changes nothing."""
     progress = Progress()
-    opened, settings = _prepared_stack(stack, progress), load_settings(stack)
-    convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
-    convergence.before_up(settings)
-    args = ["up", "--yes", "--skip-preview", *_repeated_checks(opened)]
-    raise typer.Exit(_run_twice(convergence, args, settings.networks))
+    with outcome.document(as_json) as write:
+        opened, settings = _prepared_stack(stack, progress), load_settings(stack)
+        convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
+        convergence.before_up(settings)
+        args = ["up", "--yes", "--skip-preview", *_repeated_checks(opened)]
+        code = _run_twice(convergence, args, settings)
+        write(opened, progress, code, settings)
+    raise typer.Exit(code)
 
 
 @commands.command(epilog="Example: overlab preview --stack ci")
@@ -45,16 +48,21 @@ def preview(stack: StackOption = "") -> None:
     """Preview the changes that `up` would make."""
     progress = Progress()
     opened = _prepared_stack(stack, progress)
-    raise typer.Exit(_run(opened, ["preview", *_repeated_checks(opened)], progress, timings=False).code)
+    ended = _run(opened, ["preview", *_repeated_checks(opened)], progress, timings=False)
+    raise typer.Exit(_explained(opened, "preview", ended, load_settings(stack)))
 
 
 @commands.command(epilog="Example: overlab refresh --stack ci")
-def refresh(stack: StackOption = "") -> None:
+def refresh(stack: StackOption = "", as_json: JsonOption = False) -> None:
     """Update the stack's state from the deployed resources."""
     progress = Progress()
-    opened, settings = _prepared_stack(stack, progress), load_settings(stack)
-    Convergence(opened, settings.name, _platform(settings.name), progress, notify).before_refresh()
-    raise typer.Exit(_run(opened, ["refresh", "--yes", "--skip-preview"], progress, timings=True).code)
+    with outcome.document(as_json) as write:
+        opened, settings = _prepared_stack(stack, progress), load_settings(stack)
+        Convergence(opened, settings.name, _platform(settings.name), progress, notify).before_refresh()
+        ended = _run(opened, ["refresh", "--yes", "--skip-preview"], progress, timings=True)
+        code = _explained(opened, "refresh", ended, settings)
+        write(opened, progress, code, settings)
+    raise typer.Exit(code)
 
 
 @commands.command(epilog="Example: overlab down --stack ci --platform")
@@ -62,6 +70,7 @@ def down(
     stack: StackOption = "",
     platform: Annotated[bool, typer.Option("--platform", help="Remove the platform as well.")] = False,
     force: Annotated[bool, typer.Option("--force", help="With --platform: remove it without a destroy.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Destroy the lab. Nothing of it stays on a hypervisor, or what stays is named and the exit code is not 0.
 
@@ -79,7 +88,8 @@ def down(
     if recorded is not None:
         opened = _recorded_stack(stack, lab)
         empty = opened.is_empty()
-        left = _destroy(opened, lab, recorded, progress)
+        with outcome.document(as_json) as write:
+            left = _destroy(opened, lab, recorded, progress, write)
         empty = empty and not left.leftovers
     nothing = not prepared if platform else empty
     if platform:
@@ -182,43 +192,49 @@ def _platform(lab: str) -> Platform:
     return platform
 
 
-def _destroy(stack: Stack, lab: str, platform: Platform, progress: Progress) -> Survey:
+def _destroy(stack: Stack, lab: str, platform: Platform, progress: Progress, write: outcome.Write) -> Survey:
     """Destroy what the state has, remove what it does not have; what is left then."""
     convergence = Convergence(stack, lab, platform, progress, notify)
     if not stack.is_empty():
         _unlock(stack, progress)
         convergence.before_down()
         code = _run_twice(convergence, ["destroy", "--yes", "--skip-preview"])
+        write(stack, progress, code, None)
         if code != 0:
             raise typer.Exit(code)
     return convergence.after_down()
 
 
-def _run_twice(convergence: Convergence, args: list[str], networks: Collection[str] = ()) -> int:
+def _run_twice(convergence: Convergence, args: list[str], settings: Settings | None = None) -> int:
     """Exit code of an operation that is tried once more where it failed on what is gone, or on what is in its way."""
     stack, progress = convergence.stack, convergence.progress
     ended = _run(stack, args, progress, timings=True)
     failed = ended.code != 0 and not ended.interrupted
+    networks = settings.networks if settings is not None else ()
     if failed and convergence.after_failure(event_log.read(stack.event_log), networks):
         ended = _run(stack, args, progress, timings=True)
-    return exit_codes.INTERRUPTED if ended.interrupted and ended.code < 0 else ended.code
+    return _explained(stack, args[0], ended, settings)
+
+
+def _explained(stack: Stack, operation: str, ended: Ended, settings: Settings | None) -> int:
+    """The exit code; what failed is reported."""
+    if ended.interrupted:
+        return exit_codes.INTERRUPTED if ended.code < 0 else ended.code
+    if ended.code != 0:
+        outcome.explain(stack, operation, settings)
+    return ended.code
 
 
 def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) -> Ended:
-    """Run Pulumi, which draws on the terminal itself, then print the timings and what failed."""
+    """Run Pulumi, which draws on the terminal itself; then print the timings, unless it failed."""
     words = args if sys.stdout.isatty() else [*args, "--non-interactive"]
     with progress.paused(), progress.step(f"pulumi {args[0]}"):
         ended = stack.run(words, events=stack.event_log, say=notify)
-    code = ended.code
-    events = event_log.read(stack.event_log) if timings or code != 0 else []
-    if timings:
-        changed = phases.spans(events)
+    changed = phases.read(stack.event_log) if timings else []
+    if changed and args[0] == "up":
+        shutil.copyfile(stack.event_log, stack.change_log)
+    if timings and ended.code == 0:
         if changed:
             errors.print(phases.table(changed))
-            if args[0] == "up":
-                shutil.copyfile(stack.event_log, stack.change_log)
         errors.print(progress.table())
-    if code != 0:
-        for failure in event_log.failures(events):
-            notify(f"failed: {failure}")
     return ended

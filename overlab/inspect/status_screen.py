@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from overlab.core import exit_codes
 from overlab.inspect import status as states
 from overlab.inspect.finding import Finding
 from overlab.inspect.status import LabStatus, NetworkStatus, NodeStatus, StoreStatus
@@ -35,7 +36,7 @@ def render(status: LabStatus) -> RenderableType:
 
 def _title(status: LabStatus) -> Text:
     wrong = sum(finding.severity != "note" for finding in status.findings)
-    if status.exit_code == states.exit_codes.COULD_NOT_RUN:
+    if status.exit_code == exit_codes.COULD_NOT_RUN:
         text, style = "no node answers", "bold red"
     elif wrong:
         text, style = f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong, see below", "bold red"
