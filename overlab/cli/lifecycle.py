@@ -37,7 +37,8 @@ def up(stack: StackOption = "", as_json: JsonOption = False) -> None:
         opened, settings = _prepared_stack(stack, progress), load_settings(stack)
         convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
         convergence.before_up(settings)
-        args = ["up", "--yes", "--skip-preview", *_repeated_checks(opened)]
+        # hundreds of lines, which `pulumi stack output` shows when they are wanted
+        args = ["up", "--yes", "--skip-preview", "--suppress-outputs", *_repeated_checks(opened)]
         code = _run_twice(convergence, args, settings)
         write(opened, progress, code, settings)
     raise typer.Exit(code)
@@ -237,4 +238,6 @@ def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) ->
         if changed:
             errors.print(phases.table(changed))
         errors.print(progress.table())
+        if not changed and args[0] == "up":
+            notify("nothing changed, so no check ran: overlab test runs them, overlab status compares what runs")
     return ended

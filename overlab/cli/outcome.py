@@ -78,7 +78,7 @@ def _document(stack: Stack, progress: Progress, code: int, settings: Settings | 
 def _facts(stack: Stack, name: str, settings: Settings | None) -> dict[str, str]:
     facts = {"stack": stack.name, "lab": stack.paths.lab}
     if stack.manifest.images is not None:
-        facts["images"] = ", ".join(container_images.names())
+        facts["images"] = ", ".join(name.removeprefix("library/") for name in container_images.names())
     if settings is not None:
         begun_by = [key for key in settings.nodes if name == key or name.startswith(f"{key}-")]
         if node := settings.placement.get(name) or (max(begun_by, key=len) if begun_by else ""):

@@ -83,13 +83,13 @@ def _lines(message: str) -> Iterable[str]:
 def _evidence(lines: list[str], matched: str, pattern: str) -> tuple[str, ...]:
     """The lines with the pattern; without one the line that gave the cause away, and what came before and after it."""
     if pattern:
-        lines = [line for line in lines if re.search(pattern, line)]
+        lines = [line for line in lines if re.search(pattern, line)] or lines
     first = matched.splitlines()[0] if matched else ""
     at = next((index for index, line in enumerate(lines) if first and first in line), len(lines) - 1)
     begin = max(0, min(at, len(lines) - EVIDENCE_LINES))
-    return tuple(
-        line if len(line) <= _WIDTH else f"{line[:_WIDTH]} ..." for line in lines[begin : begin + EVIDENCE_LINES]
-    )
+    half = _WIDTH // 2
+    chosen = lines[begin : begin + EVIDENCE_LINES]
+    return tuple(line if len(line) <= _WIDTH else f"{line[:half]} ... {line[-half:]}" for line in chosen)
 
 
 _ENTRIES: list[dict[str, Any]] = _read("failures.toml")["failures"]

@@ -56,12 +56,13 @@ NO_AGENT = (
 @pytest.mark.parametrize(
     ("component", "name", "message", "cause", "remedy", "evidence"),
     [
-        ("NodeImages", "docker01-nosuch:1", PULL, "does not have the image nosuch:1", "busybox:1.35", "registry-1"),
+        ("NodeImages", "docker01-nosuch:1", PULL, "does not have the image nosuch:1", "busybox:1.35", "i/o timeout"),
         ("Workload", "p1", PORT, "has the port that p1 publishes", "docker01 --stack dev -- ss -lntup", "0.0.0.0:8085"),
         (
             "DockerEngine",
             "docker01-dockerd",
-            'exit status 1: running "exec sh -s":\nfailed to start daemon: bad pool\ndockerd did not start on docker01',
+            'exit status 1: running "exec sh -s":\nfailed to start daemon: bad pool\ndocker.service: Main process exited\n'
+            "docker.service: Failed\nFailed to start Docker\nScheduled restart\ndockerd did not start on docker01",
             "engine of node docker01 does not run with these settings",
             "journalctl -u docker",
             "failed to start daemon: bad pool",
