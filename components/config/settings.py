@@ -198,8 +198,12 @@ def load() -> tuple[Settings, Platform]:
         raw = json.loads(text) if text else None
     except (json.JSONDecodeError, RecursionError) as error:
         raise pulumi.RunError(f"{PROJECT}:{KEY} is no structured value: {error}") from error
+    secret = is_config_secret(config.full_key(KEY))
     try:
-        settings = parse(raw, pulumi.get_stack(), secret=is_config_secret(config.full_key(KEY)))
+        project_dir = pulumi.get_root_directory() if secret else None
+        if project_dir and (problems := stack_file.misplaced_secrets(Path(project_dir), pulumi.get_stack())):
+            raise SettingsError(pulumi.get_stack(), problems)
+        settings = parse(raw, pulumi.get_stack(), secret=secret)
         return settings, require_hypervisors(read_platform(), settings)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from error

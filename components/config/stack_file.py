@@ -119,6 +119,14 @@ def _ambiguous(scalars: list[AmbiguousScalar]) -> Iterator[Problem]:
             yield Problem(path, format_value(one.text), one.rule, one.remedy)
 
 
+def misplaced_secrets(project_dir: Path, stack: str) -> list[Problem]:
+    """Encrypted values of the stack's file where none may be; empty where it cannot be read.
+
+    Pulumi hands the program every value in plain text, and says no more than that one of them was encrypted.
+    """
+    return list(_misplaced_secrets(read(project_dir, stack).lab, (KEY,)))
+
+
 def _misplaced_secrets(value: object, path: tuple[object, ...]) -> Iterator[Problem]:
     """Encrypted values at other places than in a workload's environment."""
     if is_encrypted(value):

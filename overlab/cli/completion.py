@@ -8,12 +8,14 @@ from enum import StrEnum
 from typing import Any
 
 import typer
-from typer.completion import completion_init, get_completion_script
+from typer.completion import completion_init, get_completion_script  # type: ignore[attr-defined]
 
 from components import checks
 from components.config import stack_file
 from components.config.settings import SettingsError
 from overlab.cli import application
+from overlab.inspect.snapshot import DEFAULT_STACK
+from overlab.platform import manifest
 
 completion_init()
 
@@ -34,7 +36,7 @@ def script(shell: Shell) -> str:
 
 
 def stacks(incomplete: str) -> list[str]:
-    return _matching(stack_file.stacks(application.checkout()), incomplete)
+    return _matching(stack_file.stacks(manifest.checkout()), incomplete)
 
 
 def nodes(context: typer.Context, incomplete: str) -> list[str]:
@@ -55,7 +57,7 @@ def selections(context: typer.Context, incomplete: str) -> list[str]:
 
 def paths(context: typer.Context, incomplete: str) -> list[str]:
     """What ``set`` takes: the paths in the stack's file, networks and workloads among them."""
-    return _matching(_paths(stack_file.read(application.checkout(), _stack(context)).lab, ""), incomplete)
+    return _matching(_paths(stack_file.read(manifest.checkout(), _stack(context)).lab, ""), incomplete)
 
 
 def _paths(section: object, prefix: str) -> Iterator[str]:
@@ -71,7 +73,7 @@ def _stack(context: typer.Context) -> str:
         if at.params.get("stack"):
             return str(at.params["stack"])
         at = at.parent
-    return application.DEFAULT_STACK
+    return DEFAULT_STACK
 
 
 def _matching(words: Any, incomplete: str) -> list[str]:

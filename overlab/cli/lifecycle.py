@@ -12,9 +12,10 @@ import typer
 
 from components.config import stack_file
 from components.config.platform import Platform
-from components.config.settings import SettingsError
+from components.config.settings import Settings, SettingsError
 from overlab import doctor, openssh
-from overlab.cli.application import PASS_ON, StackOption, errors, load_settings, notify, read_settings
+from overlab.cli import outcome
+from overlab.cli.application import PASS_ON, JsonOption, StackOption, errors, load_settings, notify, read_settings
 from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
@@ -33,12 +34,12 @@ commands = typer.Typer()
 
 
 @commands.command(epilog="Example: overlab up --stack ci")
-def up(stack: StackOption = "") -> None:
+def up(stack: StackOption = "", as_json: JsonOption = False) -> None:
     """Prepare the platform and bring the lab up, or back to what is declared; a second run looks, and changes nothing.
 
     Exit code 1: something is not as declared. It is named with its cause.
     """
-    _up(stack)
+    _up(stack, as_json=as_json)
 
 
 @commands.command(epilog="Example: overlab restart docker01")
@@ -58,22 +59,27 @@ def preview(stack: StackOption = "") -> None:
     """Preview the changes that `up` would make, with a sentence for each thing that would be lost."""
     progress = Progress()
     opened = _prepared_stack(stack, progress)
+    settings = load_settings(stack)
     known = state.read(opened)
-    subnets.refuse_taken(known, load_settings(stack))
+    subnets.refuse_taken(known, settings)
     repeated = _replaced(check_commands.of_incomplete_run(known))
     ended = _run(opened, ["preview", *repeated], progress, timings=False)
     for sentence in losses(event_log.read(opened.event_log)):
         notify(sentence)
-    raise typer.Exit(ended.code)
+    raise typer.Exit(_explained(opened, "preview", ended, settings))
 
 
 @commands.command(epilog="Example: overlab refresh --stack ci")
-def refresh(stack: StackOption = "") -> None:
+def refresh(stack: StackOption = "", as_json: JsonOption = False) -> None:
     """Update the stack's state from the deployed resources."""
     progress = Progress()
-    opened, settings = _prepared_stack(stack, progress), load_settings(stack)
-    Convergence(opened, settings.name, _platform(settings.name), progress, notify).before_refresh()
-    raise typer.Exit(_run(opened, ["refresh", "--yes", "--skip-preview"], progress, timings=True).code)
+    with outcome.document(as_json) as write:
+        opened, settings = _prepared_stack(stack, progress), load_settings(stack)
+        Convergence(opened, settings.name, _platform(settings.name), progress, notify).before_refresh()
+        ended = _run(opened, ["refresh", "--yes", "--skip-preview"], progress, timings=True)
+        code = _explained(opened, "refresh", ended, settings)
+        write(opened, progress, code, settings, ())
+    raise typer.Exit(code)
 
 
 @commands.command(epilog="Example: overlab down --stack ci --platform")
@@ -81,6 +87,7 @@ def down(
     stack: StackOption = "",
     platform: Annotated[bool, typer.Option("--platform", help="Remove the platform as well.")] = False,
     force: Annotated[bool, typer.Option("--force", help="With --platform: remove it without a destroy.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Destroy the lab. Nothing of it stays on a hypervisor, or what stays is named and the exit code is not 0.
 
@@ -98,7 +105,8 @@ def down(
     if recorded is not None:
         opened = _recorded_stack(stack, lab)
         empty = opened.is_empty()
-        left = _destroy(opened, lab, recorded, progress)
+        with outcome.document(as_json) as write:
+            left = _destroy(opened, lab, recorded, progress, write)
         empty = empty and not left.leftovers
     nothing = not prepared if platform else empty
     if platform:
@@ -148,25 +156,29 @@ def rotate(
 # -- shared ----------------------------------------------------------------------------------------
 
 
-def _up(stack: str, *, reset: str = "", replaced: str = "") -> None:
+def _up(stack: str, *, reset: str = "", replaced: str = "", as_json: bool = False) -> None:
     """Bring the lab up, after a reset of one node, or with one that is made again."""
     settings, progress = load_settings(stack), Progress()
     if node := reset or replaced:
         openssh.node_named(settings, node)
-    opened = _prepared_stack(stack, progress)
-    subnets.refuse_taken(state.read(opened), settings)
-    convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
-    convergence.before_up(settings)
-    if reset:
-        convergence.reset(reset)
-    urns = convergence.machine_urns(replaced) if replaced else []
-    words = ["up", "--yes", "--skip-preview"]
-    ended, findings = Recovery(convergence, settings).run(
-        lambda commands: _run_twice(convergence, [*words, *_replaced(commands)], settings.networks), urns
-    )
-    for one in findings:
-        notify(f"not as declared: {one.subject}: {one.message} ({one.id}: {one.evidence}); remedy: {one.remedy}")
-    raise typer.Exit(_exit_code(ended) or (1 if findings else 0))
+    with outcome.document(as_json) as write:
+        opened = _prepared_stack(stack, progress)
+        subnets.refuse_taken(state.read(opened), settings)
+        convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
+        convergence.before_up(settings)
+        if reset:
+            convergence.reset(reset)
+        urns = convergence.machine_urns(replaced) if replaced else []
+        # hundreds of lines of outputs, which `pulumi stack output` shows when they are wanted
+        words = ["up", "--yes", "--skip-preview", "--suppress-outputs"]
+        ended, findings = Recovery(convergence, settings).run(
+            lambda commands: _run_twice(convergence, [*words, *_replaced(commands)], settings.networks), urns
+        )
+        for one in findings:
+            notify(f"not as declared: {one.subject}: {one.message} ({one.id}: {one.evidence}); remedy: {one.remedy}")
+        code = _explained(opened, "up", ended, settings) or (exit_codes.FAILED if findings else 0)
+        write(opened, progress, code, settings, findings)
+    raise typer.Exit(code)
 
 
 def _lab_of(stack: str) -> str:
@@ -228,13 +240,15 @@ def _platform(lab: str) -> Platform:
     return platform
 
 
-def _destroy(stack: Stack, lab: str, platform: Platform, progress: Progress) -> Survey:
+def _destroy(stack: Stack, lab: str, platform: Platform, progress: Progress, write: outcome.Write) -> Survey:
     """Destroy what the state has, remove what it does not have; what is left then."""
     convergence = Convergence(stack, lab, platform, progress, notify)
     if not stack.is_empty():
         _unlock(stack, progress)
         convergence.before_down()
-        code = _exit_code(_run_twice(convergence, ["destroy", "--yes", "--skip-preview"]))
+        ended = _run_twice(convergence, ["destroy", "--yes", "--skip-preview"])
+        code = _explained(stack, "destroy", ended, None)
+        write(stack, progress, code, None, ())
         if code != 0:
             raise typer.Exit(code)
     return convergence.after_down()
@@ -250,25 +264,27 @@ def _run_twice(convergence: Convergence, args: list[str], networks: Collection[s
     return ended
 
 
-def _exit_code(ended: Ended) -> int:
-    return exit_codes.INTERRUPTED if ended.interrupted and ended.code < 0 else ended.code
+def _explained(stack: Stack, operation: str, ended: Ended, settings: Settings | None) -> int:
+    """The exit code; what failed is reported."""
+    if ended.interrupted:
+        return exit_codes.INTERRUPTED if ended.code < 0 else ended.code
+    if ended.code != 0:
+        outcome.explain(stack, operation, settings)
+    return ended.code
 
 
 def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) -> Ended:
-    """Run Pulumi, which draws on the terminal itself, then print the timings and what failed."""
+    """Run Pulumi, which draws on the terminal itself; then print the timings, unless it failed."""
     words = args if sys.stdout.isatty() else [*args, "--non-interactive"]
     with progress.paused(), progress.step(f"pulumi {args[0]}"):
         ended = stack.run(words, events=stack.event_log, say=notify)
-    code = ended.code
-    events = event_log.read(stack.event_log) if timings or code != 0 else []
-    if timings:
-        changed = phases.spans(events)
+    changed = phases.read(stack.event_log) if timings else []
+    if changed and args[0] == "up":
+        shutil.copyfile(stack.event_log, stack.change_log)
+    if timings and ended.code == 0:
         if changed:
             errors.print(phases.table(changed))
-            if args[0] == "up":
-                shutil.copyfile(stack.event_log, stack.change_log)
         errors.print(progress.table())
-    if code != 0:
-        for failure in event_log.failures(events):
-            notify(f"failed: {failure}")
+        if not changed and args[0] == "up":
+            notify("nothing changed, so no check ran: overlab test runs them")
     return ended

@@ -84,19 +84,19 @@ def shown(path: Path) -> str:
 
 
 def _assigned(content: Any, path: Path, value: Any) -> Any:
-    root = section = copy.deepcopy(content) or {}
+    root = copy.deepcopy(content) or {}
+    section: Any = root
     for at, key in enumerate(path):
         if isinstance(key, int):
             if not isinstance(section, list) or key >= len(section):
                 raise OverlabError(f"{shown(path[: at + 1])} does not exist", "set the entire list")
         elif not isinstance(section, dict):
             raise OverlabError(f"{shown(path[:at])} is no mapping", "set the entire section")
+        elif section.get(key) is None:
+            section[key] = {}
         if at == len(path) - 1:
-            section[key] = value  # type: ignore[index]  # a key or an index, as was checked
-        else:
-            if isinstance(key, str) and section.get(key) is None:  # type: ignore[union-attr]
-                section[key] = {}  # type: ignore[index,call-overload]
-            section = section[key]  # type: ignore[index,call-overload]
+            section[key] = value
+        section = section[key]
     return root
 
 
@@ -198,7 +198,7 @@ def _key(key: str) -> str:
 
 def _end(node: yaml.Node, text: str) -> int:
     """Where the node's own text ends. PyYAML's mark of a block is behind the comments that follow it."""
-    if isinstance(node, yaml.ScalarNode) or node.flow_style or not node.value:
+    if isinstance(node, yaml.ScalarNode) or not node.value or node.flow_style:  # type: ignore[attr-defined]
         end: int = node.end_mark.index
         return len(text[:end].rstrip()) if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">") else end
     last = node.value[-1]

@@ -17,15 +17,13 @@ def read(log: Path) -> list[dict[str, Any]]:
     return list(_parsed(lines))
 
 
-def failures(events: Iterable[dict[str, Any]]) -> list[str]:
-    """The failures, ``component/name: reason`` each, in order and without duplicates."""
-    found: dict[str, None] = {}
+def errors(events: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
+    """URN, empty for the operation as a whole, and message of each error, in order and without duplicates."""
+    found: dict[tuple[str, str], None] = {}
     for event in events:
         detail = event.get("diagnosticEvent")
         if isinstance(detail, dict) and detail.get("severity") == "error":
-            reason = str(detail.get("message", "")).strip()
-            urn = detail.get("urn")
-            found[f"{name_of(urn)}: {reason}" if urn else reason] = None
+            found[(detail.get("urn") or "", str(detail.get("message", "")).strip())] = None
     return list(found)
 
 

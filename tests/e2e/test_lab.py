@@ -315,17 +315,19 @@ def test_a_container_removed_outside_of_pulumi_is_recreated_and_nothing_else(lab
     assert sorted(names) == ["consul", "t3"]
 
 
-def test_a_failed_check_fails_the_up_with_expected_and_observed(lab: RealLab, tmp_path: Path) -> None:
-    config = yaml.safe_load(SETTINGS)
-    wrong = {"kind": "ping-ip", "source": "t1", "target": "t3", "network": "ov_net1", "expect": "fail"}
-    config["config"]["overlab:lab"]["checks"] = {"t1-must-not-reach-t3": wrong}
-    file = tmp_path / lab.file.name
-    file.write_text(yaml.safe_dump(config))
-    done = lab.pulumi("up", "--yes", "--skip-preview", "--non-interactive", "--config-file", str(file))
+def test_a_failed_check_fails_the_up_with_expected_and_observed(lab: RealLab) -> None:
+    wrong = "{kind: ping-ip, source: t1, target: t3, network: ov_net1, expect: fail}"
+    lab.overlab("set", f"checks.t1-must-not-reach-t3={wrong}").ok()
+    done = lab.overlab("up")
     assert done.code != 0
     assert "check failed: t1 -> t3 ping-ip on ov_net1 (on docker01): expected fail, got pass" in done.text
     assert "ran:    docker exec t1 ping -c 1 -W 2 10.0.0.33" in done.text
     assert "1 packets received" in done.text
+    shown = done.stderr[done.stderr.index("up failed at 1 step") :].splitlines()
+    assert shown[1] == "Connectivity docker01-checks"
+    assert "evidence  check failed: t1 -> t3 ping-ip on ov_net1" in shown[3]
+    assert "overlab test --stack" in shown[4]
+    lab.overlab("set", "--unset", "checks.t1-must-not-reach-t3").ok()
     lab.overlab("up").ok()
 
 

@@ -505,4 +505,4 @@ def test_what_failed_is_named_by_its_component_once_and_without_warnings() -> No
         reported("error", "update failed"),
         event(1, "resOpFailedEvent", "b"),
     ]
-    assert event_log.failures(events) == ["Overlays/ov_net1: no room", "update failed"]
+    assert event_log.errors(events) == [(urn, "no room"), ("", "update failed")]

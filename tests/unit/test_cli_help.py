@@ -18,6 +18,7 @@ from components.config import stack_file
 from overlab import cli
 from overlab.cli import application
 from overlab.core import exit_codes
+from overlab.platform import manifest
 
 PROJECT = Path(__file__).parents[2]
 
@@ -53,7 +54,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in PROJECT.glob("Pulumi*.yaml"):
         shutil.copy(path, tmp_path)
     (tmp_path / "Pulumi.broken.yaml").write_bytes(b"\xff")
-    monkeypatch.setattr(application, "checkout", lambda: tmp_path)
+    for module in (application, manifest):
+        monkeypatch.setattr(module, "checkout", lambda: tmp_path)
     return tmp_path
 
 

@@ -272,6 +272,23 @@ def test_the_program_knows_from_pulumi_that_there_are_secrets(configured: Any) -
     assert settings.workloads["a"].environment == {"PASSWORD": "hush"}
 
 
+@pytest.mark.parametrize(
+    ("secret", "refused"), [({"image": {"secure": "v1:x"}}, True), ({"environment": {"P": {"secure": "v1:x"}}}, False)]
+)
+def test_the_program_refuses_the_secrets_that_the_command_line_refuses(
+    configured: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: dict[str, Any], refused: bool
+) -> None:
+    monkeypatch.setattr(pulumi, "get_root_directory", lambda: str(tmp_path))
+    (tmp_path / "Pulumi.dev.yaml").write_text(json.dumps({"config": {"overlab:lab": lab(**secret)}}))
+    configured(json.dumps(lab(image="x:1", environment={"P": "hush"})), "overlab:lab")
+    if not refused:
+        assert lab_settings.load()[0].secret_environment
+        return
+    with pytest.raises(pulumi.RunError, match=r"lab\.workloads\.a\.image.*\n.*no secret: only the values") as caught:
+        lab_settings.load()
+    assert "hush" not in str(caught.value)
+
+
 def test_no_problem_shows_a_secret(configured: Any) -> None:
     configured(json.dumps(lab(environment={"PASSWORD": "hush\0"}, image={"x": "hush"})), "overlab:lab")
     with pytest.raises(pulumi.RunError, match=r"lab\.workloads\.a\.environment\.PASSWORD") as caught:

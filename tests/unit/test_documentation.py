@@ -117,10 +117,10 @@ def test_every_check_that_a_page_names_exists() -> None:
 
 def test_every_command_that_a_page_shows_exists_with_its_options() -> None:
     """``overlab`` where a command begins: indented, in a console, in code or in a shell's substitution."""
-    shown = 0
+    shown, whole = 0, typer.main.get_command(cli.app)
     for page in [page for page in PAGES if page.name != "CHANGELOG.md"]:
         for words in re.findall(r"(?:^ {4}|^\$ |`|\$\(|bin/|&& )overlab ([^`)|#&\n]+)", page.read_text("utf-8"), re.M):
-            command: Any = typer.main.get_command(cli.app)
+            command: Any = whole
             for word in words.partition(" -- ")[0].split():
                 if hasattr(command, "commands") and not word.startswith("-") and command.commands.get(word):
                     command = command.commands[word]

@@ -122,7 +122,7 @@ def event(at: int, kind: str) -> str:
 
 
 def test_an_up_that_changed_nothing_does_not_forget_the_one_that_did(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs = iter([f"{event(1, 'resourcePreEvent')}\n{event(9, 'resOutputsEvent')}\n", "", event(1, "preludeEvent")])
 
@@ -131,8 +131,11 @@ def test_an_up_that_changed_nothing_does_not_forget_the_one_that_did(
         return Ended(0, interrupted=False)
 
     monkeypatch.setattr(Stack, "run", run)
+    said = []
     for words in (["up"], ["up"], ["destroy"]):
         lifecycle._run(stack, words, Progress(quiet=True), timings=True)
+        said.append("nothing changed, so no check ran" in capsys.readouterr().err)
+    assert said == [False, True, False]
     assert [span.name for span in data.collect("dev", LAB).spans] == ["Machine/a"]
     assert phases.read(stack.event_log) == []
 

@@ -1,0 +1,95 @@
+"""Why a step of an operation failed, from ``failures.toml``: cause, evidence, remedy. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from overlab.diagnosis.catalogue import _read
+
+EVIDENCE_LINES = 4
+SHOWN = 4
+"""Failures on one screen."""
+_WIDTH = 240
+_WRAPPERS = re.compile(r"^(\* )?(creating|updating|deleting) urn:\S+: |^\d+ errors? occurred:$|^\* ")
+_NOISE = re.compile(r"^(\d+ errors? occurred:|exit status \d+.*|Process exited with status \d+.*|)$")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step that failed; ``message`` is all that was reported."""
+
+    component: str
+    """Type of the component, such as ``Workload``; empty for the operation as a whole."""
+    name: str
+    cause: str
+    evidence: tuple[str, ...]
+    remedy: str
+    message: str
+    consequence: bool = False
+    """Whether another failure of the operation is its likely cause."""
+
+    @property
+    def step(self) -> str:
+        return f"{self.component} {self.name}".strip()
+
+
+def diagnose(component: str, name: str, message: str, facts: Mapping[str, str]) -> Failure:
+    """The first entry that matches. ``facts`` are ``stack``, ``lab``, ``node``, ``workload`` and ``images``."""
+    lines = list(_lines(message))
+    text = "\n".join(lines)
+    for entry in _ENTRIES:
+        found = re.search(entry["pattern"], text, re.IGNORECASE)
+        if found and component in entry.get("components", [component]):
+            values = _Facts({**facts, "name": name, **{k: v for k, v in found.groupdict().items() if v}})
+            cause, remedy = (entry[key].format_map(values) for key in ("cause", "remedy"))
+            evidence = _evidence(lines, found.group(0), entry.get("evidence", ""))
+            return Failure(component, name, cause, evidence, remedy, message, entry.get("consequence", False))
+    raise AssertionError("the last entry matches everything")
+
+
+def as_text(operation: str, failures: Iterable[Failure], log: str) -> str:
+    """What fits on a screen; the rest is in ``log``."""
+    known = sorted(failures, key=lambda one: one.consequence)
+    parts = [f"{operation} failed at {len(known)} step{'' if len(known) == 1 else 's'}"]
+    for one in known[:SHOWN]:
+        rows = [("cause", [one.cause]), ("evidence", list(one.evidence)), ("remedy", [one.remedy])]
+        parts.append(one.step or "the operation")
+        for label, texts in rows:
+            parts += [f"  {label if not index else '':<9} {text}" for index, text in enumerate(texts)]
+    if len(known) > SHOWN:
+        parts.append(f"and {len(known) - SHOWN} more: {', '.join(one.step for one in known[SHOWN:])}")
+    parts.append(f"all messages, whole: {log}")
+    return "\n".join(parts)
+
+
+class _Facts(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return key.upper()
+
+
+def _lines(message: str) -> Iterable[str]:
+    """Without what providers and the engine wrap around an error."""
+    for line in message.splitlines():
+        bare = line.strip()
+        while (shorter := _WRAPPERS.sub("", bare)) != bare:
+            bare = shorter
+        if not _NOISE.match(bare):
+            yield bare
+
+
+def _evidence(lines: list[str], matched: str, pattern: str) -> tuple[str, ...]:
+    """The lines with the pattern; without one the line that gave the cause away, and what came before and after it."""
+    if pattern:
+        lines = [line for line in lines if re.search(pattern, line)] or lines
+    first = matched.splitlines()[0] if matched else ""
+    at = next((index for index, line in enumerate(lines) if first and first in line), len(lines) - 1)
+    begin = max(0, min(at, len(lines) - EVIDENCE_LINES))
+    half = _WIDTH // 2
+    chosen = lines[begin : begin + EVIDENCE_LINES]
+    return tuple(line if len(line) <= _WIDTH else f"{line[:half]} ... {line[-half:]}" for line in chosen)
+
+
+_ENTRIES: list[dict[str, Any]] = _read("failures.toml")["failures"]
