@@ -13,7 +13,6 @@ from components.checks.checked_lab import CheckedLab
 from components.checks.facts import Facts, MissingFact
 from components.checks.kinds import KINDS, Subject, command, final
 from components.checks.model import EXTERNAL, Check
-from components.config import conventions
 from components.node import scripts, watchdog
 
 PROGRAM = (scripts.TEMPLATES / "run_checks.py").read_text("utf-8")
@@ -42,7 +41,8 @@ def node_script(node: str, checks: Iterable[Check], lab: CheckedLab, facts: Fact
             for target, receivers in asked.items()
             if lab.workloads[target].node == node
         },
-        "listen_s": conventions.CHECK_LIMIT_S,
+        "listen_s": ATTEMPT_S
+        + max((check.timeout_s for check in every if KINDS[check.kind].needs_listener), default=0),
         "checks": [_task(check, lab, facts) for check in own],
     }
     if node == EXTERNAL:
