@@ -66,10 +66,14 @@ lint:
 types:
 	.venv/bin/mypy
 
-.PHONY: bench-scale schema
+.PHONY: bench-scale bench-up schema
 bench-scale: ## how the program grows with the nodes; writes docs/scale.md
 	@scripts/bootstrap up test check
 	.venv/bin/python -m benchmarks.scale
+
+bench-up: ## time a warm `up` beside a script by hand, RUNS each, nodes of KIND; writes docs/performance.md
+	@scripts/bootstrap up bundled vm container
+	.venv/bin/python -m benchmarks.up --kind $(or $(KIND),container) --runs $(or $(RUNS),5)
 
 schema: ## write the JSON Schema of stack files, after a change of the settings
 	.venv/bin/overlab schema

@@ -14,7 +14,7 @@ from components._base import Args, Component
 from components.config.docker_names import store_url
 from components.config.platform import Platform
 from components.config.settings import Node, Settings
-from components.config.spec import ContainerOptions, MachineSpec, NetworkOptions
+from components.config.spec import ContainerOptions, MachineSpec, NetworkOptions, WorkloadSpec
 from components.connectivity import Connectivity, ConnectivityArgs
 from components.docker_engine import DockerEngine, DockerEngineArgs, ServerTls
 from components.hypervisor import HypervisorContext, Storage, StorageArgs
@@ -225,8 +225,11 @@ class Lab(Component[Args]):
         # An overlay gets its VXLAN id when its first workload starts. Where several start at once, one engine may keep
         # an id that another has overwritten in the store, and is cut off from the others.
         first: dict[str, pulumi.Resource] = {}
-        # Those that share another one's network come after it.
-        for name, spec in sorted(settings.workloads.items(), key=lambda item: item[1].shares_network_of is not None):
+        # Those that share another one's network stack come after it. One on several networks comes after the first of
+        # each, and is the first of none that has another one.
+        order = sorted(settings.workloads, key=lambda name: _declaration_order(settings.workloads[name]))
+        for name in order:
+            spec = settings.workloads[name]
             node = settings.placement[name]
             after = [pulled[node][spec.image], self.networks.gates[node]]
             after += [first[network] for network in spec.networks if network in first]
@@ -298,3 +301,7 @@ class Lab(Component[Args]):
             "ports": self.connectivity.ports,
             "checks": self.connectivity.report,
         }
+
+
+def _declaration_order(spec: WorkloadSpec) -> tuple[bool, int]:
+    return spec.shares_network_of is not None, len(spec.networks)

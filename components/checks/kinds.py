@@ -21,6 +21,10 @@ PACKET_HEADERS = 28
 RESOLVER = "127.0.0.11:53"
 """Listens in every workload on a network, for TCP too."""
 UDP_CONTROL_PORTS = (conventions.VXLAN_PORT, conventions.SERF_PORT, conventions.CONSUL_GOSSIP_PORT)
+_REFUSED = r"^HTTP/1\.\d 4\d\d|error: 4\d\d|HTTP Error 4\d\d"
+"""By nc, curl, Python: the server answers, and has no such page."""
+_NO_FILE = "No such file or directory"
+_NO_NAME = "bad address|can't resolve|NXDOMAIN"
 _STATUS_200 = (r"^HTTP/1\.\d 200", "the status is not 200")
 
 
@@ -98,6 +102,14 @@ def command(check: Check, probe: Probe) -> str:
         return probe.command.replace("$netns", f"nsenter -t $(docker inspect -f {{{{.State.Pid}}}} {check.source}) -n")
     plain = shlex.join(probe.command.split(" ")) == probe.command
     return f"docker exec {check.source} {probe.command if plain else f'sh -c {shlex.quote(probe.command)}'}"
+
+
+def final(subject: Subject) -> tuple[str, ...]:
+    """Patterns of output with which a failure is final: what is missing there was not declared, or does not come."""
+    check = subject.check
+    # A name that is declared comes, when the source's engine has heard of it. Who shares a network stack states none.
+    own, other = (set(subject.lab.workloads[name].networks) if name else set() for name in (check.source, check.target))
+    return (_REFUSED, _NO_FILE, *([_NO_NAME] if own and other and not own & other else []))
 
 
 def _ping(target: str, patience_s: int = 2) -> Probe:

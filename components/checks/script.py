@@ -11,7 +11,7 @@ from typing import Any
 from components.checks import bulk
 from components.checks.checked_lab import CheckedLab
 from components.checks.facts import Facts, MissingFact
-from components.checks.kinds import KINDS, Subject, command
+from components.checks.kinds import KINDS, Subject, command, final
 from components.checks.model import EXTERNAL, Check
 from components.node import scripts, watchdog
 
@@ -36,12 +36,13 @@ def node_script(node: str, checks: Iterable[Check], lab: CheckedLab, facts: Fact
     plan = {
         "where": f"on {node}",
         "watchdog": watchdog.SCRIPT,
-        "retry_s": _retry_s(own),
         "listeners": {
             target: bulk.listener(facts.bulk_port, receivers)
             for target, receivers in asked.items()
             if lab.workloads[target].node == node
         },
+        "listen_s": ATTEMPT_S
+        + max((check.timeout_s for check in every if KINDS[check.kind].needs_listener), default=0),
         "checks": [_task(check, lab, facts) for check in own],
     }
     if node == EXTERNAL:
@@ -51,7 +52,7 @@ def node_script(node: str, checks: Iterable[Check], lab: CheckedLab, facts: Fact
 
 def limit_s(checks: Sequence[Check]) -> int:
     """The limit of a session that runs these."""
-    return MARGIN_S + _retry_s(checks) + ATTEMPT_S * len(checks)
+    return MARGIN_S + max((check.timeout_s for check in checks), default=0) + ATTEMPT_S * len(checks)
 
 
 def missing_fact(check: Check, lab: CheckedLab, facts: Facts) -> str:
@@ -63,14 +64,10 @@ def missing_fact(check: Check, lab: CheckedLab, facts: Facts) -> str:
     return ""
 
 
-def _retry_s(checks: Sequence[Check]) -> int:
-    """How long a session tries again, beside the time for one attempt at each: what has not come by then does not."""
-    return 2 * max((check.timeout_s for check in checks), default=0) + ATTEMPT_S * len(checks)
-
-
 def _task(check: Check, lab: CheckedLab, facts: Facts) -> dict[str, Any]:
     kind = KINDS[check.kind]
-    probe = kind.probe(Subject(check, lab, facts))
+    subject = Subject(check, lab, facts)
+    probe = kind.probe(subject)
     return {
         "record": {
             "id": check.id,
@@ -84,4 +81,5 @@ def _task(check: Check, lab: CheckedLab, facts: Facts) -> dict[str, Any]:
         "workload": check.source,
         "run": probe.command,
         "wants": probe.wants,
+        "final": final(subject),
     }

@@ -101,8 +101,8 @@ ENGINE_LIMIT_S: Final = 600
 STORE_LIMIT_S: Final = 300
 JOIN_LIMIT_S: Final = 300
 OVERLAY_LIMIT_S: Final = 120
-CHECK_LIMIT_S: Final = 90
-"""A check is retried until it passes, at most this long."""
+CHECK_LIMIT_S: Final = 20
+"""A check is retried until it passes, at most this long from the begin of all."""
 
 # --- what a machine needs at least to run an engine and the store
 MINIMUM_MEMORY_MIB: Final = 512

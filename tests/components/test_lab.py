@@ -142,6 +142,17 @@ def test_the_first_workload_of_an_overlay_starts_alone(either: Recorder, setting
         assert len([one for one in members if all(one in {other, *reach(either, other)} for other in members)]) == 1
 
 
+def test_a_workload_on_several_networks_keeps_no_other_from_being_the_first(either: Recorder) -> None:
+    """In dev t3 is on ov_net1 and ov_net2: web1 begins ov_net2 beside t1."""
+    workloads = {item.name: item.urn for item in inside(either) if item.type == CONTAINER}
+
+    def before(name: str) -> set[str]:
+        return {other for other, urn in workloads.items() if urn in reach(either, workloads[name])}
+
+    assert not {"t1", "t3"} & (before("web1") | before("web2"))
+    assert {"t1", "web1"} <= before("t3")
+
+
 def test_the_store_does_not_wait_for_the_cluster(either: Recorder) -> None:
     before = {urn.rsplit("::", 1)[1] for urn in reach(either, named(either, CONTAINER, "docker01-consul").urn)}
     assert "docker01-dockerd" in before

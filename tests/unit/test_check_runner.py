@@ -56,6 +56,7 @@ fi
 echo "1 packets transmitted, 1 packets received, 0% packet loss"
 """
 _CURL = "#!/bin/sh\necho OK\n"
+_NC = '#!/bin/sh\necho "$*" >>"$LAB/nc.$NODE"; exit 1\n'
 
 
 class Nodes:
@@ -65,7 +66,7 @@ class Nodes:
         self.directory = directory
         self.opened: list[str] = []
         self.away: dict[str, str] = {}
-        for name, text in {"docker": _DOCKER, "ping": _PING, "curl": _CURL}.items():
+        for name, text in {"docker": _DOCKER, "ping": _PING, "curl": _CURL, "nc": _NC}.items():
             tool = directory / "bin" / name
             tool.parent.mkdir(exist_ok=True)
             tool.write_text(text)
@@ -215,7 +216,8 @@ def test_sessions_grow_with_nodes_and_not_with_pairs(nodes: Nodes) -> None:
 
 def test_the_listener_of_a_bulk_check_is_started_on_its_node(nodes: Nodes) -> None:
     go(nodes, "tcp:ov_net1:t1:t2")
-    assert "exec -d t2 sh -c" in (nodes.directory / "log.docker02").read_text()
+    assert "-ll -p" in (nodes.directory / "nc.docker02").read_text()
+    assert "-ll -p" not in (nodes.directory / "nc.docker01").read_text()
 
 
 def test_checks_from_outside_run_at_the_hypervisors_end(tmp_path: Path, nodes: Nodes) -> None:
