@@ -20,6 +20,7 @@ BUNDLED_ONLY = {
     "leftovers": "what an interrupted run left is recreated, what failed is removed",
     "objects gone": "what was removed, stopped or is busy by other means fails nothing",
     "plans": "a plan is free of what the official plugin changes at every update, or is earlier",
+    "file modes": "volumes are readable by their owner only, whatever mode the provider states",
     "wording": "compares the text of an error",
     "version": "the version is the one that the SDK asks for; another plugin may be a later one",
     "test driver": "uses the URI test:///default; the official client dials a socket",

@@ -42,7 +42,7 @@ def test_the_disk_carries_the_texts_under_their_names(bench: Bench) -> None:
     }
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("file modes")
 def test_only_its_owner_reads_the_disk(bench: Bench) -> None:
     bench.pool()
     disk = bench.resource(ISO, "seed")

@@ -44,7 +44,7 @@ def test_an_empty_volume_has_the_size_and_format_asked_for(bench: Bench) -> None
     assert not volume.plan({"name": "disk.img", "pool": bench.named("pool")}).changed
 
 
-@pytest.mark.bundled_only
+@pytest.mark.bundled_only("file modes")
 def test_only_its_owner_reads_a_volume(bench: Bench) -> None:
     """It holds a node's keys, and the pool's directory may be open to other users."""
     bench.pool()
