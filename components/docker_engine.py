@@ -125,6 +125,7 @@ class DockerEngine(Component[DockerEngineArgs]):
             "nic": self.machine.interface,
             "firewall": self.args.firewall,
             "firewall_unit": firewall.UNIT,
+            "firewall_script": firewall.SCRIPT,
             "watchdog_unit": watchdog.PATH_UNIT,
         }
 
