@@ -132,6 +132,7 @@ class DockerEngine(Component[DockerEngineArgs]):
             "gwbridge_mtu": self.args.mtu if self.args.mtu != conventions.DEFAULT_MTU else "",
             "firewall": self.args.firewall,
             "firewall_unit": firewall.UNIT,
+            "firewall_script": firewall.SCRIPT,
             "watchdog_unit": watchdog.PATH_UNIT,
         }
 

@@ -206,6 +206,16 @@ def test_the_firewall_rejects_gossip_from_other_hosts(lab: RealLab) -> None:
     lab.on("docker02", f"timeout 20 bash -c '</dev/tcp/{ADDRESSES[0]}/7946'")
 
 
+def test_workloads_reach_no_control_port(lab: RealLab) -> None:
+    check_scenarios.workloads_reach_no_control_port(lab)
+    check_scenarios.an_open_control_plane_is_reported_and_its_remedy_works(lab)
+    check_scenarios.an_engine_starts_only_with_its_firewall(lab)
+
+
+def test_a_container_that_ends_again_and_again_stops_no_engine(lab: RealLab) -> None:
+    check_scenarios.a_container_that_ends_again_and_again_stops_no_engine(lab, "ov_closed")
+
+
 def test_no_secret_is_in_a_process_list_or_a_log(lab: RealLab) -> None:
     identity_dir = Path(lab.record()["identity"]["client_key"]).parent
     gossip = (identity_dir / "gossip").read_text().strip()

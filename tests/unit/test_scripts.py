@@ -50,6 +50,7 @@ def rendered(lab: Settings) -> dict[str, str]:
         "store": "consul://10.99.0.11:8500",
         "nic": "lab0",
         "firewall_unit": "f.service",
+        "firewall_script": "/f",
     }
     engine |= {
         "pending": "/run/pending",
@@ -122,7 +123,12 @@ class EngineNode:
         values = {"version": "20.10", "install": "preinstalled", "bundle": "/b.tar", "limit_s": 9}
         values |= {"files": [file, secret]}
         values |= {"advertise": "10.99.0.11:2376", "store": "consul://10.99.0.11:8500", "nic": "lab0"}
-        values |= {"firewall": False, "firewall_unit": "f.service", "watchdog_unit": "g.path"}
+        values |= {
+            "firewall": False,
+            "firewall_unit": "f.service",
+            "firewall_script": f"{self.directory}/no-firewall",
+            "watchdog_unit": "g.path",
+        }
         values |= {"pending": f"{self.directory}/pending"}
         done = subprocess.run(
             ["sh", "-c", scripts.render("engine", **values)],
