@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,11 +45,9 @@ def remove(path: Path, within: Path) -> None:
 
 
 def _remove_at(parent: int, name: str, mount: int) -> None:
-    try:
+    if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
         os.unlink(name, dir_fd=parent)
         return
-    except (IsADirectoryError, PermissionError):  # EPERM is the answer of some file systems
-        pass
     with _open(name, _DIRECTORY, parent) as top:
         _refuse_other_mount(top, mount)
         while any(Path(f"/proc/self/fd/{top}").iterdir()):
