@@ -114,7 +114,8 @@ def _settings(stack: str, settings: Settings | SettingsError) -> PartReport:
 
 def _acceleration() -> PartReport:
     found = acceleration.probe()
-    return PartReport("acceleration", "ok", f"{found.domain_type}: {found.reason}")
+    off = "; the nodes' kernels run without mitigations, ASLR and AppArmor" if found.domain_type == "qemu" else ""
+    return PartReport("acceleration", "ok", f"{found.domain_type}: {found.reason}{off}")
 
 
 def _hypervisors(settings: Settings) -> list[PartReport]:

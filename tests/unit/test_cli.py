@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -24,7 +24,7 @@ from overlab.core.files import write_private
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.inspect import machines
-from overlab.platform import cache, prepare, rootfs
+from overlab.platform import acceleration, cache, prepare, rootfs
 from overlab.platform.manifest import PlatformManifest
 from overlab.platform.preflight import PartReport
 from overlab.stack import event_log, lab_handle, phases, remembered
@@ -405,6 +405,14 @@ def test_doctor_names_broken_cache_entries() -> None:
     [finding] = [one for one in doctor.examine("dev", settings) if one.part == "cache: thing"]
     assert finding.status == "warning"
     assert "x is missing" in finding.found
+
+
+@pytest.mark.parametrize(("kind", "off"), [("qemu", True), ("kvm", False)])
+def test_doctor_says_what_is_off_under_emulation(
+    monkeypatch: pytest.MonkeyPatch, kind: Literal["kvm", "qemu"], off: bool
+) -> None:
+    monkeypatch.setattr(acceleration, "probe", lambda: acceleration.Acceleration(kind, "a reason"))
+    assert ("without mitigations, ASLR and AppArmor" in doctor._acceleration().found) == off
 
 
 def test_doctor_names_the_age_of_the_nodes_packages() -> None:
