@@ -160,7 +160,7 @@ def _enough_addresses(lab: Draft) -> None:
         needed, network = len(members.dynamic), members.network
         if needed <= members.available:
             continue
-        of = f"{members.range} has {members.available} addresses"
+        of = f"{members.range} has {_addresses(members.available)}"
         if members.stated:
             of += " that no workload states"
         rule = f"{of}, and {needed} workloads take one"
@@ -183,6 +183,10 @@ def _stated_addresses_first(lab: Draft) -> None:
                 lab.add_problem(("workloads", owner, "networks", key, "ipv4_address"), rule, remedy, address)
 
 
+def _addresses(count: int) -> str:
+    return f"{count} address{'' if count == 1 else 'es'}"
+
+
 # -- local bridges
 
 
@@ -200,7 +204,8 @@ def _local_pools(lab: Draft) -> None:
     index = next(number for number, pool in enumerate(pools) if number or pool.size > pool.base.prefixlen)
     for node, count in sorted((node or "", count) for node, count in members.items()):
         if count > room:
-            rule = f"room for {node}'s {count} workloads: {conventions.GWBRIDGE} has {room} addresses in a /{sizes[1]}"
+            has = f"{conventions.GWBRIDGE} has {_addresses(room)} in a /{sizes[1]}"
+            rule = f"room for {node}'s {count} workloads: {has}"
             lab.add_problem(("engine", "address_pools", index, "size"), rule, "write a shorter prefix length", sizes[1])
 
 

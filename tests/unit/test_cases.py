@@ -386,7 +386,7 @@ def test_the_local_subnets_were_too_small_for_the_workloads_of_a_node() -> None:
         workloads={name: on("docker01", "ov1") for name in ("a1", "a2")},
     )
     rule, _ = refused(raw)["lab.engine.address_pools.0.size"]
-    assert rule == "room for docker01's 2 workloads: docker_gwbridge has 1 addresses in a /30"
+    assert rule == "room for docker01's 2 workloads: docker_gwbridge has 1 address in a /30"
     raw["networks"]["ov1"]["internal"] = True
     assert parse(raw, "case")
 

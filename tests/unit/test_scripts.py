@@ -49,6 +49,8 @@ def rendered(lab: Settings) -> dict[str, str]:
         "advertise": "10.99.0.11:2376",
         "store": "consul://10.99.0.11:8500",
         "nic": "lab0",
+        "gwbridge": "docker_gwbridge",
+        "gwbridge_mtu": 1400,
         "firewall_unit": "f.service",
         "firewall_script": "/f",
     }
@@ -104,6 +106,13 @@ class EngineNode:
         tools = {
             "systemctl": f'echo "$*" >>{self.log}; [ "$*" != "restart docker.service" ] || [ ! -e {directory}/broken ]',
             "dockerd": "echo Docker version 20.10.5",
+            # docker_gwbridge is a file with its MTU; one with "busy" beside it cannot be removed.
+            "docker": f"""cd {directory}; for last; do :; done
+            case "$1 $2" in
+            "network inspect") cat docker_gwbridge 2>/dev/null ;;
+            "network rm") [ ! -e busy ] && rm docker_gwbridge ;;
+            "network create") [ ! -e docker_gwbridge ] && echo "$*" | sed 's/.*driver.mtu=//; s/ .*//' >"$last" ;;
+            esac""",
             "journalctl": "echo it said",
             "modprobe": ":",
             "curl": """case $* in
@@ -115,7 +124,7 @@ class EngineNode:
             (directory / name).write_text(f"#!/bin/sh\n{body}\n")
             (directory / name).chmod(0o755)
 
-    def run(self, certificate: str, key: str) -> tuple[int, int]:
+    def run(self, certificate: str, key: str, mtu: object = "") -> tuple[int, int]:
         """Exit code, and how often the engine was restarted."""
         self.log.write_text("")
         file = {"path": f"{self.directory}/cert.pem", "mode": "0644", "part": "engine", "content": certificate}
@@ -129,7 +138,7 @@ class EngineNode:
             "firewall_script": f"{self.directory}/no-firewall",
             "watchdog_unit": "g.path",
         }
-        values |= {"pending": f"{self.directory}/pending"}
+        values |= {"pending": f"{self.directory}/pending", "gwbridge": "docker_gwbridge", "gwbridge_mtu": mtu}
         done = subprocess.run(
             ["sh", "-c", scripts.render("engine", **values)],
             env={"PATH": f"{self.directory}:/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -158,6 +167,22 @@ def test_a_restart_that_did_not_come_about_is_made_up_for(tmp_path: Path) -> Non
     (tmp_path / "broken").unlink()
     assert node.run("B", "b") == (0, 1)
     assert node.run("B", "b") == (0, 0)
+
+
+def test_docker_gwbridge_follows_the_mtu_of_the_underlay(tmp_path: Path) -> None:
+    node, bridge = EngineNode(tmp_path), tmp_path / "docker_gwbridge"
+    node.run("A", "a")
+    assert not bridge.exists()  # the engine creates it with the usual MTU
+    assert node.run("A", "a", 1400)[0] == 0
+    assert bridge.read_text() == "1400\n"
+    assert node.run("A", "a", 1300)[0] == 0
+    assert bridge.read_text() == "1300\n"
+    (tmp_path / "busy").touch()
+    assert node.run("A", "a", 1300) == (0, 0)
+    assert node.run("A", "a", 1400)[0] == 1
+    (tmp_path / "busy").unlink()
+    node.run("A", "a")
+    assert not bridge.exists()
 
 
 @settings(max_examples=50, deadline=None)
