@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 
 PORT = 5201
@@ -19,10 +18,8 @@ PROGRAM = (
 )
 """It in awk, for the sender: few long lines, since each costs an emulated machine the same."""
 
-_filled = (_DIGITS * (_FILL // len(_DIGITS) + 1))[:_FILL]
-MD5 = hashlib.md5(
-    b"".join(f"{n}{_filled}\n".encode() for n in range(_FIRST, _FIRST + _BLOCKS)), usedforsecurity=False
-).hexdigest()
+MD5 = "e54eb63eef84c131b12771096fa076d2"
+"""Of all bytes."""
 
 
 def listener(port: int, receivers: int) -> str:

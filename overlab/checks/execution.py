@@ -42,10 +42,8 @@ def once(lab: LabHandle, options: CheckOptions, progress: Progress) -> CheckRun:
     """Run the checks, save the results, write the JUnit file. Raises :class:`OverlabError` where it cannot begin."""
     matrix = limited(select(lab.matrix, options.only), options.timeout_s)
     with progress.step("checks"):
-        progress.waiting_for("the stack's outputs")
-        known = lab.outputs()
         transport = runner.transport(lab.settings, lab.platform)
-        found = runner.run(lab.settings, matrix, known, transport, tuple(options.only), progress.waiting_for)
+        found = runner.run(lab.settings, matrix, lab.outputs, transport, tuple(options.only), progress.waiting_for)
     results.save(found, results.file(lab.stack.paths.state, lab.stack.name))
     if options.junit is not None:
         write_output(options.junit, junit.document(found))

@@ -43,19 +43,23 @@ def transport(settings: Settings, platform: Platform) -> Transport:
 def run(
     settings: Settings,
     matrix: Sequence[checks.Check],
-    outputs: Outputs,
+    outputs: Callable[[], Outputs],
     transport: Transport,
     only: Iterable[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> CheckRun:
-    """Run these checks now. A node that is not reached leaves its checks ``not run``; nothing is raised for that."""
+    """Run these checks now. A node that is not reached leaves its checks ``not run``; nothing is raised for that.
+
+    ``outputs`` reads the stack's, while sessions open; what it raises passes on.
+    """
     begun, clock = now(), time.monotonic()
     sessions = _sessions(settings, matrix, transport)
-    with ThreadPoolExecutor(max(1, len(sessions)), thread_name_prefix="overlab-checks") as threads:
+    with ThreadPoolExecutor(len(sessions) + 1, thread_name_prefix="overlab-checks") as threads:
         try:
-            progress("the nodes' addresses and ports")
+            progress("the stack's outputs, the nodes' addresses and ports")
+            known = threads.submit(outputs)
             list(threads.map(Session.open, sessions))
-            facts, notes = discovery.facts(settings, outputs, (one.facts for one in sessions))
+            facts, notes = discovery.facts(settings, known.result(), (one.facts for one in sessions))
             progress(f"{len(matrix)} checks in {len(sessions)} sessions")
             part = _Part(settings, matrix, facts, {one.node for one in sessions if one.problem})
             parts = list(threads.map(part.run_on, sessions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -368,6 +369,11 @@ def test_a_listener_ends_when_every_receiver_has_everything(toolbox: dict[str, s
     while remaining := [pid for one in (left, listener) for pid in session(one.pid)]:
         assert time.monotonic() < end, remaining
         time.sleep(0.1)
+
+
+def test_the_stated_checksum_is_that_of_the_bytes(toolbox: dict[str, str]) -> None:
+    done = subprocess.run(["awk", bulk.PROGRAM], env=toolbox, capture_output=True, check=True)
+    assert (hashlib.md5(done.stdout, usedforsecurity=False).hexdigest(), len(done.stdout)) == (bulk.MD5, bulk.LENGTH)
 
 
 def test_a_probe_without_facts_is_shown_as_it_is_run() -> None:

@@ -114,7 +114,7 @@ RECORDED = Outputs(
 
 def go(nodes: Nodes, *only: str, outputs: Outputs = RECORDED, settings: Settings = LAB) -> CheckRun:
     matrix = limited(select(checks.matrix(settings), only or ("ping-ip", "ping-name")), 1)
-    return runner.run(settings, matrix, outputs, Transport(nodes.command), only)
+    return runner.run(settings, matrix, lambda: outputs, Transport(nodes.command), only)
 
 
 def test_all_pairs_pass_with_one_session_a_node(nodes: Nodes) -> None:
@@ -230,7 +230,7 @@ def test_checks_from_outside_run_at_the_hypervisors_end(tmp_path: Path, nodes: N
     matrix = limited(select(checks.matrix(lab), ["http-external"]), 1)
     mark = tmp_path / "entered"
     inside = ("sh", "-c", f'touch {mark}; exec "$@"', "enter")
-    run = runner.run(lab, matrix, Outputs(), Transport(nodes.command, inside))
+    run = runner.run(lab, matrix, Outputs, Transport(nodes.command, inside))
     assert mark.exists()
     assert run.exit_code == 1
     # The port is the engine's present one.
@@ -240,7 +240,8 @@ def test_checks_from_outside_run_at_the_hypervisors_end(tmp_path: Path, nodes: N
 def test_a_network_that_cannot_be_entered_is_not_a_failed_check(nodes: Nodes) -> None:
     lab = check_run_factory.lab()
     matrix = select(checks.matrix(lab), ["http-external:web1"])
-    run = runner.run(lab, matrix, check_run_factory.outputs(lab), Transport(nodes.command, ("/nonexistent/nsenter",)))
+    transport = Transport(nodes.command, ("/nonexistent/nsenter",))
+    run = runner.run(lab, matrix, lambda: check_run_factory.outputs(lab), transport)
     assert (run.exit_code, run.not_run[0].output.split(":")[0]) == (2, "the underlay cannot be entered")
 
 
