@@ -33,13 +33,14 @@ def ensure(directory: Path, lab: str, nodes: Mapping[str, str]) -> Identity:
     client = directory / "client"
     _ssh_key(client, f"overlab-{lab}")
     host_keys = {}
-    known_hosts = []
+    known_hosts = {line.split()[0]: line for line in _lines(directory / "known_hosts")}
     for node, address in nodes.items():
         private = directory / "hosts" / node
         line = _ssh_key(private, f"{node}.{lab}")
         host_keys[node] = HostKey(private=private, public=_public(private))
-        known_hosts.append(f"{address} {' '.join(line.split()[:2])}\n")
-    _write(directory / "known_hosts", "".join(known_hosts).encode())
+        known_hosts[address] = f"{address} {' '.join(line.split()[:2])}\n"
+    # A node that the settings do not have any more is reached once more, by the update that removes it.
+    _write(directory / "known_hosts", "".join(known_hosts.values()).encode())
     return Identity(
         client_key=client,
         client_public_key=_public(client),
@@ -89,6 +90,10 @@ def _ssh_key(private: Path, comment: str) -> str:
         text = key_on_disk.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
         write_private(public, f"{text} {comment}\n".encode())
     return public.read_text()
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text("utf-8").splitlines(keepends=True) if file.exists() else []
 
 
 def _public(private: Path) -> Path:

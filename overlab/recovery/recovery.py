@@ -34,10 +34,12 @@ _PAUSE_S = 2.0
 _ACTION_LIMIT_S = 240.0
 _BY_SETTINGS = frozenset(
     {
+        "endpoint-orphaned",
         "machine-down",
         "network-missing",
         "network-subnet-mismatch",
         "network-subnet-taken",
+        "node-unexpected",
         "store-peers-mismatch",
         "workload-missing",
     }
