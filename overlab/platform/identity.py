@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import secrets
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -39,14 +39,15 @@ def ensure(directory: Path, lab: str, nodes: Mapping[str, str], store_servers: C
     client = directory / "client"
     _ssh_key(client, f"overlab-{lab}")
     host_keys = {}
-    known_hosts = []
+    known_hosts = {line.split()[0]: line for line in _lines(directory / "known_hosts")}
     for node, address in nodes.items():
         private = directory / "hosts" / node
         line = _ssh_key(private, f"{node}.{lab}")
         host_keys[node] = HostKey(private=private, public=_public(private))
-        known_hosts.append(f"{address} {' '.join(line.split()[:2])}\n")
-    _write(directory / "known_hosts", "".join(known_hosts).encode())
-    retired = _retired_ssh(directory, nodes, known_hosts)
+        known_hosts[address] = f"{address} {' '.join(line.split()[:2])}\n"
+    # A node that the settings do not have any more is reached once more, by the update that removes it.
+    _write(directory / "known_hosts", "".join(known_hosts.values()).encode())
+    retired = _retired_ssh(directory, nodes, known_hosts.values())
     return Identity(
         client_key=client,
         client_public_key=_public(client),
@@ -158,7 +159,7 @@ def _generations(directory: Path) -> list[Path]:
     return sorted((directory / _RETIRED_SSH).glob("[0-9]*"))
 
 
-def _retired_ssh(directory: Path, nodes: Mapping[str, str], known_hosts: list[str]) -> RetiredSsh | None:
+def _retired_ssh(directory: Path, nodes: Mapping[str, str], known_hosts: Iterable[str]) -> RetiredSsh | None:
     generations = _generations(directory)
     if not generations:
         return None
@@ -179,6 +180,10 @@ def _retired_ssh(directory: Path, nodes: Mapping[str, str], known_hosts: list[st
         client_keys=(*latest, first / "client"),
         known_hosts=directory / _RETIRED_SSH / "known_hosts",
     )
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text("utf-8").splitlines(keepends=True) if file.exists() else []
 
 
 def _public(private: Path) -> Path:

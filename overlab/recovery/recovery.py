@@ -34,10 +34,12 @@ _PAUSE_S = 2.0
 _ACTION_LIMIT_S = 240.0
 _BY_SETTINGS = frozenset(
     {
+        "endpoint-orphaned",
         "machine-down",
         "network-missing",
         "network-subnet-mismatch",
         "network-subnet-taken",
+        "node-unexpected",
         "store-peers-mismatch",
         "workload-missing",
     }
@@ -114,40 +116,35 @@ class Recovery:
         nodes = [key for key, node in self.settings.nodes.items() if str(node.address) in addresses]
         if not nodes:
             return _Outcome()
-        acted = False
+        limit = SETTLE_LIMIT_S[self.settings.machine_kind]
+        acted, rounds = False, 0
         with self._progress.step("look at the lab"):
-            for _ in range(ROUNDS):
-                snapshot, findings = self._settle(nodes, updated=updated)
+            while True:
+                begun = time.monotonic()
+                snapshot = lab_collector.take_snapshot(self.settings, self.convergence.platform, nodes)
                 if not updated and _is_edited(snapshot, nodes):
                     return _Outcome(acted=acted)
-                plan = remedies.plan(snapshot, findings, known, self._tried)
-                if not plan.actions:
+                findings = [one for one in compare.findings(snapshot) if _counts(one, updated=updated)]
+                passing = [] if self._settled >= limit else [one for one in findings if _may_pass(one, self._settled)]
+                plan = remedies.plan(snapshot, [one for one in findings if one not in passing], known, self._tried)
+                if plan.actions and rounds < ROUNDS:
+                    self._act(plan.actions)
+                    acted, rounds = True, rounds + 1
+                elif passing:
+                    self._wait_for(passing, begun)
+                else:
                     break
-                self._act(plan.actions)
-                acted = True
         outcome = _Outcome(tuple(findings), plan, acted)
         if not findings and not plan:
             self._progress.note(f"{_looked_at(snapshot)}: {'all as declared' if updated else 'as the last up left it'}")
         return outcome
 
-    def _settle(self, nodes: Collection[str], *, updated: bool) -> tuple[Snapshot, list[Finding]]:
-        """Look, and wait while all that is found may pass by itself; the time for that is one for the whole ``up``."""
-        limit = SETTLE_LIMIT_S[self.settings.machine_kind]
-        while True:
-            begun = time.monotonic()
-            snapshot = lab_collector.take_snapshot(self.settings, self.convergence.platform, nodes)
-            findings = [
-                one
-                for one in compare.findings(snapshot)
-                if one.severity != "note" and (updated or one.id not in _BY_SETTINGS)
-            ]
-            passing = [one for one in findings if _may_pass(one, self._settled)]
-            if not passing or (not updated and _is_edited(snapshot, nodes)) or self._settled >= limit:
-                return snapshot, findings
-            seen = Counter(one.id for one in passing)
-            self._progress.waiting_for(", ".join(f"{count} {id_}" for id_, count in seen.items()))
-            time.sleep(_PAUSE_S)
-            self._settled += time.monotonic() - begun
+    def _wait_for(self, passing: Collection[Finding], begun: float) -> None:
+        """The time for what passes by itself is one for the whole ``up``."""
+        seen = Counter(one.id for one in passing)
+        self._progress.waiting_for(", ".join(f"{count} {id_}" for id_, count in seen.items()))
+        time.sleep(_PAUSE_S)
+        self._settled += time.monotonic() - begun
 
     def _act(self, actions: Collection[Action]) -> None:
         """Of different nodes at the same time, of one node one after the other."""
@@ -179,11 +176,16 @@ def _is_edited(snapshot: Snapshot, nodes: Collection[str]) -> bool:
     return bool(away) or snapshot.expected.store not in (stores or {snapshot.expected.store})
 
 
+def _counts(finding: Finding, *, updated: bool) -> bool:
+    """Whether it is a fault of the lab: before an update what only the new settings lack or have is none."""
+    return finding.severity != "note" and (updated or finding.id not in _BY_SETTINGS)
+
+
 def _may_pass(finding: Finding, waited: float) -> bool:
     """Whether it may be over in a moment: an engine whose unit failed, or was stopped, does not come back."""
     if finding.id == "engine-down":
         return "activating" in finding.evidence
-    if finding.id == "gossip-partition":
+    if finding.id in ("gossip-partition", "peer-entry-missing"):
         return waited < GOSSIP_LIMIT_S
     return finding.id in remedies.TRANSIENT
 

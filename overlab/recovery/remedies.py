@@ -147,7 +147,12 @@ class _Case:
             yield Action(node, resource.name, "remove, to be created again", f"docker rm --force {container.id}", stage)
 
     def _can_start(self, node: str, container: Container) -> bool:
-        """Not while the container whose network stack it shares does not run; an update makes both where it is gone."""
+        """Not without the store, or while the container whose network stack it shares does not run.
+
+        Where that is gone, an update makes both.
+        """
+        if container.network_mode != "host" and self._snapshot.led_store is None:
+            return False
         owner = container.shares_network_of
         containers = self._snapshot.reports[node].containers or ()
         return owner is None or any(one.id == owner and one.running for one in containers)

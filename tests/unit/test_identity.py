@@ -226,3 +226,12 @@ def _handshake(found: Identity, server_name: str) -> Exception | None:
         right.close()
     thread.join()
     return errors[0] if errors else None
+
+
+def test_a_removed_node_stays_pinned_until_its_address_is_another_nodes(directory: Path) -> None:
+    identity.ensure(directory, "lab", {"docker01": "10.99.0.11", "docker02": "10.99.0.12"})
+    before = identity.ensure(directory, "lab", {"docker01": "10.99.0.11"}).known_hosts.read_text()
+    assert "10.99.0.12 " in before
+    after = identity.ensure(directory, "lab", {"docker03": "10.99.0.12"}).known_hosts.read_text().splitlines()
+    assert sorted(line.split()[0] for line in after) == ["10.99.0.11", "10.99.0.12"]
+    assert not set(after[1:]) & set(before.splitlines()[1:])

@@ -148,3 +148,10 @@ def test_a_node_that_is_replaced_is_replaced_once(lab: Callable[..., Lab]) -> No
     one.changes = {"replace": 2}
     assert one.up("urn:machine") == (0, [])
     assert one.updates == [["urn:machine"], [CHECKS]]
+
+
+def test_what_can_be_repaired_does_not_wait_for_what_passes(lab: Callable[..., Lab]) -> None:
+    one = lab((faults.container_stopped, faults.not_registered), ())
+    assert one.up() == (0, [])
+    assert len(one.scripts) == 1
+    assert "docker start 2e23623d" in one.scripts[0]

@@ -159,3 +159,11 @@ def test_a_workload_whose_program_ends_again_and_again_is_left_alone() -> None:
         container(raw, "docker02", "t2").update(running=False, status="Restarting (1) 4 seconds ago")
 
     assert not any(" 2e23623d" in text for _, text in short(plan(restarting)))
+
+
+def test_without_the_store_only_the_store_is_started() -> None:
+    def consul_stopped(raw: Raw) -> None:
+        container(raw, "docker01", "consul").update(running=False)
+
+    found = plan(faults.store_down, faults.container_stopped, consul_stopped)
+    assert [(action.subject, action.what) for action in found.actions] == [("consul", "start")]
