@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import networks
-from .rule import Parameters, Resource, ResourceRule
+from .rule import Parameters, Resource, ResourceRule, flag, items
 from .types import CONTAINER
 
 ENGINE_PORTS = (2375, 2376)
 STORE_PORTS = (8300, 8301, 8302, 8500, 8501, 8502, 8600)
 OVERLAY_PORTS = (4789, 7946)
+_RESERVED = (*ENGINE_PORTS, *STORE_PORTS, *OVERLAY_PORTS)
 _ANY = ("", "0.0.0.0", "::", "[::]")
 
 
@@ -44,17 +45,8 @@ RULES = (
         predicate=exposed,
         parameters={
             **networks.PARAMETER,
-            "any_address": {
-                "type": "boolean",
-                "default": False,
-                "description": "Allow ports without an address: for nodes that have no network but the lab's.",
-            },
-            "reserved_ports": {
-                "type": "array",
-                "items": {"type": "integer"},
-                "default": [*ENGINE_PORTS, *STORE_PORTS, *OVERLAY_PORTS],
-                "description": "Node ports that no container may take.",
-            },
+            **flag("any_address", "Allow ports without an address: for nodes that have no network but the lab's."),
+            **items("reserved_ports", _RESERVED, "Node ports that no container may take.", "integer"),
         },
     ),
 )
