@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 from pulumi_policy import EnforcementLevel
 
 from . import engine_text, networks, payloads
-from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
+from .rule import Parameters, Resource, ResourceRule, Stack, StackRule, items
 from .types import DOCKER_PROVIDER, ENGINE, NETWORK
 
 _OWN = "(own address)"
 _LOOPBACK = "(loopback)"
+_ENDED = ("17.03", "17.06", "17.09", "17.12", "18.03", "18.06", "18.09", "19.03", "20.10")
 
 
 def open_api(resource: Resource, _: Parameters) -> Iterator[str]:
@@ -195,13 +196,6 @@ RULES = (
         remedy="keep such a lab off networks that are not yours; 20.10 is the last line with a cluster store",
         predicate=end_of_life,
         level=EnforcementLevel.ADVISORY,
-        parameters={
-            "ended": {
-                "type": "array",
-                "items": {"type": "string"},
-                "default": ["17.03", "17.06", "17.09", "17.12", "18.03", "18.06", "18.09", "19.03", "20.10"],
-                "description": "Release lines, as MAJOR.MINOR, that have ended.",
-            }
-        },
+        parameters=items("ended", _ENDED, "Release lines, as MAJOR.MINOR, that have ended."),
     ),
 )

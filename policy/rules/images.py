@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .rule import Parameters, Resource, ResourceRule
+from .rule import Parameters, Resource, ResourceRule, items
 from .types import CONTAINER, IMAGE, SERVICE
 
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
@@ -52,13 +52,6 @@ RULES = (
         remedy="name a version (busybox:1.35) or a digest (busybox@sha256:...)",
         types=(CONTAINER, SERVICE, IMAGE),
         predicate=unpinned,
-        parameters={
-            "floating_tags": {
-                "type": "array",
-                "items": {"type": "string"},
-                "default": ["latest"],
-                "description": "Tags, in lower case, that move.",
-            }
-        },
+        parameters=items("floating_tags", ["latest"], "Tags, in lower case, that move."),
     ),
 )

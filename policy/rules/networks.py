@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
-from typing import Any, Final
+from typing import Final
 
-from .rule import Parameters
+from .rule import Parameters, items
 
-PARAMETER: Final[Mapping[str, Mapping[str, Any]]] = {
-    "lab_networks": {
-        "type": "array",
-        "items": {"type": "string"},
-        "default": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"],
-        "description": "The lab's networks in CIDR form; by default all private addresses.",
-    }
-}
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+PARAMETER: Final = items("lab_networks", _PRIVATE, "The lab's networks in CIDR form; by default all private addresses.")
 
 
 def lab(parameters: Parameters) -> list[IPv4Network]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import networks
-from .rule import Parameters, Resource, ResourceRule
+from .rule import Parameters, Resource, ResourceRule, flag, items
 from .types import CONTAINER
 
 RESERVED_PORTS = (22, 2375, 2376, 4789, 7946, 8300, 8301, 8302, 8500, 8501, 8502, 8600)
@@ -43,17 +43,8 @@ RULES = (
         predicate=exposed,
         parameters={
             **networks.PARAMETER,
-            "any_address": {
-                "type": "boolean",
-                "default": False,
-                "description": "Allow ports without an address: for nodes that have no network but the lab's.",
-            },
-            "reserved_ports": {
-                "type": "array",
-                "items": {"type": "integer"},
-                "default": list(RESERVED_PORTS),
-                "description": "Node ports that no container may take.",
-            },
+            **flag("any_address", "Allow ports without an address: for nodes that have no network but the lab's."),
+            **items("reserved_ports", RESERVED_PORTS, "Node ports that no container may take.", "integer"),
         },
     ),
 )

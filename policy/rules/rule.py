@@ -155,6 +155,16 @@ class StackRule:
 Rule = ResourceRule | StackRule
 
 
+def flag(name: str, description: str) -> dict[str, Mapping[str, Any]]:
+    """A parameter that is off by default."""
+    return {name: {"type": "boolean", "default": False, "description": description}}
+
+
+def items(name: str, default: Sequence[Any], description: str, type_: str = "string") -> dict[str, Mapping[str, Any]]:
+    """A parameter that is a list."""
+    return {name: {"type": "array", "items": {"type": type_}, "default": [*default], "description": description}}
+
+
 def _reach(start: Sequence[str], edges: Mapping[str, Sequence[str]]) -> set[str]:
     seen: set[str] = set()
     todo = list(start)

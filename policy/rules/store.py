@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pulumi_policy import EnforcementLevel
 
 from . import networks
-from .rule import Parameters, Resource, ResourceRule, Stack, StackRule
+from .rule import Parameters, Resource, ResourceRule, Stack, StackRule, flag
 from .types import STORE_AGENT
 
 
@@ -58,14 +58,7 @@ RULES = (
         remedy="bind it to loopback and the node's lab address: client_addr '127.0.0.1 ADDRESS'; or set allow_public",
         types=(STORE_AGENT,),
         predicate=public_http,
-        parameters={
-            **networks.PARAMETER,
-            "allow_public": {
-                "type": "boolean",
-                "default": False,
-                "description": "The stack means its store to be public.",
-            },
-        },
+        parameters={**networks.PARAMETER, **flag("allow_public", "The stack means its store to be public.")},
     ),
     StackRule(
         name="store-single-server",

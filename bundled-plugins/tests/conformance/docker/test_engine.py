@@ -48,6 +48,7 @@ def project(home: Home, daemon: PrivateDocker, tmp_path: Path) -> Iterator[Proje
     daemon.clear()
 
 
+@pytest.mark.timeout(400)
 def test_up_up_again_refresh_change_and_destroy(project: Project, daemon: PrivateDocker) -> None:
     program = PROGRAM.format(host=daemon.host, image=IMAGE, seconds="600")
     project.write("__main__.py", program)
