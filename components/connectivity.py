@@ -139,6 +139,6 @@ def _report(matrix: tuple[checks.Check, ...], outputs: dict[str, str]) -> list[d
     if missing := [f"{check.id} ({check.where})" for check in matrix if check.id not in found]:
         raise pulumi.RunError(
             f"{len(missing)} of {len(matrix)} checks reported no result: {', '.join(missing[:MISSING_LIMIT])}\n"
-            "  remedy: overlab test, which says why; overlab up runs the checks again where one has failed"
+            "  remedy: overlab test, which says why; the next overlab up runs all checks again"
         )
     return [found[check.id].model_dump(mode="json") for check in matrix]

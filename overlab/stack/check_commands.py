@@ -6,9 +6,12 @@ update, and alone its checks would find no listener: the others have to run with
 
 from __future__ import annotations
 
+import json
+
 from overlab.stack.state import State
 
 _COMMANDS = tuple(f"overlab:index:Connectivity$command:{place}:Command::" for place in ("remote", "local"))
+_DECLARED = "overlab:index:Connectivity::"
 _ENGINE = "overlab:index:DockerEngine::"
 
 
@@ -18,13 +21,23 @@ def every(state: State) -> list[str]:
 
 
 def of_incomplete_run(state: State) -> list[str]:
-    """URNs of the nodes' check commands where one of them failed or is missing; empty after a complete run."""
+    """URNs of the nodes' check commands where one of them failed, is missing, or printed less than its results; empty
+    after a complete run."""
     present = {one.urn: one for one in state.resources if not one.outdated}
     engines = {urn.rsplit("::", 1)[1] for urn in present if _ENGINE in urn}
     commands = sorted(urn for urn in _named(state, "-checks") if _COMMANDS[0] in urn)
     # The first trigger is the node's own: its instance.
     runs = {present[urn].triggers[1:] for urn in commands}
-    return commands if len(runs) > 1 or len(commands) < len(engines) else []
+    incomplete = len(runs) > 1 or len(commands) < len(engines) or _without_result(state)
+    return commands if incomplete else []
+
+
+def _without_result(state: State) -> set[str]:
+    """Ids of declared checks that no command printed, on nodes and outside."""
+    present = [one for one in state.resources if not one.outdated]
+    declared = [id_ for one in present if _DECLARED in one.urn for id_ in one.inputs.get("checks") or ()]
+    printed = "\n".join(one.stdout for one in present if one.urn.endswith("-checks"))
+    return {id_ for id_ in declared if f'"id": {json.dumps(id_)}' not in printed}
 
 
 def _named(state: State, suffix: str) -> list[str]:

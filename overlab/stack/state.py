@@ -42,6 +42,8 @@ class Resource:
     subnet: str = ""
     """Of a Docker network, also where the engine picked it."""
     inputs: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    stdout: str = field(default="", compare=False)
+    """Of a command, as far as it is no secret."""
     outdated: bool = False
     """It has been replaced, and is still to be deleted."""
 
@@ -137,6 +139,7 @@ def _resource(raw: Mapping[str, Any], hosts: Mapping[str, str]) -> Resource:
             one["ipAddress"] for one in (raw.get("outputs") or {}).get("networkDatas") or () if one.get("ipAddress")
         ),
         subnet=next((one.get("subnet") or "" for one in (raw.get("outputs") or {}).get("ipamConfigs") or ()), ""),
+        stdout=str((raw.get("outputs") or {}).get("stdout") or ""),
         outdated=bool(raw.get("delete")),
         inputs=raw.get("inputs") or {},
     )

@@ -100,7 +100,7 @@ def an_open_control_plane_is_reported_and_its_remedy_works(lab: RealLab) -> None
     done = lab.overlab(*only)
     assert done.code == 1
     assert len(re.findall("^FAILED", done.stdout, re.MULTILINE)) == 4
-    for part in ("8500/tcp of", "22/tcp of", "4789/udp of", "5000/tcp of", "docs/cookbook.md#control-plane-reachable"):
+    for part in ("8301/tcp of", "22/tcp of", "4789/udp of", "5000/tcp of", "docs/cookbook.md#control-plane-reachable"):
         assert part in done.stdout
     remedy = re.search(r"remedy +overlab (exec docker01 -- [a-z-]+ restart [a-z.-]+)", done.stdout)
     assert remedy

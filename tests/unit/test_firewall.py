@@ -160,3 +160,9 @@ def test_rules_that_are_not_loaded_fail_the_unit(tmp_path: Path) -> None:
 def test_the_probe_reports_that_it_cannot_probe(tmp_path: Path) -> None:
     found = run(tmp_path, f"in_workload $python $probe 127.0.0.1:54 {NODE} 22/tcp || echo $?")
     assert found == ["the probe does not work: 127.0.0.1:54 does not answer, which has to", "2"]
+
+
+def test_a_port_that_drops_packets_is_not_taken_for_one_that_refuses(tmp_path: Path) -> None:
+    drop = "iptables -I INPUT -p tcp --dport 22 -j DROP"
+    found = run(tmp_path, drop, f"probe {NODE} 22/tcp 90/tcp", f"probe {NODE} 90/udp")
+    assert found == [f"refused by {NODE}: 90/tcp", f"no answer from {NODE}: 22/tcp", f"refused by {NODE}: 90/udp"]

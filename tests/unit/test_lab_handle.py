@@ -173,6 +173,21 @@ def test_checks_are_repeated_with_those_of_a_node_that_failed(stack: Stack) -> N
     assert check_commands.of_incomplete_run(stack_state.read(stack)) == [checks_urn("n1"), checks_urn("n2")]
 
 
+def test_checks_are_repeated_where_one_reported_no_result(stack: Stack) -> None:
+    state(stack, n1="a", n2="a")
+    found = json.loads(stack.state_file.read_text())
+    resources = found["checkpoint"]["latest"]["resources"]
+    component = "overlab:index:Lab$overlab:index:Connectivity"
+    declared = {"urn": f"urn:pulumi:dev::overlab::{component}::connectivity", "type": "overlab:index:Connectivity"}
+    resources.append(declared | {"inputs": {"checks": ["kv:n1", "kv:n2"]}})
+    resources[2]["outputs"] = {"stdout": '{"id": "kv:n1", "got": "pass"}\n{"id": "kv:n2", "got": "pass"}\n'}
+    stack.state_file.write_text(json.dumps(found))
+    assert check_commands.of_incomplete_run(stack_state.read(stack)) == []
+    resources[2]["outputs"] = {"stdout": '{"id": "kv:n1", "got": "pass"}\n'}
+    stack.state_file.write_text(json.dumps(found))
+    assert check_commands.of_incomplete_run(stack_state.read(stack)) == [checks_urn("n1"), checks_urn("n2")]
+
+
 def test_a_state_without_resources_has_no_checks_to_repeat(stack: Stack) -> None:
     stack.state_file.write_text('{"checkpoint": {"latest": null}}')
     assert check_commands.of_incomplete_run(stack_state.read(stack)) == []

@@ -17,14 +17,14 @@ from collections.abc import Iterable
 
 Target = tuple[str, int]
 """Address and port."""
-TCP_LIMIT_S = 1.0
+TCP_LIMIT_S = 3.0
 UDP_LIMIT_S = 4.0
 """The kernel sends one peer six refusals at once, and then one a second."""
 UDP_PAUSE_S = 0.5
 
 
-def reached_tcp(targets: Iterable[Target]) -> list[Target]:
-    """Those that accept a connection."""
+def reached_tcp(targets: Iterable[Target]) -> tuple[list[Target], list[Target]]:
+    """Those that accept a connection, and those that neither accept nor refuse one."""
     waiting = {}
     for target in targets:
         one = socket.socket()
@@ -39,7 +39,7 @@ def reached_tcp(targets: Iterable[Target]) -> list[Target]:
             if one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
                 reached.append(target)
             one.close()
-    return reached
+    return reached, list(waiting.values())
 
 
 def reached_udp(targets: Iterable[Target]) -> list[Target]:
@@ -64,16 +64,21 @@ def reached_udp(targets: Iterable[Target]) -> list[Target]:
 
 def main(control: str, address: str, *ports: str) -> int:
     host, port = control.split(":")
-    if not reached_tcp([(host, int(port))]):
+    if not reached_tcp([(host, int(port))])[0]:
         print(f"the probe does not work: {control} does not answer, which has to")
         return 2
     numbers: dict[str, list[Target]] = {"tcp": [], "udp": []}
     for one in ports:
         number, protocol = one.split("/")
         numbers[protocol].append((address, int(number)))
-    reached = [f"{port}/tcp of {address} accepts a connection" for _, port in reached_tcp(numbers["tcp"])]
+    accepting, silent = reached_tcp(numbers["tcp"])
+    reached = [f"{port}/tcp of {address} accepts a connection" for _, port in accepting]
     reached += [f"{port}/udp of {address} does not refuse a packet" for _, port in reached_udp(numbers["udp"])]
-    print("\n".join(reached) or f"refused by {address}: {' '.join(ports)}")
+    lost = [f"{port}/tcp" for _, port in silent]
+    refused = [one for one in ports if one not in lost]
+    print("\n".join(reached) or f"refused by {address}: {' '.join(refused)}")
+    if lost:
+        print(f"no answer from {address}: {' '.join(lost)}")
     return 1 if reached else 0
 
 
