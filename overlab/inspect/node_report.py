@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Interface
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 class Fact(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+
+def _text(value: object) -> object:
+    """Numbers and booleans are no addresses, though ``IPv4Interface`` takes them."""
+    if not isinstance(value, str | IPv4Interface):
+        raise ValueError("an address is text")
+    return value
 
 
 class Engine(Fact):
@@ -100,7 +108,7 @@ class Interface(Port):
 
     mac: str
     mtu: int
-    addresses: tuple[IPv4Interface, ...]
+    addresses: tuple[Annotated[IPv4Interface, BeforeValidator(_text)], ...]
 
 
 class SandboxNamespace(Fact):

@@ -295,6 +295,7 @@ def test_a_store_record_that_is_not_libnetworks_is_named(value: Any) -> None:
         b'{"hostname": "x", "errors": []}',
         b'{"hostname": "x", "errors": {"engine": "\\u001b[2J[/x]"}}',
         b'{"hostname": [[[[]]]]}',
+        b'{"hostname": "x", "sandboxes": {"a": {"interfaces": [{"addresses": [true]}]}}}',
         b"\xff\n\x1b[2J",
     ],
 )
