@@ -435,6 +435,7 @@ def test_whatever_a_stack_file_may_state_of_a_workload_its_component_takes(tmp_p
     front = {"created_on": "docker01", "subnet": "10.80.0.0/24", "ip_range": "10.80.0.128/25", "mtu": 1280}
     front |= {"gateway": "10.80.0.1", "aux_addresses": {"router": "10.80.0.2", "a_b": "10.80.0.3"}}
     raw = {"nodes": {"docker01": {}}, "networks": {"front": front}, "workloads": {"web": workload}}
+    raw["platform"] = {"registry_mirror": "http://10.99.0.1:5001"}  # the bundled registry does not have the image
     settings = parse(raw, "dev")
     lab = run_lab(settings, make_platform(tmp_path, settings))
     container = named(lab, CONTAINER, "web").inputs
