@@ -313,8 +313,15 @@ def test_a_stack_whose_settings_name_another_stacks_lab_is_refused(
 
 
 @pytest.mark.parametrize("args", [["status"], ["test"], ["exec", "docker01", "true"], ["ssh", "docker01"], ["context"]])
-def test_a_command_on_a_lab_that_was_taken_down_says_so(project: Path, made: Path, args: list[str]) -> None:
+def test_a_command_on_a_lab_that_was_taken_down_says_so(
+    project: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str]
+) -> None:
+    """Its platform stays."""
     make_state(project, "t-dev", "dev", [])
+    record = make_platform(tmp_path, application.read_settings("dev"))
+    write_private(LabPaths("t-dev").record, record.model_dump_json().encode())
+    for name in ("ready", "restart_daemons"):
+        monkeypatch.setattr(prepare, name, lambda *_: record)
     done = overlab(*args)
     assert done.exit_code in (1, 2)
     assert done.stderr == "error: the lab t-dev is not up\n  remedy: overlab up --stack dev\n"

@@ -200,6 +200,14 @@ def test_lifecycle_commands_offer_json() -> None:
         assert "--json" in CliRunner().invoke(app, [command, "--help"]).output
 
 
+@pytest.mark.parametrize("answer", ["unable to upgrade to tcp, received 409", "e1 does not run"])
+def test_a_workload_that_restarts_is_recognized_by_every_answer_of_its_engine(answer: str) -> None:
+    i, j = RESTARTS.index("Error response"), RESTARTS.index("\n{")
+    found = failures.diagnose("Connectivity", "docker01-checks", RESTARTS[:i] + answer + RESTARTS[j:], FACTS)
+    assert found.cause.startswith("the workload e1 does not stay up")
+    assert answer in found.evidence[2]
+
+
 def test_what_follows_from_another_failure_is_shown_last() -> None:
     checks = failures.diagnose("Connectivity", "docker02-checks", CHECKS, FACTS)
     workload = failures.diagnose("Workload", "p1", PORT, FACTS)
