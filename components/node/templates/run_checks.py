@@ -35,6 +35,8 @@ AT_ONCE = 24
 THREADS = 1000
 COMMAND_LIMIT_S = 60
 ENGINE_LIMIT_S = 120
+END_LIMIT_S = 5
+"""Of a workload that is paused meanwhile nothing ends."""
 PAUSE_S = 1
 LATE_S = 5
 """How long at least a check is tried whose first attempt had to wait for others."""
@@ -115,7 +117,9 @@ t() {{
         with self._lock, contextlib.suppress(OSError):
             assert self._process.stdin is not None
             self._process.stdin.close()
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_LIMIT_S)
+        self._process.kill()
 
     def _send(self, text: str) -> None:
         assert self._process.stdin is not None
@@ -302,14 +306,15 @@ class Report:
 
 def end_all() -> None:
     """Kill what was started in workloads and still runs. What a killed one was about to start follows."""
-    mark, killed = MARK.encode(), True
-    while killed:
+    mark, killed, end = MARK.encode(), True, time.monotonic() + END_LIMIT_S
+    while killed and time.monotonic() < end:
         killed = False
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if mark in (process / "environ").read_bytes().split(b"\0"):
                     os.kill(int(process.name), signal.SIGKILL)
                     killed = True
+        time.sleep(0.05 if killed else 0)
 
 
 def interrupted(*_: object) -> None:
