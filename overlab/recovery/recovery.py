@@ -130,7 +130,7 @@ class Recovery:
                 if plan.actions and rounds < ROUNDS:
                     self._act(plan.actions)
                     acted, rounds = True, rounds + 1
-                elif passing:
+                elif passing and not plan:
                     self._wait_for(passing, begun)
                 else:
                     break

@@ -23,7 +23,7 @@ from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
 from overlab.stack.state import Resource, State
 from tests.unit.inspect import faults
-from tests.unit.inspect.snapshots import Raw, changed, recorded
+from tests.unit.inspect.snapshots import Raw, changed, recorded, report
 from tests.unit.test_remedies import state
 
 CHECKS = "urn:pulumi:s::overlab::overlab:index:Connectivity$command:remote:Command::docker01-checks"
@@ -155,3 +155,13 @@ def test_what_can_be_repaired_does_not_wait_for_what_passes(lab: Callable[..., L
     assert one.up() == (0, [])
     assert len(one.scripts) == 1
     assert "docker start 2e23623d" in one.scripts[0]
+
+
+def test_what_an_update_brings_back_is_not_waited_for(lab: Callable[..., Lab]) -> None:
+    def consul_removed(raw: Raw) -> None:
+        found = report(raw, "docker01")["containers"]
+        found[:] = [one for one in found if one["name"] != "consul"]
+
+    one = lab((faults.store_down, consul_removed), ())
+    assert one.up() == (0, [])
+    assert one.scripts == ["refresh 1"]
