@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -63,8 +64,8 @@ class Lab:
     def _snapshot(self, *_: object) -> Snapshot:
         return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
 
-    def _update(self, urns: list[str]) -> Ended:
-        self.updates.append(urns)
+    def _update(self, urns: list[str], targets: list[str]) -> Ended:
+        self.updates.append([*urns, *(f"only {urn.rsplit('::')[-1]}" for urn in targets)])
         self.log.write_text(json.dumps({"summaryEvent": {"resourceChanges": self.changes}}) + "\n")
         return Ended(self.codes.pop(0) if len(self.codes) > 1 else self.codes[0], interrupted=False)
 
@@ -163,5 +164,9 @@ def test_what_an_update_brings_back_is_not_waited_for(lab: Callable[..., Lab]) -
         found[:] = [one for one in found if one["name"] != "consul"]
 
     one = lab((faults.store_down, consul_removed), ())
+    known = [replace(r, inputs={"networkMode": "host"}) if r.name == "consul" else r for r in one.state.resources]
+    one.state = replace(one.state, resources=tuple(known))
     assert one.up() == (0, [])
     assert one.scripts == ["refresh 1"]
+    # The store alone first: whether its data were lost shows only then.
+    assert one.updates == [["only consul"], [CHECKS]]
