@@ -172,7 +172,10 @@ def _up(stack: str, *, reset: str = "", replaced: str = "", as_json: bool = Fals
         # hundreds of lines of outputs, which `pulumi stack output` shows when they are wanted
         words = ["up", "--yes", "--skip-preview", "--suppress-outputs"]
         ended, findings = Recovery(convergence, settings).run(
-            lambda commands: _run_twice(convergence, [*words, *_replaced(commands)], settings.networks), urns
+            lambda again, targets: _run_twice(
+                convergence, [*words, *_replaced(again), *_targets(targets)], settings.networks
+            ),
+            urns,
         )
         for one in findings:
             notify(f"not as declared: {one.subject}: {one.message} ({one.id}: {one.evidence}); remedy: {one.remedy}")
@@ -231,6 +234,11 @@ def _unlock(stack: Stack, progress: Progress) -> None:
 def _replaced(urns: Collection[str]) -> list[str]:
     """Arguments that make commands run again: all checks where those of one node failed before, for example."""
     return [f"--replace={urn}" for urn in urns]
+
+
+def _targets(urns: Collection[str]) -> list[str]:
+    """Arguments that update these alone."""
+    return [f"--target={urn}" for urn in urns]
 
 
 def _platform(lab: str) -> Platform:

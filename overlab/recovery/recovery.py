@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -21,6 +22,7 @@ from overlab.stack import check_commands, event_log, state
 from overlab.stack.convergence import Convergence
 from overlab.stack.engines import address_of
 from overlab.stack.foreground import Ended
+from overlab.stack.state import CONTAINER, DOCKER_VOLUME, IMAGE, Resource
 
 SETTLE_LIMIT_S = {"container": 90.0, "vm": 300.0}
 """By kind of node: how long what has just started may take until it is as declared by itself."""
@@ -69,16 +71,27 @@ class Recovery:
     _tried: set[tuple[str, str]] = field(default_factory=set)
     _settled: float = 0.0
 
-    def run(self, update: Callable[[list[str]], Ended], replace: Collection[str] = ()) -> tuple[Ended, list[Finding]]:
+    def run(
+        self, update: Callable[[list[str], list[str]], Ended], replace: Collection[str] = ()
+    ) -> tuple[Ended, list[Finding]]:
         """Update, with what has to be done before and after it, until the lab is as declared or nothing helps any more.
 
-        ``update`` gets the URNs of what has to be made again: at first those of ``replace``, and commands.
+        ``update`` gets the URNs of what has to be made again (at first those of ``replace``, and commands), and of its
+        targets; without any it is of everything.
         The findings are what is not as declared in the end.
         """
         outcome = self._look(updated=False)
+        store = [one for one in outcome.plan.refresh if _is_beside_store(one)]
+        if any(one.type == CONTAINER for one in store):
+            # Whether its data were lost shows only when it runs again: before that no check can pass.
+            self.convergence.refresh_changed(outcome.plan.refresh)
+            ended = update([], [one.urn for one in store])
+            if ended.interrupted:
+                return ended, list(outcome.findings)
+            outcome = dataclasses.replace(self._look(updated=False), acted=True)
         self._hand_over()
         for _ in range(UPDATES):
-            ended = update([*replace, *self._commands(outcome)])
+            ended = update([*replace, *self._commands(outcome)], [])
             replace = ()
             if ended.interrupted:
                 break
@@ -130,7 +143,7 @@ class Recovery:
                 if plan.actions and rounds < ROUNDS:
                     self._act(plan.actions)
                     acted, rounds = True, rounds + 1
-                elif passing:
+                elif passing and not plan:
                     self._wait_for(passing, begun)
                 else:
                     break
@@ -174,6 +187,13 @@ def _is_edited(snapshot: Snapshot, nodes: Collection[str]) -> bool:
     stores = {report.engine.store for report in snapshot.reports.values() if report.engine is not None}
     away = [key for key in nodes if snapshot.machines[key] == "missing"]
     return bool(away) or snapshot.expected.store not in (stores or {snapshot.expected.store})
+
+
+def _is_beside_store(resource: Resource) -> bool:
+    """Whether it is a store's container, or a volume or an image of a node, and so maybe the store's."""
+    return resource.type in (DOCKER_VOLUME, IMAGE) or (
+        resource.type == CONTAINER and resource.inputs.get("networkMode") == "host"
+    )
 
 
 def _counts(finding: Finding, *, updated: bool) -> bool:

@@ -173,7 +173,8 @@ class _Case:
 
     def restart_engine(self, finding: Finding) -> Iterator[Action]:
         node = finding.subject.split(" on ")[-1]
-        yield Action(node, "engine", f"restart: {finding.id}", _RESTART_ENGINE, _ENGINE)
+        if self._snapshot.reports[node].engine is not None:  # else it still starts
+            yield Action(node, "engine", f"restart: {finding.id}", _RESTART_ENGINE, _ENGINE)
 
     def restart_firewall(self, finding: Finding) -> Iterator[Action]:
         if "iptables" in finding.evidence:

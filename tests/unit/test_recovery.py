@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -23,7 +24,7 @@ from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
 from overlab.stack.state import Resource, State
 from tests.unit.inspect import faults
-from tests.unit.inspect.snapshots import Raw, changed, recorded
+from tests.unit.inspect.snapshots import Raw, changed, recorded, report
 from tests.unit.test_remedies import state
 
 CHECKS = "urn:pulumi:s::overlab::overlab:index:Connectivity$command:remote:Command::docker01-checks"
@@ -63,8 +64,8 @@ class Lab:
     def _snapshot(self, *_: object) -> Snapshot:
         return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
 
-    def _update(self, urns: list[str]) -> Ended:
-        self.updates.append(urns)
+    def _update(self, urns: list[str], targets: list[str]) -> Ended:
+        self.updates.append([*urns, *(f"only {urn.rsplit('::')[-1]}" for urn in targets)])
         self.log.write_text(json.dumps({"summaryEvent": {"resourceChanges": self.changes}}) + "\n")
         return Ended(self.codes.pop(0) if len(self.codes) > 1 else self.codes[0], interrupted=False)
 
@@ -155,3 +156,17 @@ def test_what_can_be_repaired_does_not_wait_for_what_passes(lab: Callable[..., L
     assert one.up() == (0, [])
     assert len(one.scripts) == 1
     assert "docker start 2e23623d" in one.scripts[0]
+
+
+def test_what_an_update_brings_back_is_not_waited_for(lab: Callable[..., Lab]) -> None:
+    def consul_removed(raw: Raw) -> None:
+        found = report(raw, "docker01")["containers"]
+        found[:] = [one for one in found if one["name"] != "consul"]
+
+    one = lab((faults.store_down, consul_removed), ())
+    known = [replace(r, inputs={"networkMode": "host"}) if r.name == "consul" else r for r in one.state.resources]
+    one.state = replace(one.state, resources=tuple(known))
+    assert one.up() == (0, [])
+    assert one.scripts == ["refresh 1"]
+    # The store alone first: whether its data were lost shows only then.
+    assert one.updates == [["only consul"], [CHECKS]]

@@ -167,3 +167,8 @@ def test_without_the_store_only_the_store_is_started() -> None:
 
     found = plan(faults.store_down, faults.container_stopped, consul_stopped)
     assert [(action.subject, action.what) for action in found.actions] == [("consul", "start")]
+
+
+def test_an_engine_that_still_starts_is_not_restarted_for_not_being_registered() -> None:
+    found = plan(faults.not_registered, faults.engine_down)
+    assert not any("restart docker.service" in text for _, text in short(found))

@@ -56,6 +56,7 @@ def rendered(lab: Settings) -> dict[str, str]:
     }
     engine |= {
         "pending": "/run/pending",
+        "manifest": "/etc/engine.sha256",
         "firewall": True,
         "watchdog_unit": "g.path",
     }
@@ -139,6 +140,7 @@ class EngineNode:
             "watchdog_unit": "g.path",
         }
         values |= {"pending": f"{self.directory}/pending", "gwbridge": "docker_gwbridge", "gwbridge_mtu": mtu}
+        values |= {"manifest": f"{self.directory}/m/engine.sha256"}
         done = subprocess.run(
             ["sh", "-c", scripts.render("engine", **values)],
             env={"PATH": f"{self.directory}:/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -156,6 +158,8 @@ def test_an_engine_is_restarted_for_a_new_certificate_and_for_nothing_else(tmp_p
     assert node.run("B", "b") == (0, 1)
     assert ((tmp_path / "cert.pem").read_text(), (tmp_path / "key.pem").read_text()) == ("B", "b")
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
+    check = ["sha256sum", "--check", "--quiet", str(tmp_path / "m" / "engine.sha256")]
+    assert subprocess.run(check, capture_output=True, check=False).returncode == 0
 
 
 def test_a_restart_that_did_not_come_about_is_made_up_for(tmp_path: Path) -> None:
