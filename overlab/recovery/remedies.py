@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
+from components.config import conventions
 from components.node import firewall, watchdog
 from overlab.inspect.compare_endpoints import stale_entries
 from overlab.inspect.finding import Finding
@@ -40,6 +41,13 @@ _RESTARTING = "Restarting"
 _CONFIGURED = frozenset(
     {"engine-down", "engine-store-mismatch", "engine-advertise-mismatch", "configuration-changed", "watchdog-down"}
 )
+_ONLY_PEER = """\
+set -e
+data=$(docker volume inspect -f '{{{{.Mountpoint}}}}' consul-data)
+docker stop consul
+printf '[{{"id": "%s", "address": "{address}"}}]' "$(cat "$data/node-id")" >"$data/raft/peers.json"
+docker start consul
+"""
 _ENGINE = "engine"
 _STORE = "store"
 _GOSSIP = "gossip"
@@ -181,6 +189,14 @@ class _Case:
             script = f"systemctl restart {firewall.UNIT}; {_RESTART_ENGINE}"
             yield Action(finding.subject, "firewall", "load its rules, restart the engine", script, _ENGINE)
 
+    def recover_server(self, _finding: Finding) -> Iterator[Action]:
+        """A single server that was one of several waits for them: Consul's own recovery makes it the only peer."""
+        expected = self._snapshot.expected
+        if expected.servers == 1:
+            node = expected.store_nodes[0]
+            script = _ONLY_PEER.format(address=f"{expected.nodes[node]}:{conventions.CONSUL_RPC_PORT}")
+            yield Action(node, "consul", "make it the only peer", script, _STORE)
+
     def repair_engine(self, finding: Finding) -> Iterator[Action]:
         yield Action(finding.subject, "engine", "repair", f"{watchdog.SCRIPT} repair", _ENGINE)
 
@@ -300,6 +316,7 @@ _BY_FINDING: dict[str, Callable[[_Case, Finding], Iterator[Action]]] = {
     "network-not-visible": _Case.restart_engine,
     "network-orphaned": _Case.restart_engine,
     "node-not-registered": _Case.restart_engine,
+    "store-no-leader": _Case.recover_server,
     "watchdog-down": _Case.start_watchdog,
     "configuration-changed": _Case.restart_firewall,
     "gossip-partition": _Case.announce,

@@ -51,6 +51,7 @@ def test_a_lab_that_is_as_declared_is_left_alone() -> None:
     ("fault", "node", "script"),
     [
         (faults.engine_down, "docker02", "systemctl start docker.socket docker.service"),
+        (faults.store_without_leader, "docker01", '"address": "10.99.0.11:8300"'),
         (faults.not_registered, "docker02", "systemctl restart docker.service"),
         (faults.unexpected_node, "docker01", "-X DELETE http://10.99.0.11:8500/v1/kv/docker/nodes/"),
         (faults.gossip_partition, "docker01", "-X DELETE http://10.99.0.11:8500/v1/kv/docker/nodes/10.99.0.11:2376"),
