@@ -151,6 +151,9 @@ class _Case:
             yield Action(others[0], resource.name, "release its endpoint", script, _ENDPOINT)
         elif (node, again := f"docker start {container.id}") not in self._tried:
             yield Action(node, resource.name, "start again", again, stage)
+        elif (node, anew := f"{_RESTART_ENGINE}; docker start {container.id}") not in self._tried:
+            # An engine may have a port allocated to an endpoint that it lost with the store's data.
+            yield Action(node, resource.name, "restart the engine, start again", anew, stage)
         else:
             yield Action(node, resource.name, "remove, to be created again", f"docker rm --force {container.id}", stage)
 
@@ -165,14 +168,24 @@ class _Case:
         containers = self._snapshot.reports[node].containers or ()
         return owner is None or any(one.id == owner and one.running for one in containers)
 
-    def _lost_store(self) -> Iterator[Action]:
-        """Engines remember address pools that a store without data does not know."""
+    @property
+    def _store_is_empty(self) -> bool:
+        """Whether the store has none of the lab's networks."""
         wanted = any(one.type == DOCKER_NETWORK and node_of(one) for one in self._state.resources)
         store = self._snapshot.led_store
-        if wanted and store is not None and not store.networks:
+        return wanted and store is not None and not store.networks
+
+    def _lost_store(self) -> Iterator[Action]:
+        """Engines remember address pools that a store without data does not know."""
+        if self._store_is_empty:
             for key, report in self._snapshot.reports.items():
                 if report.engine is not None:
-                    yield Action(key, "store", "the store lost its data: restart the engine", _RESTART_ENGINE, _ENGINE)
+                    # Their networks are gone, and an engine that removes them later keeps their ports.
+                    on_node = [one for resource, one in self._containers() if self._node(resource) == key]
+                    lost = " ".join(one.id for one in on_node if one.network_mode != "host")
+                    script = f"{f'docker rm --force {lost}; ' if lost else ''}{_RESTART_ENGINE}"
+                    what = "it lost its data: remove the workloads, restart the engine"
+                    yield Action(key, "store", what, script, _ENGINE)
 
     def start_engine(self, finding: Finding) -> Iterator[Action]:
         # One that is activating waits for the store: starting it waits as well.
@@ -181,7 +194,8 @@ class _Case:
 
     def restart_engine(self, finding: Finding) -> Iterator[Action]:
         node = finding.subject.split(" on ")[-1]
-        if self._snapshot.reports[node].engine is not None:  # else it still starts
+        # One without an answer still starts.
+        if self._snapshot.reports[node].engine is not None and not self._store_is_empty:
             yield Action(node, "engine", f"restart: {finding.id}", _RESTART_ENGINE, _ENGINE)
 
     def restart_firewall(self, finding: Finding) -> Iterator[Action]:
