@@ -140,14 +140,14 @@ class _Case:
             return
         start = f"docker unpause {container.id} 2>/dev/null || docker start {container.id}"
         release = [
-            f"docker network disconnect --force {network.id} {name}"
+            f"docker network disconnect --force {network.id} {name} # of {container.id[:12]}"
             for network in self._snapshot.stored_networks
             if any(endpoint.name == resource.name for endpoint in network.endpoints)
         ]
         others = [key for key in self._snapshot.reports if key != node]
         if (node, start) not in self._tried:
             yield Action(node, resource.name, "start", start, stage)
-        elif release and others and (others[0], script := "; ".join(release)) not in self._tried:
+        elif release and others and (others[0], script := "\n".join(release)) not in self._tried:
             yield Action(others[0], resource.name, "release its endpoint", script, _ENDPOINT)
         elif (node, again := f"docker start {container.id}") not in self._tried:
             yield Action(node, resource.name, "start again", again, stage)
@@ -249,7 +249,8 @@ class _Case:
                 if any(one.name == name for one in containers or ()):
                     continue  # it is started, and takes its endpoint back
                 others = [key for key in self._snapshot.reports if key != owner] or list(self._snapshot.reports)
-                script = f"docker network disconnect --force {stored.id} {shlex.quote(name)}"
+                # Another endpoint of that name is another fault.
+                script = f"docker network disconnect --force {stored.id} {shlex.quote(name)} # {endpoint.id[:12]}"
                 if others:
                     yield Action(others[0], finding.subject, "release the endpoint", script, _ENDPOINT)
 
