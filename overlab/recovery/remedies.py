@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
+from components.config import conventions
 from components.node import firewall, watchdog
 from overlab.inspect.compare_endpoints import stale_entries
 from overlab.inspect.finding import Finding
@@ -40,6 +41,13 @@ _RESTARTING = "Restarting"
 _CONFIGURED = frozenset(
     {"engine-down", "engine-store-mismatch", "engine-advertise-mismatch", "configuration-changed", "watchdog-down"}
 )
+_ONLY_PEER = """\
+set -e
+data=$(docker volume inspect -f '{{{{.Mountpoint}}}}' consul-data)
+docker stop consul
+printf '[{{"id": "%s", "address": "{address}"}}]' "$(cat "$data/node-id")" >"$data/raft/peers.json"
+docker start consul
+"""
 _ENGINE = "engine"
 _STORE = "store"
 _GOSSIP = "gossip"
@@ -132,17 +140,20 @@ class _Case:
             return
         start = f"docker unpause {container.id} 2>/dev/null || docker start {container.id}"
         release = [
-            f"docker network disconnect --force {network.id} {name}"
+            f"docker network disconnect --force {network.id} {name} # of {container.id[:12]}"
             for network in self._snapshot.stored_networks
             if any(endpoint.name == resource.name for endpoint in network.endpoints)
         ]
         others = [key for key in self._snapshot.reports if key != node]
         if (node, start) not in self._tried:
             yield Action(node, resource.name, "start", start, stage)
-        elif release and others and (others[0], script := "; ".join(release)) not in self._tried:
+        elif release and others and (others[0], script := "\n".join(release)) not in self._tried:
             yield Action(others[0], resource.name, "release its endpoint", script, _ENDPOINT)
         elif (node, again := f"docker start {container.id}") not in self._tried:
             yield Action(node, resource.name, "start again", again, stage)
+        elif (node, anew := f"{_RESTART_ENGINE}; docker start {container.id}") not in self._tried:
+            # An engine may have a port allocated to an endpoint that it lost with the store's data.
+            yield Action(node, resource.name, "restart the engine, start again", anew, stage)
         else:
             yield Action(node, resource.name, "remove, to be created again", f"docker rm --force {container.id}", stage)
 
@@ -157,14 +168,24 @@ class _Case:
         containers = self._snapshot.reports[node].containers or ()
         return owner is None or any(one.id == owner and one.running for one in containers)
 
-    def _lost_store(self) -> Iterator[Action]:
-        """Engines remember address pools that a store without data does not know."""
+    @property
+    def _store_is_empty(self) -> bool:
+        """Whether the store has none of the lab's networks."""
         wanted = any(one.type == DOCKER_NETWORK and node_of(one) for one in self._state.resources)
         store = self._snapshot.led_store
-        if wanted and store is not None and not store.networks:
+        return wanted and store is not None and not store.networks
+
+    def _lost_store(self) -> Iterator[Action]:
+        """Engines remember address pools that a store without data does not know."""
+        if self._store_is_empty:
             for key, report in self._snapshot.reports.items():
                 if report.engine is not None:
-                    yield Action(key, "store", "the store lost its data: restart the engine", _RESTART_ENGINE, _ENGINE)
+                    # Their networks are gone, and an engine that removes them later keeps their ports.
+                    on_node = [one for resource, one in self._containers() if self._node(resource) == key]
+                    lost = " ".join(one.id for one in on_node if one.network_mode != "host")
+                    script = f"{f'docker rm --force {lost}; ' if lost else ''}{_RESTART_ENGINE}"
+                    what = "it lost its data: remove the workloads, restart the engine"
+                    yield Action(key, "store", what, script, _ENGINE)
 
     def start_engine(self, finding: Finding) -> Iterator[Action]:
         # One that is activating waits for the store: starting it waits as well.
@@ -173,13 +194,22 @@ class _Case:
 
     def restart_engine(self, finding: Finding) -> Iterator[Action]:
         node = finding.subject.split(" on ")[-1]
-        if self._snapshot.reports[node].engine is not None:  # else it still starts
+        # One without an answer still starts.
+        if self._snapshot.reports[node].engine is not None and not self._store_is_empty:
             yield Action(node, "engine", f"restart: {finding.id}", _RESTART_ENGINE, _ENGINE)
 
     def restart_firewall(self, finding: Finding) -> Iterator[Action]:
         if "iptables" in finding.evidence:
             script = f"systemctl restart {firewall.UNIT}; {_RESTART_ENGINE}"
             yield Action(finding.subject, "firewall", "load its rules, restart the engine", script, _ENGINE)
+
+    def recover_server(self, _finding: Finding) -> Iterator[Action]:
+        """A single server that was one of several waits for them: Consul's own recovery makes it the only peer."""
+        expected = self._snapshot.expected
+        if expected.servers == 1:
+            node = expected.store_nodes[0]
+            script = _ONLY_PEER.format(address=f"{expected.nodes[node]}:{conventions.CONSUL_RPC_PORT}")
+            yield Action(node, "consul", "make it the only peer", script, _STORE)
 
     def repair_engine(self, finding: Finding) -> Iterator[Action]:
         yield Action(finding.subject, "engine", "repair", f"{watchdog.SCRIPT} repair", _ENGINE)
@@ -219,7 +249,8 @@ class _Case:
                 if any(one.name == name for one in containers or ()):
                     continue  # it is started, and takes its endpoint back
                 others = [key for key in self._snapshot.reports if key != owner] or list(self._snapshot.reports)
-                script = f"docker network disconnect --force {stored.id} {shlex.quote(name)}"
+                # Another endpoint of that name is another fault.
+                script = f"docker network disconnect --force {stored.id} {shlex.quote(name)} # {endpoint.id[:12]}"
                 if others:
                     yield Action(others[0], finding.subject, "release the endpoint", script, _ENDPOINT)
 
@@ -300,6 +331,7 @@ _BY_FINDING: dict[str, Callable[[_Case, Finding], Iterator[Action]]] = {
     "network-not-visible": _Case.restart_engine,
     "network-orphaned": _Case.restart_engine,
     "node-not-registered": _Case.restart_engine,
+    "store-no-leader": _Case.recover_server,
     "watchdog-down": _Case.start_watchdog,
     "configuration-changed": _Case.restart_firewall,
     "gossip-partition": _Case.announce,

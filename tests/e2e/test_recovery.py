@@ -46,15 +46,6 @@ def test_one_up_brings_it_back(lab: RealLab, fault: Fault) -> None:
     up(lab, "fault", fault.name)
 
 
-def test_what_cannot_be_repaired_is_named(lab: RealLab) -> None:
-    lab.on("docker02", "systemctl mask --now docker.socket docker.service")
-    done = lab.overlab("up")
-    assert done.code == 1
-    assert "not as declared: docker02" in done.stderr
-    lab.on("docker02", "systemctl unmask docker.socket docker.service")
-    up(lab, "fault", "")
-
-
 @pytest.fixture(scope="module")
 def edited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
     with lab_of("edited", edits.BASE, tmp_path_factory.mktemp("edited")) as lab:

@@ -51,6 +51,7 @@ def test_a_lab_that_is_as_declared_is_left_alone() -> None:
     ("fault", "node", "script"),
     [
         (faults.engine_down, "docker02", "systemctl start docker.socket docker.service"),
+        (faults.store_without_leader, "docker01", '"address": "10.99.0.11:8300"'),
         (faults.not_registered, "docker02", "systemctl restart docker.service"),
         (faults.unexpected_node, "docker01", "-X DELETE http://10.99.0.11:8500/v1/kv/docker/nodes/"),
         (faults.gossip_partition, "docker01", "-X DELETE http://10.99.0.11:8500/v1/kv/docker/nodes/10.99.0.11:2376"),
@@ -83,7 +84,7 @@ def test_what_needs_an_engine_waits_for_the_engine() -> None:
 def test_a_container_that_does_not_start_is_started_without_its_old_endpoint_then_created_again() -> None:
     tried: set[tuple[str, str]] = set()
     texts = []
-    for _ in range(4):
+    for _ in range(5):
         found = plan(faults.container_stopped, tried=tried)
         tried |= short(found)
         texts += [f"{action.node} {action.script}" for action in found.actions]
@@ -91,6 +92,7 @@ def test_a_container_that_does_not_start_is_started_without_its_old_endpoint_the
         "docker02 docker unpause",
         "docker01 docker network disconnect",
         "docker02 docker start",
+        "docker02 systemctl restart docker.service; docker start",
         "docker02 docker rm",
     )
     assert len(texts) == len(steps)
@@ -123,7 +125,11 @@ def test_after_a_loss_of_the_store_engines_restart_and_networks_are_refreshed() 
             report(raw, key)["store"]["keys"] = {name: value for name, value in keys.items() if "/nodes/" in name}
 
     found = plan(emptied)
-    assert short(found) == {(f"docker0{n}", "systemctl restart docker.service") for n in (1, 2, 3)}
+    for node, script in short(found):
+        removed, _, restarted = script.rpartition("; ")
+        workloads = [one.id for one in recorded().reports[node].containers or () if one.network_mode != "host"]
+        assert (removed, restarted) == (f"docker rm --force {' '.join(workloads)}", "systemctl restart docker.service")
+    assert len(found.actions) == 3
     assert {one.name for one in found.refresh} == {"ov_net1", "ov_net2", "ov_net3", "ov_closed"}
 
 
