@@ -18,7 +18,7 @@ commands.add_typer(_cache, name="cache")
 File = Annotated[Path, typer.Argument(metavar="FILE")]
 
 
-@_cache.command(name="export")
+@_cache.command(name="export", epilog="Example: overlab cache export overlab-cache.tar")
 def export(file: File) -> None:
     """Write what needs package sources to a file: with it a lab comes up on a machine that has none."""
     for one in cache_archive.write(file, Progress()):
@@ -26,7 +26,7 @@ def export(file: File) -> None:
     print(f"{cache.file_digest(file)}  {file}")
 
 
-@_cache.command(name="import")
+@_cache.command(name="import", epilog="Example: overlab cache import overlab-cache.tar --sha256 DIGEST")
 def import_(
     file: File,
     digest: Annotated[str, typer.Option("--sha256", help="Refuse a file that has another SHA-256.")] = "",

@@ -12,6 +12,7 @@ from components.config.settings import parse
 from tests.components.recorder import make_platform, run_lab
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("servers", [1, 3])
 def test_resources_and_dependencies_grow_linearly(servers: int, tmp_path: Path) -> None:
     """Overlays have ten members: each ten nodes add the same, however many there are."""

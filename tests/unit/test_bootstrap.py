@@ -189,7 +189,6 @@ def test_environment_whose_making_failed_is_made_again(checkout: Checkout) -> No
     ("target", "settings", "uses"),
     [
         ("up", "machine: {kind: container, memory_mib: 1024}", "up bundled container"),
-        ("doctor", "machine:\n  kind: container", "up bundled container"),
         ("up", "store: {kind: consul}", "up bundled vm"),
         ("down", "store: {kind: consul}", "up"),
     ],

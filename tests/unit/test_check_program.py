@@ -142,6 +142,7 @@ def test_long_output_keeps_its_begin_and_end(node: Node) -> None:
     assert [one.got for one in node.results(*many)] == ["pass"] * 8
 
 
+@pytest.mark.slow
 def test_nothing_is_left_running(node: Node, tmp_path: Path) -> None:
     """Neither a listener whose receivers did not come, nor what a check left; a listener that ends is waited for."""
     (tmp_path / "up.t2").touch()

@@ -280,7 +280,7 @@ def test_the_program_refuses_the_secrets_that_the_command_line_refuses(
 ) -> None:
     monkeypatch.setattr(pulumi, "get_root_directory", lambda: str(tmp_path))
     (tmp_path / "Pulumi.dev.yaml").write_text(json.dumps({"config": {"overlab:lab": lab(**secret)}}))
-    configured(json.dumps(lab(image="x:1", environment={"P": "hush"})), "overlab:lab")
+    configured(json.dumps(lab(image="nginx:1.18", environment={"P": "hush"})), "overlab:lab")
     if not refused:
         assert lab_settings.load()[0].secret_environment
         return

@@ -66,10 +66,13 @@ signal.pause()
 """
 FIREWALL = ["sh $firewall start", "dockerd"]
 TO_NODE, TO_PEER = f"probe {NODE} {' '.join([*TCP, *UDP])}", f"probe {PEER} {' '.join([*TCP, *UDP])}"
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not all(shutil.which(tool) for tool in ("unshare", "iptables", "ip6tables", "ip")),
-    reason="needs root, and iptables in network namespaces",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not all(shutil.which(tool) for tool in ("unshare", "iptables", "ip6tables", "ip")),
+        reason="needs root, and iptables in network namespaces",
+    ),
+]
 
 
 def run(tmp_path: Path, *steps: str) -> list[str]:

@@ -150,6 +150,7 @@ def restarts(tmp_path: Path, *steps: str) -> tuple[list[int], list[int]]:
     return [later - earlier for earlier, later in pairwise(times)], [int(pause) for pause in pauses.split()]
 
 
+@pytest.mark.slow
 def test_each_restart_in_a_row_is_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A container that ends every few seconds keeps no engine from working."""
     monkeypatch.setattr(watchdog, "QUIET_S", 0)
@@ -167,6 +168,7 @@ def test_a_repair_that_was_asked_for_does_not_wait(tmp_path: Path, monkeypatch: 
     assert only < watchdog.PAUSE_S - 1
 
 
+@pytest.mark.slow
 def test_a_restart_by_somebody_else_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "QUIET_S", 0)
     (only,), _ = restarts(tmp_path, "repair idle", "repair idle & sleep 1; systemctl restart docker.service; wait")
