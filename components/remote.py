@@ -158,7 +158,7 @@ def bounded(name: str, limit_s: int, script: str) -> str:
     itself has none of them. It is read from a descriptor: a file could be orphaned.
     """
     return f"""\
-printable() {{ LC_ALL=C sed "$@" -e 's/[^\\t -~]/?/g' 3>&-; }}
+printable() {{ LC_ALL=C sed -u -e 's/[^\\t -~]/?/g' 3>&-; }}
 run() {{
 	timeout -k {KILL_AFTER_S} {limit_s} sh /dev/fd/9 </dev/null 3>&- 4>&- 5>&-
 	code=$?
@@ -168,6 +168,6 @@ run() {{
 {script.rstrip(chr(10))}
 {_END}
 exec 4>&1
-code=$({{ {{ run 2>&1 >&5 5>&- | printable -u >&2 5>&-; }} 5>&1 | printable >&4; }} 3>&1)
+code=$({{ {{ run 2>&1 >&5 5>&- | printable >&2 5>&-; }} 5>&1 | printable >&4; }} 3>&1)
 exit "$code"
 """

@@ -280,6 +280,7 @@ class Report:
         self.begun = time.monotonic()
         self._lock = threading.Lock()
         self._once: list[dict[str, Any]] = []
+        self._failures: list[str] = []
 
     def run(self, check: dict[str, Any], run: Run) -> None:
         must_fail = check["record"]["expect"] == "fail"
@@ -301,7 +302,12 @@ class Report:
             self.passed = False
             found = f"expected {record['expect']}, got {got} after {seconds} s" if got else "could not be tried"
             lines = [f"check failed: {record['title']} ({self._where}): {found}", f"  ran:    {record['command']}"]
-            print("\n".join([*lines, *(f"  {line}" for line in output.split("\n"))]), file=sys.stderr, flush=True)
+            self._failures += [*lines, *(f"  {line}" for line in output.split("\n"))]
+
+    def explain(self) -> None:
+        """Print the failures for a person, after all records: the two streams may be merged at any byte."""
+        if self._failures:
+            print("\n".join(self._failures), file=sys.stderr, flush=True)
 
 
 def end_all() -> None:
@@ -353,6 +359,7 @@ def main() -> int:
         end_all()
     for workload in workloads.values():
         workload.close()
+    report.explain()
     return 0 if report.passed else 1
 
 
