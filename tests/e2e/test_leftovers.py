@@ -147,9 +147,9 @@ def test_a_refresh_loses_nothing_of_an_engine_that_is_down(standing: RealLab) ->
 
 def test_a_down_finds_what_a_lost_state_does_not_have(standing: RealLab) -> None:
     state = standing.state / "overlab" / "labs" / STACK / "backend" / ".pulumi" / "stacks" / "overlab" / f"{STACK}.json"
+    standing.on("docker01", "docker pause t1")
     state.unlink()
     assert len(objects()) == 5
-    standing.on("docker01", "docker pause t1")
     with outer_engine() as client:
         image = client.api.inspect_container(CONTAINER)["Image"]
         client.containers.run(
