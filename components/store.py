@@ -114,7 +114,7 @@ class StoreAgent(Component[StoreAgentArgs]):
         )
         volume = docker.Volume(
             f"{engine.node}-store-data",
-            name="consul-data",
+            name=conventions.STORE_VOLUME,
             labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in labels.items()],
             opts=self.child_options(**engine.placement),
         )
@@ -129,8 +129,8 @@ class StoreAgent(Component[StoreAgentArgs]):
             command.append(f"-config-file={SECRETS_DIR}/secrets.json")
         self.container = docker.Container(
             f"{engine.node}-consul",
-            name="consul",
-            hostname="consul",
+            name=conventions.STORE_CONTAINER,
+            hostname=conventions.STORE_CONTAINER,
             image=args.store.image,
             command=command,
             network_mode="host",

@@ -13,6 +13,7 @@ NIC: Final = "lab0"
 """The underlay interface of every node, selected by MAC; cluster-advertise names it."""
 GWBRIDGE: Final = "docker_gwbridge"
 STORE_CONTAINER: Final = "consul"
+STORE_VOLUME: Final = "consul-data"
 ENGINE_NETWORKS: Final = frozenset({"bridge", "default", "host", "none", GWBRIDGE})
 """Names that an engine has for networks of its own."""
 LOOPBACK_NAMES: Final = frozenset(

@@ -57,9 +57,8 @@ def replace(node: str, stack: StackOption = "") -> None:
 @commands.command(epilog="Example: overlab preview --stack ci")
 def preview(stack: StackOption = "") -> None:
     """Preview the changes that `up` would make, with a sentence for each thing that would be lost."""
-    progress = Progress()
-    opened = _prepared_stack(stack, progress)
-    settings = load_settings(stack)
+    settings, progress = load_settings(stack), Progress()
+    opened = _prepared_stack(settings, progress)
     known = state.read(opened)
     subnets.refuse_taken(known, settings)
     repeated = _replaced(check_commands.of_incomplete_run(known))
@@ -72,9 +71,9 @@ def preview(stack: StackOption = "") -> None:
 @commands.command(epilog="Example: overlab refresh --stack ci")
 def refresh(stack: StackOption = "", as_json: JsonOption = False) -> None:
     """Update the stack's state from the deployed resources."""
-    progress = Progress()
+    settings, progress = load_settings(stack), Progress()
     with outcome.document(as_json) as write:
-        opened, settings = _prepared_stack(stack, progress), load_settings(stack)
+        opened = _prepared_stack(settings, progress)
         Convergence(opened, settings.name, _platform(settings.name), progress, notify).before_refresh()
         ended = _run(opened, ["refresh", "--yes", "--skip-preview"], progress, timings=True)
         code = _explained(opened, "refresh", ended, settings)
@@ -124,7 +123,7 @@ def down(
 @commands.command(epilog='Example: eval "$(overlab env --stack ci)"; pulumi stack output')
 def env(stack: StackOption = "") -> None:
     """Print shell exports, so that plain `pulumi` works on the lab: eval "$(overlab env)"."""
-    opened = _prepared_stack(stack, Progress())
+    opened = _prepared_stack(load_settings(stack), Progress())
     print(f"unset {' '.join(UNSET)}")
     for key, value in opened.variables().items():
         print(f"export {key}={shlex.quote(value)}")
@@ -134,7 +133,7 @@ def env(stack: StackOption = "") -> None:
 @commands.command(context_settings=PASS_ON, epilog="Example: overlab pulumi --stack ci -- stack output --json")
 def pulumi(context: typer.Context, stack: StackOption = "") -> None:
     """Run `pulumi ARGS` on the lab: overlab pulumi -- stack output."""
-    _prepared_stack(stack, Progress()).replace_process(context.args)
+    _prepared_stack(load_settings(stack), Progress()).replace_process(context.args)
 
 
 @commands.command(epilog="Example: overlab rotate --stack ci && overlab up --stack ci")
@@ -162,7 +161,7 @@ def _up(stack: str, *, reset: str = "", replaced: str = "", as_json: bool = Fals
     if node := reset or replaced:
         openssh.node_named(settings, node)
     with outcome.document(as_json) as write:
-        opened = _prepared_stack(stack, progress)
+        opened = _prepared_stack(settings, progress)
         subnets.refuse_taken(state.read(opened), settings)
         convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
         convergence.before_up(settings)
@@ -204,17 +203,16 @@ def _lab_of(stack: str) -> str:
     return lab
 
 
-def _prepared_stack(name: str, progress: Progress) -> Stack:
-    """The stack, with its platform prepared and itself created."""
-    settings = load_settings(name)
+def _prepared_stack(settings: Settings, progress: Progress) -> Stack:
+    """The stack of these settings, with its platform prepared and itself created."""
     prepare.prepare(settings, progress)
     for line in doctor.expiring(settings):
         progress.note(line)
-    stack = _recorded_stack(name, settings.name)
+    stack = _recorded_stack(settings.stack, settings.name)
     _unlock(stack, progress)
     code = stack.ensure()
     if code != 0:
-        raise OverlabError(f"`pulumi stack init {name}` ended with exit code {code}", "see its output above")
+        raise OverlabError(f"`pulumi stack init {stack.name}` ended with exit code {code}", "see its output above")
     return stack
 
 

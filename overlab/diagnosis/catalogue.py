@@ -65,7 +65,7 @@ def link(id_: str) -> str:
     return f"{COOKBOOK}#{section}" if any(section in group for group in SECTIONS.values()) else ""
 
 
-def _read(name: str) -> dict[str, Any]:
+def read_toml(name: str) -> dict[str, Any]:
     return tomllib.loads((files("overlab.diagnosis") / name).read_text("utf-8"))
 
 
@@ -73,9 +73,9 @@ def _entry(fields: dict[str, str], shorthands: dict[str, str]) -> Entry:
     return Entry(**{name: Template(text).substitute(shorthands) for name, text in fields.items()})  # type: ignore[arg-type]  # severity is one of its literals
 
 
-_DATA = _read("catalogue.toml")
+_DATA = read_toml("catalogue.toml")
 ENTRIES: dict[str, Entry] = {id_: _entry(fields, _DATA["shorthands"]) for id_, fields in _DATA["entries"].items()}
 MATCHES: list[tuple[str, list[str], str]] = [(id_, kinds, pattern) for id_, kinds, pattern in _DATA["matches"]]
 """Id, kinds of check, pattern of the output; the first match wins."""
-SECTIONS: dict[str, dict[str, str]] = _read("sections.toml")
+SECTIONS: dict[str, dict[str, str]] = read_toml("sections.toml")
 """Group -> section of the cookbook -> the error texts, in Markdown."""

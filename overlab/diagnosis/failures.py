@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from overlab.diagnosis.catalogue import _read
+from overlab.diagnosis.catalogue import read_toml
 
 EVIDENCE_LINES = 4
 SHOWN = 4
@@ -92,4 +92,4 @@ def _evidence(lines: list[str], matched: str, pattern: str) -> tuple[str, ...]:
     return tuple(line if len(line) <= _WIDTH else f"{line[:half]} ... {line[-half:]}" for line in chosen)
 
 
-_ENTRIES: list[dict[str, Any]] = _read("failures.toml")["failures"]
+_ENTRIES: list[dict[str, Any]] = read_toml("failures.toml")["failures"]

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from overlab.core.paths import cache_root
 from overlab.platform import acceleration, container_host, debian, versions
 
-_GO_DIRECTORIES = "/usr/local/go/bin:/usr/lib/go/bin"
 _PROCESSOR = "x86_64"
 _LIMIT_S = 20.0
 
@@ -131,7 +130,7 @@ def _pulumi() -> bool:
 
 
 def _go() -> bool:
-    go = shutil.which("go") or shutil.which("go", path=_GO_DIRECTORIES)
+    go = versions.go()
     return go is not None and versions.parse(_output(go, "env", "GOVERSION")) >= versions.parse(versions.GO)
 
 

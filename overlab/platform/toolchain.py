@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -166,7 +165,7 @@ def go() -> Path:
     remedy = f"install Go >= {versions.GO}, or put pulumi >= {VERSION} on PATH, or name one by {SETTING_ENV}"
     older = _on_path()
     none = f"no Pulumi CLI from {VERSION} on was found" + (f" ({older.path} is {older.version})" if older else "")
-    path = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
+    path = versions.go()
     if path is None:
         raise OverlabError(f"{none}, and no Go to build one", remedy)
     found = output([path, "env", "GOVERSION"], env=environment.for_downloads()).strip().removeprefix("go")

@@ -43,10 +43,10 @@ _CONFIGURED = frozenset(
 )
 _ONLY_PEER = """\
 set -e
-data=$(docker volume inspect -f '{{{{.Mountpoint}}}}' consul-data)
-docker stop consul
+data=$(docker volume inspect -f '{{{{.Mountpoint}}}}' {volume})
+docker stop {container}
 printf '[{{"id": "%s", "address": "{address}"}}]' "$(cat "$data/node-id")" >"$data/raft/peers.json"
-docker start consul
+docker start {container}
 """
 _ENGINE = "engine"
 _STORE = "store"
@@ -208,8 +208,12 @@ class _Case:
         expected = self._snapshot.expected
         if expected.servers == 1:
             node = expected.store_nodes[0]
-            script = _ONLY_PEER.format(address=f"{expected.nodes[node]}:{conventions.CONSUL_RPC_PORT}")
-            yield Action(node, "consul", "make it the only peer", script, _STORE)
+            script = _ONLY_PEER.format(
+                address=f"{expected.nodes[node]}:{conventions.CONSUL_RPC_PORT}",
+                container=conventions.STORE_CONTAINER,
+                volume=conventions.STORE_VOLUME,
+            )
+            yield Action(node, conventions.STORE_CONTAINER, "make it the only peer", script, _STORE)
 
     def repair_engine(self, finding: Finding) -> Iterator[Action]:
         yield Action(finding.subject, "engine", "repair", f"{watchdog.SCRIPT} repair", _ENGINE)
@@ -222,17 +226,16 @@ class _Case:
     def announce(self, finding: Finding) -> Iterator[Action]:
         """Its heartbeat registers it again, and the others join what is new to them."""
         expected = self._snapshot.expected
-        for node in finding.subject.split(" - "):
-            url = f"{expected.store_url}/v1/kv/docker/nodes/{expected.advertise[node]}"
-            yield Action(node, "gossip", "announce again", f"curl -fsS -m 10 -X DELETE {url}", _GOSSIP)
-            return
+        node = finding.subject.split(" - ")[0]
+        url = f"{expected.store_url}/v1/kv/docker/nodes/{expected.advertise[node]}"
+        yield Action(node, "gossip", "announce again", f"curl -fsS -m 10 -X DELETE {url}", _GOSSIP)
 
     def forget_node(self, finding: Finding) -> Iterator[Action]:
         expected = self._snapshot.expected
-        for node in self._snapshot.reports:
+        if self._snapshot.reports:
             url = f"{expected.store_url}/v1/kv/docker/nodes/{finding.evidence}"
-            yield Action(node, finding.evidence, "remove from the store", f"curl -fsS -m 10 -X DELETE {url}", _GOSSIP)
-            return
+            script = f"curl -fsS -m 10 -X DELETE {url}"
+            yield Action(next(iter(self._snapshot.reports)), finding.evidence, "remove from the store", script, _GOSSIP)
 
     def release_endpoint(self, finding: Finding) -> Iterator[Action]:
         """Of a node that is gone, or of a container that is: from another node, which has no such container."""

@@ -84,8 +84,8 @@ def test_stack_is_taken_before_and_after_the_command(
 ) -> None:
     seen: list[str] = []
 
-    def prepared(name: str, *_: object) -> NoReturn:
-        seen.append(name)
+    def prepared(settings: Settings, *_: object) -> NoReturn:
+        seen.append(settings.stack)
         raise OverlabError("seen")
 
     monkeypatch.setattr(lifecycle, "_prepared_stack", prepared)

@@ -39,7 +39,7 @@ def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **printed: str) -> 
         (directory / name).write_text(f"#!/bin/sh\necho {text}\n")
         (directory / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(directory))
-    monkeypatch.setattr(setups, "_GO_DIRECTORIES", "")
+    monkeypatch.setattr(versions, "_GO_DIRECTORIES", "")
 
 
 def test_it_runs_on_the_standard_library_alone() -> None:
