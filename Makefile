@@ -12,7 +12,7 @@ IN_PARALLEL = -n 4 --dist worksteal
 SHELL_SCRIPTS = $(shell find . -type f -not -path './.venv/*' -not -path './.git/*' -not -path './.*_cache/*' -not -name '*.j2' \
 	-exec awk 'FNR == 1 { if (/^\#!.*\/(env )?(ba)?sh( |$$)/) print FILENAME; nextfile }' {} +)
 
-.PHONY: up try preview refresh down doctor test check policy lint types fast lock bootstrap
+.PHONY: up try preview refresh down doctor test check policy lint types fast fuzz lock bootstrap
 
 up: bootstrap ## bring the lab up; a second run changes nothing
 	@$(OVERLAB) up
@@ -81,6 +81,10 @@ schema: ## write the JSON Schema of stack files, after a change of the settings
 
 fast:
 	.venv/bin/pytest tests/unit tests/components -m '$(FAST)' $(IN_PARALLEL)
+
+fuzz: ## hostile content with examples that no run has had before
+	@scripts/bootstrap up bundled vm container test check
+	.venv/bin/pytest tests/unit/test_hostile_content.py --hypothesis-profile=random
 
 lock: ## resolve pyproject.toml into requirements.lock; says which of Pulumi's packages are a quarter behind
 	@scripts/lock

@@ -80,7 +80,7 @@ def parse_facts(lines: Iterable[str]) -> Facts:
             elif "network" in record:
                 config = record["ipam"] or [{}]
                 networks[record["network"]] = {"id": record["id"], "subnet": str(config[0].get("Subnet", ""))}
-        except (ValueError, AttributeError, LookupError, TypeError, RecursionError):
+        except (ValueError, AttributeError, LookupError, TypeError, OverflowError, RecursionError):
             continue
     return Facts(addresses, ports, networks)
 

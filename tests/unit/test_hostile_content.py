@@ -268,6 +268,12 @@ def endpoint(value: Any) -> store_view.StoreView:
     return store_view.read(answer)
 
 
+@pytest.mark.parametrize("port", ["NaN", "Infinity", '"x"', "[]", "{}"])
+def test_a_fact_of_another_form_is_passed_over(port: str) -> None:
+    line = f'{{"workload": "/t1", "networks": {{}}, "ports": {{"80/tcp": [{{"HostPort": {port}}}]}}}}'
+    assert checks.parse_facts([line]).ports == {}
+
+
 @pytest.mark.parametrize(
     "value",
     [
