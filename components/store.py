@@ -296,4 +296,5 @@ def grace_s(index: int, heartbeat_s: int) -> int:
     engines would join different ones, each only once while it runs, and the partitions might persist.
     """
     slots = join_limit_s(heartbeat_s) // 2 // heartbeat_s
-    return 5 + min(index, slots) * heartbeat_s
+    # Every watch of the other engines has begun a heartbeat after the last engine was listed.
+    return min(5, heartbeat_s + 1) + min(index, slots) * heartbeat_s
