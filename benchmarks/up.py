@@ -24,6 +24,7 @@ from typing import Any
 import yaml
 
 from components.config.platform import NodeEngine, Platform
+from overlab.core import exit_codes
 from overlab.core.paths import LabPaths
 from overlab.platform.prepare import read_record
 from overlab.stack import event_log, phases
@@ -82,7 +83,7 @@ class Bench:
         done = subprocess.run(
             [sys.executable, "-c", program, "--stack", self._name, *words], cwd=ROOT, capture_output=True, check=False
         )
-        if done.returncode:
+        if done.returncode and (words[0], done.returncode) != ("down", exit_codes.NOTHING):
             sys.exit(f"overlab {' '.join(words)}:\n{done.stdout.decode()}{done.stderr.decode()}")
         return time.time() - begun
 
