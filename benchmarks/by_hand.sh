@@ -72,7 +72,7 @@ parallel() {
 		"$1" "$i" &
 		jobs+=($!)
 	done
-	for i in "${jobs[@]}"; do wait "$i"; done
+	for i in "${jobs[@]}"; do wait "$i" || return 1; done
 }
 
 reachable() { until on "$1" 'systemctl is-active -q basic.target' 2>/dev/null; do sleep 0.2; done; }
@@ -112,5 +112,8 @@ on 2 'until docker network create -d overlay --subnet 10.0.0.0/24 ov_net1 >/dev/
 ended networks
 parallel workload
 ended workloads
-parallel pings
+if ! parallel pings; then
+	echo "its engines have not found each other" >&2
+	exit 1
+fi
 ended checks
