@@ -233,6 +233,7 @@ def drop_in(engine: EngineSpec, address: str) -> str:
     """Listeners are flags, since the unit's own ``-H fd://`` forbids ``hosts`` in daemon.json."""
     flags = " ".join(f"-H {listener}" for listener in listeners(engine, address))
     requires = [f"Requires={firewall.UNIT}", f"After={firewall.UNIT}"] if engine.firewall else []
+    reload = [f"ExecStartPost={firewall.SCRIPT} start"] if engine.firewall else []
     return "\n".join(
         [
             "[Unit]",
@@ -244,6 +245,7 @@ def drop_in(engine: EngineSpec, address: str) -> str:
             f"ExecStartPre=-{watchdog.SCRIPT} drop-endpoints",
             "ExecStart=",
             f"ExecStart=/usr/bin/env dockerd {flags}",
+            *reload,
             # Without the store an engine may need two minutes to start.
             "TimeoutStartSec=0",
             "",

@@ -32,6 +32,8 @@ RULES = Path("/etc/overlab/firewall.rules")
 UNITS = ("docker.service", "overlab-dockerd-watchdog.path", "overlab-firewall.service")
 KEYS = ("docker/nodes/", *(f"docker/network/v1.0/{part}/" for part in ("network", "endpoint", "overlay/network")))
 MEMBER = re.compile(r"EventMember(\w+): (\S+) [0-9.]+")
+FIREWALL_RULES = "iptables: not the rules of overlab-firewall.service"
+ENGINE_RULES = "iptables: not the rules of the engine"
 
 
 class OutOfTime(Exception):
@@ -211,14 +213,25 @@ class NodeCollector:
         return [*(f"{file} was changed" for file in files), *disabled, *self._packet_filter()]
 
     def _packet_filter(self) -> Iterator[str]:
-        loaded = self._run("iptables", "-S").splitlines()
+        chains: dict[str, list[str]] = {}
+        for line in self._run("iptables-save").splitlines():
+            if line.startswith("-A "):
+                chain, rule = line[3:].split(" ", 1)
+                chains.setdefault(chain, []).append(rule)
+        forward = chains.get("FORWARD", [])
         if RULES.exists():
             wanted = sum(line.startswith("-A OVERLAB") for line in RULES.read_text().splitlines())
-            jumps = any(line.startswith("-A INPUT") and line.endswith("-j OVERLAB") for line in loaded)
-            if not jumps or sum(line.startswith("-A OVERLAB") for line in loaded) != wanted:
-                yield "iptables: not the rules of overlab-firewall.service"
-        if "engine" not in self._errors and "-A FORWARD -j DOCKER-USER" not in loaded:
-            yield "iptables: not the rules of the engine"
+            loaded = sum(len(rules) for chain, rules in chains.items() if chain.startswith("OVERLAB"))
+            jumps = any(rule.endswith("-j OVERLAB") for rule in chains.get("INPUT", []))
+            jumps = jumps and "-j OVERLAB-WORKLOADS" in chains.get("DOCKER-USER", [])
+            if not jumps or loaded != wanted or not _asks_user_first(forward):
+                yield FIREWALL_RULES
+        if "engine" not in self._errors:
+            # One of each table.
+            isolates = "-j DOCKER-ISOLATION-STAGE-1" in forward and "-j DOCKER-USER" in forward
+            publishes = any(rule.endswith("-j DOCKER") for rule in chains.get("PREROUTING", []))
+            if not isolates or not publishes:
+                yield ENGINE_RULES
 
     def store(self) -> dict[str, Any]:
         """The store's answers to this node: leader, peers, and the keys of networks, endpoints and engines."""
@@ -273,6 +286,12 @@ class NodeCollector:
         # iproute2 has empty objects in a list where it left something out, and prints nothing for an empty list.
         entries: list[dict[str, Any]] = json.loads(self._run(*cmd) or "[]")
         return [entry for entry in entries if entry]
+
+
+def _asks_user_first(forward: list[str]) -> bool:
+    """Whether DOCKER-USER is called before the engine accepts anything."""
+    before = forward[: forward.index("-j DOCKER-USER")] if "-j DOCKER-USER" in forward else forward
+    return not any(rule.endswith("-j ACCEPT") for rule in before)
 
 
 def _is_overlay(file: Path) -> bool:

@@ -12,6 +12,7 @@ from components.config import conventions
 from components.node import firewall, watchdog
 from overlab.inspect.compare_endpoints import stale_entries
 from overlab.inspect.finding import Finding
+from overlab.inspect.node_collector import ENGINE_RULES, FIREWALL_RULES
 from overlab.inspect.node_report import Container
 from overlab.inspect.snapshot import Snapshot
 from overlab.stack.engines import node_of
@@ -198,10 +199,13 @@ class _Case:
         if self._snapshot.reports[node].engine is not None and not self._store_is_empty:
             yield Action(node, "engine", f"restart: {finding.id}", _RESTART_ENGINE, _ENGINE)
 
-    def restart_firewall(self, finding: Finding) -> Iterator[Action]:
-        if "iptables" in finding.evidence:
-            script = f"systemctl restart {firewall.UNIT}; {_RESTART_ENGINE}"
-            yield Action(finding.subject, "firewall", "load its rules, restart the engine", script, _ENGINE)
+    def load_firewall(self, finding: Finding) -> Iterator[Action]:
+        if ENGINE_RULES in finding.evidence:
+            # Its unit loads the firewall's rules as well, after the engine's own.
+            yield Action(finding.subject, "firewall", "restart the engine", _RESTART_ENGINE, _ENGINE)
+        elif FIREWALL_RULES in finding.evidence:
+            script = f"systemctl reload-or-restart {firewall.UNIT}"
+            yield Action(finding.subject, "firewall", "load its rules", script, _ENGINE)
 
     def recover_server(self, _finding: Finding) -> Iterator[Action]:
         """A single server that was one of several waits for them: Consul's own recovery makes it the only peer."""
@@ -336,7 +340,7 @@ _BY_FINDING: dict[str, Callable[[_Case, Finding], Iterator[Action]]] = {
     "node-not-registered": _Case.restart_engine,
     "store-no-leader": _Case.recover_server,
     "watchdog-down": _Case.start_watchdog,
-    "configuration-changed": _Case.restart_firewall,
+    "configuration-changed": _Case.load_firewall,
     "gossip-partition": _Case.announce,
     "node-unexpected": _Case.forget_node,
     "endpoint-orphaned": _Case.release_endpoint,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from overlab.inspect import compare
+from overlab.inspect.node_collector import ENGINE_RULES, FIREWALL_RULES
 from overlab.recovery import remedies
 from overlab.recovery.remedies import Plan
 from overlab.stack.state import CONTAINER, DOCKER_NETWORK, DOCKER_VOLUME, Resource, State
@@ -138,14 +139,19 @@ def test_a_changed_file_is_put_back_by_the_command_that_put_it() -> None:
     assert urn.endswith("::docker02-dockerd")
 
 
-def test_a_flushed_packet_filter_is_loaded_by_the_units_that_own_it() -> None:
+@pytest.mark.parametrize(
+    ("rules", "script"),
+    [
+        ([ENGINE_RULES, FIREWALL_RULES], "systemctl restart docker.service"),
+        ([ENGINE_RULES], "systemctl restart docker.service"),
+        ([FIREWALL_RULES], "systemctl reload-or-restart overlab-firewall.service"),
+    ],
+)
+def test_a_flushed_packet_filter_is_loaded_by_the_unit_that_owns_it(rules: list[str], script: str) -> None:
     def flushed(raw: Raw) -> None:
-        report(raw, "docker02")["configuration"] = ["iptables: not the rules of the engine"]
+        report(raw, "docker02")["configuration"] = rules
 
-    ((node, script),) = short(plan(flushed))
-    assert node == "docker02"
-    assert "overlab-firewall.service" in script
-    assert "docker.service" in script
+    assert short(plan(flushed)) == {("docker02", script)}
 
 
 def test_who_shares_a_network_stack_is_started_after_its_owner() -> None:

@@ -180,23 +180,37 @@ def test_the_configuration_is_compared_with_that_of_the_last_update(
     file, rules = tmp_path / "daemon.json", tmp_path / "firewall.rules"
     file.write_text("{}")
     rules.write_text("*filter\n:OVERLAB - [0:0]\n-A OVERLAB -p icmp -j ACCEPT\nCOMMIT\n")
+    loaded = """\
+*nat
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+*filter
+-A INPUT -i lab0 -j OVERLAB
+-A FORWARD -j DOCKER-ISOLATION-STAGE-1
+-A FORWARD -j DOCKER-USER
+-A FORWARD -i docker_gwbridge ! -o docker_gwbridge -j ACCEPT
+-A DOCKER-USER -j OVERLAB-WORKLOADS
+-A OVERLAB -p icmp -j ACCEPT
+"""
+    firewall, engine = "iptables: not the rules of overlab-firewall.service", "iptables: not the rules of the engine"
     (tmp_path / "manifest").write_text(f"{hashlib.sha256(b'{}').hexdigest()}  {file}\n")
     monkeypatch.setattr(node_collector, "MANIFEST", tmp_path / "manifest")
     monkeypatch.setattr(node_collector, "RULES", rules)
-    answers = {"systemctl": "enabled\nenabled\nenabled\n", "iptables": ""}
+    answers = {"systemctl": "enabled\nenabled\nenabled\n", "iptables-save": loaded}
     run = node._run
     monkeypatch.setattr(node, "_run", lambda *cmd, ok=(0,): answers.get(cmd[0]) or run(*cmd, ok=ok))
-    loaded = ["-A INPUT -i lab0 -j OVERLAB", "-A FORWARD -j DOCKER-USER", "-A OVERLAB -p icmp -j ACCEPT"]
-    answers["iptables"] = "\n".join(loaded)
     assert node.configuration() == []
     file.write_text("{}\n")
-    answers |= {"systemctl": "disabled\nenabled\nenabled\n", "iptables": "\n".join(loaded[:1])}
-    assert node.configuration() == [
-        f"{file} was changed",
-        "docker.service is disabled",
-        "iptables: not the rules of overlab-firewall.service",
-        "iptables: not the rules of the engine",
-    ]
+    answers |= {"systemctl": "disabled\nenabled\nenabled\n", "iptables-save": "*filter"}
+    assert node.configuration() == [f"{file} was changed", "docker.service is disabled", firewall, engine]
+    file.write_text("{}")
+    answers["systemctl"] = "enabled\nenabled\nenabled\n"
+    lines = loaded.splitlines()
+    for removed, finding in ((1, engine), (3, firewall), (4, engine), (7, firewall), (8, firewall)):
+        answers["iptables-save"] = "\n".join([*lines[:removed], *lines[removed + 1 :]])
+        assert node.configuration() == [finding], lines[removed]
+    # As a start of the engine leaves it that finds containers running and no rules.
+    answers["iptables-save"] = "\n".join([*lines[:4], lines[6], lines[5], lines[4], *lines[7:]])
+    assert node.configuration() == [firewall]
 
 
 def test_nothing_is_collected_after_the_limit() -> None:
