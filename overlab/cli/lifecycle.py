@@ -20,7 +20,7 @@ from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
-from overlab.platform import prepare
+from overlab.platform import footprint, prepare
 from overlab.platform.manifest import PlatformManifest
 from overlab.recovery.recovery import Recovery
 from overlab.stack import check_commands, event_log, leftovers, phases, remembered, state, subnets
@@ -100,21 +100,24 @@ def down(
     if force:
         prepare.refuse_orphaning(lab)
     recorded = None if force else prepare.restart_daemons(lab, progress)
-    left, empty = None, True
+    left, empty, removed = None, True, False
     if recorded is not None:
         opened = _recorded_stack(stack, lab)
         empty = opened.is_empty()
         with outcome.document(as_json) as write:
-            left = _destroy(opened, lab, recorded, progress, write)
-        empty = empty and not left.leftovers
+            left, removed = _destroy(opened, lab, recorded, progress, write)
+        empty = empty and not removed
     nothing = not prepared if platform else empty
     if platform:
         with progress.step("remove the platform"):
             prepare.teardown(lab, progress)
         if not nothing:
-            progress.note(f"lab {lab}: the platform is removed")
-    if left is not None:
-        leftovers.refuse_left(left, lab)
+            progress.note(f"lab {lab}: the platform is removed; left: 0 {', '.join(footprint.KINDS.values())}")
+    if recorded is not None and left is not None:
+        if not (platform and recorded.kind == "bundled"):
+            leftovers.refuse_left(left, lab)
+        if not nothing:
+            progress.note(f"lab {lab} is down; left: 0 domains, containers, networks, volumes, pools")
     if nothing:
         progress.note(f"lab {lab} is not up: nothing to destroy")
         raise typer.Exit(exit_codes.NOTHING)
@@ -246,8 +249,10 @@ def _platform(lab: str) -> Platform:
     return platform
 
 
-def _destroy(stack: Stack, lab: str, platform: Platform, progress: Progress, write: outcome.Write) -> Survey:
-    """Destroy what the state has, remove what it does not have; what is left then."""
+def _destroy(
+    stack: Stack, lab: str, platform: Platform, progress: Progress, write: outcome.Write
+) -> tuple[Survey, bool]:
+    """Destroy what the state has, remove what it does not have; what is left then, and whether any was removed."""
     convergence = Convergence(stack, lab, platform, progress, notify)
     if not stack.is_empty():
         _unlock(stack, progress)

@@ -95,16 +95,18 @@ class Convergence:
         leftovers.remove_leftovers(found, self.progress)
         self._refresh(found.gone, known)
 
-    def after_down(self) -> Survey:
-        """Remove what the state does not have; what is left, by names of the lab.
+    def after_down(self) -> tuple[Survey, bool]:
+        """Remove what the state does not have; what is left then, by names of the lab, and whether any was removed.
 
         Raises :class:`OverlabError` that names what cannot be removed.
         """
         known = state.read(self.stack)
         found = leftovers.survey(self.lab, self.platform, known)
+        if not found.leftovers:
+            return found, False
         self._thaw(found.leftovers)
         leftovers.remove_leftovers(found, self.progress)
-        return found
+        return leftovers.survey(self.lab, self.platform, known), True
 
     def before_refresh(self) -> None:
         """Refresh machines that are gone or stopped, then wait for every engine.
