@@ -182,6 +182,8 @@ def _up(stack: str, *, reset: str = "", replaced: str = "", as_json: bool = Fals
         for one in findings:
             notify(f"not as declared: {one.subject}: {one.message} ({one.id}: {one.evidence}); remedy: {one.remedy}")
         code = _explained(opened, "up", ended, settings) or (exit_codes.FAILED if findings else 0)
+        if code and not ended.interrupted:
+            outcome.keep_evidence(settings, convergence.platform, opened, f"up ended with exit code {code}")
         write(opened, progress, code, settings, findings)
     raise typer.Exit(code)
 
