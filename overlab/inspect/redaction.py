@@ -16,7 +16,9 @@ _PUBLIC = re.compile(r".*\.pub|known_hosts|(?!.*-key\.pem).*\.pem")
 _PATTERNS = (
     re.compile(r"(\bsecure:\s*)[^\s,{}]+"),
     re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    re.compile(r"(?i)((?:secret|token|passw(?:or)?d|passphrase|api_?key|credential)[a-z_.-]*[\"']?\s*[:=]\s*)[^\s,{}]+"),
+    re.compile(
+        r"(?i)((?:secret|token|passw(?:or)?d|passphrase|api_?key|credential)[a-z_.-]*[\"']?\s*[:=]\s*)[^\s,{}]+"
+    ),
     re.compile(r"(?i)(authorization:\s*)\S.*"),
     re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)"),
 )
