@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from components.config import conventions
+from components.config import conventions, roles
 from components.node import firewall, watchdog
 from overlab.inspect.compare_endpoints import stale_entries
 from overlab.inspect.finding import Finding
@@ -323,7 +323,7 @@ class _Case:
     def commands(self, findings: Collection[Finding]) -> Iterator[str]:
         """The engine's configuration of a node whose files are not those of the last update."""
         nodes = {finding.subject for finding in findings if finding.id in _CONFIGURED}
-        names = {f"{node}-dockerd" for node in nodes}
+        names = {roles.resource_name(node, roles.ENGINE) for node in nodes}
         return (one.urn for one in self._state.resources if one.logical_name in names)
 
     def _node(self, resource: Resource) -> str:
