@@ -63,8 +63,7 @@ def preview(stack: StackOption = "") -> None:
     subnets.refuse_taken(known, settings)
     repeated = _replaced(check_commands.of_incomplete_run(known))
     ended = _run(opened, ["preview", *repeated], progress, timings=False)
-    for sentence in losses(event_log.read(opened.event_log)):
-        notify(sentence)
+    _say_losses(opened)
     raise typer.Exit(_explained(opened, "preview", ended, settings))
 
 
@@ -286,6 +285,12 @@ def _explained(stack: Stack, operation: str, ended: Ended, settings: Settings | 
     return ended.code
 
 
+def _say_losses(stack: Stack) -> None:
+    """A sentence for each thing that the last operation destroys."""
+    for sentence in losses(event_log.read(stack.event_log)):
+        notify(sentence)
+
+
 def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) -> Ended:
     """Run Pulumi, which draws on the terminal itself; then print the timings, unless it failed."""
     words = args if sys.stdout.isatty() else [*args, "--non-interactive"]
@@ -294,6 +299,7 @@ def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) ->
     changed = phases.read(stack.event_log) if timings else []
     if changed and args[0] == "up":
         shutil.copyfile(stack.event_log, stack.change_log)
+        _say_losses(stack)
     if timings and ended.code == 0:
         if changed:
             errors.print(phases.table(changed))
