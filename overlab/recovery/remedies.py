@@ -54,8 +54,8 @@ _STORE = "store"
 _GOSSIP = "gossip"
 _ENDPOINT = "endpoint"
 _WORKLOAD = "workload"
-_ENTRY = "entry"
-_ORDER = (_ENGINE, _STORE, _GOSSIP, _ENDPOINT, _WORKLOAD, _ENTRY)
+ENTRY = "entry"
+_ORDER = (_ENGINE, _STORE, _GOSSIP, _ENDPOINT, _WORKLOAD, ENTRY)
 """What is later needs what is earlier: after the actions of one, the lab is looked at again."""
 
 
@@ -121,6 +121,7 @@ class _Case:
             if remedy := _BY_FINDING.get(finding.id):
                 yield from remedy(self, finding)
         yield from self._lost_store()
+        yield from self._lost_networks()
         for resource, container in self._containers():
             yield from self._container(resource, container)
 
@@ -187,6 +188,28 @@ class _Case:
                     script = f"{f'docker rm --force {lost}; ' if lost else ''}{_RESTART_ENGINE}"
                     what = "it lost its data: remove the workloads, restart the engine"
                     yield Action(key, "store", what, script, _ENGINE)
+
+    def _lost_networks(self) -> Iterator[Action]:
+        """An engine with an endpoint on a network that the store does not have keeps the namespace, and its VNI:
+        ``error creating vxlan interface: file exists`` for the next network that gets that one."""
+        lost = {one.id for one in self._lost()}
+        for key, report in self._snapshot.reports.items():
+            holding = [
+                one.id for one in report.containers or () if any(each.network_id in lost for each in one.endpoints)
+            ]
+            if holding and not self._store_is_empty:
+                script = f"docker rm --force {' '.join(holding)}; {_RESTART_ENGINE}"
+                yield Action(key, "engine", "remove workloads of a lost network, restart", script, _ENGINE)
+
+    def _lost(self) -> Iterator[Resource]:
+        """Networks that the store does not have, of nodes that answer."""
+        store = self._snapshot.led_store
+        networks = {one.id for one in store.networks} if store else None
+        for one in self._state.resources:
+            if one.type == DOCKER_NETWORK and networks is not None and one.id not in networks:
+                report = self._snapshot.reports.get(self._node(one))
+                if report is not None and report.containers is not None:
+                    yield one
 
     def start_engine(self, finding: Finding) -> Iterator[Action]:
         # One that is activating waits for the store: starting it waits as well.
@@ -273,7 +296,7 @@ class _Case:
 
     def sync_peers(self, finding: Finding) -> Iterator[Action]:
         node = finding.subject.split(" on ")[-1]
-        yield Action(node, "peer entries", "add those of the store", f"{watchdog.SCRIPT} sync-peers", _ENTRY)
+        yield Action(node, "peer entries", "add those of the store", f"{watchdog.SCRIPT} sync-peers", ENTRY)
 
     def remove_entries(self, finding: Finding) -> Iterator[Action]:
         name, _, node = finding.subject.partition(" on ")
@@ -285,7 +308,7 @@ class _Case:
             device = next(iter(namespace.devices), "vxlan0")
             commands = [f"{enter} ip neigh del {one} dev {device}" for one in sorted(addresses)]
             commands += [f"{enter} bridge fdb del {one} dev {device}" for one in sorted(macs)]
-            yield Action(node, name, "remove peer entries that the store does not have", "; ".join(commands), _ENTRY)
+            yield Action(node, name, "remove peer entries that the store does not have", "; ".join(commands), ENTRY)
 
     # -- resources -----------------------------------------------------------------------------
 
@@ -294,8 +317,7 @@ class _Case:
 
         With a container the volumes and images of its node: what removes all of one often removes the others.
         """
-        store = self._snapshot.led_store
-        networks = {one.id for one in store.networks} if store else None
+        lost = set(self._lost())
         reported = {
             key: {one.id for one in report.containers}
             for key, report in self._snapshot.reports.items()
@@ -308,9 +330,8 @@ class _Case:
         }
         nodes = {self._node(one) for one in missing}
         for one in self._state.resources:
-            lost = one.type == DOCKER_NETWORK and networks is not None and one.id not in networks
             beside = one.type in (DOCKER_VOLUME, IMAGE) and self._node(one) in nodes
-            if one in missing or (lost and self._node(one) in reported) or beside:
+            if one in missing or one in lost or beside:
                 yield one
 
     def moved(self) -> Iterator[Resource]:

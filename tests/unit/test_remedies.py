@@ -134,6 +134,27 @@ def test_after_a_loss_of_the_store_engines_restart_and_networks_are_refreshed() 
     assert {one.name for one in found.refresh} == {"ov_net1", "ov_net2", "ov_net3", "ov_closed"}
 
 
+def test_workloads_of_a_network_that_was_removed_are_removed_before_its_vni_is_given_away() -> None:
+    (network,) = [one for one in recorded().stored_networks if one.name == "ov_net1"]
+
+    def removed(raw: Raw) -> None:
+        for key in raw["nodes"]:
+            keys = report(raw, key)["store"]["keys"]
+            report(raw, key)["store"]["keys"] = {name: value for name, value in keys.items() if network.id not in name}
+
+    found = plan(removed)
+    assert "ov_net1" in {one.name for one in found.refresh}
+    removals = {(node, script) for node, script in short(found) if script.startswith("docker rm")}
+    for node, script in removals:
+        holding = [
+            one.id
+            for one in recorded().reports[node].containers or ()
+            if any(each.network_id == network.id for each in one.endpoints)
+        ]
+        assert script == f"docker rm --force {' '.join(holding)}; systemctl restart docker.service"
+    assert {node for node, _ in removals} == set(recorded().reports)
+
+
 def test_a_changed_file_is_put_back_by_the_command_that_put_it() -> None:
     (urn,) = plan(faults.configuration_changed).replace
     assert urn.endswith("::docker02-dockerd")
