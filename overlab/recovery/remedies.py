@@ -29,7 +29,6 @@ TRANSIENT = frozenset(
         "store-no-leader",
         "store-peers-mismatch",
         "node-not-registered",
-        "node-unexpected",
         "gossip-partition",
     }
 )

@@ -186,3 +186,12 @@ def test_within_one_look_no_action_is_repeated(lab: Callable[..., Lab]) -> None:
     code, found = one.up()
     assert (code, found) == (0, ["peer-entry-incomplete"])
     assert len(one.scripts) <= module.UPDATES + 1
+
+
+def test_an_engine_of_no_node_is_removed_from_the_store_at_once(lab: Callable[..., Lab]) -> None:
+    """One that still runs registers again within its heartbeat."""
+    one = lab((), (faults.unexpected_node,), ())
+    one.changes = {"delete": 1}
+    assert one.up() == (0, [])
+    assert len(one.scripts) == 1
+    assert "-X DELETE" in one.scripts[0]
