@@ -13,6 +13,7 @@ from components._base import Args, Component
 from components.barrier import Barrier, BarrierArgs
 from components.checks import EXTERNAL, Check
 from components.checks.kinds import KINDS
+from components.config import roles
 from components.docker_engine import DockerEngine
 from components.network import Networks
 from components.node import scripts
@@ -78,7 +79,7 @@ class Connectivity(Component[ConnectivityArgs]):
                 publishing.setdefault(workload.args.engine.node, []).append(name)
         listed = [
             self._engines[node].host.run(
-                f"{node}-ports",
+                roles.resource_name(node, roles.PORTS),
                 checks.facts_script(names),
                 self.child_options(),
                 triggers=[self._up.id],
@@ -94,7 +95,7 @@ class Connectivity(Component[ConnectivityArgs]):
         self, node: str, found: list[checks.Check], facts: pulumi.Output[checks.Facts]
     ) -> pulumi.Output[str]:
         ran = self._engines[node].host.run(
-            f"{node}-checks",
+            roles.resource_name(node, roles.CHECKS),
             facts.apply(partial(checks.node_script, node, found, self.args.lab)),
             self.child_options(),
             triggers=[self._up.id, self._everything],

@@ -14,7 +14,7 @@ import pulumi_docker as docker
 from pydantic import BaseModel, ConfigDict
 
 from components._base import Args, Component, Public
-from components.config import conventions, docker_names
+from components.config import conventions, docker_names, roles
 from components.config.fields import Address, Mtu, Pattern, Port, Url
 from components.config.platform import Packages
 from components.config.section import Violation
@@ -91,14 +91,16 @@ class DockerEngine(Component[DockerEngineArgs]):
         """Of all that the engine is started with (certificates too): where it differs, the engine was restarted."""
         packages = [] if args.install != "packages" or args.packages is None else [self._declare_bundle(args.packages)]
         self.configured = self.host.run(
-            f"{self.node}-dockerd",
+            roles.resource_name(self.node, roles.ENGINE),
             pulumi.Output.secret(script) if args.api == "tls" else script,
             self.child_options(depends_on=packages),
             limit_s=conventions.ENGINE_LIMIT_S,
         )
         self.facts = self.configured.stdout.apply(json.loads)
         after = self.child_options(depends_on=[self.configured])
-        self.provider: docker.Provider = self.host.docker_provider(f"{self.node}-docker", after)
+        self.provider: docker.Provider = self.host.docker_provider(
+            roles.resource_name(self.node, roles.ENGINE_PROVIDER), after
+        )
         self.register_outputs({"facts": self.facts})
 
     @property
@@ -233,6 +235,7 @@ def drop_in(engine: EngineSpec, address: str) -> str:
     """Listeners are flags, since the unit's own ``-H fd://`` forbids ``hosts`` in daemon.json."""
     flags = " ".join(f"-H {listener}" for listener in listeners(engine, address))
     requires = [f"Requires={firewall.UNIT}", f"After={firewall.UNIT}"] if engine.firewall else []
+    reload = [f"ExecStartPost={firewall.SCRIPT} start"] if engine.firewall else []
     return "\n".join(
         [
             "[Unit]",
@@ -244,6 +247,7 @@ def drop_in(engine: EngineSpec, address: str) -> str:
             f"ExecStartPre=-{watchdog.SCRIPT} drop-endpoints",
             "ExecStart=",
             f"ExecStart=/usr/bin/env dockerd {flags}",
+            *reload,
             # Without the store an engine may need two minutes to start.
             "TimeoutStartSec=0",
             "",

@@ -9,7 +9,7 @@ import pulumi
 import pulumi_libvirt as libvirt
 
 from components._base import Public
-from components.config import addressing
+from components.config import addressing, roles
 from components.config.fields import Line
 from components.config.spec import MachineSpec
 from components.hypervisor import HypervisorContext
@@ -64,7 +64,7 @@ class Machine(NodeHost):
         identity: list[Any] = [hypervisor.name, hypervisor.domain_type, hypervisor.underlay.identity]
         identity += [self._mac, self.args.vcpu, self.args.memory_mib]
         return libvirt.Volume(
-            f"{self.name}-disk",
+            roles.resource_name(self.name, roles.DISK),
             name=f"{self.name}-{seed.content_hash}.qcow2",
             pool=hypervisor.storage.pool_name,
             base_volume_id=hypervisor.storage.base_id,
@@ -91,7 +91,7 @@ class Machine(NodeHost):
     def _declare_domain(self, disk: libvirt.Volume, iso: libvirt.CloudInitDisk) -> libvirt.Domain:
         args, hypervisor = self.args, self.args.hypervisor
         return libvirt.Domain(
-            f"{self.name}-domain",
+            roles.resource_name(self.name, roles.DOMAIN),
             name=args.domain_name,
             type=hypervisor.domain_type,
             vcpu=args.vcpu,

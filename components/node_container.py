@@ -9,7 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components._base import Args, Component, Public
-from components.config import addressing
+from components.config import addressing, roles
 from components.config.fields import Line, ObjectName
 from components.config.spec import MachineSpec
 from components.node import scripts
@@ -96,7 +96,7 @@ class NodeContainer(NodeHost):
         stated = [str(self.args.address), outer.inputs(), outer.underlay.args.inputs()]
         identity = scripts.digest(json.dumps(stated, sort_keys=True), self._uploads_digest())
         name = f"{self.args.container_name}-{identity}"
-        return docker.Volume(f"{self.name}-data", name=name, opts=self._on_outer())
+        return docker.Volume(roles.resource_name(self.name, roles.DATA), name=name, opts=self._on_outer())
 
     def _declare_container(self, data: docker.Volume) -> docker.Container:
         args, outer = self.args, self.args.outer
@@ -104,7 +104,7 @@ class NodeContainer(NodeHost):
         if outer.cgroup_namespace == "host":
             mounts.append(docker.ContainerVolumeArgs(host_path="/sys/fs/cgroup", container_path="/sys/fs/cgroup"))
         return docker.Container(
-            f"{self.name}-container",
+            roles.resource_name(self.name, roles.CONTAINER),
             name=args.container_name,
             hostname=self.name,
             domainname=outer.underlay.args.domain,

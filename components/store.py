@@ -15,7 +15,7 @@ from pydantic import Field
 
 from components._base import Args, Component, Public
 from components.barrier import Barrier, BarrierArgs
-from components.config import conventions
+from components.config import conventions, roles
 from components.config.docker_names import store_address
 from components.config.fields import ImageName
 from components.config.platform import StoreTls, StoreTokens
@@ -113,7 +113,7 @@ class StoreAgent(Component[StoreAgentArgs]):
             opts=self.child_options(**engine.placement),
         )
         volume = docker.Volume(
-            f"{engine.node}-store-data",
+            roles.resource_name(engine.node, roles.STORE_DATA),
             name=conventions.STORE_VOLUME,
             labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in labels.items()],
             opts=self.child_options(**engine.placement),

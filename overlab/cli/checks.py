@@ -9,7 +9,7 @@ import typer
 
 from overlab.checks import execution
 from overlab.checks.results import CheckRun
-from overlab.cli import completion
+from overlab.cli import completion, outcome
 from overlab.cli.application import JsonOption, StackOption, deliver, load_settings, notify
 from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
@@ -62,6 +62,8 @@ def run_checks(
             found = run()
             execution.show(found, options, console)
             code = found.exit_code
+            if code:
+                outcome.keep_evidence(lab.settings, lab.platform, lab.stack, f"test ended with exit code {code}")
     except OverlabError as error:
         notify(f"error: {error}")
         code = exit_codes.COULD_NOT_RUN

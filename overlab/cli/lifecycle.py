@@ -20,7 +20,7 @@ from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
-from overlab.platform import prepare
+from overlab.platform import footprint, prepare
 from overlab.platform.manifest import PlatformManifest
 from overlab.recovery.recovery import Recovery
 from overlab.stack import check_commands, event_log, leftovers, phases, remembered, state, subnets
@@ -63,8 +63,7 @@ def preview(stack: StackOption = "") -> None:
     subnets.refuse_taken(known, settings)
     repeated = _replaced(check_commands.of_incomplete_run(known))
     ended = _run(opened, ["preview", *repeated], progress, timings=False)
-    for sentence in losses(event_log.read(opened.event_log)):
-        notify(sentence)
+    _say_losses(opened)
     raise typer.Exit(_explained(opened, "preview", ended, settings))
 
 
@@ -100,21 +99,24 @@ def down(
     if force:
         prepare.refuse_orphaning(lab)
     recorded = None if force else prepare.restart_daemons(lab, progress)
-    left, empty = None, True
+    left, empty, removed = None, True, False
     if recorded is not None:
         opened = _recorded_stack(stack, lab)
         empty = opened.is_empty()
         with outcome.document(as_json) as write:
-            left = _destroy(opened, lab, recorded, progress, write)
-        empty = empty and not left.leftovers
+            left, removed = _destroy(opened, lab, recorded, progress, write)
+        empty = empty and not removed
     nothing = not prepared if platform else empty
     if platform:
         with progress.step("remove the platform"):
             prepare.teardown(lab, progress)
         if not nothing:
-            progress.note(f"lab {lab}: the platform is removed")
-    if left is not None:
-        leftovers.refuse_left(left, lab)
+            progress.note(f"lab {lab}: the platform is removed; left: 0 {', '.join(footprint.KINDS.values())}")
+    if recorded is not None and left is not None:
+        if not (platform and recorded.kind == "bundled"):
+            leftovers.refuse_left(left, lab)
+        if not nothing:
+            progress.note(f"lab {lab} is down; left: 0 domains, containers, networks, volumes, pools")
     if nothing:
         progress.note(f"lab {lab} is not up: nothing to destroy")
         raise typer.Exit(exit_codes.NOTHING)
@@ -179,6 +181,8 @@ def _up(stack: str, *, reset: str = "", replaced: str = "", as_json: bool = Fals
         for one in findings:
             notify(f"not as declared: {one.subject}: {one.message} ({one.id}: {one.evidence}); remedy: {one.remedy}")
         code = _explained(opened, "up", ended, settings) or (exit_codes.FAILED if findings else 0)
+        if code and not ended.interrupted:
+            outcome.keep_evidence(settings, convergence.platform, opened, f"up ended with exit code {code}")
         write(opened, progress, code, settings, findings)
     raise typer.Exit(code)
 
@@ -246,8 +250,10 @@ def _platform(lab: str) -> Platform:
     return platform
 
 
-def _destroy(stack: Stack, lab: str, platform: Platform, progress: Progress, write: outcome.Write) -> Survey:
-    """Destroy what the state has, remove what it does not have; what is left then."""
+def _destroy(
+    stack: Stack, lab: str, platform: Platform, progress: Progress, write: outcome.Write
+) -> tuple[Survey, bool]:
+    """Destroy what the state has, remove what it does not have; what is left then, and whether any was removed."""
     convergence = Convergence(stack, lab, platform, progress, notify)
     if not stack.is_empty():
         _unlock(stack, progress)
@@ -279,6 +285,12 @@ def _explained(stack: Stack, operation: str, ended: Ended, settings: Settings | 
     return ended.code
 
 
+def _say_losses(stack: Stack) -> None:
+    """A sentence for each thing that the last operation destroys."""
+    for sentence in losses(event_log.read(stack.event_log)):
+        notify(sentence)
+
+
 def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) -> Ended:
     """Run Pulumi, which draws on the terminal itself; then print the timings, unless it failed."""
     words = args if sys.stdout.isatty() else [*args, "--non-interactive"]
@@ -287,6 +299,7 @@ def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) ->
     changed = phases.read(stack.event_log) if timings else []
     if changed and args[0] == "up":
         shutil.copyfile(stack.event_log, stack.change_log)
+        _say_losses(stack)
     if timings and ended.code == 0:
         if changed:
             errors.print(phases.table(changed))

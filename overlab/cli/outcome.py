@@ -10,17 +10,21 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab.cli.application import notify
+from overlab.core.errors import OverlabError
 from overlab.core.files import write_private
 from overlab.core.progress import Progress
 from overlab.diagnosis import failures
 from overlab.diagnosis.failures import Failure
+from overlab.inspect import diagnostics
 from overlab.inspect.finding import Finding
 from overlab.platform import container_images
 from overlab.stack import event_log, phases
 from overlab.stack.stack import Stack
 
+EVIDENCE_LIMIT_S = 15.0
 Write = Callable[[Stack, Progress, int, Settings | None, Collection[Finding]], None]
 
 
@@ -42,6 +46,16 @@ def explain(stack: Stack, operation: str, settings: Settings | None = None) -> N
     file = stack.paths.logs / f"{stack.name}-failed.txt"
     write_private(file, "\n\n".join(f"{one.step}\n{one.message.strip()}" for one in found).encode() + b"\n")
     notify("\n" + failures.as_text(operation, found, str(file)))
+
+
+def keep_evidence(settings: Settings, platform: Platform, stack: Stack, reason: str) -> None:
+    """Write the archive of ``overlab diag`` beside the logs, within seconds, and name it."""
+    file = stack.paths.logs / f"{stack.name}-diag.tar.gz"
+    try:
+        diagnostics.write(file, settings, platform, stack, reason, EVIDENCE_LIMIT_S)
+        notify(f"evidence, without secrets: {file}")
+    except OverlabError as error:
+        notify(f"no evidence was kept: {error.what}")
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ def remove(path: Path, within: Path) -> None:
             parent = opened.enter_context(_open(within, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             _refuse_foreign(parent, within)
             mount = _mount_id(parent)
-            if mounted := _mounts(Path(os.path.realpath(within), *between, name)):
+            if mounted := mounts(Path(os.path.realpath(within), *between, name)):
                 raise OverlabError(f"{path} is not removed: {mounted[0]} is mounted", f"umount {mounted[0]}")
             for part in between:
                 parent = opened.enter_context(_open(part, _DIRECTORY, parent))
@@ -104,7 +104,7 @@ def _mount_id(descriptor: int) -> int:
     return int(found[1])
 
 
-def _mounts(path: Path) -> list[str]:
+def mounts(path: Path) -> list[str]:
     """Mount points at or below the path."""
     found = []
     for line in Path("/proc/self/mountinfo").read_bytes().splitlines():

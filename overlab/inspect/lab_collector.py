@@ -80,7 +80,7 @@ def _run_collector(
 ) -> tuple[bytes, str]:
     """What the collector printed on a node, and why it may have printed no more."""
     store = f"http://{docker_names.store_address(settings.store_addresses)}"
-    cmd = ["python3", "-", store, conventions.GWBRIDGE, watchdog.SCRIPT, str(COLLECT_LIMIT_S)]
+    cmd = ["python3", "-IS", "-", store, conventions.GWBRIDGE, watchdog.SCRIPT, str(COLLECT_LIMIT_S)]
     ssh = openssh.command(settings, platform, key, cmd, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
     script = (files("overlab.inspect") / "node_collector.py").read_bytes()
     try:

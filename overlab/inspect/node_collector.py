@@ -8,15 +8,12 @@ reason. Everything ends within LIMIT-S.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import re
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -32,19 +29,12 @@ RULES = Path("/etc/overlab/firewall.rules")
 UNITS = ("docker.service", "overlab-dockerd-watchdog.path", "overlab-firewall.service")
 KEYS = ("docker/nodes/", *(f"docker/network/v1.0/{part}/" for part in ("network", "endpoint", "overlay/network")))
 MEMBER = re.compile(r"EventMember(\w+): (\S+) [0-9.]+")
+FIREWALL_RULES = "iptables: not the rules of overlab-firewall.service"
+ENGINE_RULES = "iptables: not the rules of the engine"
 
 
 class OutOfTime(Exception):
     """The limit of the whole report is over."""
-
-
-class EngineConnection(http.client.HTTPConnection):
-    """HTTP over the engine's socket."""
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(ENGINE_SOCKET)
 
 
 class NodeCollector:
@@ -57,6 +47,7 @@ class NodeCollector:
         self._deadline = time.monotonic() + limit_s
         self._limit_s = limit_s
         self._containers: list[dict[str, Any]] = []
+        self._unit_properties: dict[str, dict[str, str]] = {}
         self._errors: dict[str, str] = {}
 
     def report(self) -> Iterator[dict[str, Any]]:
@@ -100,7 +91,16 @@ class NodeCollector:
         }
 
     def unit(self) -> str:
-        return self._run("systemctl", "show", "docker.service", "-p", "ActiveState", "--value").strip()
+        return self._units()[UNITS[0]]["ActiveState"]
+
+    def _units(self) -> dict[str, dict[str, str]]:
+        """By unit: properties, all of one call."""
+        if not self._unit_properties:
+            names = "Id,ActiveState,InvocationID,UnitFileState"
+            for text in self._run("systemctl", "show", "-p", names, *UNITS).strip().split("\n\n"):
+                properties = dict(line.split("=", 1) for line in text.splitlines())
+                self._unit_properties[properties["Id"]] = properties
+        return self._unit_properties
 
     def containers(self) -> list[dict[str, Any]]:
         self._containers = [self._container(listed) for listed in self._engine("/containers/json?all=1")]
@@ -140,9 +140,7 @@ class NodeCollector:
         return {file: sandbox for file, sandbox in collected.items() if sandbox}
 
     def _sandbox(self, file: str) -> dict[str, Any]:
-        enter = ("nsenter", f"--net={file}")
-        links = self._json(*enter, "ip", "-j", "address")
-        routes = self._json(*enter, "ip", "-j", "route")
+        links, routes = self._ip(file, "address show", "route show")
         default = [route.get("gateway") for route in routes if route.get("dst") == "default"]
         return {
             "interfaces": [_interface(link) for link in links if "LOOPBACK" not in link["flags"]],
@@ -157,8 +155,8 @@ class NodeCollector:
         return [namespace for namespace in collected if namespace]
 
     def _overlay_namespace(self, file: Path) -> dict[str, Any]:
-        enter = ("nsenter", f"--net={file}")
-        kinds = [(link, link.get("linkinfo", {})) for link in self._json(*enter, "ip", "-j", "-d", "link")]
+        links, neighbors = self._ip(file, "link show", "neigh show")
+        kinds = [(link, link.get("linkinfo", {})) for link in links]
         devices = {link["ifname"]: info["info_data"]["id"] for link, info in kinds if info.get("info_kind") == "vxlan"}
         return {
             "file": str(file),
@@ -167,12 +165,12 @@ class NodeCollector:
             "ports": [_port(link) for link, info in kinds if info.get("info_kind") == "veth" and "master" in link],
             "fdb": [
                 {"mac": entry["mac"], "destination": entry["dst"]}
-                for entry in self._json(*enter, "bridge", "-j", "fdb", "show")
+                for entry in self._json("nsenter", f"--net={file}", "bridge", "-j", "fdb", "show")
                 if entry.get("ifname") in devices and "dst" in entry
             ],
             "neighbors": [
                 {"address": entry["dst"], "mac": entry["lladdr"]}
-                for entry in self._json(*enter, "ip", "-j", "neigh", "show")
+                for entry in neighbors
                 if entry.get("dev") in devices and "lladdr" in entry
             ],
         }
@@ -187,17 +185,17 @@ class NodeCollector:
 
     def gossip(self) -> dict[str, dict[str, str]]:
         """By peer: the last membership event that serf logged in this run of the engine."""
-        invocation = self._run("systemctl", "show", "-p", "InvocationID", "--value", "docker.service").strip()
+        invocation = self._units()[UNITS[0]]["InvocationID"]
         match = ("-u", "docker.service", f"_SYSTEMD_INVOCATION_ID={invocation}", "-g", "EventMember")
         text = self._run("journalctl", "-q", "-o", "cat", "--no-pager", *match, ok=(0, 1))
         return {peer: {"event": event} for event, peer in MEMBER.findall(text)}
 
     def watchdog(self) -> dict[str, Any]:
         """Whether the watchdog is active, and whether a network's namespace was removed since the engine started."""
-        unit = self._run("systemctl", "is-active", "overlab-dockerd-watchdog.path", ok=(0, 3, 4)).strip()
+        active = self._units()[UNITS[1]]["ActiveState"] == "active"
         cmd = [self.watchdog_script, "check"]
         done = subprocess.run(cmd, capture_output=True, text=True, timeout=self._remaining(), check=False)
-        return {"active": unit == "active", "healthy": done.returncode == 0, "message": done.stderr.strip()}
+        return {"active": active, "healthy": done.returncode == 0, "message": done.stderr.strip()}
 
     def configuration(self) -> list[str]:
         """What differs from what the last update put on the node: files, enabled units, the packet filter."""
@@ -206,19 +204,30 @@ class NodeCollector:
         found = self._run("sha256sum", "--check", "--quiet", str(MANIFEST), ok=(0, 1)).splitlines()
         files = [line.partition(": ")[0] for line in found]
         units = [unit for unit in UNITS if unit != UNITS[-1] or RULES.exists()]
-        listed = self._run("systemctl", "is-enabled", *units, ok=(0, 1)).split()
-        disabled = [f"{unit} is {listed[n]}" for n, unit in enumerate(units) if listed[n] != "enabled"]
+        listed = {unit: self._units()[unit]["UnitFileState"] for unit in units}
+        disabled = [f"{unit} is {state or 'missing'}" for unit, state in listed.items() if state != "enabled"]
         return [*(f"{file} was changed" for file in files), *disabled, *self._packet_filter()]
 
     def _packet_filter(self) -> Iterator[str]:
-        loaded = self._run("iptables", "-S").splitlines()
+        chains: dict[str, list[str]] = {}
+        for line in self._run("iptables-save").splitlines():
+            if line.startswith("-A "):
+                chain, rule = line[3:].split(" ", 1)
+                chains.setdefault(chain, []).append(rule)
+        forward = chains.get("FORWARD", [])
         if RULES.exists():
             wanted = sum(line.startswith("-A OVERLAB") for line in RULES.read_text().splitlines())
-            jumps = any(line.startswith("-A INPUT") and line.endswith("-j OVERLAB") for line in loaded)
-            if not jumps or sum(line.startswith("-A OVERLAB") for line in loaded) != wanted:
-                yield "iptables: not the rules of overlab-firewall.service"
-        if "engine" not in self._errors and "-A FORWARD -j DOCKER-USER" not in loaded:
-            yield "iptables: not the rules of the engine"
+            loaded = sum(len(rules) for chain, rules in chains.items() if chain.startswith("OVERLAB"))
+            jumps = any(rule.endswith("-j OVERLAB") for rule in chains.get("INPUT", []))
+            jumps = jumps and "-j OVERLAB-WORKLOADS" in chains.get("DOCKER-USER", [])
+            if not jumps or loaded != wanted or not _asks_user_first(forward):
+                yield FIREWALL_RULES
+        if "engine" not in self._errors:
+            # One of each table.
+            isolates = "-j DOCKER-ISOLATION-STAGE-1" in forward and "-j DOCKER-USER" in forward
+            publishes = any(rule.endswith("-j DOCKER") for rule in chains.get("PREROUTING", []))
+            if not isolates or not publishes:
+                yield ENGINE_RULES
 
     def store(self) -> dict[str, Any]:
         """The store's answers to this node: leader, peers, and the keys of networks, endpoints and engines."""
@@ -243,42 +252,71 @@ class NodeCollector:
     def _engine(self, path: str, limit_s: float = CALL_LIMIT_S) -> Any:
         if "engine" in self._errors:  # One that hangs is not waited for again.
             raise RuntimeError("the engine did not answer before")
-        connection = EngineConnection("docker", timeout=self._remaining(limit_s))
-        with contextlib.closing(connection):
-            connection.request("GET", f"/v1.40{path}")
-            answer = connection.getresponse()
-            body = answer.read()
-        if answer.status != 200:
-            raise RuntimeError(f"the engine answered {answer.status} to {path}: {body.decode(errors='replace')[:300]}")
+        status, body = _get(socket.AF_UNIX, ENGINE_SOCKET, f"/v1.40{path}", self._remaining(limit_s))
+        if status != 200:
+            raise RuntimeError(f"the engine answered {status} to {path}: {body[:300]}")
         return json.loads(body)
 
     def _store(self, path: str) -> Any:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(f"{self.store_url}{path}", timeout=self._remaining()) as answer:
-                return json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                raise LookupError(path) from error
-            text = error.read().decode(errors="replace")[:300]
-            raise RuntimeError(f"the store answered {error.code} to {path}: {text}") from error
+        host, port = self.store_url.split("//", 1)[1].split(":")
+        status, body = _get(socket.AF_INET, (host, int(port)), path, self._remaining())
+        if status == 404:
+            raise LookupError(path)
+        if status != 200:
+            raise RuntimeError(f"the store answered {status} to {path}: {body[:300]}")
+        return json.loads(body)
 
-    def _run(self, *cmd: str, ok: tuple[int, ...] = (0,)) -> str:
-        done = subprocess.run(cmd, capture_output=True, text=True, timeout=self._remaining(), check=False)
+    def _run(self, *cmd: str, ok: tuple[int, ...] = (0,), stdin: str = "") -> str:
+        done = subprocess.run(cmd, input=stdin, capture_output=True, text=True, timeout=self._remaining(), check=False)
         if done.returncode not in ok:
             raise RuntimeError(f"{' '.join(cmd)} ended with {done.returncode}: {done.stderr.strip()[:300]}")
         return done.stdout
 
     def _json(self, *cmd: str) -> list[dict[str, Any]]:
-        # iproute2 has empty objects in a list where it left something out, and prints nothing for an empty list.
-        entries: list[dict[str, Any]] = json.loads(self._run(*cmd) or "[]")
-        return [entry for entry in entries if entry]
+        return next(_lists(self._run(*cmd)), [])
+
+    def _ip(self, namespace: str | Path, *commands: str) -> list[list[dict[str, Any]]]:
+        """What commands of ``ip`` list in a network namespace, in one process, which costs more than a list."""
+        cmd = ("nsenter", f"--net={namespace}", "ip", "-j", "-d", "-batch", "-")
+        found = list(_lists(self._run(*cmd, stdin="\n".join(commands))))
+        # Nothing is printed for an empty list, which only the last one can be: a namespace has a loopback.
+        return [*found, *([] for _ in commands[len(found) :])]
+
+
+def _asks_user_first(forward: list[str]) -> bool:
+    """Whether DOCKER-USER is called before the engine accepts anything."""
+    before = forward[: forward.index("-j DOCKER-USER")] if "-j DOCKER-USER" in forward else forward
+    return not any(rule.endswith("-j ACCEPT") for rule in before)
 
 
 def _is_overlay(file: Path) -> bool:
     """Whether a network's namespace is mounted there. The plain file of a removed one stays for a while."""
     named = re.fullmatch(r"[0-9]+-[0-9a-z]+", file.name) is not None
     return named and file.stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
+
+
+def _get(family: int, address: Any, path: str, limit_s: float) -> tuple[int, str]:
+    """Status and body. With Python's own client the imports take longer than all requests."""
+    deadline, answer = time.monotonic() + limit_s, b""
+    with socket.socket(family) as connection:
+        connection.settimeout(limit_s)
+        connection.connect(address)
+        connection.sendall(f"GET {path} HTTP/1.0\r\nHost: node\r\n\r\n".encode())
+        while part := connection.recv(1 << 20):
+            answer += part
+            connection.settimeout(max(0.001, deadline - time.monotonic()))
+    head, _, body = answer.decode(errors="replace").partition("\r\n\r\n")
+    if not head.startswith("HTTP/"):
+        raise RuntimeError(f"no answer to {path}")
+    return int(head.split(" ", 2)[1]), body
+
+
+def _lists(text: str) -> Iterator[list[dict[str, Any]]]:
+    """Each list of objects, without the empty ones that iproute2 has where it left something out."""
+    while text := text.strip():
+        entries, end = json.JSONDecoder().raw_decode(text)
+        yield [entry for entry in entries if entry]
+        text = text[end:]
 
 
 def _network_namespace(pid: int) -> int | None:

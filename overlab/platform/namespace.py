@@ -78,6 +78,11 @@ class Namespace:
             return None
         return claim.owner
 
+    def claimed_by(self) -> str | None:
+        """The state directory of the lab that has claimed it, whether it exists or not."""
+        claim = self._claimed()
+        return claim.owner if claim is not None else None
+
     def ensure(self) -> None:
         """Create it if it does not exist; remove the remains of an interrupted run of ours; refuse another's."""
         if self.ours():

@@ -34,6 +34,7 @@ from overlab.platform import (
     toolchain,
     vm_image,
 )
+from overlab.platform.footprint import footprint
 from overlab.platform.manifest import PlatformManifest, checkout, fingerprints, inputs_digest
 from overlab.platform.namespace import Namespace
 from overlab.platform.private_dockerd import PrivateDockerd
@@ -168,17 +169,29 @@ def refuse_orphaning(lab: str) -> None:
 
 
 def teardown(lab: str, progress: Progress) -> None:
-    """Remove the lab's platform: processes, namespace, mounts, sockets, directories. Repeatable."""
-    paths = LabPaths(lab)
+    """Remove the lab's platform: processes, namespace, mounts, sockets, directories. Repeatable.
+
+    Raises :class:`OverlabError` that names what is left.
+    """
+    remove(LabPaths(lab), progress)
+
+
+def remove(paths: LabPaths, progress: Progress) -> None:
+    """:func:`teardown` of a lab whose state may be in another directory than this command's labs."""
     with _only_one(paths, progress):
         if Namespace.of(paths).other_owner() is None:
             _stop(paths)
             paths.remove(paths.run)
         paths.remove(paths.state)
-    removal.remove(_lock_file(paths), run_root())
+    removal.remove(lock_file(paths), run_root())
     for empty in (paths.state.parent, run_root()):
         with contextlib.suppress(OSError):
             empty.rmdir()
+    if left := footprint(paths):
+        raise OverlabError(
+            f"left of lab {paths.lab}: {', '.join(map(str, left))}",
+            f"{'; '.join(one.remedy for one in left)}; then the same command again",
+        )
 
 
 def read_record(paths: LabPaths) -> Platform | None:
@@ -395,10 +408,11 @@ def _only_one(paths: LabPaths, progress: Progress) -> contextlib.AbstractContext
     """One command at a time prepares or removes a lab's platform; another waits and shows it."""
     run_root().mkdir(parents=True, exist_ok=True, mode=0o700)
     other = f"another command that prepares or removes the platform of lab {paths.lab}"
-    return locked(_lock_file(paths), lambda: other, progress)
+    return locked(lock_file(paths), lambda: other, progress)
 
 
-def _lock_file(paths: LabPaths) -> Path:
+def lock_file(paths: LabPaths) -> Path:
+    """Held while a command prepares or removes the lab's platform."""
     return run_root() / f".{paths.lab}.lock"
 
 

@@ -98,7 +98,7 @@ class PrivateDockerd(Daemon):
         With cgroup v1 a frozen process does not end before that. A node's engine still has its container as paused.
         """
         frozen = False
-        for state in [file for tree in self._cgroups() for file in (tree / node).rglob("freezer.state")]:
+        for state in [file for tree in self.cgroups() for file in (tree / node).rglob("freezer.state")]:
             with contextlib.suppress(OSError):
                 frozen |= state.read_text() != "THAWED\n"
                 state.write_text("THAWED")
@@ -138,12 +138,12 @@ class PrivateDockerd(Daemon):
             "userland-proxy": False,
         }
 
-    def _cgroups(self) -> list[Path]:
+    def cgroups(self) -> list[Path]:
         return [*_CGROUPS.glob(f"*/{self._cgroup}"), *_CGROUPS.glob(self._cgroup)]
 
     def _remove_cgroups(self) -> None:
         """Remove the nodes' cgroups, deepest first. One in which a process still ends refuses that for a moment."""
-        for tree in self._cgroups():
+        for tree in self.cgroups():
             for directory in sorted((path for path in tree.rglob("*") if path.is_dir()), reverse=True):
                 with contextlib.suppress(OSError):
                     directory.rmdir()

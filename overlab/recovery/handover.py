@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
+from components.config import roles
 from components.config.settings import Settings
 from overlab.stack.engines import node_of
 from overlab.stack.state import CONTAINER, DOCKER_NETWORK, DOMAIN, Resource, State
@@ -40,8 +41,11 @@ def _machines(settings: Settings, present: list[Resource]) -> Iterator[Handover]
     owners = {str(node.address): key for key, node in settings.nodes.items()}
     by_name = {one.logical_name: one for one in present if one.type in (DOMAIN, CONTAINER)}
     for provider in present:
-        node = provider.logical_name.removesuffix("-docker")
-        machine = by_name.get(f"{node}-domain") or by_name.get(f"{node}-container")
+        node = roles.node_of(provider.logical_name, roles.ENGINE_PROVIDER)
+        if node is None:
+            continue
+        named = (by_name.get(roles.resource_name(node, role)) for role in roles.MACHINE)
+        machine = next((one for one in named if one is not None), None)
         address = node_of(Resource("", "", host=str(provider.inputs.get("host", ""))))
         if machine is not None and address in owners and owners[address] != node:
             yield Handover(machine, f"address {address}", owners[address])

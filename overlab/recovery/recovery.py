@@ -69,6 +69,8 @@ class Recovery:
     convergence: Convergence
     settings: Settings
     _tried: set[tuple[str, str]] = field(default_factory=set)
+    _tried_entries: set[tuple[str, str]] = field(default_factory=set)
+    """Since the last update: it creates endpoints, so peer entries after it are others."""
     _settled: float = 0.0
 
     def run(
@@ -131,6 +133,7 @@ class Recovery:
             return _Outcome()
         limit = SETTLE_LIMIT_S[self.settings.machine_kind]
         acted, rounds = False, 0
+        self._tried_entries.clear()
         with self._progress.step("look at the lab"):
             while True:
                 begun = time.monotonic()
@@ -139,7 +142,8 @@ class Recovery:
                     return _Outcome(acted=acted)
                 findings = [one for one in compare.findings(snapshot) if _counts(one, updated=updated)]
                 passing = [] if self._settled >= limit else [one for one in findings if _may_pass(one, self._settled)]
-                plan = remedies.plan(snapshot, [one for one in findings if one not in passing], known, self._tried)
+                tried = self._tried | self._tried_entries
+                plan = remedies.plan(snapshot, [one for one in findings if one not in passing], known, tried)
                 if plan.actions and rounds < ROUNDS:
                     self._act(plan.actions)
                     acted, rounds = True, rounds + 1
@@ -164,7 +168,8 @@ class Recovery:
         by_node: dict[str, list[Action]] = {}
         for action in actions:
             by_node.setdefault(action.node, []).append(action)
-            self._tried.add((action.node, action.script))
+            tried = self._tried_entries if action.stage == remedies.ENTRY else self._tried
+            tried.add((action.node, action.script))
         with ThreadPoolExecutor(max_workers=16) as pool:
             list(pool.map(self._act_on, by_node, by_node.values()))
 

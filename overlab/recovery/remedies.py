@@ -8,10 +8,11 @@ import shlex
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from components.config import conventions
+from components.config import conventions, roles
 from components.node import firewall, watchdog
 from overlab.inspect.compare_endpoints import stale_entries
 from overlab.inspect.finding import Finding
+from overlab.inspect.node_collector import ENGINE_RULES, FIREWALL_RULES
 from overlab.inspect.node_report import Container
 from overlab.inspect.snapshot import Snapshot
 from overlab.stack.engines import node_of
@@ -28,7 +29,6 @@ TRANSIENT = frozenset(
         "store-no-leader",
         "store-peers-mismatch",
         "node-not-registered",
-        "node-unexpected",
         "gossip-partition",
     }
 )
@@ -53,8 +53,8 @@ _STORE = "store"
 _GOSSIP = "gossip"
 _ENDPOINT = "endpoint"
 _WORKLOAD = "workload"
-_ENTRY = "entry"
-_ORDER = (_ENGINE, _STORE, _GOSSIP, _ENDPOINT, _WORKLOAD, _ENTRY)
+ENTRY = "entry"
+_ORDER = (_ENGINE, _STORE, _GOSSIP, _ENDPOINT, _WORKLOAD, ENTRY)
 """What is later needs what is earlier: after the actions of one, the lab is looked at again."""
 
 
@@ -120,6 +120,7 @@ class _Case:
             if remedy := _BY_FINDING.get(finding.id):
                 yield from remedy(self, finding)
         yield from self._lost_store()
+        yield from self._lost_networks()
         for resource, container in self._containers():
             yield from self._container(resource, container)
 
@@ -187,6 +188,28 @@ class _Case:
                     what = "it lost its data: remove the workloads, restart the engine"
                     yield Action(key, "store", what, script, _ENGINE)
 
+    def _lost_networks(self) -> Iterator[Action]:
+        """An engine with an endpoint on a network that the store does not have keeps the namespace, and its VNI:
+        ``error creating vxlan interface: file exists`` for the next network that gets that one."""
+        lost = {one.id for one in self._lost()}
+        for key, report in self._snapshot.reports.items():
+            holding = [
+                one.id for one in report.containers or () if any(each.network_id in lost for each in one.endpoints)
+            ]
+            if holding and not self._store_is_empty:
+                script = f"docker rm --force {' '.join(holding)}; {_RESTART_ENGINE}"
+                yield Action(key, "engine", "remove workloads of a lost network, restart", script, _ENGINE)
+
+    def _lost(self) -> Iterator[Resource]:
+        """Networks that the store does not have, of nodes that answer."""
+        store = self._snapshot.led_store
+        networks = {one.id for one in store.networks} if store else None
+        for one in self._state.resources:
+            if one.type == DOCKER_NETWORK and networks is not None and one.id not in networks:
+                report = self._snapshot.reports.get(self._node(one))
+                if report is not None and report.containers is not None:
+                    yield one
+
     def start_engine(self, finding: Finding) -> Iterator[Action]:
         # One that is activating waits for the store: starting it waits as well.
         script = f"{_START_ENGINE} systemctl start docker.socket docker.service"
@@ -198,10 +221,13 @@ class _Case:
         if self._snapshot.reports[node].engine is not None and not self._store_is_empty:
             yield Action(node, "engine", f"restart: {finding.id}", _RESTART_ENGINE, _ENGINE)
 
-    def restart_firewall(self, finding: Finding) -> Iterator[Action]:
-        if "iptables" in finding.evidence:
-            script = f"systemctl restart {firewall.UNIT}; {_RESTART_ENGINE}"
-            yield Action(finding.subject, "firewall", "load its rules, restart the engine", script, _ENGINE)
+    def load_firewall(self, finding: Finding) -> Iterator[Action]:
+        if ENGINE_RULES in finding.evidence:
+            # Its unit loads the firewall's rules as well, after the engine's own.
+            yield Action(finding.subject, "firewall", "restart the engine", _RESTART_ENGINE, _ENGINE)
+        elif FIREWALL_RULES in finding.evidence:
+            script = f"systemctl reload-or-restart {firewall.UNIT}"
+            yield Action(finding.subject, "firewall", "load its rules", script, _ENGINE)
 
     def recover_server(self, _finding: Finding) -> Iterator[Action]:
         """A single server that was one of several waits for them: Consul's own recovery makes it the only peer."""
@@ -269,7 +295,7 @@ class _Case:
 
     def sync_peers(self, finding: Finding) -> Iterator[Action]:
         node = finding.subject.split(" on ")[-1]
-        yield Action(node, "peer entries", "add those of the store", f"{watchdog.SCRIPT} sync-peers", _ENTRY)
+        yield Action(node, "peer entries", "add those of the store", f"{watchdog.SCRIPT} sync-peers", ENTRY)
 
     def remove_entries(self, finding: Finding) -> Iterator[Action]:
         name, _, node = finding.subject.partition(" on ")
@@ -281,7 +307,7 @@ class _Case:
             device = next(iter(namespace.devices), "vxlan0")
             commands = [f"{enter} ip neigh del {one} dev {device}" for one in sorted(addresses)]
             commands += [f"{enter} bridge fdb del {one} dev {device}" for one in sorted(macs)]
-            yield Action(node, name, "remove peer entries that the store does not have", "; ".join(commands), _ENTRY)
+            yield Action(node, name, "remove peer entries that the store does not have", "; ".join(commands), ENTRY)
 
     # -- resources -----------------------------------------------------------------------------
 
@@ -290,8 +316,7 @@ class _Case:
 
         With a container the volumes and images of its node: what removes all of one often removes the others.
         """
-        store = self._snapshot.led_store
-        networks = {one.id for one in store.networks} if store else None
+        lost = set(self._lost())
         reported = {
             key: {one.id for one in report.containers}
             for key, report in self._snapshot.reports.items()
@@ -304,9 +329,8 @@ class _Case:
         }
         nodes = {self._node(one) for one in missing}
         for one in self._state.resources:
-            lost = one.type == DOCKER_NETWORK and networks is not None and one.id not in networks
             beside = one.type in (DOCKER_VOLUME, IMAGE) and self._node(one) in nodes
-            if one in missing or (lost and self._node(one) in reported) or beside:
+            if one in missing or one in lost or beside:
                 yield one
 
     def moved(self) -> Iterator[Resource]:
@@ -319,7 +343,7 @@ class _Case:
     def commands(self, findings: Collection[Finding]) -> Iterator[str]:
         """The engine's configuration of a node whose files are not those of the last update."""
         nodes = {finding.subject for finding in findings if finding.id in _CONFIGURED}
-        names = {f"{node}-dockerd" for node in nodes}
+        names = {roles.resource_name(node, roles.ENGINE) for node in nodes}
         return (one.urn for one in self._state.resources if one.logical_name in names)
 
     def _node(self, resource: Resource) -> str:
@@ -336,7 +360,7 @@ _BY_FINDING: dict[str, Callable[[_Case, Finding], Iterator[Action]]] = {
     "node-not-registered": _Case.restart_engine,
     "store-no-leader": _Case.recover_server,
     "watchdog-down": _Case.start_watchdog,
-    "configuration-changed": _Case.restart_firewall,
+    "configuration-changed": _Case.load_firewall,
     "gossip-partition": _Case.announce,
     "node-unexpected": _Case.forget_node,
     "endpoint-orphaned": _Case.release_endpoint,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from components.config import roles
 from components.config.platform import Platform
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
@@ -81,7 +82,7 @@ class Convergence:
 
     def machine_urns(self, node: str) -> list[str]:
         """URNs of a node's machine and its disk, or its container and its volume. Raises :class:`OverlabError`."""
-        names = {f"{node}-{part}" for part in ("domain", "disk", "container", "data")}
+        names = {roles.resource_name(node, role) for role in roles.MACHINE}
         found = [one.urn for one in state.read(self.stack).resources if one.logical_name in names]
         if not found:
             raise OverlabError(f"the state has no machine of {node}", "overlab up, which creates it")
@@ -95,16 +96,18 @@ class Convergence:
         leftovers.remove_leftovers(found, self.progress)
         self._refresh(found.gone, known)
 
-    def after_down(self) -> Survey:
-        """Remove what the state does not have; what is left, by names of the lab.
+    def after_down(self) -> tuple[Survey, bool]:
+        """Remove what the state does not have; what is left then, by names of the lab, and whether any was removed.
 
         Raises :class:`OverlabError` that names what cannot be removed.
         """
         known = state.read(self.stack)
         found = leftovers.survey(self.lab, self.platform, known)
+        if not found.leftovers:
+            return found, False
         self._thaw(found.leftovers)
         leftovers.remove_leftovers(found, self.progress)
-        return found
+        return leftovers.survey(self.lab, self.platform, known), True
 
     def before_refresh(self) -> None:
         """Refresh machines that are gone or stopped, then wait for every engine.

@@ -152,9 +152,14 @@ def refuse_foreign(found: Survey, lab: str) -> None:
 
 
 def refuse_left(found: Survey, lab: str) -> None:
-    """Raise :class:`OverlabError` where a ``down`` leaves something that has a name of the lab."""
+    """Raise :class:`OverlabError` where a ``down`` leaves something that has a name of the lab, or may have it."""
     if found.foreign:
         raise _foreign(found, lab, "left", "leave them")
+    if found.objects:
+        raise OverlabError(
+            f"left of lab {lab}: {', '.join(map(str, found.objects))}",
+            "; ".join(one.remedy for one in found.objects if one.remedy) or "overlab down, again",
+        )
 
 
 def _foreign(found: Survey, lab: str, what: str, otherwise: str) -> OverlabError:

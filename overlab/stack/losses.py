@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from components.config import roles
+
 _RECREATED = frozenset({"replace", "create-replacement", "delete-replaced"})
 _KINDS = {
-    "overlab:index:Machine": ("-domain", "node {}", "all that is on it is lost"),
-    "overlab:index:NodeContainer": ("-container", "node {}", "all that is on it is lost"),
+    "overlab:index:Machine": (roles.DOMAIN, "node {}", "all that is on it is lost"),
+    "overlab:index:NodeContainer": (roles.CONTAINER, "node {}", "all that is on it is lost"),
     "overlab:index:StoreAgent": (
-        "-store-data",
+        roles.STORE_DATA,
         "the store's volume on {}",
         "a single server's networks are lost with it",
     ),
     "overlab:index:Network": ("", "network {}", "its workloads are disconnected, or recreated with it"),
     "overlab:index:Workload": ("", "workload {}", "its files are lost"),
 }
-"""Type of the component -> what its resource's name ends with, what it is called, what is lost."""
+"""Type of the component -> its resource's role, or none for its only one, what it is called, what is lost."""
 _OBJECTS = ("domain:Domain", "container:Container", "network:Network", "volume:Volume")
 
 
@@ -30,9 +32,9 @@ def losses(events: Iterable[Mapping[str, Any]]) -> list[str]:
         verb = "recreated" if op in _RECREATED else "removed" if op == "delete" else ""
         if not verb or component not in _KINDS:
             continue
-        suffix, subject, lost = _KINDS[component]
-        if name.endswith(suffix):
-            found[f"{subject.format(name.removesuffix(suffix))} is {verb}: {lost}"] = None
+        role, subject, lost = _KINDS[component]
+        if (named := roles.node_of(name, role) if role else name) is not None:
+            found[f"{subject.format(named)} is {verb}: {lost}"] = None
     return list(found)
 
 

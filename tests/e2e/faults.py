@@ -1,16 +1,21 @@
-"""Faults of a lab on node containers, as a table: each is followed by one ``overlab up``."""
+"""Faults of a lab, as tables for node containers and for machines: each is followed by one ``overlab up``."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import docker
+import libvirt
 
+from tests.e2e import platform
 from tests.e2e.lab import RealLab
 
+EVERY = os.environ.get("OVERLAB_FAULTS") == "all"
+"""Else only the rows that are marked as quick."""
 SETTINGS = """\
 config:
   overlab:lab:
@@ -63,6 +68,7 @@ def on(node: str, script: str) -> Callable[[RealLab], object]:
 
 
 NODES = ("docker01", "docker02", "docker03")
+ENGINE_DATA = "the engine's data"
 FILES = "files of the workloads"
 STORE = "the store's data and networks, files of the workloads"
 DATA = "docker rm -f consul; docker volume rm consul-data"
@@ -89,7 +95,7 @@ FAULTS = (
     Fault("the store's node reset", machines("restart", "docker01"), quick=False),
     Fault("all nodes reset at once", machines("restart", *NODES)),
     Fault("a node paused", machines("pause", "docker02"), quick=False),
-    Fault("a node removed", machines("remove", "docker02"), "the engine's data"),
+    Fault("a node removed", machines("remove", "docker02"), ENGINE_DATA),
     Fault("the store's node removed", machines("remove", "docker01"), STORE, quick=False),
     Fault("dockerd killed", on("docker02", "systemctl kill -s KILL docker.service"), quick=False),
     Fault("dockerd stopped", on("docker02", "systemctl stop docker.socket docker.service")),
@@ -104,4 +110,36 @@ FAULTS = (
     Fault("firewall flushed", on("docker02", "iptables -F; iptables -t nat -F"), quick=False),
     Fault("watchdog stopped", on("docker02", "systemctl disable --now overlab-dockerd-watchdog.path"), quick=False),
     Fault("neighbor entries removed", on("docker03", FLUSH_PEERS), quick=False),
+)
+
+
+def domains(lab: RealLab, do: Callable[[Any], object], *nodes: str) -> None:
+    """Do something to the domains of nodes on the lab's hypervisor."""
+    connection = libvirt.open(platform.lab_uri(lab))
+    try:
+        for node in nodes:
+            do(connection.lookupByName(f"overlab-{lab.stack}-{node}"))
+    finally:
+        connection.close()
+
+
+def undefine(domain: Any) -> None:
+    domain.destroy()
+    domain.undefine()
+
+
+def undefine_with_disk(domain: Any) -> None:
+    undefine(domain)
+    pool = domain.connect().storagePoolLookupByName(domain.name().rsplit("-", 1)[0])
+    node = domain.name().rsplit("-", 1)[1]
+    for volume in pool.listAllVolumes():
+        if volume.name().startswith(f"{node}-"):
+            volume.delete()
+
+
+MACHINES = (
+    Fault("a machine reset", lambda lab: domains(lab, lambda one: one.reset(), "docker02")),
+    Fault("all machines reset at once", lambda lab: domains(lab, lambda one: one.reset(), *lab.outputs()["nodes"])),
+    Fault("a machine undefined", lambda lab: domains(lab, undefine, "docker02"), FILES),
+    Fault("a machine undefined with its disk", lambda lab: domains(lab, undefine_with_disk, "docker02"), ENGINE_DATA),
 )

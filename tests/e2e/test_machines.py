@@ -8,7 +8,8 @@ import libvirt
 import pytest
 import yaml
 
-from tests.e2e import certificates, platform, status_scenarios
+from tests.e2e import certificates, platform, reliability, status_scenarios
+from tests.e2e.faults import EVERY, MACHINES, Fault
 from tests.e2e.lab import RealLab, lab_of, settings_of
 
 STACK = "e2e-machines"
@@ -45,6 +46,13 @@ def test_a_machine_that_is_reset_rejoins_with_its_workloads(lab: RealLab) -> Non
     lab.until("docker03", "[ $(docker ps -q | wc -l) = 2 ]", 300)  # consul and t3
     lab.overlab("test").ok()
     lab.overlab("status").ok()
+
+
+@pytest.mark.skipif(not EVERY, reason="OVERLAB_FAULTS=all runs every fault, one after the other")
+@pytest.mark.parametrize("fault", MACHINES, ids=lambda fault: fault.name)
+def test_one_up_brings_it_back(lab: RealLab, fault: Fault) -> None:
+    fault.inflict(lab)
+    reliability.up(lab, "machine", fault.name)
 
 
 def test_a_machine_with_more_memory_is_recreated_and_rejoins(lab: RealLab) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +9,8 @@ import pytest
 
 from tests.e2e import edits, faults, reliability
 from tests.e2e.edits import EDITS, Edit
-from tests.e2e.faults import FAULTS, Fault
-from tests.e2e.lab import Done, RealLab, lab_of
-
-EVERY = os.environ.get("OVERLAB_FAULTS") == "all"
-"""Else only the rows that are marked as quick."""
+from tests.e2e.faults import EVERY, FAULTS, Fault
+from tests.e2e.lab import RealLab, lab_of
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +18,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
     with lab_of("recovery", faults.SETTINGS, tmp_path_factory.mktemp("recovery")) as lab:
         lab.overlab("up").ok()
         yield lab
-
-
-def up(lab: RealLab, kind: str, name: str) -> Done:
-    begun = time.monotonic()
-    done = lab.overlab("up").ok()
-    reliability.record(kind, name, time.monotonic() - begun)
-    status = lab.overlab("status")
-    assert status.code == 0, status.text
-    return done
 
 
 def test_an_up_without_changes_has_looked(lab: RealLab) -> None:
@@ -43,7 +29,7 @@ def test_an_up_without_changes_has_looked(lab: RealLab) -> None:
 @pytest.mark.parametrize("fault", [one for one in FAULTS if one.quick or EVERY], ids=lambda fault: fault.name)
 def test_one_up_brings_it_back(lab: RealLab, fault: Fault) -> None:
     fault.inflict(lab)
-    up(lab, "fault", fault.name)
+    reliability.up(lab, "fault", fault.name)
 
 
 @pytest.fixture(scope="module")
@@ -58,4 +44,4 @@ def edited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
 def test_one_up_follows_an_edit(edited: RealLab, edit: Edit) -> None:
     file: Path = edited.file
     file.write_text(edit.of(file.read_text("utf-8")), "utf-8")
-    up(edited, "edit", edit.name)
+    reliability.up(edited, "edit", edit.name)

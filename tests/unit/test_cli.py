@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, cast
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -480,6 +480,22 @@ def event(
 ) -> dict[str, Any]:
     metadata = {"urn": f"urn:pulumi:dev::overlab::{types}::{name}", "op": op, "new": {"custom": "$" in types}}
     return {"timestamp": at, kind: {"metadata": metadata}}
+
+
+def test_an_up_says_what_it_destroyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, types = tmp_path / "events", "o:index:Lab$overlab:index:Workload$docker:index/container:Container"
+    events = [event(at, kind, "t1", "replace", types) for at, kind in ((1, "resourcePreEvent"), (2, "resOutputsEvent"))]
+    log.write_text("\n".join(map(json.dumps, events)))
+
+    class Opened:
+        event_log = log
+        change_log = tmp_path / "changes"
+
+        def run(self, *_: object, **__: object) -> Ended:
+            return Ended(0, interrupted=False)
+
+    lifecycle._run(cast(Stack, Opened()), ["up"], Progress(quiet=True), timings=True)
+    assert "workload t1 is recreated: its files are lost\n" in capsys.readouterr().err
 
 
 def test_phases_are_summed_by_component_and_leave_out_what_did_not_change() -> None:

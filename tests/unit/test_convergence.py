@@ -342,3 +342,20 @@ def test_running_are_the_steps_that_have_begun_and_not_ended() -> None:
     events = [event("resourcePreEvent", "a"), event("resourcePreEvent", "b"), event("resourcePreEvent", "c")]
     events += [event("resOutputsEvent", "a"), event("resOpFailedEvent", "c"), {"summaryEvent": {}}]
     assert event_log.running(events) == ["Machine/b"]
+
+
+def test_after_a_down_what_was_removed_is_looked_for_again(
+    found: list[LabObject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that a hypervisor did not remove is named."""
+    removed: list[str] = []
+    monkeypatch.setattr(libvirt_objects, "remove", lambda _uri, objects: removed.extend(map(str, objects)))
+    found.append(machine("unknown"))
+    left, any_removed = converge(FakeStack())[0].after_down()
+    assert (removed, any_removed) == (["domain overlab-a-docker01 on qemu:///system"], True)
+    with pytest.raises(OverlabError, match="left of lab a: domain overlab-a-docker01 on qemu:///system"):
+        leftovers.refuse_left(left, "a")
+    found.clear()
+    left, any_removed = converge(FakeStack())[0].after_down()
+    assert not any_removed
+    leftovers.refuse_left(left, "a")

@@ -185,7 +185,13 @@ def test_whatever_a_node_accepts_is_a_control_port_that_workloads_are_refused(st
 def test_no_engine_starts_without_the_firewall() -> None:
     lines = drop_in(lab().engine, "10.99.0.11").splitlines()
     assert lines[:3] == ["[Unit]", "Requires=overlab-firewall.service", "After=overlab-firewall.service"]
-    assert "Requires" not in drop_in(lab(engine={"firewall": False}).engine, "10.99.0.11")
+    without = drop_in(lab(engine={"firewall": False}).engine, "10.99.0.11")
+    assert "Requires" not in without
+    assert "overlab-firewall" not in without
+
+
+def test_the_firewall_is_loaded_again_after_each_start_of_an_engine() -> None:
+    assert "ExecStartPost=/usr/local/sbin/overlab-firewall start" in drop_in(lab().engine, "10.99.0.11").splitlines()
 
 
 def test_no_number_of_restarts_leaves_an_engine_stopped() -> None:

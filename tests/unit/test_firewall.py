@@ -44,6 +44,8 @@ dockerd() {{
     iptables -D FORWARD -j DOCKER-USER 2>/dev/null || true
     iptables -I FORWARD -j DOCKER-USER
 }}
+# And one that finds containers running.
+restarted_dockerd() {{ iptables -I FORWARD -i docker_gwbridge ! -o docker_gwbridge -j ACCEPT; }}
 in_workload() {{ ip netns exec workload "$@"; }}
 in_machine() {{ ip netns exec machine "$@"; }}
 probe() {{ in_workload $python $probe 127.0.0.1:53 "$@" || true; }}
@@ -117,8 +119,18 @@ def test_without_rules_a_workload_reaches_every_control_port(tmp_path: Path) -> 
         [*FIREWALL, "sh $firewall start", "dockerd"],
         [*FIREWALL, "sh $firewall stop", "sh $firewall start"],
         ["dockerd", "iptables -I DOCKER-USER -p tcp --dport 99 -j DROP", "sh $firewall start", "dockerd"],
+        [*FIREWALL, "iptables -F", "restarted_dockerd", "sh $firewall start", "sh $firewall start"],
+        [*FIREWALL, "restarted_dockerd", "sh $firewall start"],
     ],
-    ids=["boot", "installed later", "both restarted", "firewall restarted", "beside rules of the user"],
+    ids=[
+        "boot",
+        "installed later",
+        "both restarted",
+        "firewall restarted",
+        "beside rules of the user",
+        "flushed",
+        "engine's rules above",
+    ],
 )
 def test_a_workload_reaches_no_control_port_but_published_ones(tmp_path: Path, order: list[str]) -> None:
     platform = [f"probe {address} 22/tcp 5000/tcp" for address in (PLATFORM, OTHER_BRIDGE)]

@@ -170,3 +170,28 @@ def test_what_an_update_brings_back_is_not_waited_for(lab: Callable[..., Lab]) -
     assert one.scripts == ["refresh 1"]
     # The store alone first: whether its data were lost shows only then.
     assert one.updates == [["only consul"], [CHECKS]]
+
+
+def test_peer_entries_are_repaired_again_after_an_update(lab: Callable[..., Lab]) -> None:
+    """It may have created the endpoints of the same addresses again."""
+    one = lab((faults.incomplete_entry,), (), (faults.incomplete_entry,), ())
+    one.changes = {"replace": 2}
+    assert one.up() == (0, [])
+    assert len(one.scripts) == 2
+    assert all("sync-peers" in script for script in one.scripts)
+
+
+def test_within_one_look_no_action_is_repeated(lab: Callable[..., Lab]) -> None:
+    one = lab((faults.incomplete_entry,))
+    code, found = one.up()
+    assert (code, found) == (0, ["peer-entry-incomplete"])
+    assert len(one.scripts) <= module.UPDATES + 1
+
+
+def test_an_engine_of_no_node_is_removed_from_the_store_at_once(lab: Callable[..., Lab]) -> None:
+    """One that still runs registers again within its heartbeat."""
+    one = lab((), (faults.unexpected_node,), ())
+    one.changes = {"delete": 1}
+    assert one.up() == (0, [])
+    assert len(one.scripts) == 1
+    assert "-X DELETE" in one.scripts[0]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from overlab.inspect import compare
+from overlab.inspect.node_collector import ENGINE_RULES, FIREWALL_RULES
 from overlab.recovery import remedies
 from overlab.recovery.remedies import Plan
 from overlab.stack.state import CONTAINER, DOCKER_NETWORK, DOCKER_VOLUME, Resource, State
@@ -133,19 +134,45 @@ def test_after_a_loss_of_the_store_engines_restart_and_networks_are_refreshed() 
     assert {one.name for one in found.refresh} == {"ov_net1", "ov_net2", "ov_net3", "ov_closed"}
 
 
+def test_workloads_of_a_network_that_was_removed_are_removed_before_its_vni_is_given_away() -> None:
+    (network,) = [one for one in recorded().stored_networks if one.name == "ov_net1"]
+
+    def removed(raw: Raw) -> None:
+        for key in raw["nodes"]:
+            keys = report(raw, key)["store"]["keys"]
+            report(raw, key)["store"]["keys"] = {name: value for name, value in keys.items() if network.id not in name}
+
+    found = plan(removed)
+    assert "ov_net1" in {one.name for one in found.refresh}
+    removals = {(node, script) for node, script in short(found) if script.startswith("docker rm")}
+    for node, script in removals:
+        holding = [
+            one.id
+            for one in recorded().reports[node].containers or ()
+            if any(each.network_id == network.id for each in one.endpoints)
+        ]
+        assert script == f"docker rm --force {' '.join(holding)}; systemctl restart docker.service"
+    assert {node for node, _ in removals} == set(recorded().reports)
+
+
 def test_a_changed_file_is_put_back_by_the_command_that_put_it() -> None:
     (urn,) = plan(faults.configuration_changed).replace
     assert urn.endswith("::docker02-dockerd")
 
 
-def test_a_flushed_packet_filter_is_loaded_by_the_units_that_own_it() -> None:
+@pytest.mark.parametrize(
+    ("rules", "script"),
+    [
+        ([ENGINE_RULES, FIREWALL_RULES], "systemctl restart docker.service"),
+        ([ENGINE_RULES], "systemctl restart docker.service"),
+        ([FIREWALL_RULES], "systemctl reload-or-restart overlab-firewall.service"),
+    ],
+)
+def test_a_flushed_packet_filter_is_loaded_by_the_unit_that_owns_it(rules: list[str], script: str) -> None:
     def flushed(raw: Raw) -> None:
-        report(raw, "docker02")["configuration"] = ["iptables: not the rules of the engine"]
+        report(raw, "docker02")["configuration"] = rules
 
-    ((node, script),) = short(plan(flushed))
-    assert node == "docker02"
-    assert "overlab-firewall.service" in script
-    assert "docker.service" in script
+    assert short(plan(flushed)) == {("docker02", script)}
 
 
 def test_who_shares_a_network_stack_is_started_after_its_owner() -> None:

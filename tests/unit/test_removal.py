@@ -234,7 +234,7 @@ def test_a_mount_is_named_before_anything_is_removed(mounted: Path, tmp_path: Pa
 @pytest.mark.usefixtures("mounted")
 def test_a_mount_that_appears_meanwhile_is_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(removal, "_mounts", lambda _: [])
+        patched.setattr(removal, "mounts", lambda _: [])
         with pytest.raises(OverlabError, match=r"mount point|busy"):
             removal.remove(tmp_path / "labs" / "a", tmp_path / "labs")
     assert unharmed(tmp_path / "victim")

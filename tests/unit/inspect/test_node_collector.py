@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -180,23 +183,71 @@ def test_the_configuration_is_compared_with_that_of_the_last_update(
     file, rules = tmp_path / "daemon.json", tmp_path / "firewall.rules"
     file.write_text("{}")
     rules.write_text("*filter\n:OVERLAB - [0:0]\n-A OVERLAB -p icmp -j ACCEPT\nCOMMIT\n")
+    loaded = """\
+*nat
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+*filter
+-A INPUT -i lab0 -j OVERLAB
+-A FORWARD -j DOCKER-ISOLATION-STAGE-1
+-A FORWARD -j DOCKER-USER
+-A FORWARD -i docker_gwbridge ! -o docker_gwbridge -j ACCEPT
+-A DOCKER-USER -j OVERLAB-WORKLOADS
+-A OVERLAB -p icmp -j ACCEPT
+"""
+    firewall, engine = "iptables: not the rules of overlab-firewall.service", "iptables: not the rules of the engine"
     (tmp_path / "manifest").write_text(f"{hashlib.sha256(b'{}').hexdigest()}  {file}\n")
     monkeypatch.setattr(node_collector, "MANIFEST", tmp_path / "manifest")
     monkeypatch.setattr(node_collector, "RULES", rules)
-    answers = {"systemctl": "enabled\nenabled\nenabled\n", "iptables": ""}
+    units = "\n\n".join(f"Id={unit}\nActiveState=active\nUnitFileState=enabled" for unit in node_collector.UNITS)
+    answers = {"systemctl": units, "iptables-save": loaded}
     run = node._run
     monkeypatch.setattr(node, "_run", lambda *cmd, ok=(0,): answers.get(cmd[0]) or run(*cmd, ok=ok))
-    loaded = ["-A INPUT -i lab0 -j OVERLAB", "-A FORWARD -j DOCKER-USER", "-A OVERLAB -p icmp -j ACCEPT"]
-    answers["iptables"] = "\n".join(loaded)
     assert node.configuration() == []
     file.write_text("{}\n")
-    answers |= {"systemctl": "disabled\nenabled\nenabled\n", "iptables": "\n".join(loaded[:1])}
-    assert node.configuration() == [
-        f"{file} was changed",
-        "docker.service is disabled",
-        "iptables: not the rules of overlab-firewall.service",
-        "iptables: not the rules of the engine",
-    ]
+    node._unit_properties.clear()
+    answers |= {"systemctl": units.replace("enabled", "disabled", 1), "iptables-save": "*filter"}
+    assert node.configuration() == [f"{file} was changed", "docker.service is disabled", firewall, engine]
+    file.write_text("{}")
+    answers["systemctl"] = units
+    node._unit_properties.clear()
+    lines = loaded.splitlines()
+    for removed, finding in ((1, engine), (3, firewall), (4, engine), (7, firewall), (8, firewall)):
+        answers["iptables-save"] = "\n".join([*lines[:removed], *lines[removed + 1 :]])
+        assert node.configuration() == [finding], lines[removed]
+    # As a start of the engine leaves it that finds containers running and no rules.
+    answers["iptables-save"] = "\n".join([*lines[:4], lines[6], lines[5], lines[4], *lines[7:]])
+    assert node.configuration() == [firewall]
+
+
+def test_an_answer_is_read_to_its_end_and_within_its_limit(node: node_collector.NodeCollector) -> None:
+    answers = (
+        [b"HTTP/1.0 200 OK\r\n\r\n[1, ", b"2]"],
+        [b"HTTP/1.0 404 Not Found\r\n\r\n"],
+        [b"HTTP/1.0 500 No\r\n\r\nwhy"],
+    )
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for answer in answers:
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(1000).startswith(b"GET /path HTTP/1.0\r\n")
+                for part in answer:
+                    connection.sendall(part)
+                    time.sleep(0.05)
+
+    with server, ThreadPoolExecutor(1) as thread:
+        serving = thread.submit(serve)
+        node.store_url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        assert node._store("/path") == [1, 2]
+        with pytest.raises(LookupError):
+            node._store("/path")
+        with pytest.raises(RuntimeError, match="the store answered 500 to /path: why"):
+            node._store("/path")
+        serving.result()
+        node._deadline = time.monotonic() + 0.2
+        with pytest.raises(TimeoutError):
+            node._store("/path")
 
 
 def test_nothing_is_collected_after_the_limit() -> None:
