@@ -359,6 +359,9 @@ def test_a_failed_destroy_keeps_the_platform(monkeypatch: pytest.MonkeyPatch) ->
         def remove_stale_locks(self) -> list[Path]:
             return [Path("/the/lock")]
 
+        def refuse_locked(self) -> None:
+            pass
+
         def run(self, args: list[str], **_: object) -> Ended:
             assert args[0] == "destroy"
             return Ended(255, interrupted=False)
