@@ -72,7 +72,7 @@ class Explorer:
         if self._census:
             return
         for attempt in range(2):
-            if self._lab.overlab("up").code == 0 and not (found := self._lab.wrong(Counter())):
+            if self._lab.overlab("up").code == 0 and not (found := self._lab.wrong()):
                 self._census = self._lab.census()
                 return
             if attempt == 0:

@@ -61,8 +61,8 @@ class ExplorerLab(RealLab):
 
     # -- what is wrong ---------------------------------------------------------------------------
 
-    def wrong(self, before: Counter[str]) -> list[str]:
-        """What does not hold of a lab that one ``up`` has brought back; ``before`` is what existed of it then."""
+    def wrong(self, before: Counter[str] | None = None) -> list[str]:
+        """What does not hold of a lab after an ``up``; more of it than there was ``before`` is wrong, too."""
         settings = self.settings
         status = self.overlab("status", "--json", limit_s=_COMMAND_LIMIT_S)
         try:
@@ -139,6 +139,15 @@ class ExplorerLab(RealLab):
                 process_group=0,
             )
 
+    def until_held(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until a command holds the lab."""
+        lock = self.paths.state / "operation.lock"
+        deadline = time.monotonic() + 60
+        while not (lock.exists() and f"process {process.pid}," in lock.read_text()):
+            assert process.poll() is None, f"it ended with exit code {process.returncode}"
+            assert time.monotonic() < deadline, "it does not hold the lab within 60 s"
+            time.sleep(0.05)
+
     def stop_at(self, moment: int, how: str, *arguments: str) -> str:
         """Run a command and stop it at its resource event number ``moment``; what happened."""
         self.event_log.unlink(missing_ok=True)
@@ -153,6 +162,10 @@ class ExplorerLab(RealLab):
         STOPS[how](process)
         code = process.wait(_COMMAND_LIMIT_S)
         return f"{how} at event {seen.count()} ({at}): exit code {code}"
+
+    def count_events(self) -> int:
+        """Resource events of the last update."""
+        return _Events(self.event_log).count()
 
     # -- the engine that runs the nodes ----------------------------------------------------------
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.explorers import histories, records, shrink, timeline
+from components.config import settings as lab_settings
+from tests.explorers import histories, records, shrink, stack_files, timeline
 from tests.explorers.histories import KINDS, NOT_GREEN, Step
 from tests.explorers.invariants import Declared, too_many, violations
 from tests.explorers.timeline import Entry
@@ -125,6 +127,50 @@ def test_only_what_is_new_is_too_many() -> None:
     before, after = Counter({"mount": 2, "gone": 1}), Counter({"mount": 3, "container b1": 1})
     assert too_many(before, after) == ["too many: 1 x container b1", "too many: 1 x mount"]
     assert too_many(after, after) == []
+
+
+# -- pairs of stack files ---------------------------------------------------------------------------
+
+
+def test_a_seed_draws_the_same_pair_of_valid_files_each_time() -> None:
+    drawn = [stack_files.pair(seed, "10.9.0.0/24") for seed in range(60)]
+    assert drawn == [stack_files.pair(seed, "10.9.0.0/24") for seed in range(60)]
+    for pair in drawn:
+        assert pair[0] != pair[1]
+        for raw in pair:
+            settings = lab_settings.parse(copy.deepcopy(raw), "explore")
+            assert settings.networks
+            assert settings.workloads
+
+
+def test_every_edit_is_drawn() -> None:
+    """An edit that never leads to a valid file would never be tried."""
+    own = random.Random(1)
+    for edit in stack_files.EDITS:
+        changed = 0
+        for seed in range(40):
+            raw = stack_files.pair(seed, "10.9.0.0/24")[0]
+            before = copy.deepcopy(raw)
+            edit(own, raw)
+            changed += raw != before and stack_files.is_valid(raw)
+        assert changed > 0, edit
+
+
+def test_a_pair_is_shrunk_to_the_edit_that_matters() -> None:
+    seed = next(n for n in range(200) if len(stack_files.pair(n, "10.9.0.0/24")[0]["workloads"]) == 4)
+    first = stack_files.pair(seed, "10.9.0.0/24")[0]
+    second = copy.deepcopy(first)
+    name = next(name for name, spec in first["workloads"].items() if "networks" in spec)
+    for spec in second["workloads"].values():
+        spec["labels"] = {"org.example.x": "1"}
+    second["workloads"][name]["memory_mib"] = 48
+
+    def fails(pair: stack_files.Pair) -> bool:
+        return "memory_mib" in pair[1]["workloads"].get(name, {})
+
+    smallest = shrink.smallest((first, second), stack_files.smaller, fails, tries=100)
+    assert [list(raw["workloads"]) for raw in smallest] == [[name], [name]]
+    assert len(smallest[0]["networks"]) == 1
 
 
 # -- shrinking -------------------------------------------------------------------------------------
