@@ -63,7 +63,7 @@ class Explorer:
                 detail.extend(done.text.splitlines()[-12:])
                 record.violations.append(f"up ended with exit code {done.code}")
         with record.entry("invariants") as detail:
-            detail.extend(found := [*self._lab.wrong(), *left_over(self._lab)])
+            detail.extend(found := [*self._lab.wrong(done), *left_over(self._lab)])
             record.violations.extend(found)
         self._last = None if record.violations else raw
 

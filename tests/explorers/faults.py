@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections import Counter
@@ -20,6 +21,8 @@ from tests.explorers.lab import OUT, ExplorerLab, explorer_lab
 from tests.explorers.records import Record, say
 
 KIND = "faults"
+_NOTE = re.compile(r"^\W*docker\d+: |refreshing|looked at|^removed|stale lock")
+"""What an ``up`` says that it did."""
 
 
 class Explorer:
@@ -44,12 +47,14 @@ class Explorer:
             begun = time.monotonic()
             done = self._lab.overlab("up")
             record.green_s = time.monotonic() - begun
-            notes = [line for line in done.stderr.splitlines() if "docker0" in line or "looked at" in line]
+            notes = [line for line in done.stderr.splitlines() if _NOTE.search(line)]
             detail.extend(notes if done.code == 0 else done.text.splitlines()[-12:])
             if done.code != 0:
                 record.violations.append(f"up ended with exit code {done.code}")
+            if not any(step.kind in histories.LOSSES for step in history):
+                record.violations.extend(f"lost: {line}" for line in notes if "to be created again" in line)
         with record.entry("invariants") as detail:
-            detail.extend(found := self._lab.wrong(self._census))
+            detail.extend(found := self._lab.wrong(done, self._census))
             record.violations.extend(found)
         if record.violations:
             self._census = Counter()
@@ -71,14 +76,15 @@ class Explorer:
         """Bring up a lab that is not known to be as declared; where that is of no use, a new one."""
         if self._census:
             return
-        for attempt in range(2):
-            if self._lab.overlab("up").code == 0 and not (found := self._lab.wrong()):
+        for _ in range(2):
+            done = self._lab.overlab("up")
+            found = self._lab.wrong(done) if done.code == 0 else done.text.splitlines()[-12:]
+            if not found:
                 self._census = self._lab.census()
                 return
-            if attempt == 0:
-                say("    the lab is not as declared: it is made from nothing")
-                self._lab.overlab("down", "--platform", "--force")
-        raise RuntimeError(f"a new lab is not as declared: {found}")
+            say(f"    the lab is not as declared, and made from nothing: {'; '.join(found)}")
+            self._lab.overlab("down", "--platform", "--force")
+        raise RuntimeError("a new lab is not as declared")
 
 
 def main(words: Sequence[str]) -> int:

@@ -95,12 +95,11 @@ _CUT, _JOIN = "ip route add blackhole {peer}/32", "ip route del blackhole {peer}
 def _partition(lab: ExplorerLab, step: Step, times: int = 1) -> None:
     """Between two nodes, in both directions, so many times within the step's seconds."""
     addresses = {node: lab.settings.nodes[node].address for node in (step.node, step.peer)}
-    pause = step.seconds if times == 1 else step.seconds / times / 2
-    for _ in range(times):
-        for script in (_CUT, _JOIN):
-            lab.on(step.node, script.format(peer=addresses[step.peer]))
-            lab.on(step.peer, script.format(peer=addresses[step.node]))
-            time.sleep(pause)
+    for number in range(2 * times):
+        lab.on(step.node, (_JOIN if number % 2 else _CUT).format(peer=addresses[step.peer]))
+        lab.on(step.peer, (_JOIN if number % 2 else _CUT).format(peer=addresses[step.node]))
+        if number < 2 * times - 1:
+            time.sleep(step.seconds / (2 * times - 1))
 
 
 def _store_partition(lab: ExplorerLab, step: Step) -> None:
@@ -202,6 +201,9 @@ KINDS: dict[str, Inflict] = {
     "the platform killed": _platform_killed,
 }
 """An up that is stopped has something to do where a fault came before it; else it ends before."""
+
+LOSSES = frozenset(fault.name for fault in faults.FAULTS if fault.lost)
+"""Those after which something cannot be kept; after others everything but what runs is."""
 
 NOT_GREEN = frozenset({"a network removed", "firewall flushed"})
 """Known as faults that one ``up`` does not bring back: drawn only where they are asked for."""

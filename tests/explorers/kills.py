@@ -68,7 +68,7 @@ class Sweep:
                 detail.extend(done.text.splitlines()[-12:])
                 record.violations.append(f"up ended with exit code {done.code}")
         with record.entry("invariants") as detail:
-            detail.extend(found := self._lab.wrong(self._up))
+            detail.extend(found := self._lab.wrong(done, self._up))
             record.violations.extend(found)
         with record.entry("down, stopped") as detail:
             detail.append(self._lab.stop_at(moment, how, "down"))
@@ -102,7 +102,7 @@ class Sweep:
                 record.violations.append(f"the second was not refused: exit code {second.code}")
             if first.wait(900) != 0:
                 record.violations.append(f"the first ended with exit code {first.returncode}")
-            record.violations.extend(self._lab.wrong(self._up))
+
         record.write()
         return not record.violations
 
