@@ -86,5 +86,19 @@ fuzz: ## hostile content with examples that no run has had before
 	@scripts/bootstrap up bundled vm container test check
 	.venv/bin/pytest tests/unit/test_hostile_content.py --hypothesis-profile=random
 
+.PHONY: explore-faults explore-edits explore-kills
+SEEDS ?= 5
+explore-faults: ## histories of faults from FIRST on, one up after each; EXPLORE="--replay SEED" runs one again
+	@scripts/bootstrap up bundled container test check
+	.venv/bin/python -m tests.explorers.faults --seeds $(SEEDS) --first $(or $(FIRST),1) $(EXPLORE)
+
+explore-edits: ## pairs of stack files from FIRST on, up of one and then of the other
+	@scripts/bootstrap up bundled container test check
+	.venv/bin/python -m tests.explorers.edits --seeds $(SEEDS) --first $(or $(FIRST),1) $(EXPLORE)
+
+explore-kills: ## up and down stopped at every EVERY-th resource event
+	@scripts/bootstrap up bundled container test check
+	.venv/bin/python -m tests.explorers.kills --every $(or $(EVERY),10) $(EXPLORE)
+
 lock: ## resolve pyproject.toml into requirements.lock; says which of Pulumi's packages are a quarter behind
 	@scripts/lock

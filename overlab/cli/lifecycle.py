@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Annotated
 
 import typer
@@ -23,7 +24,7 @@ from overlab.core.progress import Progress
 from overlab.platform import footprint, prepare
 from overlab.platform.manifest import PlatformManifest
 from overlab.recovery.recovery import Recovery
-from overlab.stack import check_commands, event_log, leftovers, phases, remembered, state, subnets
+from overlab.stack import check_commands, event_log, leftovers, operation, phases, remembered, state, subnets
 from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
 from overlab.stack.leftovers import Survey
@@ -71,8 +72,9 @@ def preview(stack: StackOption = "") -> None:
 def refresh(stack: StackOption = "", as_json: JsonOption = False) -> None:
     """Update the stack's state from the deployed resources."""
     settings, progress = load_settings(stack), Progress()
-    with outcome.document(as_json) as write:
+    with outcome.document(as_json) as write, contextlib.ExitStack() as held:
         opened = _prepared_stack(settings, progress)
+        held.enter_context(_only_one(opened, settings.name, "refresh", progress))
         Convergence(opened, settings.name, _platform(settings.name), progress, notify).before_refresh()
         ended = _run(opened, ["refresh", "--yes", "--skip-preview"], progress, timings=True)
         code = _explained(opened, "refresh", ended, settings)
@@ -100,18 +102,20 @@ def down(
         prepare.refuse_orphaning(lab)
     recorded = None if force else prepare.restart_daemons(lab, progress)
     left, empty, removed = None, True, False
-    if recorded is not None:
-        opened = _recorded_stack(stack, lab)
-        empty = opened.is_empty()
-        with outcome.document(as_json) as write:
-            left, removed = _destroy(opened, lab, recorded, progress, write)
-        empty = empty and not removed
+    with contextlib.ExitStack() as held:
+        if recorded is not None:
+            opened = _recorded_stack(stack, lab)
+            held.enter_context(_only_one(opened, lab, "down", progress))
+            empty = opened.is_empty()
+            with outcome.document(as_json) as write:
+                left, removed = _destroy(opened, lab, recorded, progress, write)
+            empty = empty and not removed
+        if platform:
+            with progress.step("remove the platform"):
+                prepare.teardown(lab, progress)
     nothing = not prepared if platform else empty
-    if platform:
-        with progress.step("remove the platform"):
-            prepare.teardown(lab, progress)
-        if not nothing:
-            progress.note(f"lab {lab}: the platform is removed; left: 0 {', '.join(footprint.KINDS.values())}")
+    if platform and not nothing:
+        progress.note(f"lab {lab}: the platform is removed; left: 0 {', '.join(footprint.KINDS.values())}")
     if recorded is not None and left is not None:
         if not (platform and recorded.kind == "bundled"):
             leftovers.refuse_left(left, lab)
@@ -162,8 +166,10 @@ def _up(stack: str, *, reset: str = "", replaced: str = "", as_json: bool = Fals
     settings, progress = load_settings(stack), Progress()
     if node := reset or replaced:
         openssh.node_named(settings, node)
-    with outcome.document(as_json) as write:
+    with outcome.document(as_json) as write, contextlib.ExitStack() as held:
         opened = _prepared_stack(settings, progress)
+        command = f"restart {reset}" if reset else f"replace {replaced}" if replaced else "up"
+        held.enter_context(_only_one(opened, settings.name, command, progress))
         subnets.refuse_taken(state.read(opened), settings)
         convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
         convergence.before_up(settings)
@@ -228,6 +234,15 @@ def _recorded_stack(name: str, lab: str) -> Stack:
     return Stack(name, paths, manifest)
 
 
+@contextlib.contextmanager
+def _only_one(stack: Stack, lab: str, command: str, progress: Progress) -> Iterator[None]:
+    """No other command, nor a Pulumi process of one that was killed, changes the lab until the block ends."""
+    with operation.only_one(LabPaths(lab), command):
+        _unlock(stack, progress)
+        stack.refuse_locked()
+        yield
+
+
 def _unlock(stack: Stack, progress: Progress) -> None:
     for lock in stack.remove_stale_locks():
         progress.note(f"removed the stale lock of a pulumi process that is gone: {lock}")
@@ -256,7 +271,6 @@ def _destroy(
     """Destroy what the state has, remove what it does not have; what is left then, and whether any was removed."""
     convergence = Convergence(stack, lab, platform, progress, notify)
     if not stack.is_empty():
-        _unlock(stack, progress)
         convergence.before_down()
         ended = _run_twice(convergence, ["destroy", "--yes", "--skip-preview"])
         code = _explained(stack, "destroy", ended, None)

@@ -29,6 +29,8 @@ from overlab.stack.foreground import Ended
 _SALT = re.compile(r"^encryptionsalt:", re.MULTILINE)
 _SECRET = re.compile(r"\bsecure\s*:")
 
+_UNLOCK = "wait for its end, or end it with `kill -INT`; if its host is gone: overlab pulumi -- cancel --yes"
+
 UNSET = ("PULUMI_CONFIG_PASSPHRASE",)
 """Variables that would take precedence over the lab's own."""
 
@@ -172,6 +174,20 @@ class Stack:
                 file.unlink(missing_ok=True)
                 removed.append(file)
         return removed
+
+    def refuse_locked(self) -> None:
+        """Raise :class:`OverlabError` where a Pulumi process, which may be on another host, has the stack locked."""
+        for file in (self.paths.backend / ".pulumi" / "locks").rglob("*.json"):
+            if self.name in file.parts:
+                raise OverlabError(f"a pulumi process has the stack {self.name} locked: {_holder(file)}", _UNLOCK)
+
+
+def _holder(lock: Path) -> str:
+    try:
+        content: dict[str, Any] = json.loads(lock.read_text())
+        return f"process {content['pid']} of {content['username']}@{content['hostname']}, since {content['timestamp']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return str(lock)
 
 
 def _holder_is_dead(lock: Path) -> bool:

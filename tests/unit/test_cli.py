@@ -27,7 +27,7 @@ from overlab.inspect import machines
 from overlab.platform import acceleration, cache, prepare, rootfs
 from overlab.platform.manifest import PlatformManifest
 from overlab.platform.preflight import PartReport
-from overlab.stack import event_log, lab_handle, phases, remembered
+from overlab.stack import event_log, lab_handle, operation, phases, remembered
 from overlab.stack import stack as stack_module
 from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
@@ -359,6 +359,9 @@ def test_a_failed_destroy_keeps_the_platform(monkeypatch: pytest.MonkeyPatch) ->
         def remove_stale_locks(self) -> list[Path]:
             return [Path("/the/lock")]
 
+        def refuse_locked(self) -> None:
+            pass
+
         def run(self, args: list[str], **_: object) -> Ended:
             assert args[0] == "destroy"
             return Ended(255, interrupted=False)
@@ -370,6 +373,26 @@ def test_a_failed_destroy_keeps_the_platform(monkeypatch: pytest.MonkeyPatch) ->
     done = overlab("down", "--platform")
     assert done.exit_code == 255
     assert "removed the stale lock of a pulumi process that is gone: /the/lock" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args", [["up"], ["restart", "docker01"], ["replace", "docker01"], ["refresh"], ["down"], ["down", "--platform"]]
+)
+def test_a_command_on_a_lab_that_another_one_changes_is_refused(
+    monkeypatch: pytest.MonkeyPatch, args: list[str]
+) -> None:
+    def touched(*_: object) -> NoReturn:
+        pytest.fail("it went on")
+
+    monkeypatch.setattr(lifecycle, "_prepared_stack", lambda *_: object())
+    monkeypatch.setattr(lifecycle, "_recorded_stack", lambda *_: object())
+    monkeypatch.setattr(prepare, "restart_daemons", lambda *_: object())
+    monkeypatch.setattr(prepare, "teardown", touched)
+    monkeypatch.setattr(lifecycle, "Convergence", touched)
+    with operation.only_one(LabPaths("t-dev"), "up"):
+        done = overlab(*args)
+    assert done.exit_code == 1
+    assert f"error: lab t-dev is being changed by `overlab up` of " in done.stderr
 
 
 def test_up_reports_certificates_that_expire(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,15 @@ def test_lock_of_another_stack_is_kept(stack: Stack) -> None:
     file = lock(Stack("other", stack.paths, stack.manifest))
     assert stack.remove_stale_locks() == []
     assert file.exists()
+    stack.refuse_locked()
+
+
+def test_a_lock_that_is_kept_is_refused_with_its_holder(stack: Stack) -> None:
+    """An `overlab` that was killed alone leaves a CLI that goes on."""
+    stack.refuse_locked()
+    lock(stack, pid=os.getpid())
+    with pytest.raises(OverlabError, match=f"locked: process {os.getpid()} of root@{socket.gethostname()}, since 20"):
+        stack.refuse_locked()
 
 
 # -- environment -----------------------------------------------------------------------------------
