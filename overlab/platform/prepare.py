@@ -30,6 +30,7 @@ from overlab.platform import (
     node_image,
     plugins,
     preflight,
+    pulumi_search,
     shim,
     toolchain,
     vm_image,
@@ -38,6 +39,7 @@ from overlab.platform.manifest import PlatformManifest, checkout, fingerprints, 
 from overlab.platform.namespace import Namespace
 from overlab.platform.private_dockerd import PrivateDockerd
 from overlab.platform.private_libvirtd import PrivateLibvirtd
+from overlab.platform.pulumi_search import PulumiCli
 from overlab.platform.registry import Registry
 
 if TYPE_CHECKING:
@@ -194,7 +196,7 @@ def read_record(paths: LabPaths) -> Platform | None:
 
 @dataclass(frozen=True)
 class _Parts:
-    cli: toolchain.PulumiCli
+    cli: PulumiCli
     plugins: list[plugins.PluginSource]
     hypervisors: dict[str, hypervisors.HypervisorInfo]
     image: MachineImage | None
@@ -330,7 +332,7 @@ def _record(settings: Settings, kind: hypervisors.PlatformKind, paths: LabPaths,
 def _tools(cli: Path) -> dict[str, str]:
     """Which CLI is named or on PATH, and the source of each plugin, by the environment as it is now."""
     return {
-        "pulumi": toolchain.candidate(),
+        "pulumi": pulumi_search.candidate(),
         **{one.plugin.name: one.source for one in plugins.resolve(cli)},
     }
 
