@@ -13,7 +13,7 @@ from components.config.conventions import REGISTRY_PORT
 from components.config.platform import Hypervisor, MachineImage, NodeEngine, Packages, Platform
 from components.node import ssh_keys
 from overlab.core import removal
-from overlab.core.errors import OverlabError, ToolError
+from overlab.core.errors import OverlabError, ToolError, component
 from overlab.core.files import bound_log, write_private
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.progress import Progress
@@ -62,6 +62,7 @@ def ready(settings: Settings) -> Platform | None:
     return platform if platform is not None and _alive(paths, platform, manifest) else None
 
 
+@component("platform")
 def prepare(settings: Settings, progress: Progress) -> Platform:
     """Bring the platform up, or what is missing of it. May be repeated after an interruption at any point.
 
@@ -138,6 +139,7 @@ def _install_ssh_keys(settings: Settings, platform: Platform, progress: Progress
     return [node for node, done in installed.items() if not done]
 
 
+@component("platform")
 def restart_daemons(lab: str, progress: Progress) -> Platform | None:
     """The recorded platform of a lab with its daemons running and its CLI and plugins in place; None if it has none.
 
@@ -169,6 +171,7 @@ def refuse_orphaning(lab: str) -> None:
         )
 
 
+@component("platform")
 def teardown(lab: str, progress: Progress) -> None:
     """Remove the lab's platform: processes, namespace, mounts, sockets, directories. Repeatable."""
     paths = LabPaths(lab)
