@@ -310,6 +310,7 @@ def _record(settings: Settings, kind: hypervisors.PlatformKind, paths: LabPaths,
         node_engine=parts.node_engine,
         packages=parts.packages,
         registry_mirror=parts.mirror,
+        image_digests=Registry(paths, parts.images).digests() if parts.images is not None else {},
         identity=identity.ensure(paths.identity, settings.name, _addresses(settings), settings.store_nodes),
         run_dir=paths.run,
     )
