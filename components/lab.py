@@ -11,6 +11,7 @@ import pulumi_libvirt as libvirt
 
 from components import checks
 from components._base import Args, Component
+from components.config import images
 from components.config.docker_names import store_url
 from components.config.platform import Platform
 from components.config.settings import Node, Settings
@@ -175,7 +176,7 @@ class Lab(Component[Args]):
         args = StoreArgs(
             engines=tuple(self.engines.values()),
             servers=tuple(self.engines[key] for key in self._settings.store_nodes),
-            image=store.image,
+            image=images.pinned(store.image, self._platform.image_digests),
             memory_mib=store.memory_mib,
             gossip_key=identity.gossip_key,
             tls=identity.store_tls,
@@ -212,15 +213,14 @@ class Lab(Component[Args]):
 
     def _declare_workloads(self) -> dict[str, Workload]:
         settings = self._settings
-        images: dict[str, dict[str, None]] = {}
+        wanted: dict[str, dict[str, None]] = {}
         for name, spec in settings.workloads.items():
-            images.setdefault(settings.placement[name], {})[spec.image] = None
-        pulled = {
-            key: NodeImages(
-                f"{key}-images", NodeImagesArgs(engine=engine, images=tuple(images.get(key, ()))), self.child_options()
-            ).pulled
-            for key, engine in self.engines.items()
-        }
+            wanted.setdefault(settings.placement[name], {})[spec.image] = None
+        digests = self._platform.image_digests
+        pulled = {}
+        for key, engine in self.engines.items():
+            args = NodeImagesArgs(engine=engine, images=tuple(wanted.get(key, ())), digests=digests)
+            pulled[key] = NodeImages(f"{key}-images", args, self.child_options()).pulled
         found: dict[str, Workload] = {}
         # An overlay gets its VXLAN id when its first workload starts. Where several start at once, one engine may keep
         # an id that another has overwritten in the store, and is cut off from the others.
@@ -242,7 +242,7 @@ class Lab(Component[Args]):
         spec = self._settings.workloads[name]
         secret = pulumi.Output.secret if self._settings.secret_environment else str
         return WorkloadArgs(
-            **spec.values_of(ContainerOptions),
+            **spec.values_of(ContainerOptions) | {"image": images.pinned(spec.image, self._platform.image_digests)},
             engine=self.engines[self._settings.placement[name]],
             environment={key: secret(value) for key, value in spec.environment.items()},
             networks=tuple(

@@ -24,6 +24,8 @@ class NodeImagesArgs(Args):
 
     engine: Public[DockerEngine]
     images: Public[tuple[ImageName, ...]] = ()
+    digests: dict[str, str] = Field(default_factory=dict)
+    """Of those that are pulled by digest, by ``repository:tag``."""
 
 
 class NodeImages(Component[NodeImagesArgs]):
@@ -36,7 +38,7 @@ class NodeImages(Component[NodeImagesArgs]):
         self.pulled = {
             image: docker.RemoteImage(
                 f"{args.engine.node}-{image}",
-                name=image,
+                name=images.pinned(image, args.digests),
                 keep_locally=True,
                 triggers=args.engine.machine.labels,
                 opts=self.child_options(**args.engine.placement),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,3 +42,13 @@ def parse(reference: str) -> Image:
     if registry in _HUB_ALIASES:
         registry, repository = HUB, repository.removeprefix(_OFFICIAL)
     return Image(registry, repository, tag or ("" if digest else "latest"), digest)
+
+
+def pinned(reference: str, digests: Mapping[str, str]) -> str:
+    """The reference with the digest of its image in place of the tag; as it is where that has none, or states one.
+
+    ``digests`` is by ``repository:tag``.
+    """
+    image = parse(reference)
+    found = next((digest for known, digest in digests.items() if parse(known) == image), None)
+    return f"{reference.removesuffix(f':{image.tag}')}@{found}" if found else reference

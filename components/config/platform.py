@@ -147,6 +147,8 @@ class Platform(_Fact):
     packages: Packages | None = None
     registry_mirror: str | None = None
     """URL of a registry mirror of the hub, as the nodes reach it; None for the hub itself."""
+    image_digests: dict[str, str] = Field(default_factory=dict)
+    """Of the images that the lab's own registry serves, by ``repository:tag``. Nodes pull them by digest."""
     identity: Identity
     run_dir: Path = Field(description="Short 0700 directory for sockets (SSH multiplexing).")
 

@@ -17,6 +17,7 @@ from overlab.core import environment, exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_output
 from overlab.core.terminal import SafeConsole, clean
+from overlab.diagnosis import failures
 from overlab.inspect.snapshot import DEFAULT_STACK
 from overlab.platform.manifest import checkout
 from overlab.stack.remembered import require_own_lab
@@ -34,7 +35,8 @@ class _Commands(typer.core.TyperGroup):
             notify(str(error))
             raise typer.Exit(exit_codes.COULD_NOT_RUN) from error
         except OverlabError as error:
-            notify(f"error: {error}")
+            operation = ctx.invoked_subcommand or ""
+            notify(failures.as_text(operation, [failures.of_error(error)]) if error.component else f"error: {error}")
             raise typer.Exit(exit_codes.FAILED) from error
         except KeyboardInterrupt as error:
             notify("interrupted; run the command again to continue")

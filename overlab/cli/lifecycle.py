@@ -222,7 +222,8 @@ def _prepared_stack(settings: Settings, progress: Progress) -> Stack:
     _unlock(stack, progress)
     code = stack.ensure()
     if code != 0:
-        raise OverlabError(f"`pulumi stack init {stack.name}` ended with exit code {code}", "see its output above")
+        cause = f"`pulumi stack init {stack.name}` ended with exit code {code}"
+        raise OverlabError(cause, "see its output above", component="stack")
     return stack
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from components.config.conventions import LAB_NAME
@@ -16,6 +19,12 @@ def cache_root() -> Path:
     if own := os.environ.get("OVERLAB_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overlab"
+
+
+def cache_entry(kind: str, key_parts: Mapping[str, object]) -> Path:
+    """Directory of a cache entry, named by a digest of its kind and of the JSON of its inputs (any order of keys)."""
+    text = json.dumps([kind, dict(key_parts)], sort_keys=True, separators=(",", ":"), default=str)
+    return cache_root() / kind / hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def state_root() -> Path:

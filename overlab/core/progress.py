@@ -16,6 +16,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 
+from overlab.core.errors import component
 from overlab.core.terminal import SafeConsole, styled
 
 _SHOW_AFTER_S = 1.0  # shorter steps leave no line
@@ -63,14 +64,18 @@ class Progress:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time what runs inside; a failing step is marked and its exception passes on."""
+        """Time what runs inside; a failing step is marked and its exception passes on.
+
+        It is the component of the errors in it.
+        """
         stack = self._stack()
         step = _Step(name, depth=len(stack))
         stack.append(step)
         self._begin(step)
         failed = True
         try:
-            yield
+            with component(name):
+                yield
             failed = False
         finally:
             stack.pop()

@@ -52,8 +52,8 @@ def run(
                 _running.discard(process)
     if code != 0:
         reason = f"did not end within {limit_s:g} s" if code is None else f"ended with exit code {code}"
-        last_lines = _indent(tail(log, start))
-        raise ToolError(f"`{shlex.join(words)}` {reason}; its last lines:\n{last_lines}", f"read the full log: {log}")
+        last_lines = tail(log, start).splitlines()
+        raise ToolError(f"`{shlex.join(words)}` {reason}", f"read the full log: {log}", evidence=last_lines)
 
 
 def output(
@@ -75,8 +75,8 @@ def output(
     except subprocess.TimeoutExpired as error:
         raise ToolError(f"`{shlex.join(words)}` did not end within {limit_s:g} s") from error
     if done.returncode != 0:
-        text = (done.stderr or done.stdout).strip()
-        raise ToolError(f"`{shlex.join(words)}` ended with exit code {done.returncode}:\n{_indent(text)}")
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise ToolError(f"`{shlex.join(words)}` ended with exit code {done.returncode}", evidence=lines)
     return done.stdout
 
 
@@ -145,7 +145,3 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             continue
         return
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())

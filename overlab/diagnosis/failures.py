@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from overlab.core.errors import OverlabError
 from overlab.diagnosis.catalogue import read_toml
 
 EVIDENCE_LINES = 4
 SHOWN = 4
 """Failures on one screen."""
 _WIDTH = 240
+_NO_REMEDY = "overlab doctor lists what this machine lacks; repeat the command after that"
 _WRAPPERS = re.compile(r"^(\* )?(creating|updating|deleting) urn:\S+: |^\d+ errors? occurred:$|^\* ")
 _NOISE = re.compile(r"^(\d+ errors? occurred:|exit status \d+.*|Process exited with status \d+.*|)$")
 
@@ -24,6 +26,8 @@ class Failure:
     component: str
     """Type of the component, such as ``Workload``; empty for the operation as a whole."""
     name: str
+    id: str
+    """Of the entry of ``failures.toml`` that matched; empty for what failed outside of Pulumi."""
     cause: str
     evidence: tuple[str, ...]
     remedy: str
@@ -46,23 +50,29 @@ def diagnose(component: str, name: str, message: str, facts: Mapping[str, str]) 
             values = _Facts({**facts, "name": name, **{k: v for k, v in found.groupdict().items() if v}})
             cause, remedy = (entry[key].format_map(values) for key in ("cause", "remedy"))
             evidence = _evidence(lines, found.group(0), entry.get("evidence", ""))
-            return Failure(component, name, cause, evidence, remedy, message, entry.get("consequence", False))
+            consequence = entry.get("consequence", False)
+            return Failure(component, name, entry["id"], cause, evidence, remedy, message, consequence)
     raise AssertionError("the last entry matches everything")
 
 
-def as_text(operation: str, failures: Iterable[Failure], log: str) -> str:
+def of_error(error: OverlabError) -> Failure:
+    """Of what failed before or after Pulumi ran."""
+    evidence = tuple(map(_shortened, error.evidence[-EVIDENCE_LINES:]))
+    return Failure("", error.component, "", error.cause, evidence, error.remedy or _NO_REMEDY, str(error))
+
+
+def as_text(operation: str, failures: Iterable[Failure], log: str = "") -> str:
     """What fits on a screen; the rest is in ``log``."""
     known = sorted(failures, key=lambda one: one.consequence)
     parts = [f"{operation} failed at {len(known)} step{'' if len(known) == 1 else 's'}"]
     for one in known[:SHOWN]:
-        rows = [("cause", [one.cause]), ("evidence", list(one.evidence)), ("remedy", [one.remedy])]
+        rows = [("cause", [one.cause]), ("evidence", list(one.evidence)), ("remedy", one.remedy.splitlines())]
         parts.append(one.step or "the operation")
         for label, texts in rows:
             parts += [f"  {label if not index else '':<9} {text}" for index, text in enumerate(texts)]
     if len(known) > SHOWN:
         parts.append(f"and {len(known) - SHOWN} more: {', '.join(one.step for one in known[SHOWN:])}")
-    parts.append(f"all messages, whole: {log}")
-    return "\n".join(parts)
+    return "\n".join([*parts, *([f"all messages, whole: {log}"] if log else [])])
 
 
 class _Facts(dict[str, str]):
@@ -87,9 +97,12 @@ def _evidence(lines: list[str], matched: str, pattern: str) -> tuple[str, ...]:
     first = matched.splitlines()[0] if matched else ""
     at = next((index for index, line in enumerate(lines) if first and first in line), len(lines) - 1)
     begin = max(0, min(at, len(lines) - EVIDENCE_LINES))
+    return tuple(map(_shortened, lines[begin : begin + EVIDENCE_LINES]))
+
+
+def _shortened(line: str) -> str:
     half = _WIDTH // 2
-    chosen = lines[begin : begin + EVIDENCE_LINES]
-    return tuple(line if len(line) <= _WIDTH else f"{line[:half]} ... {line[-half:]}" for line in chosen)
+    return line if len(line) <= _WIDTH else f"{line[:half]} ... {line[-half:]}"
 
 
 _ENTRIES: list[dict[str, Any]] = read_toml("failures.toml")["failures"]

@@ -33,7 +33,7 @@ from filelock import FileLock, Timeout
 from overlab.core import removal
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_private
-from overlab.core.paths import cache_root
+from overlab.core.paths import cache_entry, cache_root
 from overlab.core.progress import Progress
 from overlab.core.wait import locked
 
@@ -51,12 +51,6 @@ class EntryState:
     problem: str | None
 
 
-def key_of(kind: str, key_parts: Mapping[str, object]) -> str:
-    """The entry's key: 32 hex digits over the kind and the JSON of the inputs (any order of keys)."""
-    text = json.dumps([kind, dict(key_parts)], sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
@@ -70,7 +64,8 @@ def log_file(kind: str) -> Path:
 
 def find(kind: str, key_parts: Mapping[str, object]) -> Path | None:
     """Content of an existing entry that passes the fast check. Takes no lock and builds nothing."""
-    entry_dir = _own_root() / kind / key_of(kind, key_parts)
+    _require_own_root()
+    entry_dir = cache_entry(kind, key_parts)
     return entry_dir / CONTENT if entry_dir.is_dir() and _problem(entry_dir) is None else None
 
 
@@ -88,9 +83,9 @@ def entry(
     it. Fails at once when the file system has less than ``space_mib``. The caller must not
     write into the result.
     """
-    key = key_of(kind, key_parts)
-    kind_dir = _own_root() / kind
-    entry_dir = kind_dir / key
+    _require_own_root()
+    entry_dir = cache_entry(kind, key_parts)
+    kind_dir, key = entry_dir.parent, entry_dir.name
     if entry_dir.is_dir() and _problem(entry_dir, read=False) is None:
         return entry_dir / CONTENT
     kind_dir.mkdir(parents=True, exist_ok=True)
@@ -138,8 +133,8 @@ def inspect_entries(*, full: bool = False) -> list[EntryState]:
     return states
 
 
-def _own_root() -> Path:
-    """The cache's root. Raises :class:`OverlabError` where others may write it: programs run from it."""
+def _require_own_root() -> None:
+    """Raise :class:`OverlabError` where others may write the cache's root: programs run from it."""
     root = cache_root()
     with contextlib.suppress(FileNotFoundError):
         info = root.stat()
@@ -151,7 +146,6 @@ def _own_root() -> Path:
                 f"point OVERLAB_CACHE at a directory of your own; or, if you trust its content:"
                 f" chown -R {user} {shlex.quote(str(root))} && chmod o-w {shlex.quote(str(root))}",
             )
-    return root
 
 
 # -- building --------------------------------------------------------------------------------------

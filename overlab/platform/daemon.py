@@ -86,7 +86,8 @@ class Daemon(ABC):
     def _answered(self, process: ProcessRecord) -> None:
         if not process.alive():
             raise OverlabError(
-                f"{self.PROGRAMS[0]} exited at start; its last lines:\n{tail(self.log)}",
+                f"{self.PROGRAMS[0]} exited at start",
                 f"read {self.log}; `overlab doctor` lists what is missing",
+                evidence=tail(self.log).splitlines(),
             )
         self.probe()

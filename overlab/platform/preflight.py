@@ -42,9 +42,11 @@ def require(settings: Settings, kind: PlatformKind) -> None:
     missing = [report for report in reports(settings, kind) if report.status == "missing"]
     if not missing:
         return
-    what = "; ".join(f"{report.part}: {report.found}" for report in missing)
+    found = [f"{report.part}: {report.found}" for report in missing]
     remedies = dict.fromkeys(report.remedy for report in missing if report.remedy)
-    raise OverlabError(f"the platform cannot be prepared: {what}", "\n          ".join(remedies))
+    raise OverlabError(
+        "this machine lacks what the platform needs", "\n".join(remedies), evidence=found, component="prerequisites"
+    )
 
 
 def reports(settings: Settings, kind: PlatformKind) -> list[PartReport]:

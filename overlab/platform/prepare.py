@@ -13,7 +13,7 @@ from components.config.conventions import REGISTRY_PORT
 from components.config.platform import Hypervisor, MachineImage, NodeEngine, Packages, Platform
 from components.node import ssh_keys
 from overlab.core import removal
-from overlab.core.errors import OverlabError, ToolError
+from overlab.core.errors import OverlabError, ToolError, component
 from overlab.core.files import bound_log, write_private
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.progress import Progress
@@ -30,6 +30,7 @@ from overlab.platform import (
     node_image,
     plugins,
     preflight,
+    pulumi_search,
     shim,
     toolchain,
     vm_image,
@@ -39,6 +40,7 @@ from overlab.platform.manifest import PlatformManifest, checkout, fingerprints, 
 from overlab.platform.namespace import Namespace
 from overlab.platform.private_dockerd import PrivateDockerd
 from overlab.platform.private_libvirtd import PrivateLibvirtd
+from overlab.platform.pulumi_search import PulumiCli
 from overlab.platform.registry import Registry
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ def ready(settings: Settings) -> Platform | None:
     return platform if platform is not None and _alive(paths, platform, manifest) else None
 
 
+@component("platform")
 def prepare(settings: Settings, progress: Progress) -> Platform:
     """Bring the platform up, or what is missing of it. May be repeated after an interruption at any point.
 
@@ -137,6 +140,7 @@ def _install_ssh_keys(settings: Settings, platform: Platform, progress: Progress
     return [node for node, done in installed.items() if not done]
 
 
+@component("platform")
 def restart_daemons(lab: str, progress: Progress) -> Platform | None:
     """The recorded platform of a lab with its daemons running and its CLI and plugins in place; None if it has none.
 
@@ -168,6 +172,7 @@ def refuse_orphaning(lab: str) -> None:
         )
 
 
+@component("platform")
 def teardown(lab: str, progress: Progress) -> None:
     """Remove the lab's platform: processes, namespace, mounts, sockets, directories. Repeatable.
 
@@ -207,7 +212,7 @@ def read_record(paths: LabPaths) -> Platform | None:
 
 @dataclass(frozen=True)
 class _Parts:
-    cli: toolchain.PulumiCli
+    cli: PulumiCli
     plugins: list[plugins.PluginSource]
     hypervisors: dict[str, hypervisors.HypervisorInfo]
     image: MachineImage | None
@@ -318,6 +323,7 @@ def _record(settings: Settings, kind: hypervisors.PlatformKind, paths: LabPaths,
         node_engine=parts.node_engine,
         packages=parts.packages,
         registry_mirror=parts.mirror,
+        image_digests=Registry(paths, parts.images).digests() if parts.images is not None else {},
         identity=identity.ensure(paths.identity, settings.name, _addresses(settings), settings.store_nodes),
         run_dir=paths.run,
     )
@@ -343,7 +349,7 @@ def _record(settings: Settings, kind: hypervisors.PlatformKind, paths: LabPaths,
 def _tools(cli: Path) -> dict[str, str]:
     """Which CLI is named or on PATH, and the source of each plugin, by the environment as it is now."""
     return {
-        "pulumi": toolchain.candidate(),
+        "pulumi": pulumi_search.candidate(),
         **{one.plugin.name: one.source for one in plugins.resolve(cli)},
     }
 

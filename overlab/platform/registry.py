@@ -59,6 +59,15 @@ class Registry(Daemon):
         if status != "200":
             raise NotYet(f"GET /v2/ on port {REGISTRY_PORT} of {self.namespace.name}: {status}")
 
+    def digests(self) -> dict[str, str]:
+        """Of the manifests that it serves, by ``repository:tag``."""
+        repositories = self.images / "docker/registry/v2/repositories"
+        found = {}
+        for link in sorted(repositories.glob("**/_manifests/tags/*/current/link")):
+            repository, _, tag = str(link.parents[1].relative_to(repositories)).partition("/_manifests/tags/")
+            found[f"{repository}:{tag}"] = link.read_text()
+        return found
+
     def stop(self) -> None:
         """End it, if it is provably the lab's own, and remove its files."""
         end(self.processes())

@@ -14,8 +14,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from overlab.core.paths import cache_root
-from overlab.platform import acceleration, container_host, debian, versions
+from overlab.core.errors import OverlabError
+from overlab.platform import acceleration, container_host, debian, pulumi_search, versions
 
 _PROCESSOR = "x86_64"
 _LIMIT_S = 20.0
@@ -124,9 +124,11 @@ def _kvm() -> tuple[bool, str]:
 
 
 def _pulumi() -> bool:
-    """Whether a CLI is on PATH that is new enough, or one was built."""
-    found = versions.parse(_output("pulumi", "version"))
-    return found >= versions.parse(versions.PULUMI) or any(cache_root().glob("pulumi-cli/*/content/pulumi"))
+    """Whether a CLI is found that is new enough, or was built."""
+    try:
+        return pulumi_search.usable() is not None
+    except OverlabError:
+        return False
 
 
 def _go() -> bool:
@@ -135,8 +137,11 @@ def _go() -> bool:
 
 
 def _no_pulumi() -> str:
-    found = _output("pulumi", "version")
-    older = f" ({shutil.which('pulumi')} is {found})" if found else ""
+    try:
+        found = pulumi_search.named() or pulumi_search.on_path()
+        older = f" ({found.path} is {found.version})" if found else ""
+    except OverlabError as error:
+        older = f" ({error.what})"
     return f"Pulumi {versions.PULUMI} or newer{older}, or Go {versions.GO} or newer to build it"
 
 

@@ -382,6 +382,24 @@ def test_another_image_renames_the_base_volume(settings: Settings, tmp_path: Pat
     assert names == ["base-0123456789abcdef.qcow2", "base-feedfacefeedface.qcow2"]
 
 
+def test_nodes_pull_by_digest_what_the_labs_own_registry_serves(settings: Settings, tmp_path: Path) -> None:
+    digests = {
+        name: f"sha256:{index:064x}" for index, name in enumerate(("library/busybox:1.35", "library/consul:1.8"))
+    }
+    platform = make_platform(tmp_path, settings).model_copy(update={"image_digests": digests})
+    lab = run_lab(settings, platform)
+    busybox, consul = (
+        f"{name}@{digests[f'library/{name}:{tag}']}" for name, tag in (("busybox", "1.35"), ("consul", "1.8"))
+    )
+    pulled = {item.inputs["name"] for item in lab.of("docker:index/remoteImage:RemoteImage")}
+    assert {busybox, consul} < pulled
+    assert not pulled & {"busybox:1.35", "consul:1.8"}
+    run = {item.name: item.inputs["image"] for item in lab.of(CONTAINER)}
+    assert (run["t1"], run["docker01-consul"]) == (busybox, consul)
+    assert set(run.values()) == pulled
+    assert named(lab, "docker:index/remoteImage:RemoteImage", "docker01-busybox:1.35").inputs["name"] == busybox
+
+
 def test_a_preview_declares_up_to_what_it_cannot_know(settings: Settings, tmp_path: Path) -> None:
     lab = run_lab(settings, make_platform(tmp_path, settings), preview=True)
     assert len(lab.of(DOMAIN)) == 3

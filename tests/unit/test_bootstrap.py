@@ -23,7 +23,7 @@ echo "python $*" >> "$CALLS"
 case "$*" in
     "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
     "-c import sys; print"*) echo 3.11 ;;
-    *require-hashes*) [ ! -e "$PIP_FAILS" ] || exit 1 ;;
+    *require-hashes*) [ ! -e "$PIP_FAILS" ] || { printf '%s\\n' 1 2 3 "no such" "ERROR: package" >&2; exit 1; } ;;
 esac""",
 }
 _ALL = "make gcc umoci"
@@ -131,8 +131,9 @@ def test_without_root_it_names_the_command_and_installs_nothing(checkout: Checko
     done = checkout.run()
     assert done.returncode == 1
     assert done.stderr == (
-        "error: Debian packages are missing and only root can install them\n"
-        "  remedy: sudo apt-get install --no-install-recommends -y gcc\n"
+        "bootstrap failed at 1 step\nDebian packages\n"
+        "  cause     some are missing and only root can install them\n"
+        "  remedy    sudo apt-get install --no-install-recommends -y gcc\n"
     )
     assert checkout.called("apt-get") == []
     assert not (checkout.root / ".venv").exists()
@@ -179,7 +180,16 @@ def test_environment_whose_making_failed_is_made_again(checkout: Checkout) -> No
     checkout.pip_fails.touch()
     done = checkout.run()
     assert done.returncode == 1
-    assert "the packages of requirements.lock could not be installed" in done.stderr
+    assert done.stderr.splitlines()[-8:] == [
+        "bootstrap failed at 1 step",
+        "Python environment",
+        "  cause     the packages of requirements.lock could not be installed",
+        "  evidence  2",
+        "            3",
+        "            no such",
+        "            ERROR: package",
+        "  remedy    fix what pip says, then run this again",
+    ]
     checkout.pip_fails.unlink()
     assert checkout.run().returncode == 0
     assert any("require-hashes" in line for line in checkout.called("python"))

@@ -245,8 +245,17 @@ def test_a_stated_port_was_one_that_the_engine_picks_for_another() -> None:
 )
 def test_one_image_was_written_in_several_ways(reference: str) -> None:
     assert images.parse(reference) == images.parse("busybox:1.35")
+    digests = {"library/busybox:1.35": f"sha256:{'1' * 64}", "library/nginx:1.18": f"sha256:{'2' * 64}"}
+    assert images.pinned(reference, digests) == f"{reference.removesuffix(':1.35')}@sha256:{'1' * 64}"
     accepted(case(workloads__a1__image=reference))
     assert has_probe_tools(reference)
+
+
+@pytest.mark.parametrize(
+    "reference", ["busybox", "busybox:1.36", "reg.example:5000/busybox:1.35", f"busybox@sha256:{'9' * 64}"]
+)
+def test_another_image_is_not_pinned(reference: str) -> None:
+    assert images.pinned(reference, {"library/busybox:1.35": f"sha256:{'1' * 64}"}) == reference
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from components.config.settings import Settings
 from overlab import cli, doctor, openssh
 from overlab.cli import application, inspect, lifecycle
-from overlab.core import exit_codes
+from overlab.core import exit_codes, tools
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_private
 from overlab.core.paths import LabPaths
@@ -116,6 +116,51 @@ def test_expected_failures_are_a_sentence_with_a_remedy(monkeypatch: pytest.Monk
     done = overlab("up")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "error: the disk is full\n  remedy: free some space\n"
+
+
+def test_what_is_missing_before_pulumi_runs_is_named_by_component(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERLAB_PULUMI", "/nowhere/pulumi")
+    done = overlab("up")
+    assert (done.exit_code, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert lines[:3] == [
+        "up failed at 1 step",
+        "prerequisites",
+        "  cause     this machine lacks what the platform needs",
+    ]
+    assert "pulumi: OVERLAB_PULUMI=/nowhere/pulumi is not an executable file" in done.stderr
+    assert [line for line in lines if line.startswith("  remedy    ")]
+
+
+def test_a_tool_that_fails_while_the_platform_is_prepared_is_shown_on_one_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "tool.log"
+
+    def fail(progress: Progress) -> NoReturn:
+        with progress.step("platform"), progress.step("node image"):
+            tools.run(["sh", "-c", "seq 1 90; exit 3"], log=log)
+        raise AssertionError
+
+    monkeypatch.setattr(prepare, "prepare", lambda settings, progress: fail(progress))
+    done = overlab("up")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        "up failed at 1 step",
+        "node image",
+        "  cause     `sh -c 'seq 1 90; exit 3'` ended with exit code 3",
+        *("  evidence  87", "            88", "            89", "            90"),
+        f"  remedy    read the full log: {log}",
+    ]
+
+
+def test_an_error_of_the_operating_system_is_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "state").write_text("no directory")
+    monkeypatch.setattr(prepare, "ready", lambda _: None)
+    monkeypatch.setattr(prepare.preflight, "require", lambda *_: None)
+    done = overlab("up")
+    assert (done.exit_code, done.stderr.splitlines()[1]) == (1, "platform")
+    assert "Not a directory: " in done.stderr
 
 
 def test_an_interrupt_reports_how_to_continue(monkeypatch: pytest.MonkeyPatch) -> None:

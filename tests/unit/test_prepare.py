@@ -18,7 +18,7 @@ from overlab.core.errors import OverlabError
 from overlab.core.files import write_private
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.progress import Progress
-from overlab.platform import debian, plugins, preflight, prepare, toolchain
+from overlab.platform import debian, plugins, preflight, prepare, pulumi_search
 from overlab.platform.manifest import PlatformManifest, checkout, fingerprints, inputs_digest
 from overlab.platform.preflight import PartReport
 from overlab.platform.private_dockerd import PrivateDockerd
@@ -277,7 +277,7 @@ def system(settings: Settings, paths: LabPaths, image: Path, tmp_path: Path, mon
     """A prepared lab on a system hypervisor, its docker plugin linked from the user's own PULUMI_HOME, returned."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    for variable in ("PULUMI_HOME", plugins.CHOICE_ENV, toolchain.SETTING_ENV):
+    for variable in ("PULUMI_HOME", plugins.CHOICE_ENV, pulumi_search.SETTING_ENV):
         monkeypatch.delenv(variable, raising=False)
     [docker] = [one for one in plugins.PLUGINS if one.name == "docker"]
     official = tmp_path / "home" / ".pulumi" / "plugins" / docker.directory / docker.file
@@ -295,7 +295,7 @@ def test_another_setting_for_cli_or_plugins_makes_a_platform_outdated(
     assert prepare.ready(settings) is None
     monkeypatch.setenv(plugins.CHOICE_ENV, "auto")
     assert prepare.ready(settings) is not None
-    monkeypatch.setenv(toolchain.SETTING_ENV, str(tmp_path / "pulumi"))
+    monkeypatch.setenv(pulumi_search.SETTING_ENV, str(tmp_path / "pulumi"))
     assert prepare.ready(settings) is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,6 +98,18 @@ def test_serves_the_stored_image_and_writes_nothing(
     assert fetch(registry.paths, "POST", "/v2/library/tiny/blobs/uploads/")[0] == "405"
     registry.stop()
     assert files(storage) == before
+
+
+def test_what_it_serves_is_known_by_digest(
+    registry: Registry, image: oci.ContainerImage, storage: Path, tmp_path: Path
+) -> None:
+    assert registry.digests() == {"library/tiny:1.0": image.digest}
+    shutil.copytree(storage, tmp_path / "storage")
+    oci.store(image, "other/place/tiny:2", tmp_path / "storage")
+    digests = Registry(registry.paths, tmp_path / "storage").digests()
+    assert digests == {"library/tiny:1.0": image.digest, "other/place/tiny:2": image.digest}
+    registry.ensure()
+    assert fetch(registry.paths, "GET", f"/v2/library/tiny/manifests/{image.digest}") == ["200", image.digest]
 
 
 def test_a_running_one_is_adopted_and_a_killed_one_replaced(registry: Registry) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from overlab.platform import container_host, debian, setups, versions
+from overlab.core.paths import cache_entry
+from overlab.platform import container_host, debian, pulumi_search, setups, versions
 from overlab.platform.debian import DebianPackage
 
 _PROJECT = Path(__file__).parents[2]
@@ -97,7 +98,39 @@ def test_another_system_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch,
 def test_an_older_pulumi_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program(monkeypatch, tmp_path, pulumi="v3.100.0", go="go1.19.8")
     text = setups.describe(setups.examine())
-    assert f"Pulumi {versions.PULUMI} or newer ({tmp_path}/bin/pulumi is v3.100.0), or Go {versions.GO}" in text
+    assert f"Pulumi {versions.PULUMI} or newer ({tmp_path}/bin/pulumi is 3.100.0), or Go {versions.GO}" in text
+
+
+@pytest.mark.parametrize("place", ["named", "installer", "cache"])
+def test_pulumi_is_found_where_an_up_finds_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str) -> None:
+    """The search is the one of ``overlab up``."""
+    program(monkeypatch, tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv(pulumi_search.SETTING_ENV, raising=False)
+    assert not any(setup.possible for setup in setups.examine())
+    entry = cache_entry(pulumi_search.CACHE_KIND, pulumi_search.cache_key())
+    directory = {"named": tmp_path, "installer": tmp_path / "home/.pulumi/bin", "cache": entry / "content"}[place]
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "pulumi").write_text(f"#!/bin/sh\necho v{versions.PULUMI}\n")
+    (directory / "pulumi").chmod(0o755)
+    if place == "named":
+        monkeypatch.setenv(pulumi_search.SETTING_ENV, str(directory / "pulumi"))
+    assert all(setup.possible for setup in setups.examine())
+
+
+def test_a_named_pulumi_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program(monkeypatch, tmp_path)
+    monkeypatch.setenv(pulumi_search.SETTING_ENV, "/nowhere/pulumi")
+    assert "OVERLAB_PULUMI=/nowhere/pulumi is not an executable file" in setups.describe(setups.examine())
+
+
+def test_pulumi_built_for_another_version_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program(monkeypatch, tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    other = cache_entry(pulumi_search.CACHE_KIND, {"sources": "older"}) / "content"
+    other.mkdir(parents=True)
+    (other / "pulumi").touch()
+    assert not any(setup.possible for setup in setups.examine())
 
 
 def test_go_that_is_new_enough_builds_pulumi(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

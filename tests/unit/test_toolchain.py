@@ -11,7 +11,7 @@ import pytest
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
-from overlab.platform import toolchain
+from overlab.platform import pulumi_search, toolchain
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVERLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.delenv(toolchain.SETTING_ENV, raising=False)
+    monkeypatch.delenv(pulumi_search.SETTING_ENV, raising=False)
 
 
 def fake_cli(directory: Path, version: str) -> Path:
@@ -39,7 +39,7 @@ def test_nothing_is_found_where_nothing_is() -> None:
 
 
 def test_the_environment_wins_over_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(toolchain.SETTING_ENV, str(fake_cli(tmp_path / "b", "3.2.0")))
+    monkeypatch.setenv(pulumi_search.SETTING_ENV, str(fake_cli(tmp_path / "b", "3.2.0")))
     on_path(monkeypatch, fake_cli(tmp_path / "c", "3.300.0").parent)
     found = toolchain.find()
     assert found is not None
@@ -97,7 +97,7 @@ def test_a_labs_own_shim_is_never_used_as_the_cli(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_named_cli_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(toolchain.SETTING_ENV, "/nowhere/pulumi")
+    monkeypatch.setenv(pulumi_search.SETTING_ENV, "/nowhere/pulumi")
     with pytest.raises(OverlabError, match=r"OVERLAB_PULUMI=/nowhere/pulumi is not an executable file"):
         toolchain.find()
 
