@@ -1,6 +1,6 @@
 """Runs on a node, as root: what its engine, kernel, journal and cluster store report, one JSON object a line.
 
-``python3 - STORE-URL BRIDGE WATCHDOG LIMIT-S < node_collector.py``. Standard library of Python 3.9 only; read-only.
+``python3 - STORE-CLIENT BRIDGE WATCHDOG LIMIT-S < node_collector.py``. Standard library of Python 3.9 only; read-only.
 Each line is an object with one part. A part that cannot be collected is null, and the last line, ``errors``, has the
 reason. Everything ends within LIMIT-S.
 """
@@ -15,8 +15,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -50,8 +48,8 @@ class EngineConnection(http.client.HTTPConnection):
 class NodeCollector:
     """The node that this runs on."""
 
-    def __init__(self, store_url: str, bridge: str, watchdog: str, limit_s: float) -> None:
-        self.store_url = store_url
+    def __init__(self, store_client: str, bridge: str, watchdog: str, limit_s: float) -> None:
+        self.store_client = store_client
         self.bridge = bridge
         self.watchdog_script = watchdog
         self._deadline = time.monotonic() + limit_s
@@ -222,15 +220,12 @@ class NodeCollector:
 
     def store(self) -> dict[str, Any]:
         """The store's answers to this node: leader, peers, and the keys of networks, endpoints and engines."""
-        leader = self._store("/v1/status/leader")
-        if not leader:
-            return {"version": "", "leader": "", "peers": [], "keys": {}}
-        keys: dict[str, str] = {}
-        for prefix in KEYS:
-            with contextlib.suppress(LookupError):  # no such key yet
-                keys.update({entry["Key"]: entry["Value"] or "" for entry in self._store(f"/v1/kv/{prefix}?recurse")})
-        version = self._store("/v1/agent/self")["Config"]["Version"]
-        return {"version": version, "leader": leader, "peers": self._store("/v1/status/peers"), "keys": keys}
+        cmd = [self.store_client, "report", *KEYS]
+        done = subprocess.run(cmd, capture_output=True, text=True, timeout=self._remaining(), check=False)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.strip())
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
 
     # -- calls, each within the remaining time ---------------------------------------------------------
 
@@ -251,17 +246,6 @@ class NodeCollector:
         if answer.status != 200:
             raise RuntimeError(f"the engine answered {answer.status} to {path}: {body.decode(errors='replace')[:300]}")
         return json.loads(body)
-
-    def _store(self, path: str) -> Any:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(f"{self.store_url}{path}", timeout=self._remaining()) as answer:
-                return json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                raise LookupError(path) from error
-            text = error.read().decode(errors="replace")[:300]
-            raise RuntimeError(f"the store answered {error.code} to {path}: {text}") from error
 
     def _run(self, *cmd: str, ok: tuple[int, ...] = (0,)) -> str:
         done = subprocess.run(cmd, capture_output=True, text=True, timeout=self._remaining(), check=False)
