@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_docker as docker
@@ -19,7 +18,7 @@ from components.config.fields import Address, Mtu, Pattern, Port, Url
 from components.config.platform import Packages
 from components.config.section import Violation
 from components.config.spec import EngineSpec
-from components.node import firewall, port_probe, scripts, watchdog
+from components.node import firewall, port_probe, scripts, store_client, watchdog
 from components.node_host import NodeHost
 
 BUNDLE = "/var/lib/overlab-packages.tar"
@@ -27,9 +26,13 @@ CONFIG_DIR = "/etc/docker"
 MANIFEST = "/etc/overlab/engine.sha256"
 """Checksums of what the last update put on the node."""
 PENDING = "/run/overlab-engine-pending"
+_ENDPOINT = "[A-Za-z0-9.-]+:[0-9]{1,5}"
 ClusterStore = Annotated[
     str,
-    Pattern(re.compile(r"consul://[A-Za-z0-9.-]+:[0-9]{1,5}"), "consul://HOST:PORT; libkv takes exactly one address"),
+    Pattern(
+        re.compile(rf"consul://{_ENDPOINT}|etcd://{_ENDPOINT}(,{_ENDPOINT})*"),
+        "consul://HOST:PORT, of which libkv takes exactly one, or etcd://HOST:PORT,...",
+    ),
 ]
 
 
@@ -59,6 +62,8 @@ class DockerEngineArgs(Args, EngineSpec):
     peers: tuple[Address, ...] = ()
     store_ports: Public[tuple[tuple[Literal["tcp", "udp"], Port], ...]] = ()
     """Ports on which peers reach the store here."""
+    control_ports: Public[tuple[Port, ...]] = conventions.NODE_PORTS
+    """Ports of all nodes that no workload may reach."""
 
     def violations(self) -> Iterator[Violation]:
         yield from super().violations()
@@ -148,19 +153,26 @@ class DockerEngine(Component[DockerEngineArgs]):
             cgroup_parent=machine.cgroup_parent,
             mtu=args.mtu,
         )
-        script = watchdog.script(urlsplit(args.cluster_store).netloc, machine.node_address)
+        kind, _, endpoints = args.cluster_store.partition("://")
+        client = store_client.script(kind, endpoints.split(","))
         files = [
             _file(f"{CONFIG_DIR}/daemon.json", "engine", json.dumps(config, indent=2, sort_keys=True) + "\n"),
             _file(f"{units}/docker.service.d/overlab.conf", "engine", drop_in(args, str(machine.node_address))),
-            _file(watchdog.SCRIPT, "watchdog", script, mode="0755"),
+            _file(watchdog.SCRIPT, "watchdog", watchdog.script(machine.node_address), mode="0755"),
             _file(f"{units}/{watchdog.SERVICE}", "watchdog", watchdog.service()),
             _file(f"{units}/{watchdog.PATH_UNIT}", "watchdog", watchdog.path_unit()),
             _file(port_probe.SCRIPT, "probe", port_probe.script(), mode="0755"),
+            _file(store_client.SCRIPT, "store", client, mode="0755"),
         ]
         if args.firewall:
             tls = args.api == "tls"
             rules = firewall.rules(
-                machine.underlay, machine.interface, args.peers, engine_api=tls, store_ports=args.store_ports
+                machine.underlay,
+                machine.interface,
+                args.peers,
+                engine_api=tls,
+                store_ports=args.store_ports,
+                control_ports=args.control_ports,
             )
             files += [
                 _file(firewall.RULES_FILE, "firewall", rules),

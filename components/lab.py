@@ -12,7 +12,6 @@ import pulumi_libvirt as libvirt
 from components import checks
 from components._base import Args, Component
 from components.config import images
-from components.config.docker_names import store_url
 from components.config.platform import Platform
 from components.config.settings import Node, Settings
 from components.config.spec import ContainerOptions, MachineSpec, NetworkOptions, WorkloadSpec
@@ -21,7 +20,6 @@ from components.docker_engine import DockerEngine, DockerEngineArgs, ServerTls
 from components.hypervisor import HypervisorContext, Storage, StorageArgs
 from components.machine import Machine, MachineArgs
 from components.network import NetworkArgs, Networks, NetworksArgs
-from components.node import firewall
 from components.node_container import (
     ContainerUnderlay,
     ContainerUnderlayArgs,
@@ -156,12 +154,13 @@ class Lab(Component[Args]):
             **dict(settings.engine),
             machine=host,
             mtu=settings.underlay.mtu,
-            cluster_store=store_url(settings.store_addresses),
+            cluster_store=settings.cluster_store,
             registry_mirror=platform.registry_mirror,
             packages=platform.packages,
             tls=self._server_tls(key),
             peers=tuple(other.address for other in settings.nodes.values() if other.key != key),
-            store_ports=firewall.store_ports(settings.store.servers, serves=key in settings.store_nodes),
+            store_ports=settings.store.backend.peer_ports(settings.store.servers, serves=key in settings.store_nodes),
+            control_ports=settings.control_ports,
         )
         return DockerEngine(f"{key}-engine", engine, self.child_options())
 
@@ -176,10 +175,11 @@ class Lab(Component[Args]):
         args = StoreArgs(
             engines=tuple(self.engines.values()),
             servers=tuple(self.engines[key] for key in self._settings.store_nodes),
-            image=images.pinned(store.image, self._platform.image_digests),
-            memory_mib=store.memory_mib,
-            gossip_key=identity.gossip_key,
-            tls=identity.store_tls,
+            kind=store.kind,
+            image=images.pinned(store.image_name, self._platform.image_digests),
+            memory_mib=store.memory_limit_mib,
+            gossip_key=identity.gossip_key if store.backend.agents else None,
+            tls=identity.store_tls if store.backend.agents else None,
             tokens=identity.store_tokens if store.has_acl else None,
         )
         return Store("store", args, self.child_options())

@@ -1,12 +1,11 @@
-"""The cluster store: Consul in containers, and the gate that every engine joined."""
+"""The cluster store in containers, and the gate that every engine joined."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pulumi
 import pulumi_command as command
@@ -16,19 +15,17 @@ from pydantic import Field
 from components._base import Args, Component, Public
 from components.barrier import Barrier, BarrierArgs
 from components.config import conventions, roles
-from components.config.docker_names import store_address
 from components.config.fields import ImageName
 from components.config.platform import StoreTls, StoreTokens
 from components.config.section import Violation
+from components.config.stores import BACKENDS, Member, Process, StoreBackend
+from components.config.stores.consul import SECRETS_DIR
 from components.docker_engine import DockerEngine
-from components.node import scripts
+from components.node import scripts, store_client
 from components.store_access import RELOAD_PENDING, StoreAccess, StoreAccessArgs, acl_tokens
 
-DATA_DIR = "/consul/data"
-CONFIG_FILE = "/consul/config/lab.json"
-SECRETS_DIR = "/consul/secrets"
-"""In the container, what :data:`NODE_SECRETS_DIR` is on the node."""
 NODE_SECRETS_DIR = "/var/lib/overlab/consul"
+"""On the node, what ``SECRETS_DIR`` is in the container."""
 STOP_GRACE_S = 10
 
 
@@ -37,21 +34,36 @@ class StoreArgs(Args):
 
     engines: tuple[DockerEngine, ...]
     servers: Public[Annotated[tuple[DockerEngine, ...], Field(min_length=1)]]
+    kind: Public[Literal["consul", "etcd"]] = "consul"
     image: Public[ImageName] = conventions.CONSUL_IMAGE
     memory_mib: Public[Annotated[int, Field(ge=64, le=65536)]] = 128
     gossip_key: Path | None = None
-    """Required with several servers."""
+    """Required with several servers of Consul."""
     tls: StoreTls | None = None
-    """Required with several servers."""
+    """Required with several servers of Consul."""
     tokens: StoreTokens | None = None
-    """With several servers: access lists, denied by default."""
+    """With several servers of Consul: access lists, denied by default."""
+
+    @property
+    def backend(self) -> StoreBackend:
+        return BACKENDS[self.kind]
 
     @property
     def cluster(self) -> bool:
-        """Several servers, and an agent on every engine; else the single-server mode."""
+        """Several servers; else the single-server mode."""
         return len(self.servers) > 1
 
+    @property
+    def agents(self) -> bool:
+        """Whether every engine has an agent."""
+        return self.cluster and self.backend.agents
+
     def violations(self) -> Iterator[Violation]:
+        if not self.backend.agents:
+            for key in ("gossip_key", "tls", "tokens"):
+                if getattr(self, key) is not None:
+                    yield Violation((key,), "(stated)", f"not with {self.backend.title}", "leave it out")
+            return
         if self.cluster and self.gossip_key is None:
             yield Violation(("gossip_key",), None, "a key where there are several servers", "state the file with it")
         if self.cluster and self.tls is None:
@@ -67,16 +79,17 @@ class StoreAgentArgs(Args):
     engine: Public[DockerEngine]
     store: Public[StoreArgs]
 
-    def config(self) -> dict[str, Any]:
-        """Consul's configuration, without its secrets."""
+    def process(self) -> Process:
+        """How it runs, without its secrets."""
         machine, store = self.engine.machine, self.store
-        servers = tuple(server.machine.node_address for server in store.servers)
-        return agent_config(machine.name, machine.node_address, servers, acl=store.tokens is not None)
+        servers = {server.node: server.machine.node_address for server in store.servers}
+        member = Member(machine.name, machine.node_address, servers, acl=store.tokens is not None)
+        return store.backend.process(member)
 
     def secrets(self) -> dict[str, str]:
         """Content of the files in :data:`SECRETS_DIR`; empty for a single server."""
         store, node = self.store, self.engine.node
-        if not store.cluster:
+        if not store.agents:
             return {}
         assert store.gossip_key is not None and store.tls is not None  # noqa: PT018
         config: dict[str, Any] = {"encrypt": store.gossip_key.read_text("utf-8").strip()}
@@ -87,23 +100,25 @@ class StoreAgentArgs(Args):
 
     def inputs(self) -> dict[str, Any]:
         """Beside what is stated what policies ask for."""
-        config = self.config()
-        derived = {"server": config.get("server", False), "encrypted": self.store.cluster, "acl": "acl" in config}
-        return super().inputs() | derived | {"client_addresses": config["client_addr"].split()}
+        store = self.store
+        derived: dict[str, Any] = {"kind": store.kind, "server": self.engine in store.servers}
+        derived |= {"encrypted": store.agents, "acl": store.tokens is not None}
+        derived |= {"client_addresses": list(self.process().listens)}
+        return super().inputs() | derived
 
 
 class StoreAgent(Component[StoreAgentArgs]):
-    """One Consul agent on a machine's engine, in the machine's own network, its data in a volume.
+    """A server or an agent on a machine's engine, in the machine's own network, its data in a volume.
 
-    A single server listens on the underlay and on loopback; an agent of a cluster on loopback alone. The engine that
-    runs it is also its client: the engine starts without it and finds it within a heartbeat.
+    A server listens on the underlay and on loopback; in a cluster of Consul every agent on loopback alone. The engine
+    that runs it is also its client: the engine starts without it and finds it within a heartbeat.
     """
 
     TOKEN = "overlab:index:StoreAgent"
 
     def __init__(self, name: str, args: StoreAgentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
-        engine = args.engine
+        engine, backend, process = args.engine, args.store.backend, args.process()
         labels = engine.machine.labels
         image = docker.RemoteImage(
             f"{engine.node}-store-image",
@@ -114,12 +129,12 @@ class StoreAgent(Component[StoreAgentArgs]):
         )
         volume = docker.Volume(
             roles.resource_name(engine.node, roles.STORE_DATA),
-            name=conventions.STORE_VOLUME,
+            name=backend.volume,
             labels=[docker.VolumeLabelArgs(label=key, value=value) for key, value in labels.items()],
             opts=self.child_options(**engine.placement),
         )
-        mounts = [docker.ContainerVolumeArgs(volume_name=volume.name, container_path=DATA_DIR)]
-        command = ["agent", f"-config-file={CONFIG_FILE}"]
+        mounts = [docker.ContainerVolumeArgs(volume_name=volume.name, container_path=backend.data_dir)]
+        command = list(process.command)
         first: list[pulumi.Resource] = [image]
         if secrets := args.secrets():
             first.append(self._declare_secrets(secrets))
@@ -128,9 +143,9 @@ class StoreAgent(Component[StoreAgentArgs]):
             )
             command.append(f"-config-file={SECRETS_DIR}/secrets.json")
         self.container = docker.Container(
-            f"{engine.node}-consul",
-            name=conventions.STORE_CONTAINER,
-            hostname=conventions.STORE_CONTAINER,
+            f"{engine.node}-{backend.name}",
+            name=backend.name,
+            hostname=backend.name,
             image=args.store.image,
             command=command,
             network_mode="host",
@@ -141,7 +156,7 @@ class StoreAgent(Component[StoreAgentArgs]):
             destroy_grace_seconds=STOP_GRACE_S,
             volumes=mounts,
             # No secret is in it, in its arguments or in its environment: with other ones it stays the same container.
-            uploads=[docker.ContainerUploadArgs(file=CONFIG_FILE, content=_document(args.config()))],
+            uploads=[docker.ContainerUploadArgs(file=path, content=text) for path, text in process.files.items()],
             opts=self.child_options(
                 **engine.placement,
                 depends_on=first,
@@ -165,39 +180,8 @@ class StoreAgent(Component[StoreAgentArgs]):
         )
 
 
-def _document(config: dict[str, Any]) -> str:
-    return json.dumps(config, indent=2, sort_keys=True) + "\n"
-
-
-def agent_config(
-    node: str, address: IPv4Address, servers: tuple[IPv4Address, ...], *, acl: bool = False
-) -> dict[str, Any]:
-    """Consul's configuration on a node, without secrets."""
-    config: dict[str, Any] = {
-        "bind_addr": str(address),
-        "client_addr": "127.0.0.1",
-        "data_dir": DATA_DIR,
-        "disable_update_check": True,
-        "enable_script_checks": False,
-        "node_name": node,
-        # The name of it in Consul 1.8; later ones know it still.
-        "ui": True,
-    }
-    if address in servers:
-        config |= {"server": True, "bootstrap_expect": len(servers)}
-    if len(servers) == 1:
-        # Alone there is nobody to wait for: it elects itself after 1 to 2 s, by default after 5 to 10.
-        return config | {"client_addr": f"127.0.0.1 {address}", "performance": {"raft_multiplier": 1}}
-    if acl:
-        config["acl"] = {"enabled": True, "default_policy": "deny", "enable_token_persistence": False}
-    # RPC between agents, port 8300; HTTP is for the node itself, and its engine speaks no TLS to it.
-    config |= {"verify_incoming_rpc": True, "verify_outgoing": True, "verify_server_hostname": True}
-    config |= {f"{name}_file": f"{SECRETS_DIR}/{name}.pem" for name in ("ca", "cert", "key")}
-    return config | {"retry_join": [str(one) for one in servers]}
-
-
 class Store(Component[StoreArgs]):
-    """One server (the single-server mode), or a cluster of servers with an agent on every node."""
+    """One server (the single-server mode), or a cluster of servers; of Consul then with an agent on every node."""
 
     TOKEN = "overlab:index:Store"
     url: pulumi.Output[str]
@@ -209,12 +193,12 @@ class Store(Component[StoreArgs]):
         """The machine with which a single server goes, and everything that it stores."""
         agents = [
             StoreAgent(f"store-{engine.node}", StoreAgentArgs(engine=engine, store=args), self.child_options())
-            for engine in (args.engines if args.cluster else args.servers)
+            for engine in (args.engines if args.agents else args.servers)
         ]
         self.ids = tuple(agent.container.id for agent in agents)
         self.ready: list[pulumi.Resource] = [agent.container for agent in agents]
         """What is written to the store comes after all of it."""
-        if args.cluster:
+        if args.agents:
             assert args.gossip_key is not None
             access = StoreAccessArgs(
                 engine=first,
@@ -225,9 +209,8 @@ class Store(Component[StoreArgs]):
                 generation=scripts.digest(*(text for agent in agents for text in agent.args.secrets().values())),
             )
             self.ready.append(StoreAccess("store-access", access, self.child_options()).configured)
-        self.address = store_address([server.machine.node_address for server in args.servers])
-        """HOST:PORT of its HTTP API, as every node finds it."""
-        self.url = pulumi.Output.all(*self.ids).apply(lambda _: f"http://{self.address}")
+        endpoints = args.backend.endpoints([server.machine.node_address for server in args.servers])
+        self.url = pulumi.Output.all(*self.ids).apply(lambda _: f"http://{endpoints[0]}")
         self.register_outputs({"url": self.url})
 
 
@@ -273,7 +256,7 @@ class Membership(Component[MembershipArgs]):
 
 def _joined_values(index: int, args: MembershipArgs) -> dict[str, object]:
     return {
-        "consul": f"http://{args.store.address}",
+        "store": store_client.SCRIPT,
         "own": args.engines[index].advertised,
         # Once, for both: a gate's text grows with the lab, and all of them with its square.
         "nodes": [f"{engine.node}/{engine.advertised}" for engine in args.engines],

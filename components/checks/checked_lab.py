@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from components.config import addressing, conventions
-from components.config.docker_names import advertised, store_address
+from components.config.docker_names import advertised
 from components.config.settings import Settings
 
 
@@ -27,8 +27,10 @@ class CheckedLab:
     nodes: Mapping[str, IPv4Address]
     underlay_gateway: IPv4Address
     """The platform's own address of the underlay."""
-    store: str
-    """HOST:PORT of the store's API, as nodes reach it."""
+    cluster_store: str
+    """The store's URL, as the engines are configured with it."""
+    control_ports: tuple[int, ...]
+    """Of the nodes: no workload may reach them."""
     workloads: Mapping[str, CheckedWorkload]
     mtu: Mapping[str, int]
     """Network -> bytes that a packet of a workload may have."""
@@ -39,7 +41,8 @@ class CheckedLab:
         return cls(
             nodes={key: node.address for key, node in settings.nodes.items()},
             underlay_gateway=addressing.gateway(settings.underlay.cidr),
-            store=store_address(settings.store_addresses),
+            cluster_store=settings.cluster_store,
+            control_ports=settings.control_ports,
             workloads={
                 name: CheckedWorkload(settings.placement[name], tuple(spec.networks), spec.http_port)
                 for name, spec in settings.workloads.items()

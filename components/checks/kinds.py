@@ -13,7 +13,7 @@ from components.checks.checked_lab import CheckedLab, CheckedWorkload
 from components.checks.facts import Facts
 from components.checks.model import EXTERNAL, Check
 from components.config import conventions
-from components.node import port_probe
+from components.node import port_probe, store_client
 
 Group = Literal["pairs", "isolation", "control plane", "nodes", "workloads"]
 PACKET_HEADERS = 28
@@ -21,6 +21,7 @@ PACKET_HEADERS = 28
 RESOLVER = "127.0.0.11:53"
 """Listens in every workload on a network, for TCP too."""
 UDP_CONTROL_PORTS = (conventions.VXLAN_PORT, conventions.SERF_PORT, conventions.CONSUL_GOSSIP_PORT)
+"""Where a lab has these, it has them for UDP."""
 _REFUSED = r"^HTTP/1\.\d 4\d\d|error: 4\d\d|HTTP Error 4\d\d"
 """By nc, curl, Python: the server answers, and has no such page."""
 _NO_FILE = "No such file or directory"
@@ -192,13 +193,13 @@ def _network(subject: Subject) -> Probe:
 
 def _kv(subject: Subject) -> Probe:
     keys = [f"docker/nodes/{subject.lab.advertised(node)}" for node in subject.lab.nodes]
-    keys += [f"docker/network/v1.0/network/{subject.facts.network_id(network)}/" for network in subject.lab.mtu]
-    wanted = tuple((f'"{re.escape(key)}"', f"the store has no key {key}") for key in keys)
-    return Probe(f"curl -fsS -m 10 'http://{subject.lab.store}/v1/kv/docker/?keys'", wanted)
+    keys += [f"docker/network/v1.0/network/{subject.facts.network_id(network)}" for network in subject.lab.mtu]
+    wanted = tuple((f"^{re.escape(key)}$", f"the store has no key {key}") for key in keys)
+    return Probe(f"{store_client.SCRIPT} keys docker", wanted)
 
 
 def _engine(subject: Subject) -> Probe:
-    expected = f"consul://{subject.lab.store} {subject.lab.advertised(subject.check.node)}"
+    expected = f"{subject.lab.cluster_store} {subject.lab.advertised(subject.check.node)}"
     wanted = (f"^{re.escape(expected)}$", f"not the expected {expected}")
     return Probe("docker info -f '{{.ClusterStore}} {{.ClusterAdvertise}}'", (wanted,))
 
@@ -213,9 +214,9 @@ def _control_plane(subject: Subject) -> Probe:
     probe = f"$netns {port_probe.SCRIPT} {RESOLVER}"
     if node == EXTERNAL:
         return Probe(f"{probe} {lab.underlay_gateway} {conventions.SSH_PORT}/tcp {conventions.REGISTRY_PORT}/tcp")
-    ports = [f"{port}/tcp" for port in conventions.CONTROL_PORTS]
+    ports = [f"{port}/tcp" for port in lab.control_ports]
     if node in (subject.check.node, lab.following(subject.check.node)):
-        ports += [f"{port}/udp" for port in UDP_CONTROL_PORTS]
+        ports += [f"{port}/udp" for port in UDP_CONTROL_PORTS if port in lab.control_ports]
     return Probe(f"$netns ping -n -q -c 1 -W 2 {lab.nodes[node]} && {probe} {lab.nodes[node]} {' '.join(ports)}")
 
 

@@ -12,8 +12,6 @@ LAB_NAME: Final = r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?"
 NIC: Final = "lab0"
 """The underlay interface of every node, selected by MAC; cluster-advertise names it."""
 GWBRIDGE: Final = "docker_gwbridge"
-STORE_CONTAINER: Final = "consul"
-STORE_VOLUME: Final = "consul-data"
 ENGINE_NETWORKS: Final = frozenset({"bridge", "default", "host", "none", GWBRIDGE})
 """Names that an engine has for networks of its own."""
 LOOPBACK_NAMES: Final = frozenset(
@@ -39,19 +37,8 @@ CONSUL_HTTP_PORT: Final = 8500
 CONSUL_RPC_PORT: Final = 8300
 CONSUL_GOSSIP_PORT: Final = 8301
 CONSUL_WAN_PORT: Final = 8302
-CONTROL_PORTS: Final = (
-    SSH_PORT,
-    ENGINE_PORT,
-    VXLAN_PORT,
-    SERF_PORT,
-    CONSUL_RPC_PORT,
-    CONSUL_GOSSIP_PORT,
-    CONSUL_WAN_PORT,
-    CONSUL_HTTP_PORT,
-)
-"""The nodes' ports by which a lab is controlled, of TCP and UDP alike: no workload may reach them."""
-RESERVED_PORTS: Final = frozenset({*CONTROL_PORTS, 2375, 8501, 8502, 8600})
-"""The control ports, the engine's without TLS, and Consul's for HTTPS, gRPC and DNS: no workload may publish them."""
+NODE_PORTS: Final = (SSH_PORT, ENGINE_PORT, VXLAN_PORT, SERF_PORT)
+"""The nodes' ports by which a lab is controlled, of TCP and UDP alike, beside those of its store."""
 PICKED_PORTS: Final = range(49153, 65536)
 """From these an engine picks a node port where none is stated."""
 REGISTRY_PORT: Final = 5000
@@ -68,8 +55,10 @@ POOL_DIR: Final = "/var/lib/libvirt/images"
 ENGINE_VERSION: Final = "20.10"
 """The last line with --cluster-store; 23.0 removed it."""
 CONSUL_IMAGE: Final = "consul:1.8"
+ETCD_IMAGE: Final = "overlab/etcd:3.3"
+"""Of Debian's package, in the bundled platform's registry alone: Docker Hub has none of etcd's makers."""
 BUSYBOX_IMAGE: Final = "busybox:1.35"
-BUNDLED_IMAGES: Final = (BUSYBOX_IMAGE, CONSUL_IMAGE, "hashicorp/consul:1.8", "nginx:1.18")
+BUNDLED_IMAGES: Final = (BUSYBOX_IMAGE, CONSUL_IMAGE, "hashicorp/consul:1.8", ETCD_IMAGE, "nginx:1.18")
 """What the bundled platform's registry has."""
 BUNDLED_ENGINE: Final = "20.10.5"
 """dockerd of the images and packages that the platform builds."""

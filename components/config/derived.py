@@ -21,8 +21,8 @@ def store_nodes(lab: Draft) -> tuple[str, ...]:
 
 
 def agent_nodes(lab: Draft) -> Collection[str]:
-    """The nodes that run an agent of the store: in cluster mode every one, else that of the server."""
-    return lab.nodes if lab.store and lab.store.servers > 1 else store_nodes(lab)
+    """The nodes that run a server of the store, or an agent of it."""
+    return lab.nodes if lab.store and lab.store.backend.agents and lab.store.servers > 1 else store_nodes(lab)
 
 
 def node_of(lab: Draft, workload: WorkloadSpec) -> str | None:

@@ -36,7 +36,7 @@ def _network_names(lab: Draft) -> None:
 def _store_names(lab: Draft) -> None:
     agents = agent_nodes(lab)
     for key, workload in lab.workloads.items():
-        if key == conventions.STORE_CONTAINER and (node := node_of(lab, workload)) in agents:
+        if lab.store and key == lab.store.backend.name and (node := node_of(lab, workload)) in agents:
             rule = f"not the name of the store's container, which runs on {node}"
             lab.add_problem(("workloads", key), rule, "choose another name", key)
 

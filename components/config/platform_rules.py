@@ -21,7 +21,7 @@ def _is_bundled(lab: Draft) -> bool:
 
 def _stated_images(lab: Draft) -> Iterator[tuple[tuple[str, ...], str]]:
     if lab.store:
-        yield ("store", "image"), lab.store.image
+        yield ("store", "image"), lab.store.image_name
     for key, workload in lab.workloads.items():
         yield ("workloads", key, "image"), workload.image
 
@@ -38,6 +38,15 @@ def _images(lab: Draft) -> None:
             continue
         rule = f"an image of the bundled platform's registry: {', '.join(conventions.BUNDLED_IMAGES)}"
         lab.add_problem(path, rule, "write one of these, or state platform.registry_mirror", reference)
+
+
+def _store_image(lab: Draft) -> None:
+    store, platform = lab.store, lab.platform
+    if store is None or platform is None or _is_bundled(lab) or store.image or platform.registry_mirror:
+        return
+    if store.backend.public_image:
+        rule = f"stated on a system platform: {store.image_name} is an image of the bundled one"
+        lab.add_problem(("store", "image"), rule, f"write {store.backend.public_image}", None)
 
 
 def _engine(lab: Draft) -> None:
@@ -75,4 +84,4 @@ def _json(value: object) -> str:
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 
 
-RULES = (_images, _engine, _size)
+RULES = (_images, _store_image, _engine, _size)

@@ -97,7 +97,7 @@ def _memory(lab: Draft) -> None:
         needed[node_of(lab, workload)] += workload.memory_mib
     if lab.store:
         for key in agent_nodes(lab):
-            needed[key] += lab.store.memory_mib
+            needed[key] += lab.store.memory_limit_mib
     for key, node in lab.nodes.items():
         machine, need = node.machine or lab.machine, needed[key] + ENGINE_HEADROOM_MIB
         if machine and needed[key] and need > machine.memory_mib:

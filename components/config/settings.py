@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from components.config import addressing, compose, derived, draft, rules, stack_file
+from components.config import addressing, compose, conventions, derived, draft, rules, stack_file
 from components.config.platform import RECORD_ENV, Platform
 from components.config.problems import Problem as Problem
 from components.config.problems import SettingsError as SettingsError
@@ -89,6 +89,16 @@ class Settings:
     def store_addresses(self) -> tuple[IPv4Address, ...]:
         """Of the nodes with a store server."""
         return tuple(self.nodes[key].address for key in self.store_nodes)
+
+    @property
+    def cluster_store(self) -> str:
+        """URL of the store, as the engines are configured with it."""
+        return self.store.backend.url(self.store_addresses)
+
+    @property
+    def control_ports(self) -> tuple[int, ...]:
+        """Of the nodes: no workload may reach them."""
+        return (*conventions.NODE_PORTS, *self.store.backend.control_ports)
 
     def underlay_mtu(self, network: str) -> int:
         """Size in bytes of the largest outer packet of an overlay network."""

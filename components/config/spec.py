@@ -30,6 +30,7 @@ from components.config.fields import (
     as_tuple,
 )
 from components.config.section import Spec, Violation
+from components.config.stores import BACKENDS, RESERVED_PORTS, StoreBackend
 
 LARGEST_UNDERLAY = 8
 SMALLEST_UNDERLAY = 28
@@ -142,30 +143,48 @@ class EngineSpec(Spec):
 class StoreSpec(Spec):
     """The cluster store."""
 
-    kind: Literal["consul"] = "consul"
+    kind: Literal["consul", "etcd"] = "consul"
     """The product."""
     servers: Literal[1, 3, 5] = 1
-    """1 is the single-server mode. 3 or 5: a server on as many nodes; each engine uses the agent on its own node."""
+    """1 is the single-server mode. 3 or 5: a server on as many nodes. Of Consul every node then has an agent, which
+    its engine uses; of the others each engine knows all servers."""
     node: HostName | None = None
     """The node of the single server; default: the first node by name."""
     acl: bool | None = None
     """Consul's access lists, deny by default: a node may write Docker's data and little else. Default: with several
-    servers; a single one cannot have them."""
-    image: ImageName = conventions.CONSUL_IMAGE
-    """The image that it runs from."""
-    memory_mib: Annotated[int, Field(ge=64, le=65536)] = 128
-    """Memory limit of its container."""
+    servers; a single one cannot have them, nor can another product."""
+    image: ImageName | None = None
+    """The image that it runs from. Default: by kind."""
+    memory_mib: Annotated[int, Field(ge=64, le=65536)] | None = None
+    """Memory limit of its container. Default: by kind, 128 for Consul and etcd."""
+
+    @property
+    def backend(self) -> StoreBackend:
+        return BACKENDS[self.kind]
+
+    @property
+    def image_name(self) -> str:
+        """The image, stated or by default."""
+        return self.image or self.backend.image
+
+    @property
+    def memory_limit_mib(self) -> int:
+        """The memory limit, stated or by default."""
+        return self.memory_mib or self.backend.memory_mib
 
     @property
     def has_acl(self) -> bool:
         """Whether the store has access lists, stated or by default."""
-        return self.servers > 1 if self.acl is None else self.acl
+        return self.backend.acl and (self.servers > 1 if self.acl is None else self.acl)
 
     def violations(self) -> Iterator[Violation]:
         if self.servers > 1 and self.node is not None:
             rule = "only for a single server"
             yield Violation(("node",), self.node, rule, "leave it out: the first nodes run the servers")
-        if self.acl and self.servers == 1:
+        if self.acl and not self.backend.acl:
+            rule = f"not with {self.backend.title}, to which the engines cannot send a name and a password"
+            yield Violation(("acl",), True, rule, "leave it out, or set store.kind to consul")
+        elif self.acl and self.servers == 1:
             reason = "the engines cannot send a token, so each needs its own agent that has one"
             remedy = "set store.servers to 3, or leave it out"
             yield Violation(("acl",), True, f"only with 3 or 5 servers: {reason}", remedy)
@@ -257,8 +276,8 @@ class PortSpec(Spec):
     """The protocol of both."""
 
     def violations(self) -> Iterator[Violation]:
-        if self.published in conventions.RESERVED_PORTS:
-            remedy = f"not one of {sorted(conventions.RESERVED_PORTS)}"
+        if self.published in RESERVED_PORTS:
+            remedy = f"not one of {sorted(RESERVED_PORTS)}"
             yield Violation(("published",), self.published, "a port that the lab itself does not use", remedy)
 
 

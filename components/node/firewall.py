@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
-from typing import Literal
 
 from components.config import addressing, conventions
+from components.config.stores.backend import PortRules
 from components.node import scripts
 
 SCRIPT = "/usr/local/sbin/overlab-firewall"
 RULES_FILE = "/etc/overlab/firewall.rules"
 RULES6_FILE = "/etc/overlab/firewall6.rules"
 UNIT = "overlab-firewall.service"
-Ports = tuple[tuple[Literal["tcp", "udp"], int], ...]
-"""Protocol and port."""
-PEER_PORTS: Ports = (
+PEER_PORTS: PortRules = (
     ("tcp", conventions.SERF_PORT),
     ("udp", conventions.SERF_PORT),
     ("udp", conventions.VXLAN_PORT),
@@ -23,7 +21,13 @@ PEER_PORTS: Ports = (
 
 
 def rules(
-    underlay: IPv4Network, interface: str, peers: Iterable[IPv4Address], *, engine_api: bool, store_ports: Ports
+    underlay: IPv4Network,
+    interface: str,
+    peers: Iterable[IPv4Address],
+    *,
+    engine_api: bool,
+    store_ports: PortRules,
+    control_ports: Iterable[int],
 ) -> str:
     """The chains as ``iptables-restore --noflush`` reads them; ``interface`` is that of the underlay.
 
@@ -35,7 +39,7 @@ def rules(
     It rejects link-local addresses too: by those a hypervisor's own services can be reached.
     """
     api = [conventions.ENGINE_PORT] if engine_api else []
-    nodes = [(underlay, port) for port in conventions.CONTROL_PORTS]
+    nodes = [(underlay, port) for port in control_ports]
     return scripts.render_text(
         "overlab-firewall.rules",
         underlay=underlay,
@@ -51,14 +55,6 @@ def rules(
 def rules6() -> str:
     """The chain for IPv6, which a lab does not use: ICMPv6 and nothing else, from workloads and the underlay alike."""
     return scripts.render_text("overlab-firewall6.rules")
-
-
-def store_ports(servers: int, *, serves: bool) -> Ports:
-    """What a node opens to its peers for the store: in a cluster each has an agent, else one node ``serves`` alone."""
-    if servers > 1:
-        gossip = conventions.CONSUL_GOSSIP_PORT
-        return ("tcp", conventions.CONSUL_RPC_PORT), ("tcp", gossip), ("udp", gossip)
-    return (("tcp", conventions.CONSUL_HTTP_PORT),) if serves else ()
 
 
 def script() -> str:

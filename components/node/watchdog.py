@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from components.node import scripts
+from components.node import scripts, store_client
 
 SCRIPT = "/usr/local/sbin/dockerd-watchdog"
 SERVICE = "overlab-dockerd-watchdog.service"
@@ -17,11 +17,11 @@ PAUSE_S = 15
 PAUSE_LIMIT_S = 120
 
 
-def script(store: str, address: IPv4Address) -> str:
-    """``store`` is HOST:PORT of the store as seen from the node, ``address`` the node's own."""
+def script(address: IPv4Address) -> str:
+    """``address`` is the node's own."""
     return scripts.render(
         "dockerd-watchdog",
-        consul=f"http://{store}",
+        store=store_client.SCRIPT,
         own=address,
         quiet_s=QUIET_S,
         limit_s=LIMIT_S,

@@ -11,7 +11,7 @@ UNKNOWN = {
     "network": "NETWORK",
     "other_node": "NODE",
     "store_node": "STORE_NODE",
-    "store_url": "http://STORE:8500",
+    "store_container": "STORE",
     "advertise": "ADDRESS:2376",
 }
 """Facts that a remedy may need and a check does not have."""

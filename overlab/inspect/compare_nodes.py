@@ -67,23 +67,24 @@ def configurations(snapshot: Snapshot) -> Iterator[Finding]:
 def store(snapshot: Snapshot) -> Iterator[Finding]:
     """The store answers every node, has a leader and all of its servers, and only libnetwork's values."""
     view, expected = snapshot.store, snapshot.expected
+    container = {"store_container": expected.store_backend.name}
     errors = {key: report.errors.get("store", "") for key, report in snapshot.reports.items() if report.store is None}
     refused = {key: error for key, error in errors.items() if not error.startswith(TIMEOUT)}
     if view is None:
         for key, error in list(refused.items())[:1]:
             evidence = f"{expected.store} from {key}: {error}"
-            yield finding("store-down", "store", evidence, store_node=expected.store_nodes[0])
+            yield finding("store-down", "store", evidence, store_node=expected.store_nodes[0], **container)
         return
     for key, error in refused.items():
         evidence = f"{expected.store}: {error}"
-        yield finding("store-unreachable", key, evidence, node=key, store_url=expected.store_url)
+        yield finding("store-unreachable", key, evidence, node=key)
     peers = ", ".join(view.peers) or "none"
     if not view.leader:
-        yield finding("store-no-leader", "store", f"peers {peers}", node=expected.store_nodes[0])
+        yield finding("store-no-leader", "store", f"peers {peers}", node=expected.store_nodes[0], **container)
         return
     if len(view.peers) != expected.servers:
         evidence = f"{len(view.peers)} of {expected.servers}: {peers}"
-        yield finding("store-peers-mismatch", "store", evidence)
+        yield finding("store-peers-mismatch", "store", evidence, **container)
     for key in view.invalid:
         yield finding("store-value-invalid", "store", key)
 
@@ -115,7 +116,6 @@ def gossip(snapshot: Snapshot) -> Iterator[Finding]:
             f"{key} has no member {peer}, {event}",
             node=key,
             other_node=peer,
-            store_url=snapshot.expected.store_url,
             advertise=snapshot.expected.advertise[peer],
         )
 

@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from components.config import docker_names
 from components.config.platform import Platform
 from components.config.settings import Settings
+from components.node import store_client
 from overlab import openssh
 from overlab.core.errors import OverlabError
 from overlab.core.files import write_private
@@ -48,7 +48,6 @@ _ON_NODE = {
     "kernel.log": "dmesg | tail -n 200",
     "units.txt": "systemctl --no-pager --failed; systemctl --no-pager -n 0 status docker.service 'overlab-*'",
     "containers.txt": "docker ps --all --no-trunc; docker network ls --no-trunc",
-    "store.log": "docker logs --tail 300 consul",
     "links.txt": "ip -d address; ip route; ip neigh; ss -lntup",
     "overlays.txt": _OVERLAYS,
     "packet-filter.txt": "iptables-save -c; ip6tables-save -c",
@@ -104,8 +103,10 @@ def _node(settings: Settings, platform: Platform, limit_s: float, node: str) -> 
 
 def _session(settings: Settings, platform: Platform, limit_s: float, node: str) -> dict[str, str]:
     mark = f"===={secrets.token_hex(8)} "
-    store = docker_names.store_address(settings.store_addresses)
-    commands = _ON_NODE | {"store.json": f"curl -fsS -m 5 'http://{store}/v1/kv/docker/?recurse'"}
+    commands = _ON_NODE | {
+        "store.json": f"{Path(store_client.SCRIPT).name} report docker/",
+        "store.log": f"docker logs --tail 300 {settings.store.kind}",
+    }
     script = "".join(
         f"echo; echo {shlex.quote(mark + name)}\n"
         f"timeout {_COMMAND_LIMIT_S} sh -c {shlex.quote(command)} </dev/null 2>&1 | tail -c {_BYTES}\n"
@@ -188,10 +189,10 @@ def _end_of(file: Path) -> str:
 
 
 def _decoded(text: str) -> str:
-    """The store's keys with their values in plain text."""
+    """The store's report with its values in plain text."""
     try:
-        entries = json.loads(text)
-        values = {one["Key"]: base64.b64decode(one["Value"] or "").decode(errors="replace") for one in entries}
-    except (ValueError, KeyError, TypeError):
+        report = json.loads(text)
+        keys = {key: base64.b64decode(value).decode(errors="replace") for key, value in report["keys"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return text
-    return json.dumps(values, indent=1)
+    return json.dumps(report | {"keys": keys}, indent=1)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from components.config import conventions, docker_names
 from components.config.platform import Platform
 from components.config.settings import Settings
-from components.node import watchdog
+from components.node import store_client, watchdog
 from overlab import openssh
 from overlab.inspect import machines
 from overlab.inspect.node_report import NodeReport
@@ -58,7 +58,7 @@ def _terminated_at_the_end(sessions: list[subprocess.Popen[bytes]]) -> Iterator[
 def expected_state(settings: Settings) -> ExpectedState:
     return ExpectedState(
         stack=settings.stack,
-        store=docker_names.store_url(settings.store_addresses),
+        store=settings.cluster_store,
         servers=settings.store.servers,
         store_nodes=settings.store_nodes,
         nodes={key: str(node.address) for key, node in settings.nodes.items()},
@@ -79,8 +79,7 @@ def _run_collector(
     settings: Settings, platform: Platform, key: str, sessions: list[subprocess.Popen[bytes]]
 ) -> tuple[bytes, str]:
     """What the collector printed on a node, and why it may have printed no more."""
-    store = f"http://{docker_names.store_address(settings.store_addresses)}"
-    cmd = ["python3", "-IS", "-", store, conventions.GWBRIDGE, watchdog.SCRIPT, str(COLLECT_LIMIT_S)]
+    cmd = ["python3", "-IS", "-", store_client.SCRIPT, conventions.GWBRIDGE, watchdog.SCRIPT, str(COLLECT_LIMIT_S)]
     ssh = openssh.command(settings, platform, key, cmd, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
     script = (files("overlab.inspect") / "node_collector.py").read_bytes()
     try:

@@ -1,6 +1,6 @@
 """Runs on a node, as root: what its engine, kernel, journal and cluster store report, one JSON object a line.
 
-``python3 - STORE-URL BRIDGE WATCHDOG LIMIT-S < node_collector.py``. Standard library of Python 3.9 only; read-only.
+``python3 - STORE-CLIENT BRIDGE WATCHDOG LIMIT-S < node_collector.py``. Standard library of Python 3.9 only; read-only.
 Each line is an object with one part. A part that cannot be collected is null, and the last line, ``errors``, has the
 reason. Everything ends within LIMIT-S.
 """
@@ -40,8 +40,8 @@ class OutOfTime(Exception):
 class NodeCollector:
     """The node that this runs on."""
 
-    def __init__(self, store_url: str, bridge: str, watchdog: str, limit_s: float) -> None:
-        self.store_url = store_url
+    def __init__(self, store_client: str, bridge: str, watchdog: str, limit_s: float) -> None:
+        self.store_client = store_client
         self.bridge = bridge
         self.watchdog_script = watchdog
         self._deadline = time.monotonic() + limit_s
@@ -231,15 +231,12 @@ class NodeCollector:
 
     def store(self) -> dict[str, Any]:
         """The store's answers to this node: leader, peers, and the keys of networks, endpoints and engines."""
-        leader = self._store("/v1/status/leader")
-        if not leader:
-            return {"version": "", "leader": "", "peers": [], "keys": {}}
-        keys: dict[str, str] = {}
-        for prefix in KEYS:
-            with contextlib.suppress(LookupError):  # no such key yet
-                keys.update({entry["Key"]: entry["Value"] or "" for entry in self._store(f"/v1/kv/{prefix}?recurse")})
-        version = self._store("/v1/agent/self")["Config"]["Version"]
-        return {"version": version, "leader": leader, "peers": self._store("/v1/status/peers"), "keys": keys}
+        cmd = [self.store_client, "report", *KEYS]
+        done = subprocess.run(cmd, capture_output=True, text=True, timeout=self._remaining(), check=False)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.strip())
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
 
     # -- calls, each within the remaining time ---------------------------------------------------------
 
@@ -255,15 +252,6 @@ class NodeCollector:
         status, body = _get(socket.AF_UNIX, ENGINE_SOCKET, f"/v1.40{path}", self._remaining(limit_s))
         if status != 200:
             raise RuntimeError(f"the engine answered {status} to {path}: {body[:300]}")
-        return json.loads(body)
-
-    def _store(self, path: str) -> Any:
-        host, port = self.store_url.split("//", 1)[1].split(":")
-        status, body = _get(socket.AF_INET, (host, int(port)), path, self._remaining())
-        if status == 404:
-            raise LookupError(path)
-        if status != 200:
-            raise RuntimeError(f"the store answered {status} to {path}: {body[:300]}")
         return json.loads(body)
 
     def _run(self, *cmd: str, ok: tuple[int, ...] = (0,), stdin: str = "") -> str:

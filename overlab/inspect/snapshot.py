@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
+from components.config.stores import BACKENDS, StoreBackend
 from overlab.inspect import store_view
 from overlab.inspect.node_report import Fact, NodeReport, OverlayNamespace
 from overlab.inspect.store_view import StoredNetwork, StoreView
@@ -42,8 +43,8 @@ class ExpectedState(Fact):
     """Workload -> node."""
 
     @property
-    def store_url(self) -> str:
-        return self.store.replace("consul://", "http://")
+    def store_backend(self) -> StoreBackend:
+        return BACKENDS[self.store.partition("://")[0]]
 
     def node_at(self, address: str) -> str | None:
         return next((key for key, known in self.nodes.items() if known == address), None)

@@ -72,6 +72,7 @@ class NetworkStatus(Fact):
 
 
 class StoreStatus(Fact):
+    product: str
     url: str
     version: str | None
     leader: str | None
@@ -139,6 +140,7 @@ def _node(snapshot: Snapshot, key: str) -> NodeStatus:
 def _store(snapshot: Snapshot) -> StoreStatus:
     view = snapshot.store
     return StoreStatus(
+        product=snapshot.expected.store_backend.title,
         url=snapshot.expected.store,
         version=view.version if view else None,
         leader=(view.leader or None) if view else None,

@@ -88,7 +88,7 @@ def _store(store: StoreStatus) -> Text:
     line = Text.assemble(("store ", "bold"), f"{store.url} ({mode}): ")
     if store.version is None:
         return line.append("no answer", "red")
-    line.append(f"Consul {store.version}, ")
+    line.append(f"{store.product} {store.version}, ")
     line.append(f"leader {store.leader}" if store.leader else "no leader", "green" if store.leader else "red")
     return line.append(f", peers {', '.join(store.peers) or 'none'}; docker/nodes: {', '.join(store.nodes) or 'none'}")
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from components.config import conventions
 from components.config.platform import Platform
 from components.config.settings import Settings
 from overlab.core.errors import OverlabError
@@ -45,10 +44,13 @@ def opened(settings: Settings, platform: Platform, progress: Progress, port: int
 
     Raises :class:`OverlabError` where none answers within :data:`CONNECT_LIMIT_S` each, or the port is taken.
     """
+    backend = settings.store.backend
+    if not backend.ui:
+        raise OverlabError(f"{backend.title} has no web UI", "overlab status; overlab inspect cnm NODE")
     errors = []
     for node in settings.store_nodes:
         with contextlib.ExitStack() as stack:
-            forwarded = stack.enter_context(tunnel.opened(settings, platform, node, conventions.CONSUL_HTTP_PORT))
+            forwarded = stack.enter_context(tunnel.opened(settings, platform, node, backend.client_port))
             url = stack.enter_context(ui_proxy.serving(port, forwarded.socket, _PAGE))
             try:
                 until(

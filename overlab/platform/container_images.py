@@ -112,6 +112,16 @@ def _fill_consul(packages: Path, tree: Path) -> None:
         os.chown(tree / name, 100, 1000)
 
 
+def _fill_etcd(packages: Path, tree: Path) -> None:
+    _fill_base(tree, packages / "bin/busybox")
+    _copy_program(packages, "usr/bin/etcd", tree)
+    _copy_program(packages, "usr/bin/etcdctl", tree)
+    for name in ("etcd", "etcd/data"):
+        # etcd warns of a data directory that others can read.
+        _directory(tree / name, 0o700)
+        os.chown(tree / name, 101, 1001)
+
+
 def _fill_nginx(packages: Path, tree: Path) -> None:
     _fill_base(tree, packages / "bin/busybox")
     _copy_program(packages, "usr/sbin/nginx", tree)
@@ -187,6 +197,13 @@ RECIPES = (
             ports=("8300/tcp", "8301/tcp", "8301/udp", "8302/tcp", "8302/udp", "8500/tcp", "8600/tcp", "8600/udp"),
             volumes=("/consul/data",),
         ),
+    ),
+    Recipe(
+        names=("overlab/etcd:3.3",),
+        suite="bullseye",
+        packages=("etcd-server", "etcd-client", "busybox-static"),
+        fill=_fill_etcd,
+        run=oci.Run(command=("etcd",), user="101:1001", ports=("2379/tcp", "2380/tcp"), volumes=("/etcd/data",)),
     ),
     Recipe(
         names=("library/nginx:1.18",),

@@ -47,6 +47,8 @@ class Run:
     ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     stop_signal: str | None = None
+    user: str | None = None
+    """Numeric user and group; root where none is stated."""
 
 
 def build(root: Path, layer: Path, run: Run) -> ContainerImage:
@@ -145,6 +147,8 @@ def _config(run: Run, layer_digest: str) -> dict[str, object]:
         config["ExposedPorts"] = {port: {} for port in run.ports}
     if run.volumes:
         config["Volumes"] = {volume: {} for volume in run.volumes}
+    if run.user:
+        config["User"] = run.user
     if run.stop_signal:
         config["StopSignal"] = run.stop_signal
     return {

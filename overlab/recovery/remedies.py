@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from components.config import conventions, roles
-from components.node import firewall, watchdog
+from components.node import firewall, store_client, watchdog
 from overlab.inspect.compare_endpoints import stale_entries
 from overlab.inspect.finding import Finding
 from overlab.inspect.node_collector import ENGINE_RULES, FIREWALL_RULES
@@ -102,6 +102,11 @@ def plan(snapshot: Snapshot, findings: Collection[Finding], state: State, tried:
         tuple(dict.fromkeys([*case.gone(), *case.moved()])),
         tuple(dict.fromkeys(case.commands(findings))),
     )
+
+
+def _forget(advertised: str) -> str:
+    """Removes an engine's registration from the store."""
+    return f"{store_client.SCRIPT} delete docker/nodes/{shlex.quote(advertised)}"
 
 
 class _Case:
@@ -232,14 +237,15 @@ class _Case:
     def recover_server(self, _finding: Finding) -> Iterator[Action]:
         """A single server that was one of several waits for them: Consul's own recovery makes it the only peer."""
         expected = self._snapshot.expected
-        if expected.servers == 1:
+        backend = expected.store_backend
+        if expected.servers == 1 and backend.agents:
             node = expected.store_nodes[0]
             script = _ONLY_PEER.format(
                 address=f"{expected.nodes[node]}:{conventions.CONSUL_RPC_PORT}",
-                container=conventions.STORE_CONTAINER,
-                volume=conventions.STORE_VOLUME,
+                container=backend.name,
+                volume=backend.volume,
             )
-            yield Action(node, conventions.STORE_CONTAINER, "make it the only peer", script, _STORE)
+            yield Action(node, backend.name, "make it the only peer", script, _STORE)
 
     def repair_engine(self, finding: Finding) -> Iterator[Action]:
         yield Action(finding.subject, "engine", "repair", f"{watchdog.SCRIPT} repair", _ENGINE)
@@ -253,15 +259,12 @@ class _Case:
         """Its heartbeat registers it again, and the others join what is new to them."""
         expected = self._snapshot.expected
         node = finding.subject.split(" - ")[0]
-        url = f"{expected.store_url}/v1/kv/docker/nodes/{expected.advertise[node]}"
-        yield Action(node, "gossip", "announce again", f"curl -fsS -m 10 -X DELETE {url}", _GOSSIP)
+        yield Action(node, "gossip", "announce again", _forget(expected.advertise[node]), _GOSSIP)
 
     def forget_node(self, finding: Finding) -> Iterator[Action]:
-        expected = self._snapshot.expected
         if self._snapshot.reports:
-            url = f"{expected.store_url}/v1/kv/docker/nodes/{finding.evidence}"
-            script = f"curl -fsS -m 10 -X DELETE {url}"
-            yield Action(next(iter(self._snapshot.reports)), finding.evidence, "remove from the store", script, _GOSSIP)
+            node, script = next(iter(self._snapshot.reports)), _forget(finding.evidence)
+            yield Action(node, finding.evidence, "remove from the store", script, _GOSSIP)
 
     def release_endpoint(self, finding: Finding) -> Iterator[Action]:
         """Of a node that is gone, or of a container that is: from another node, which has no such container."""

@@ -88,7 +88,7 @@ def _rows(workload: picture.PictureWorkload, drawn: picture.Picture) -> list[dic
 
 def _versions(report_data: ReportData) -> list[tuple[str, str]]:
     settings = report_data.settings
-    images = dict.fromkeys([settings.store.image, *(spec.image for spec in settings.workloads.values())])
+    images = dict.fromkeys([settings.store.image_name, *(spec.image for spec in settings.workloads.values())])
     found = [
         ("overlab", version("overlab")),
         ("Python", platform.python_version()),

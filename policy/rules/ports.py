@@ -8,8 +8,8 @@ from . import networks
 from .rule import Parameters, Resource, ResourceRule, flag, items
 from .types import CONTAINER
 
-RESERVED_PORTS = (22, 2375, 2376, 4789, 7946, 8300, 8301, 8302, 8500, 8501, 8502, 8600)
-"""Of SSH, engine, overlays and store: those that the settings refuse too."""
+RESERVED_PORTS = (22, 2375, 2376, 2379, 2380, 4789, 7946, 8300, 8301, 8302, 8500, 8501, 8502, 8600)
+"""Of SSH, engine, overlays and every kind of store: those that the settings refuse too."""
 _ANY = ("", "0.0.0.0", "::", "[::]")
 
 

@@ -12,18 +12,18 @@ from .types import STORE_AGENT
 
 
 def public_http(agent: Resource, parameters: Parameters) -> Iterator[str]:
-    """The store's HTTP API bound beyond loopback and the lab's networks."""
+    """The store's API bound beyond loopback and the lab's networks."""
     if parameters["allow_public"]:
         return
     lab = networks.lab(parameters)
     for address in agent.each("client_addresses"):
         if not networks.inside(str(address), lab):
-            yield f"the store's HTTP API is bound to '{address}'"
+            yield f"the store's API is bound to '{address}'"
 
 
 def plain_gossip(agent: Resource, _: Parameters) -> Iterator[str]:
-    """An agent without a gossip key."""
-    if not agent.props.get("encrypted"):
+    """An agent of Consul without a gossip key: nothing else has gossip of its own."""
+    if agent.props.get("kind", "consul") == "consul" and not agent.props.get("encrypted"):
         yield "the store's agents gossip in plain text, and let anyone join"
 
 
@@ -54,8 +54,8 @@ def single_server(stack: Stack, _: Parameters) -> Iterator[tuple[Resource, str]]
 RULES = (
     ResourceRule(
         name="store-http-private",
-        reason="Whoever reaches the store's HTTP API can rewrite every overlay of the lab.",
-        remedy="bind it to loopback and the node's lab address: client_addr '127.0.0.1 ADDRESS'; or set allow_public",
+        reason="Whoever reaches the store's API can rewrite every overlay of the lab.",
+        remedy="bind it to loopback and the node's lab address (Consul: client_addr); or set allow_public",
         types=(STORE_AGENT,),
         predicate=public_http,
         parameters={**networks.PARAMETER, **flag("allow_public", "The stack means its store to be public.")},
@@ -70,7 +70,7 @@ RULES = (
     StackRule(
         name="store-acl",
         reason="Without access lists whoever reaches one agent of the store can rewrite every overlay of the lab.",
-        remedy="set lab.store.acl to true",
+        remedy="set lab.store.acl to true; only Consul can have them",
         predicate=no_acl,
         level=EnforcementLevel.ADVISORY,
     ),

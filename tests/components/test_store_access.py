@@ -16,7 +16,7 @@ from cryptography import x509
 
 from components import store_access
 from components.config.platform import Identity, StoreTokens
-from components.store import agent_config
+from components.config.stores.consul import agent_config
 from overlab.platform import identity
 from tests.components import consul
 from tests.components.consul import Agents

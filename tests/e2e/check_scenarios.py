@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components import checks
-from components.config import addressing, conventions
+from components.config import addressing
 from components.config.settings import parse, read_stack_file
 from tests.e2e.lab import PROJECT, Done, RealLab
 from tests.unit import browser
@@ -81,7 +81,7 @@ def workloads_reach_no_control_port(lab: RealLab) -> None:
     settings = parse(read_stack_file(PROJECT, lab.stack), lab.stack)
     own, other = (settings.nodes[node].address for node in ("docker01", "docker02"))
     platform = addressing.gateway(settings.underlay.cidr)
-    ports = [f"{address} {port}" for address in (own, other) for port in conventions.CONTROL_PORTS]
+    ports = [f"{address} {port}" for address in (own, other) for port in settings.control_ports]
     tries = " ".join(f"'{port}'" for port in [*ports, f"{platform} 22", f"{platform} 5000", "169.254.254.1 5000"])
     inside = f'for at in {tries}; do nc -w 2 $at </dev/null >/dev/null 2>&1 && echo "$at"; done; true'
     bridged = "docker run --rm --network {} busybox:1.35 sh -c {}"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rules import ports, types
 
-from components.config import conventions
 from components.config.settings import parse, read_stack_file
+from components.config.stores import RESERVED_PORTS
 from tests.components.recorder import run_lab
 from tests.policy.evaluate import PASSED, UNKNOWN, Evaluation, evaluate
 from tests.policy.platform import platform_for
@@ -44,7 +44,7 @@ def test_port_of_the_labs_own(external: int) -> None:
 
 
 def test_reserved_ports_are_those_that_the_settings_refuse() -> None:
-    assert set(ports.RESERVED_PORTS) == conventions.RESERVED_PORTS
+    assert set(ports.RESERVED_PORTS) == RESERVED_PORTS
 
 
 def test_any_address_where_nodes_have_only_the_lab() -> None:

@@ -30,7 +30,7 @@ def test_private(addresses: list[str] | None) -> None:
 def test_public(address: str) -> None:
     props: dict[str, Any] = {"client_addresses": ["127.0.0.1", address]}
     result = evaluate(PRIVATE, types.STORE_AGENT, config=LAB, **props)
-    assert result.problems == [f"the store's HTTP API is bound to '{address}'"]
+    assert result.problems == [f"the store's API is bound to '{address}'"]
     assert evaluate(PRIVATE, types.STORE_AGENT, config={**LAB, "allow_public": True}, **props) == PASSED
 
 
@@ -43,6 +43,7 @@ def test_gossip() -> None:
     assert evaluate(GOSSIP, types.STORE_AGENT, encrypted=True) == PASSED
     assert evaluate(GOSSIP, types.STORE_AGENT, encrypted=False).problems
     assert evaluate(GOSSIP, types.STORE_AGENT).problems
+    assert evaluate(GOSSIP, types.STORE_AGENT, kind="etcd", encrypted=False) == PASSED
     assert evaluate(GOSSIP, types.STORE_AGENT, encrypted=UNKNOWN) == DEFERRED
 
 

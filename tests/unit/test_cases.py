@@ -302,7 +302,7 @@ def test_images_and_engine_were_not_those_that_this_platform_has() -> None:
     }
     assert "20.10.5" in found["lab.engine.version"][0]
     rule, remedy = found["lab.workloads.a1.image"]
-    assert "busybox:1.35, consul:1.8, hashicorp/consul:1.8, nginx:1.18" in rule
+    assert "busybox:1.35, consul:1.8, hashicorp/consul:1.8, overlab/etcd:3.3, nginx:1.18" in rule
     assert "platform.registry_mirror" in remedy
 
 

@@ -295,7 +295,7 @@ def test_results_name_what_they_are_about(find: Callable[[CheckResult], tuple[st
         ("http:ov_net2:t3:web1", "docker exec t3 sh -c 'printf "),
         ("mtu:ov_net1:t1:t2", "-n ping -n -M do -c 1 -W 2 -s 1422 10.0.0.3"),
         ("interface:ov_net1:t1", "sh -c 'nsenter -t $(docker inspect -f {{.State.Pid}} t1) -n ip -4 addr show'"),
-        ("kv:docker01", "curl -fsS -m 10 'http://10.99.0.11:8500/v1/kv/docker/?keys'"),
+        ("kv:docker01", "/usr/local/sbin/overlab-store keys docker"),
         ("network:ov_net1:docker01", "docker network inspect -f '{{.Name}} {{.Scope}} {{.Driver}}' aaaa"),
     ],
 )

@@ -51,7 +51,9 @@ def test_checks_from_outside_are_in_the_labs_namespace(lab: Lab) -> None:
     # Only there has anyone this address: the connection is refused, not lost.
     address = IPv4Address("10.96.0.11")
     web = CheckedWorkload("docker01", (), 1)
-    checked = checks.CheckedLab({"docker01": address}, address, store="", workloads={"web": web}, mtu={})
+    checked = checks.CheckedLab(
+        {"docker01": address}, address, cluster_store="", control_ports=(), workloads={"web": web}, mtu={}
+    )
     check = checks.Check(id="x", kind="http-external", node=checks.EXTERNAL, target="web", expect="fail", timeout_s=1)
     facts = checks.Facts(ports={"web": {"1/tcp": 1}})
     prefix = runner.transport(lab.settings, lab.platform).to_outside

@@ -37,7 +37,7 @@ TOOLS = {
     "docker": 'cat >/dev/null; echo "docker $*"',
     "iptables-save": "echo '*filter'",
     "ip6tables-save": "echo '*filter'",
-    "curl": """echo '[{"Key": "docker/nodes/10.97.0.11:2376", "Value": "MTAuOTcuMC4xMToyMzc2"}]'""",
+    "overlab-store": """echo '{"leader": "x", "keys": {"docker/nodes/10.97.0.11:2376": "MTAuOTcuMC4xMToyMzc2"}}'""",
     **dict.fromkeys(("dmesg", "systemctl", "ip", "ss", "nsenter"), "echo text"),
 }
 """Of a node."""
@@ -110,7 +110,8 @@ def test_everything_is_in_it_and_a_silent_node_costs_no_more_than_the_limit(
     assert json.loads(found["state.json"])["resources"][0]["urn"] == "urn:pulumi:s::p::t::n"
     assert len(found["logs/dockerd.log"]) == 200_000
     assert found["logs/dockerd.log"].endswith("the end")
-    assert json.loads(found["docker01/store.json"]) == {"docker/nodes/10.97.0.11:2376": "10.97.0.11:2376"}
+    keys = {"docker/nodes/10.97.0.11:2376": "10.97.0.11:2376"}
+    assert json.loads(found["docker01/store.json"]) == {"leader": "x", "keys": keys}
     assert found["docker01/packet-filter.txt"] == "*filter\n*filter\n"
     assert found["docker01/store.log"] == "docker logs --tail 300 consul\n"
     assert found["docker02/ended.txt"] == "no answer within 4 s"

@@ -13,14 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from components.config import conventions
-from components.config.docker_names import store_url
 from components.config.platform import Platform
 from components.config.settings import Settings, parse
+from components.config.stores.consul import agent_config
 from components.docker_engine import daemon_json, drop_in
 from components.node import firewall, watchdog
 from components.node.first_boot import FirstBoot, first_boot
-from components.store import agent_config
 from components.store_access import acl_tokens
 from tests.components.recorder import make_platform
 
@@ -87,7 +85,7 @@ def test_an_isolated_network_has_no_default_route_and_another_one_has(platform: 
 
 
 def test_daemon_json_names_the_interface_and_one_store() -> None:
-    config = daemon_json(lab().engine, store_url(lab().store_addresses), None)
+    config = daemon_json(lab().engine, lab().cluster_store, None)
     assert config["cluster-store"] == "consul://10.99.0.11:8500"
     assert config["cluster-advertise"] == "lab0:2376"
     assert config["cluster-store-opts"] == {"discovery.heartbeat": "2", "discovery.ttl": "30"}
@@ -98,7 +96,7 @@ def test_daemon_json_names_the_interface_and_one_store() -> None:
 
 
 def test_daemon_json_limits_what_a_container_may_do_to_its_node() -> None:
-    url = store_url(lab().store_addresses)
+    url = lab().cluster_store
     config = daemon_json(lab().engine, url, None)
     assert config["no-new-privileges"] is True
     assert config["icc"] is False
@@ -109,7 +107,7 @@ def test_daemon_json_limits_what_a_container_may_do_to_its_node() -> None:
 
 
 def test_in_cluster_mode_each_engine_asks_its_own_agent() -> None:
-    assert store_url(lab(store={"servers": 3}).store_addresses) == "consul://127.0.0.1:8500"
+    assert lab(store={"servers": 3}).cluster_store == "consul://127.0.0.1:8500"
 
 
 def test_the_engine_api_listens_with_client_certificates_or_not_at_all() -> None:
@@ -119,7 +117,7 @@ def test_the_engine_api_listens_with_client_certificates_or_not_at_all() -> None
     assert drop_in(lab().engine, address).index("ExecStartPre=-/usr/local/sbin/dockerd-watchdog drop-endpoints") > 0
     safe = lab(engine={"api": "tls"})
     assert "-H tcp://10.99.0.11:2376" in drop_in(safe.engine, address)
-    assert daemon_json(safe.engine, store_url(safe.store_addresses), None)["tlsverify"] is True
+    assert daemon_json(safe.engine, safe.cluster_store, None)["tlsverify"] is True
 
 
 @pytest.mark.parametrize("text", [watchdog.service(), watchdog.path_unit(), firewall.unit()])
@@ -131,9 +129,11 @@ def test_units_are_units(text: str) -> None:
 
 def firewall_of(key: str, settings: Settings) -> str:
     peers = [node.address for node in settings.nodes.values() if node.key != key]
-    ports = firewall.store_ports(settings.store.servers, serves=key in settings.store_nodes)
+    ports = settings.store.backend.peer_ports(settings.store.servers, serves=key in settings.store_nodes)
     api = settings.engine.api == "tls"
-    return firewall.rules(settings.underlay.cidr, "lab0", peers, engine_api=api, store_ports=ports)
+    return firewall.rules(
+        settings.underlay.cidr, "lab0", peers, engine_api=api, store_ports=ports, control_ports=settings.control_ports
+    )
 
 
 def accepted(settings: Settings, node: str) -> dict[str, set[str]]:
@@ -175,10 +175,10 @@ def test_whatever_a_node_accepts_is_a_control_port_that_workloads_are_refused(st
     refused = {
         f"{protocol}/{port}"
         for protocol in ("tcp", "udp")
-        for port in conventions.CONTROL_PORTS
+        for port in lab().control_ports
         if rule.format(protocol, port) in rules
     }
-    assert len(refused) == 2 * len(conventions.CONTROL_PORTS)
+    assert len(refused) == 2 * len(lab().control_ports)
     assert opened <= refused
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from components.config import conventions
+from components.config.stores.consul import CONSUL
 from components.node import firewall, port_probe
 
 NODE, PEER, PLATFORM, OTHER_BRIDGE = "10.99.0.11", "10.99.0.12", "10.99.0.1", "169.254.254.1"
-CONTROL = " ".join(str(port) for port in conventions.CONTROL_PORTS)
-TCP = [f"{port}/tcp" for port in conventions.CONTROL_PORTS]
+CONTROL_PORTS = (*conventions.NODE_PORTS, *CONSUL.control_ports)
+CONTROL = " ".join(str(port) for port in CONTROL_PORTS)
+TCP = [f"{port}/tcp" for port in CONTROL_PORTS]
 UDP = ["4789/udp", "7946/udp", "8301/udp"]
 # The node is the namespace in which this runs. Whatever is listened on only accepts;
 SETUP = f"""
@@ -79,8 +81,15 @@ pytestmark = [
 
 def run(tmp_path: Path, *steps: str) -> list[str]:
     """The lines that steps print on a node, where ``$firewall`` is its firewall's script."""
-    ports = firewall.store_ports(1, serves=True)
-    rules = firewall.rules(IPv4Network("10.99.0.0/24"), "lab0", [IPv4Address(PEER)], engine_api=True, store_ports=ports)
+    ports = CONSUL.peer_ports(1, serves=True)
+    rules = firewall.rules(
+        IPv4Network("10.99.0.0/24"),
+        "lab0",
+        [IPv4Address(PEER)],
+        engine_api=True,
+        store_ports=ports,
+        control_ports=CONTROL_PORTS,
+    )
     script = firewall.script().replace("/etc/overlab", str(tmp_path))
     texts = {"firewall.rules": rules, "firewall6.rules": firewall.rules6(), "firewall": script}
     for name, text in (texts | {"probe": port_probe.script(), "listen": LISTEN}).items():

@@ -14,10 +14,9 @@ from components.store import grace_s, join_limit_s
 NODES = {f"docker{number}": f"10.99.0.{10 + number}:2376" for number in (1, 2, 20)}
 JOINED = "serf: EventMemberJoin: docker2 10.99.0.12\nserf: EventMemberJoin: docker20 10.99.0.30\n"
 TOOLS = {
-    "curl": """
-case $* in
-*leader*) echo '"10.99.0.11:8300"' ;;
-*keys*) cat "$0.keys" ;;
+    "store": """
+case $1 in
+gate) cat "$0.gate" ;;
 *) echo "$*" >>"$0.log" ;;
 esac
 """,
@@ -33,18 +32,18 @@ def gate(directory: Path, journal: str, listed: list[str], limit_s: int = 0, gra
         tool.write_text(f"#!/bin/sh\n{text}\n")
         tool.chmod(0o755)
     (directory / "journalctl.output").write_text(journal)
-    keys = ",".join(f'"docker/nodes/{NODES[node]}"' for node in listed)
-    (directory / "curl.keys").write_text(f"[{keys}]")
-    (directory / "curl.log").write_text("")
+    keys = [f"docker/nodes/{NODES[node]}" for node in listed]
+    (directory / "store.gate").write_text(" ".join(["10.99.0.11:8300", "0f3a", *keys]) + "\n")
+    (directory / "store.log").write_text("")
     script = scripts.render(
         "joined",
-        consul="http://10.99.0.11:8500",
+        store=directory / "store",
         own=NODES["docker1"],
         nodes=[f"{node}/{address}" for node, address in NODES.items()],
         limit_s=limit_s,
         grace_s=grace,
         heartbeat_s=10,
-    ).replace("/run/overlab-store", str(directory / "store"))
+    ).replace("/run/overlab-store", str(directory / "state"))
     environment = {"PATH": f"{directory}:/usr/bin:/bin"}
     done = subprocess.run(
         ["sh", "-c", script], capture_output=True, text=True, check=False, env=environment, timeout=30
@@ -84,9 +83,7 @@ def test_an_isolated_engine_deletes_its_own_key(tmp_path: Path) -> None:
     code, _, errors = gate(tmp_path, "", list(NODES), limit_s=4, grace=0)
     assert code == 1
     assert "has no gossip with docker2 docker20" in errors
-    assert (
-        f"-X DELETE http://10.99.0.11:8500/v1/kv/docker/nodes/{NODES['docker1']}" in (tmp_path / "curl.log").read_text()
-    )
+    assert f"delete docker/nodes/{NODES['docker1']}" in (tmp_path / "store.log").read_text()
 
 
 @pytest.mark.parametrize("heartbeat", [1, 10, 30, 300])

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from components import checks
 from components.checks import bulk, kinds
-from components.config import conventions
 from components.config.settings import Settings, parse, read_stack_file
 from components.node import firewall, scripts, watchdog
 
@@ -61,7 +60,7 @@ def rendered(lab: Settings) -> dict[str, str]:
         "watchdog_unit": "g.path",
     }
     joined: dict[str, Any] = {
-        "consul": "http://10.99.0.11:8500",
+        "store": "/s",
         "own": "10.99.0.11:2376",
     }
     joined |= {
@@ -77,7 +76,7 @@ def rendered(lab: Settings) -> dict[str, str]:
         "networks": scripts.render(
             "networks", networks=[{"name": HOSTILE, "id": "0a", "local_workloads": [HOSTILE]}], limit_s=9
         ),
-        "dockerd-watchdog": watchdog.script("127.0.0.1:8500", IPv4Address("10.99.0.11")),
+        "dockerd-watchdog": watchdog.script(IPv4Address("10.99.0.11")),
         "overlab-firewall": firewall.script(),
         "checks": checks.node_script("docker01", checks.matrix(lab), checks.CheckedLab.of(lab), facts(lab)),
         "facts": "#!/bin/sh\n" + checks.facts_script([HOSTILE], ["ov_net1"]),
@@ -246,7 +245,7 @@ def test_one_workload_with_egress_on_each_node_tries_every_control_port(lab: Set
         for one in found
         if one.node == "docker01"
     }
-    tcp = " ".join(f"{port}/tcp" for port in conventions.CONTROL_PORTS)
+    tcp = " ".join(f"{port}/tcp" for port in lab.control_ports)
     for node, udp in (("docker01", " 4789/udp 7946/udp 8301/udp"), ("docker02", " 4789/udp 7946/udp 8301/udp")):
         assert commands[node].endswith(f" {lab.nodes[node].address} {tcp}{udp}")
     assert commands["docker03"].endswith(f" 10.99.0.13 {tcp}")

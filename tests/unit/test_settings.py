@@ -202,7 +202,7 @@ def test_the_text_has_path_value_rule_and_remedy() -> None:
     assert str(caught.value).splitlines() == [
         "Pulumi.dev.yaml: 1 problem; nothing was created.",
         '  lab.store.kind = "etcdd"',
-        "    rule:   one of 'consul'",
+        "    rule:   one of 'consul' or 'etcd'",
         "    remedy: choose one of these",
     ]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from components.node import watchdog
+from components.node import store_client, watchdog
 
 NETWORK = "0123456789"
 NAMESPACE = f"/run/docker/netns/1-{NETWORK}"
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 def run(tmp_path: Path, *steps: str) -> str:
     """What steps print in namespaces where NAMESPACE is an overlay's and ``$watchdog`` the script."""
     script = tmp_path / "dockerd-watchdog"
-    script.write_text(watchdog.script("127.0.0.1:8500", IPv4Address(OWN)))
+    script.write_text(watchdog.script(IPv4Address(OWN)).replace(store_client.SCRIPT, str(tmp_path / "store")))
     begun = [
         f"set -eu; watchdog={script}; PATH={tmp_path}:$PATH; mount -t tmpfs none /run; mkdir -p /run/docker/netns",
         f"touch {NAMESPACE}; unshare --net={NAMESPACE} true",
@@ -80,17 +80,16 @@ def test_only_restored_endpoints_of_networks_without_a_namespace_are_dropped(tmp
     assert (tmp_path / "local-kv.db").read_bytes() == database("0" * 64)
 
 
-def stored(number: int, node: str, network: str = NETWORK) -> dict[str, object]:
-    """An endpoint as the store has it."""
+def stored(number: int, node: str, network: str = NETWORK) -> str:
+    """An endpoint as the store has it, in a line of its client."""
     interface = {"addr": f"10.0.0.{number}/24", "dstPrefix": "eth", "mac": f"02:42:0a:00:00:{number:02x}"}
     endpoint = {"anonymous": False, "ep_iface": interface, "locator": node, "name": "x", "sandbox": "ab"}
     value = base64.b64encode(json.dumps(endpoint, separators=(",", ":")).encode()).decode()
-    key = f"docker/network/v1.0/endpoint/{network}{'e' * 54}/{'f' * 63}{number}/"
-    return {"LockIndex": 0, "Key": key, "Flags": 1, "Value": value, "CreateIndex": 1, "ModifyIndex": 1}
+    return f"docker/network/v1.0/endpoint/{network}{'e' * 54}/{'f' * 63}{number} {value}"
 
 
 def test_missing_fdb_and_neighbor_entries_are_restored_from_the_store(tmp_path: Path) -> None:
-    directory = {"LockIndex": 0, "Key": f"docker/network/v1.0/endpoint/{NETWORK}{'e' * 54}/", "Flags": 1, "Value": None}
+    directory = f"docker/network/v1.0/endpoint/{NETWORK}{'e' * 54} "
     stored_entries = [
         directory,
         stored(2, OWN),
@@ -99,9 +98,9 @@ def test_missing_fdb_and_neighbor_entries_are_restored_from_the_store(tmp_path: 
         stored(5, OTHER),
         stored(9, OTHER, "a" * 10),
     ]
-    (tmp_path / "answer").write_text(json.dumps(stored_entries, separators=(",", ":")))
-    (tmp_path / "curl").write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
-    (tmp_path / "curl").chmod(0o755)
+    (tmp_path / "answer").write_text("\n".join(stored_entries) + "\n")
+    (tmp_path / "store").write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
+    (tmp_path / "store").chmod(0o755)
     left = run(
         tmp_path,
         f"{INSIDE} ip link set lo up; {INSIDE} ip link add vxlan0 up type vxlan id 256 dstport 4789 dev lo",
@@ -139,7 +138,7 @@ def restarts(tmp_path: Path, *steps: str) -> tuple[list[int], list[int]]:
     (tmp_path / "systemctl").write_text(SYSTEMCTL.format(directory=tmp_path))
     (tmp_path / "systemctl").chmod(0o755)
     (tmp_path / "invocation").write_text("first")
-    for name in ("ss", "curl"):
+    for name in ("ss", "store"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
     namespace = f"{NAMESPACE}0"

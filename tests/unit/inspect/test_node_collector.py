@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from components.node import store_client
 from overlab.inspect import node_collector
 from overlab.inspect.node_report import Container, EngineNetwork, NodeReport, OverlayNamespace, SandboxNamespace
 from overlab.inspect.snapshot import TIMEOUT
@@ -60,8 +61,17 @@ def overlay() -> Iterator[Path]:
 
 
 @pytest.fixture
-def node() -> node_collector.NodeCollector:
-    return node_collector.NodeCollector("http://127.0.0.1:1", "no-such-bridge", "/no/such/watchdog", 30)
+def client(tmp_path: Path) -> str:
+    """The program that asks the store, of a store that does not run."""
+    file = tmp_path / "overlab-store"
+    file.write_text(store_client.script("consul", ["127.0.0.1:1"]))
+    file.chmod(0o755)
+    return str(file)
+
+
+@pytest.fixture
+def node(client: str) -> node_collector.NodeCollector:
+    return node_collector.NodeCollector(client, "no-such-bridge", "/no/such/watchdog", 30)
 
 
 def _whole(node: node_collector.NodeCollector) -> NodeReport:
@@ -135,8 +145,8 @@ ENGINE = {
 }
 
 
-def test_the_engines_answers_become_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    node = node_collector.NodeCollector("http://127.0.0.1:1", "docker_gwbridge", "/no/such/watchdog", 30)
+def test_the_engines_answers_become_a_report(client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = node_collector.NodeCollector(client, "docker_gwbridge", "/no/such/watchdog", 30)
     monkeypatch.setattr(node, "_engine", lambda path, _limit_s=0: ENGINE[path])
     (t1,) = [Container.model_validate(container) for container in node.containers()]
     assert (t1.name, t1.running, t1.network_mode, t1.sandbox, t1.ports) == (
@@ -250,8 +260,8 @@ def test_an_answer_is_read_to_its_end_and_within_its_limit(node: node_collector.
             node._store("/path")
 
 
-def test_nothing_is_collected_after_the_limit() -> None:
-    late = node_collector.NodeCollector("http://127.0.0.1:1", "no-such-bridge", "/no/such/watchdog", 0)
+def test_nothing_is_collected_after_the_limit(client: str) -> None:
+    late = node_collector.NodeCollector(client, "no-such-bridge", "/no/such/watchdog", 0)
     report = _whole(late)
     assert {"engine", "unit", "store", "watchdog"} <= report.errors.keys()
     assert report.errors["store"] == f"{TIMEOUT} 0 s"
