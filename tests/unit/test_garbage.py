@@ -80,7 +80,9 @@ def test_a_lab_whose_stack_file_is_gone_and_that_is_not_up_is_dead(checkout: Pat
 
 
 @pytest.mark.parametrize(
-    ("file", "text"), [(f"Pulumi.{LAB}.yaml", ""), ("Pulumi.x.yaml", f"config:\n  overlab:lab: {{name: '{LAB}'}}\n")]
+    ("file", "text"),
+    [(f"Pulumi.{LAB}.yaml", ""), ("Pulumi.x.yaml", f"config:\n  overlab:lab: {{name: '{LAB}'}}\n")],
+    ids=["by its own name", "by the lab's"],
 )
 def test_a_lab_that_a_stack_file_names_is_kept(checkout: Path, file: str, text: str) -> None:
     make(checkout, stack=None)
