@@ -2,7 +2,8 @@
 
 STACK ?= dev
 # what is installed follows from the stack; USES=up is enough for a system platform with a named image
-USES ?= up bundled $(if $(shell grep -sE 'kind: *"?container' Pulumi.$(STACK).yaml),container,vm)
+STATES = $(shell grep -sE $(1) Pulumi.$(STACK).yaml)
+USES ?= $(if $(call STATES,'docker_host: *"?unix'),docker,up bundled $(if $(call STATES,'kind: *"?container'),container,vm))
 OVERLAB = .venv/bin/overlab --stack $(STACK)
 BUILD_CLI = .venv/bin/python -m overlab.platform.toolchain >/dev/null
 MAKE_IMAGES = 'from overlab.core.progress import Progress; from overlab.platform import container_images; container_images.ensure(Progress())'
@@ -18,8 +19,10 @@ up: bootstrap ## bring the lab up; a second run changes nothing
 	@$(OVERLAB) up
 
 try: ## the stack STACK on node containers, as a separate lab: seconds instead of minutes
-	@scripts/bootstrap up bundled container
-	@test -f Pulumi.try.yaml || .venv/bin/overlab new try --from $(STACK) --set machine.kind=container
+	@host=$$("$$(scripts/bootstrap --python)" -m overlab.platform.docker_info) || exit 1; \
+	if [ -n "$$host" ]; then scripts/bootstrap docker; else scripts/bootstrap up bundled container; fi && \
+	{ test -f Pulumi.try.yaml || .venv/bin/overlab new try --from $(STACK) --set machine.kind=container \
+		$${host:+--set "platform.docker_host=$$host"}; }
 	@.venv/bin/overlab --stack try up
 
 preview: bootstrap ## preview the changes that `up` would make
@@ -29,7 +32,7 @@ refresh: bootstrap ## update the state from the deployed resources
 	@$(OVERLAB) refresh
 
 down: ## destroy the lab; PLATFORM=1 removes its platform too
-	@scripts/bootstrap up
+	@scripts/bootstrap $(firstword $(USES))
 	@$(OVERLAB) down $(if $(PLATFORM),--platform) || [ $$? -eq 3 ] # 3: nothing to destroy
 
 doctor: ## what this machine can run, and what is missing for it; installs nothing

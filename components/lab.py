@@ -129,7 +129,8 @@ class Lab(Component[Args]):
             privileged=found.privileged,
             capabilities=found.capabilities,
             cgroup_namespace=found.cgroup_namespace,
-            cgroup_parent=f"/overlab-{settings.name}",
+            cgroup_driver=found.cgroup_driver,
+            cgroup_name=f"overlab-{settings.name}",
         )
 
     def _node_host(self, node: Node) -> dict[str, Any]:

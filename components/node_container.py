@@ -59,7 +59,21 @@ class OuterEngine(Args):
     capabilities: Public[tuple[str, ...]] = ()
     """Where ``privileged`` is false, every capability that the machine gives."""
     cgroup_namespace: Public[Literal["host", "private"]] = "private"
-    cgroup_parent: Public[Line]
+    cgroup_driver: Public[Literal["cgroupfs", "systemd"]] = "cgroupfs"
+    cgroup_name: Public[Line]
+
+    @property
+    def cgroup_parent(self) -> str:
+        """The nodes' common cgroup, as the engine's driver takes it."""
+        return f"{self.cgroup_name}.slice" if self.cgroup_driver == "systemd" else f"/{self.cgroup_name}"
+
+    @property
+    def cgroup_path(self) -> str:
+        """The same below the cgroups' root. A slice is inside those that the beginnings of its name stand for."""
+        if self.cgroup_driver == "cgroupfs":
+            return f"/{self.cgroup_name}"
+        parts = self.cgroup_name.split("-")
+        return "".join(f"/{'-'.join(parts[: end + 1])}.slice" for end in range(len(parts)))
 
 
 class NodeContainerArgs(NodeHostArgs, MachineSpec):
@@ -86,7 +100,7 @@ class NodeContainer(NodeHost):
         outer = args.outer
         if outer.cgroup_namespace == "host":
             # The node's engine sees the machine's entire tree: without this its containers would be outside the lab's.
-            self.cgroup_parent = f"{outer.cgroup_parent}/{name}"
+            self.cgroup_parent = f"{outer.cgroup_path}/{name}"
         self.instance = self._declare_container(self._declare_data())
         self._reach(outer.underlay.args.cidr)
 

@@ -164,6 +164,10 @@ LibvirtUri = Annotated[
         {"type": "string"} | anchored(rf"({'|'.join(map(re.escape, libvirt_uri.SCHEMES))})://[!-~]{{1,500}}")
     ),
 ]
+DockerSocket = Annotated[
+    str,
+    Pattern(r"unix:///[A-Za-z0-9._/-]{1,100}", "a Docker engine of this machine, such as unix:///var/run/docker.sock"),
+]
 Sha256 = Annotated[str, Pattern(r"[0-9a-f]{64}", "a SHA-256 checksum: 64 lower-case hex digits")]
 ImageSource = Annotated[
     str, Pattern(r"(https?://|(?![A-Za-z][A-Za-z0-9+.-]*:))[^\x00-\x1f\x7f]{1,1024}", "a path, or an http or https URL")

@@ -57,6 +57,8 @@ class NodeEngine(_Fact):
     """Whether the engine can run privileged containers; else they get ``capabilities``."""
     capabilities: tuple[str, ...]
     cgroup_namespace: Literal["host", "private"]
+    cgroup_driver: Literal["cgroupfs", "systemd"] = "cgroupfs"
+    """Of the engine that runs the nodes: decides how a cgroup's name is written."""
 
 
 class HostKey(_Fact):

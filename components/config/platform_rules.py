@@ -16,7 +16,7 @@ def _is_bundled(lab: Draft) -> bool:
     """Whether the platform is the bundled one, whose nodes reach nothing but each other and its registry."""
     if lab.platform is None or lab.names("platform", "hypervisors"):
         return False
-    return lab.platform.kind == "bundled" or (lab.platform.kind == "auto" and lab.platform.uri is None)
+    return lab.platform.is_bundled
 
 
 def _stated_images(lab: Draft) -> Iterator[tuple[tuple[str, ...], str]]:

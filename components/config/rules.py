@@ -188,12 +188,10 @@ def _bridge(lab: Draft) -> None:
     if len(several) > 1 and lab.underlay.bridge is None:
         rule = f"required where machines are on several hypervisors ({choices(several)}): it connects them"
         lab.add_problem(("underlay", "bridge"), rule, "name an existing bridge of each of them, such as br0")
-    if lab.platform and lab.underlay.bridge is not None:
-        platform = lab.platform
-        if platform.kind == "bundled" or (platform.kind == "auto" and platform.uri is None and not names):
-            rule = "only on a system platform: the bundled one has no bridge but the lab's own"
-            remedy = "leave it out, or name a hypervisor in platform.uri or platform.hypervisors"
-            lab.add_problem(("underlay", "bridge"), rule, remedy)
+    if lab.platform and lab.platform.is_bundled and lab.underlay.bridge is not None:
+        rule = "only on a system platform: the bundled one has no bridge but the lab's own"
+        remedy = "leave it out, or name a hypervisor in platform.uri or platform.hypervisors"
+        lab.add_problem(("underlay", "bridge"), rule, remedy)
 
 
 def _of_containers(lab: Draft) -> bool:
@@ -203,6 +201,9 @@ def _of_containers(lab: Draft) -> bool:
 def _containers(lab: Draft) -> None:
     """Nodes as containers have an engine in their image, and no hypervisor."""
     if not _of_containers(lab):
+        if lab.machine is not None and lab.platform is not None and lab.platform.docker_host is not None:
+            rule = "only with machine.kind container: machines run on a hypervisor"
+            lab.add_problem(("platform", "docker_host"), rule, "leave it out, or set machine.kind to container")
         return
     remedy = "leave it out, or set machine.kind to vm"
     stated: list[tuple[tuple[str, ...], object]] = []
@@ -216,9 +217,9 @@ def _containers(lab: Draft) -> None:
     for path, value in stated:
         if value is not None:
             lab.add_problem(path, "not with machine.kind container, whose nodes have no hypervisor", remedy)
-    if lab.platform is not None and lab.platform.kind == "system":
-        rule = "not offered with machine.kind container: the nodes run on a private engine of the bundled platform"
-        lab.add_problem(("platform", "kind"), rule, remedy)
+    if lab.platform is not None and lab.platform.kind == "system" and lab.platform.docker_host is None:
+        rule = "with machine.kind container only together with platform.docker_host, the engine that runs the nodes"
+        lab.add_problem(("platform", "kind"), rule, "name it, such as unix:///var/run/docker.sock, or leave kind out")
     if lab.engine is not None and lab.engine.install != "preinstalled":
         rule = "preinstalled with machine.kind container: the engine is part of the nodes' image"
         lab.add_problem(("engine", "install"), rule, remedy)

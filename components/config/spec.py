@@ -14,6 +14,7 @@ from components.config.fields import (
     Bridge,
     Cidr,
     Directory,
+    DockerSocket,
     HostName,
     ImageName,
     ImageSource,
@@ -386,11 +387,14 @@ class PlatformSpec(Spec):
     """What to use instead of what this machine has or what can be built on it."""
 
     kind: Literal["auto", "bundled", "system"] = "auto"
-    """``bundled``: a private hypervisor; ``system``: the one at ``uri``; ``auto``: system where ``uri`` is set."""
+    """``bundled``: a private hypervisor, or a private engine for node containers; ``system``: the one at ``uri`` or
+    ``docker_host``; ``auto``: system where one of these is set."""
     uri: LibvirtUri | None = None
     """libvirt URI of the hypervisor."""
     hypervisors: dict[HostName, HypervisorSpec] = Field(default_factory=dict)
     """Named hypervisors, instead of ``uri``, where nodes are placed on several."""
+    docker_host: DockerSocket | None = None
+    """The Docker engine of this machine that runs node containers, as ``DOCKER_HOST`` states it."""
     image: ImageSource | None = None
     """Path or URL of a base image: raw or qcow2."""
     image_sha256: Sha256 | None = None
@@ -398,8 +402,17 @@ class PlatformSpec(Spec):
     registry_mirror: Url | None = None
     """URL of a registry mirror, as the nodes reach it."""
 
+    @property
+    def is_bundled(self) -> bool:
+        """Whether the platform is the bundled one, whose nodes reach nothing but each other and its registry."""
+        stated = self.uri or self.docker_host or self.hypervisors
+        return self.kind == "bundled" or (self.kind == "auto" and not stated)
+
     def violations(self) -> Iterator[Violation]:
         names = list(self.hypervisors)
+        if self.kind == "bundled" and self.docker_host is not None:
+            rule = "only on a system platform; platform.kind is bundled, whose engine belongs to the lab"
+            yield Violation(("docker_host",), self.docker_host, rule, "remove platform.kind, or docker_host")
         if self.kind == "bundled" and names:
             rule = "only on a system platform; platform.kind is bundled, whose hypervisor belongs to the lab"
             remedy = "remove platform.kind, or platform.hypervisors and each node's hypervisor"

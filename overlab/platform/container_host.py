@@ -20,7 +20,7 @@ _REQUIRED = {"NET_ADMIN", "SYS_ADMIN", "SYS_CHROOT", "SYS_PTRACE", "MKNOD", "SET
 _LIMIT_S = 20.0
 
 # Run in private network and mount namespaces: nothing of a probe persists.
-_PROBES = {
+PROBES = {
     "vxlan": "ip link add probe type vxlan id 1 dstport 4789 dev lo",
     "veth": "ip link add probe type veth peer name probe2",
     "bridge": "ip link add probe type bridge",
@@ -64,7 +64,7 @@ def missing() -> Iterator[str]:
         yield f"capabilities {', '.join(sorted(lacking))}"
     if not (_CGROUPS / "cgroup.controllers").exists() and not (_CGROUPS / "memory").is_dir():
         yield "cgroups (neither version 1 nor version 2 is mounted on /sys/fs/cgroup)"
-    for name, probe in _PROBES.items():
+    for name, probe in PROBES.items():
         if not _works(probe):
             yield f"the kernel's {name}"
 

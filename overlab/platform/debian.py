@@ -15,7 +15,8 @@ PACKAGE_LIST = Path(__file__).with_name("debian-packages.txt")
 class DebianPackage:
     name: str
     use: str
-    """``up``, ``bundled``, ``vm``, ``container``, ``test`` or ``check``, as the list explains them."""
+    """``up``, ``docker``, ``bundled``, ``vm``, ``container``, ``test`` or ``check``, as the list explains them; several
+    with commas between."""
     reason: str
     program: str = ""
     """Where this is on PATH, the package need not be installed."""
@@ -28,9 +29,14 @@ def needed(uses: Sequence[str], file: Path = PACKAGE_LIST) -> list[DebianPackage
         if line.strip() and not line.startswith("#"):
             name, use, reason = line.split(maxsplit=2)
             package, _, program = name.partition("|")
-            if use in uses:
+            if not set(use.split(",")).isdisjoint(uses):
                 packages.append(DebianPackage(package, use, reason, program))
     return packages
+
+
+def has_dpkg() -> bool:
+    """Whether this distribution has Debian's packages."""
+    return shutil.which("dpkg-query") is not None
 
 
 def missing(packages: list[DebianPackage]) -> list[DebianPackage]:

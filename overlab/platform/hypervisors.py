@@ -38,10 +38,8 @@ class HypervisorInfo:
 
 
 def kind_of(settings: Settings) -> PlatformKind:
-    """The platform's kind; ``auto`` is ``system`` only where the settings name a hypervisor."""
-    if settings.platform.kind == "auto":
-        return "system" if settings.platform.uri is not None or settings.platform.hypervisors else "bundled"
-    return settings.platform.kind
+    """The platform's kind; ``auto`` is ``system`` only where the settings name a hypervisor or an engine."""
+    return "bundled" if settings.platform.is_bundled else "system"
 
 
 def ensure(settings: Settings, paths: LabPaths, progress: Progress) -> dict[str, HypervisorInfo]:

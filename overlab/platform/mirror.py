@@ -35,14 +35,21 @@ class Mirror:
         return [f"deb [check-valid-until=no] {archive} {name} main" for archive, name in archives]
 
 
+def named() -> Mirror | None:
+    """The one that the environment names."""
+    if not (stated := os.environ.get(MAIN_ENV)):
+        return None
+    main = stated.rstrip("/")
+    return Mirror(main, os.environ.get(SECURITY_ENV, f"{main}-security").rstrip("/"))
+
+
 def detect(apt_options: Iterable[str] = ()) -> Mirror:
     """The mirror that the environment names, or the one in the machine's own apt sources, in either format.
 
     Raises :class:`OverlabError` where apt knows no Debian archive. ``apt_options`` go to ``apt-get`` (``-o`` pairs).
     """
-    if named := os.environ.get(MAIN_ENV):
-        main = named.rstrip("/")
-        return Mirror(main, os.environ.get(SECURITY_ENV, f"{main}-security").rstrip("/"))
+    if (stated := named()) is not None:
+        return stated
     command = ["apt-get", *apt_options, "indextargets", "--format", _FORMAT]
     listing = output([*command, "Created-By: Packages"])
     if not listing:  # before the first `apt-get update`: the configuration, without the archives' Release files

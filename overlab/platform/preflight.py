@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from overlab.core.errors import OverlabError
 from overlab.core.paths import cache_root, state_root
-from overlab.platform import container_host, debian, hypervisors, plugins, toolchain
+from overlab.platform import container_host, debian, docker_info, hypervisors, plugins, toolchain
 
 if TYPE_CHECKING:
     from components.config.settings import Settings
@@ -54,7 +54,7 @@ def reports(settings: Settings, kind: PlatformKind) -> list[PartReport]:
     return [
         rights(uses(settings, kind)),
         packages(uses(settings, kind)),
-        *([containers()] if settings.machine_kind == "container" else []),
+        *([containers(settings.platform.docker_host)] if settings.machine_kind == "container" else []),
         cli(),
         space(state_root(), _STATE_MIB_PER_NODE * len(settings.nodes), "XDG_STATE_HOME"),
         memory(settings),
@@ -66,7 +66,9 @@ def rights(needed: tuple[str, ...]) -> PartReport:
     if os.geteuid() == 0:
         return PartReport("rights", "ok", "root")
     if "bundled" not in needed:
-        return PartReport("rights", "ok", f"user {os.geteuid()}; this platform needs only access to its libvirt")
+        return PartReport(
+            "rights", "ok", f"user {os.geteuid()}; this platform needs only access to its libvirt or its Docker"
+        )
     return PartReport(
         "rights",
         "missing",
@@ -77,13 +79,21 @@ def rights(needed: tuple[str, ...]) -> PartReport:
 
 def uses(settings: Settings, kind: PlatformKind) -> tuple[str, ...]:
     """Parts of the package list: a system platform with a named image builds nothing here."""
+    if settings.platform.docker_host is not None:
+        return ("docker",)
     if kind == "system":
         return ("up",) if settings.platform.image is not None else ("up", "bundled", "vm")
     return ("up", "bundled", settings.machine_kind)
 
 
-def containers() -> PartReport:
-    """Whether nodes can run as containers here."""
+def containers(docker_host: str | None) -> PartReport:
+    """Whether nodes can run as containers here; of a stated engine's machine only the engine knows all."""
+    if docker_host is not None:
+        try:
+            info = docker_info.usable(docker_host)
+        except OverlabError as error:
+            return PartReport.missing("nodes as containers", error)
+        return PartReport("nodes as containers", "ok", f"Docker {info['ServerVersion']} at {docker_host}")
     missing = list(container_host.missing())
     if not missing:
         return PartReport("nodes as containers", "ok", str(container_host.detect()))

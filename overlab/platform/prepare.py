@@ -32,6 +32,7 @@ from overlab.platform import (
     preflight,
     pulumi_search,
     shim,
+    system_docker,
     toolchain,
     vm_image,
 )
@@ -153,7 +154,7 @@ def restart_daemons(lab: str, progress: Progress) -> Platform | None:
         return None
     _refuse_other_checkout(paths)
     with _only_one(paths, progress):
-        if not _alive(paths, platform, manifest):
+        if platform.kind == "bundled" and not _alive(paths, platform, manifest):
             _node_daemon(paths, platform).ensure(progress)
             if manifest.images is not None:
                 Registry(paths, manifest.images).ensure()
@@ -165,9 +166,10 @@ def refuse_orphaning(lab: str) -> None:
     """Raise :class:`OverlabError` where the lab's machines, on a system hypervisor, would outlive its platform."""
     platform = read_record(LabPaths(lab))
     if platform is not None and platform.kind == "system":
-        uris = ", ".join(place.uri for place in platform.hypervisors_by_name.values())
+        hosts = [place.uri for place in platform.hypervisors_by_name.values()]
+        hosts += [platform.node_engine.docker_host] if platform.node_engine is not None else []
         raise OverlabError(
-            f"the machines of lab {lab} are on {uris}: without a destroy they would be orphaned there",
+            f"the machines of lab {lab} are on {', '.join(hosts)}: without a destroy they would be orphaned there",
             "overlab down --platform",
         )
 
@@ -183,9 +185,11 @@ def teardown(lab: str, progress: Progress) -> None:
 
 def remove(paths: LabPaths, progress: Progress) -> None:
     """:func:`teardown` of a lab whose state may be in another directory than this command's labs."""
+    platform = read_record(paths)
     with _only_one(paths, progress):
         if Namespace.of(paths).other_owner() is None:
-            _stop(paths)
+            if platform is None or platform.kind == "bundled":
+                _stop(paths)
             paths.remove(paths.run)
         paths.remove(paths.state)
     removal.remove(lock_file(paths), run_root())
@@ -230,7 +234,7 @@ def _make_parts(settings: Settings, kind: hypervisors.PlatformKind, paths: LabPa
     with _Parallel(progress) as parallel:
         hypervisor = parallel.start("hypervisor", lambda: _hypervisors(settings, paths, progress))
         image = None if containers else parallel.start("base image", lambda: _image(settings, hypervisor, progress))
-        node = parallel.start("node image", lambda: _node_engine(paths, progress)) if containers else None
+        node = parallel.start("node image", lambda: _node_engine(settings, paths, progress)) if containers else None
         cli = parallel.start("Pulumi CLI", lambda: toolchain.ensure(progress))
         images = parallel.start("container images", lambda: container_images.ensure(progress)) if own_registry else None
         packages = parallel.start("engine packages", lambda: _packages(settings, progress))
@@ -257,7 +261,9 @@ def _sources(settings: Settings, parts: _Parts) -> dict[str, str]:
     for name, one in parts.hypervisors.items():
         sources[f"hypervisor {name}".strip()] = one.source
         sources[f"acceleration {name}".strip()] = f"{one.acceleration.domain_type}: {one.acceleration.reason}"
-    source = parts.image.source if parts.image else f"containers: {container_host.detect()}"
+    source = parts.image.source if parts.image else "containers"
+    if parts.node_engine is not None:
+        sources["nodes"] = f"containers on {parts.node_engine.docker_host}"
     built = f"built from Debian packages ({source})"
     sources["image"] = "named by the settings" if settings.platform.image else built
     own = "own registry, built from Debian packages"
@@ -280,16 +286,17 @@ def _hypervisors(settings: Settings, paths: LabPaths, progress: Progress) -> dic
     return hypervisors.ensure(settings, paths, progress) if settings.machine_kind == "vm" else {}
 
 
-def _node_engine(paths: LabPaths, progress: Progress) -> NodeEngine:
-    """The private engine, running, with the nodes' image."""
+def _node_engine(settings: Settings, paths: LabPaths, progress: Progress) -> NodeEngine:
+    """The stated engine, or the private one, running, with the nodes' image."""
+    if settings.platform.docker_host is not None:
+        return system_docker.ensure(settings.platform.docker_host, progress)
     engine, host = PrivateDockerd(paths), container_host.detect()
-    image = node_image.ensure(progress)
     engine.ensure(progress)
-    with progress.step("node image into the engine"):
-        node_image.load(image, engine)
+    with engine.client() as client:
+        image = node_image.imported(client, progress)
     return NodeEngine(
         docker_host=engine.host,
-        image=image.reference,
+        image=image,
         privileged=host.privileged,
         capabilities=host.capabilities,
         cgroup_namespace=host.cgroup_namespace,
@@ -388,8 +395,10 @@ def _stop(paths: LabPaths) -> None:
 
 
 def _alive(paths: LabPaths, platform: Platform, manifest: PlatformManifest) -> bool:
+    if platform.run_dir != paths.run or not paths.run.is_dir():  # a reboot empties it
+        return False
     if platform.kind == "system":
-        return True
+        return platform.node_engine is None or system_docker.has_image(platform.node_engine)
     registry = manifest.images is None or Registry(paths, manifest.images).alive()
     return registry and _node_daemon(paths, platform).alive()
 

@@ -23,7 +23,7 @@ REVISION = 1
 SUITE = "bullseye"
 """The last Debian whose docker.io (20.10.5) has the consul backend."""
 
-_PACKAGE_LIST = Path(__file__).with_name("rootfs-packages.txt")
+PACKAGE_LIST = Path(__file__).with_name("rootfs-packages.txt")
 _DPKG_CONFIG = Path(__file__).with_name("rootfs-dpkg.cfg")
 
 # Packages that the plain system has are not downloaded again, so what lands in the archive directory is the difference.
@@ -72,7 +72,7 @@ def ensure(progress: Progress) -> Rootfs:
 
 
 def _packages(use: str) -> list[str]:
-    return [package.name for package in debian.needed([use], _PACKAGE_LIST)]
+    return [package.name for package in debian.needed([use], PACKAGE_LIST)]
 
 
 def _bootstrap(directory: Path, progress: Progress) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from overlab.core.errors import OverlabError
-from overlab.platform import acceleration, container_host, debian, pulumi_search, versions
+from overlab.platform import acceleration, container_host, debian, docker_info, pulumi_search, versions
 
 _PROCESSOR = "x86_64"
 _LIMIT_S = 20.0
@@ -52,12 +52,7 @@ def examine() -> list[Setup]:
     machines = ("up", "bundled", "vm")
     built = "" if _pulumi() else ", and 5 min once to build the Pulumi CLI"
     return [
-        Setup(
-            "nodes as containers",
-            "make try",
-            f"about 1 min, and 2 min once for images{built}",
-            tuple(_lacks(("up", "bundled", "container"), container_host.missing())),
-        ),
+        _containers(built),
         Setup(
             f"machines {'with KVM' if kvm else 'emulated'} ({reason})",
             "make up",
@@ -65,6 +60,22 @@ def examine() -> list[Setup]:
             tuple(_lacks(machines)),
         ),
     ]
+
+
+def _containers(built: str) -> Setup:
+    """Nodes as containers: on the machine's own Docker, or as root, where that is not usable, on a private one."""
+    error = None
+    try:
+        own = docker_info.choice() is not None
+    except OverlabError as refusal:
+        own, error = True, refusal
+    if own:
+        name, takes = "nodes as containers on this machine's Docker", "1 min once for the nodes' image"
+        lacks = tuple(_lacks_of_docker(error))
+    else:
+        name, takes = "nodes as containers", "2 min once for images"
+        lacks = tuple(_lacks(("up", "bundled", "container"), container_host.missing()))
+    return Setup(name, "make try", f"about 1 min, and {takes}{built}", lacks)
 
 
 def describe(setups: Sequence[Setup]) -> str:
@@ -88,16 +99,40 @@ def _lines(lack: Lack) -> list[str]:
 # -- what is needed --------------------------------------------------------------------------------
 
 
+def _lacks_of_docker(error: OverlabError | None) -> Iterator[Lack]:
+    """Of a normal user; the kernel's features are looked for in a container, by ``make try``."""
+    if other_system := _other_system():
+        yield other_system
+        return
+    if error is not None:
+        yield Lack(error.what, error.remedy or "")
+    if debian.has_dpkg():
+        yield from _packages(("docker",), os.geteuid() == 0)
+    elif not shutil.which("ssh"):
+        yield Lack("ssh", "install it by its name in this distribution")
+    yield from _lacks_of_pulumi()
+
+
+def _other_system() -> Lack | None:
+    if (sys.platform, platform.machine()) == ("linux", _PROCESSOR):
+        return None
+    return Lack(f"Linux on {_PROCESSOR}", "use such a machine, or a virtual machine with it")
+
+
+def _lacks_of_pulumi() -> Iterator[Lack]:
+    if not _pulumi() and not _go():
+        yield Lack(_no_pulumi(), f"install Go {versions.GO} or newer, or Pulumi {versions.PULUMI} or newer")
+
+
 def _lacks(uses: Sequence[str], more: Iterable[str] = ()) -> Iterator[Lack]:
-    if (sys.platform, platform.machine()) != ("linux", _PROCESSOR):
-        yield Lack(f"Linux on {_PROCESSOR}", "use such a machine, or a virtual machine with it")
+    if other_system := _other_system():
+        yield other_system
         return
     root = os.geteuid() == 0
     if not root:
         yield Lack("root: network namespaces and private daemons need it", "run the command as root (sudo)")
     yield from _packages(uses, root)
-    if not _pulumi() and not _go():
-        yield Lack(_no_pulumi(), f"install Go {versions.GO} or newer, or Pulumi {versions.PULUMI} or newer")
+    yield from _lacks_of_pulumi()
     yield from (Lack(missing, "use a machine, or a container, that has it") for missing in more)
 
 

@@ -77,7 +77,7 @@ def ensure_plain(progress: Progress, *, emulated: bool) -> MachineImage:
 
 def key_parts() -> dict[str, object]:
     code = [cache.file_digest(Path(module)) for module in (__file__, str(disk.__file__))]
-    return {"rootfs": rootfs.key_parts(), "guest": _guest_digests(), "code": code}
+    return {"rootfs": rootfs.key_parts(), "guest": guest_digests(), "code": code}
 
 
 def _image(directory: Path) -> MachineImage:
@@ -173,7 +173,7 @@ def copy_files(source: Path, root: Path) -> None:
         target.chmod(0o755 if os.access(file, os.X_OK) else 0o644)
 
 
-def _guest_digests() -> dict[str, str]:
+def guest_digests() -> dict[str, str]:
     """Content of each file and whether it is executable; links as what they point to."""
     files = sorted(path for path in GUEST.rglob("*") if path.is_file())
     return {str(path.relative_to(GUEST)): f"{os.access(path, os.X_OK)} {cache.file_digest(path)}" for path in files}

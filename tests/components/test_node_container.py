@@ -224,7 +224,7 @@ def one_node(directory: Path) -> NodeContainer:
         provider=provider,
         underlay=ContainerUnderlay("underlay", underlay),
         image="node:1",
-        cgroup_parent="/one-node",
+        cgroup_name="one-node",
     )
     node = NodeContainer(
         "docker01",
@@ -274,7 +274,8 @@ def test_the_components_inputs_are_what_is_stated_and_no_key(tmp_path: Path) -> 
             "privileged": True,
             "capabilities": [],
             "cgroup_namespace": "private",
-            "cgroup_parent": "/one-node",
+            "cgroup_driver": "cgroupfs",
+            "cgroup_name": "one-node",
         },
     }
 
@@ -289,5 +290,25 @@ def test_every_problem_of_an_outer_engine_is_reported_at_once() -> None:
         "image",
         "cgroup_namespace",
         "privileged",
-        "cgroup_parent",
+        "cgroup_name",
     }
+
+
+@pytest.mark.parametrize(
+    ("driver", "parent", "path"),
+    [
+        ("cgroupfs", "/overlab-a-b", "/overlab-a-b"),
+        ("systemd", "overlab-a-b.slice", "/overlab.slice/overlab-a.slice/overlab-a-b.slice"),
+    ],
+)
+def test_the_nodes_cgroup_is_written_as_the_outer_engines_driver_takes_it(driver: str, parent: str, path: str) -> None:
+    facts = {"cgroup_driver": driver, "cgroup_namespace": "host", "image": "node:1", "cgroup_name": "overlab-a-b"}
+    found: dict[str, OuterEngine] = {}
+
+    def program() -> None:
+        provider = docker.Provider("mine", host="unix:///var/run/docker.sock")
+        underlay = ContainerUnderlayArgs(provider=provider, network_name="n", cidr=IPv4Network("192.168.123.0/24"))
+        found["outer"] = OuterEngine(provider=provider, underlay=ContainerUnderlay("underlay", underlay), **facts)
+
+    run_program(program)
+    assert (found["outer"].cgroup_parent, found["outer"].cgroup_path) == (parent, path)

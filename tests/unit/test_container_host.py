@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from components.config.settings import parse
-from overlab.platform import container_host, debian, hypervisors, preflight
+from overlab.platform import container_host, debian, docker_info, hypervisors, preflight
 from overlab.platform.preflight import PartReport
 
 EVERYTHING = (1 << 41) - 1
@@ -88,10 +89,10 @@ def test_missing_capabilities_are_named_and_others_are_not_needed(
     assert list(container_host.missing()) == ["capabilities MKNOD, NET_ADMIN"]
 
 
-@pytest.mark.parametrize("name", sorted(container_host._PROBES))
+@pytest.mark.parametrize("name", sorted(container_host.PROBES))
 def test_a_failing_probe_is_named(cgroups: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     (cgroups / "memory").mkdir()
-    monkeypatch.setattr(container_host, "_works", lambda probe: probe != container_host._PROBES[name])
+    monkeypatch.setattr(container_host, "_works", lambda probe: probe != container_host.PROBES[name])
     assert list(container_host.missing()) == [f"the kernel's {name}"]
 
 
@@ -99,7 +100,7 @@ def test_a_failing_probe_is_named(cgroups: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_probe_leaves_nothing_and_its_exit_code_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     before = Path("/proc/net/dev").read_text().count(":")
-    assert container_host._works(container_host._PROBES["veth"])
+    assert container_host._works(container_host.PROBES["veth"])
     assert Path("/proc/net/dev").read_text().count(":") == before
     assert not container_host._works("ip link add probe type nosuchtype")
     monkeypatch.setattr(container_host, "_LIMIT_S", 0.2)
@@ -114,15 +115,15 @@ def test_a_probe_leaves_nothing_and_its_exit_code_decides(monkeypatch: pytest.Mo
 def test_the_report_says_how_nodes_run(cgroups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (cgroups / "memory").mkdir()
     ok = PartReport("nodes as containers", "ok", "privileged, cgroup namespace host")
-    assert preflight.containers() == ok
+    assert preflight.containers(None) == ok
     give(monkeypatch, EVERYTHING & ~RESOURCE)
-    assert preflight.containers().found == "37 capabilities, cgroup namespace host"
+    assert preflight.containers(None).found == "37 capabilities, cgroup namespace host"
 
 
 def test_the_report_lists_everything_that_is_missing_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container_host, "_works", lambda probe: "vxlan" not in probe)
     give(monkeypatch, EVERYTHING & ~(1 << 21))
-    found = preflight.containers()
+    found = preflight.containers(None)
     assert found.status == "missing"
     assert all(text in found.found for text in ("capabilities SYS_ADMIN", "/sys/fs/cgroup", "the kernel's vxlan"))
     assert "machine.kind to vm" in str(found.remedy)
@@ -139,3 +140,26 @@ def test_only_a_lab_of_containers_needs_what_containers_need(kind: str, asked: b
     assert {"mmdebstrap", "docker-registry", "iptables", "util-linux"} <= names
     assert ("docker.io" in names) is asked
     assert ("qemu-system-x86" in names) is not asked
+
+
+def test_a_lab_on_the_machines_own_docker_needs_neither_root_nor_namespaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(container_host, "missing", lambda: pytest.fail("this user cannot look"))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    host = f"unix://{tmp_path}/none.sock"
+    raw = {"machine": {"kind": "container"}, "platform": {"docker_host": host}, "nodes": {"docker01": {}}}
+    settings = parse(raw, "t")
+    kind = hypervisors.kind_of(settings)
+    assert (kind, preflight.uses(settings, kind)) == ("system", ("docker",))
+    found = {report.part: report for report in preflight.reports(settings, kind)}
+    assert found["rights"].status == "ok"
+    assert found["nodes as containers"].found == f"no Docker answers at {host}: No such file or directory"
+    monkeypatch.setattr(docker_info, "usable", lambda _: {"ServerVersion": "26.1.5"})
+    assert preflight.containers(host).found == f"Docker 26.1.5 at {host}"
+    assert {one.name for one in debian.needed(("docker",))} == {
+        "python3-venv",
+        "ca-certificates",
+        "make",
+        "openssh-client",
+    }

@@ -298,8 +298,8 @@ def test_the_nodes_image_is_imported_once(make: Make, root_tar: Path) -> None:
     assert image.reference == "overlab/node:0123456789abcdef"
     created = []
     for _ in range(2):
-        node_image.load(image, one)
         with one.client() as client:
+            node_image.load(image, client)
             found = client.images.get(image.reference)
             created.append(found.attrs["Created"])
     assert created[0] == created[1]

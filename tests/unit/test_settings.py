@@ -136,7 +136,6 @@ NOT_WITH_CONTAINERS = [
     ("platform", {"uri": "qemu:///system"}, "lab.platform.uri", "no hypervisor"),
     ("platform", {"hypervisors": {"here": {"uri": "qemu:///system"}}}, "lab.platform.hypervisors", "no hypervisor"),
     ("platform", {"image": "/debian.qcow2"}, "lab.platform.image", "no hypervisor"),
-    ("platform", {"kind": "system"}, "lab.platform.kind", "private engine of the bundled platform"),
     ("underlay", {"cidr": "10.99.0.0/24", "bridge": "br0"}, "lab.underlay.bridge", "no hypervisor"),
     ("nodes.docker01", {"hypervisor": "here"}, "lab.nodes.docker01.hypervisor", "no hypervisor"),
     ("engine", {"install": "packages"}, "lab.engine.install", "part of the nodes' image"),
@@ -169,6 +168,32 @@ def test_all_nodes_are_of_one_kind() -> None:
     _, rule, remedy = found["lab.nodes.docker01.machine.kind"]
     assert "unknown key" in rule
     assert "memory_mib" in remedy
+
+
+SOCKET = "unix:///var/run/docker.sock"
+
+
+def test_nodes_run_on_an_engine_of_this_machine() -> None:
+    raw = put(put(lab(), "machine.kind", "container"), "platform.docker_host", SOCKET)
+    assert not parse(raw, "dev").platform.is_bundled
+    assert not parse(put(raw, "platform.kind", "system"), "dev").platform.is_bundled
+    assert parse(put(lab(), "machine.kind", "container"), "dev").platform.is_bundled
+
+
+@pytest.mark.parametrize(
+    ("kind", "platform", "where", "rule"),
+    [
+        ("vm", {"docker_host": SOCKET}, "docker_host", "only with machine.kind container"),
+        ("container", {"docker_host": SOCKET, "kind": "bundled"}, "docker_host", "only on a system platform"),
+        ("container", {"docker_host": "tcp://10.0.0.1:2375"}, "docker_host", "a Docker engine of this machine"),
+        ("container", {"kind": "system"}, "kind", "only together with platform.docker_host"),
+    ],
+)
+def test_an_engine_that_cannot_run_the_nodes_is_refused(
+    kind: str, platform: dict[str, str], where: str, rule: str
+) -> None:
+    found = problems(put(put(lab(), "machine.kind", kind), "platform", platform))
+    assert rule in found[f"lab.platform.{where}"][1]
 
 
 def test_nodes_as_containers_have_no_hypervisor() -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from overlab.core.errors import OverlabError
 from overlab.core.paths import cache_entry
-from overlab.platform import container_host, debian, pulumi_search, setups, versions
+from overlab.platform import container_host, debian, docker_info, pulumi_search, setups, versions
 from overlab.platform.debian import DebianPackage
 
 _PROJECT = Path(__file__).parents[2]
@@ -27,6 +28,7 @@ def debian_12_without_kvm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setattr(setups, "_kvm", lambda: (False, "/dev/kvm is missing"))
     monkeypatch.setattr(debian, "missing", lambda packages: [])
     monkeypatch.setattr(container_host, "missing", lambda: iter(()))
+    monkeypatch.setattr(docker_info, "choice", lambda: None)
     program(monkeypatch, tmp_path, pulumi=versions.PULUMI)
 
 
@@ -80,6 +82,32 @@ def test_root_lets_make_install_the_packages_and_others_are_given_the_command(mo
     assert "remedy: sudo apt-get install --no-install-recommends -y parted" in text
     assert "missing: root" in text
     assert "no setup is possible" in text
+
+
+def test_a_normal_user_with_docker_needs_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(docker_info, "choice", lambda: docker_info.HOST)
+    monkeypatch.setattr(debian, "has_dpkg", lambda: True)
+    text = setups.describe(setups.examine())
+    assert text.splitlines()[-1] == "begin with: make try"
+    assert "nodes as containers on this machine's Docker" in text
+
+
+def test_a_user_without_docker_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OverlabError("no Docker answers", "start it")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(docker_info, "choice", refuse)
+    text = setups.describe(setups.examine())
+    assert "missing: no Docker answers\n" in text
+    assert "remedy: start it\n" in text
+
+
+def test_a_distribution_of_any_kind_needs_ssh_for_docker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker_info, "choice", lambda: docker_info.HOST)
+    monkeypatch.setattr(debian, "has_dpkg", lambda: False)
+    assert "missing: ssh\n" in setups.describe(setups.examine())
 
 
 def test_a_distribution_without_apt_is_told_what_to_look_for(monkeypatch: pytest.MonkeyPatch) -> None:

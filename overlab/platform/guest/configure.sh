@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs as root in the chroot of the machines' root file system: configure.sh [PACKAGES-DIRECTORY]
 # The files below files/ are in place already. Packages of an engine are installed if a directory with them is given.
+# It also runs while Docker builds the nodes' image, without a kernel, and with files of Docker's mounted.
 set -eu
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C INITRD=No
 
@@ -8,8 +9,8 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C INITRD=No
 printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 
-if [ -n "${1-}" ]; then
-    dpkg --force-unsafe-io --install "$1"/*.deb
+[ -z "${1-}" ] || dpkg --force-unsafe-io --install "$1"/*.deb
+if command -v dockerd >/dev/null; then
     # The program starts the engine when it is configured; not before.
     systemctl --quiet disable docker.service docker.socket containerd.service
     # Plugins that dockerd does not use cost a slow machine seconds at each start.
@@ -58,9 +59,12 @@ systemctl --quiet set-default multi-user.target
 sed -i '/pam_motd\|pam_mail/d' /etc/pam.d/sshd
 
 # Each machine gets an identity of its own: host keys by cloud-init, the machine id at first boot.
-rm -f /etc/cloud/cloud.cfg.d/00_debian.cfg /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /etc/hostname
+rm -f /etc/cloud/cloud.cfg.d/00_debian.cfg /etc/ssh/ssh_host_* /var/lib/dbus/machine-id
 : > /etc/machine-id
-rm -f /usr/sbin/policy-rc.d /etc/apt/sources.list /etc/apt/apt.conf.d/99mmdebstrap /etc/resolv.conf
+rm -f /usr/sbin/policy-rc.d /etc/apt/sources.list /etc/apt/apt.conf.d/99mmdebstrap
+for file in /etc/hostname /etc/resolv.conf; do
+    mountpoint -q "$file" || rm -f "$file"
+done
 : > /etc/resolv.conf
 rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/log/* /tmp/*
 mkdir -p /var/cache/apt/archives/partial /var/lib/apt/lists/partial
@@ -68,4 +72,4 @@ mkdir -p /var/cache/apt/archives/partial /var/lib/apt/lists/partial
 # Nothing is newer than these stamps: systemd skips its first-boot refreshes.
 touch /etc/.updated /var/.updated
 
-sh /lab/initramfs.sh
+[ ! -e /lab/initramfs.sh ] || sh /lab/initramfs.sh
