@@ -69,8 +69,8 @@ def test_it_runs_the_cli_that_the_sdk_is_pinned_to(workflow: dict[str, Any]) -> 
 
 def test_it_uses_official_plugins_on_real_machines_and_in_previews(workflow: dict[str, Any]) -> None:
     jobs = workflow["jobs"]
-    assert set(jobs) == {"check", "conformance", "preview", "e2e"}
-    assert all(jobs[name]["env"]["OVERLAB_PLUGINS"] == "official" for name in ("preview", "e2e"))
+    assert set(jobs) == {"check", "conformance", "try", "preview", "e2e"}
+    assert all(jobs[name]["env"]["OVERLAB_PLUGINS"] == "official" for name in ("try", "preview", "e2e"))
     assert any("--policy-pack policy" in step.get("run", "") for step in jobs["preview"]["steps"])
 
 
@@ -89,7 +89,12 @@ def test_it_calls_targets_that_exist(workflow: dict[str, Any]) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     commands = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
     called = {target for text in commands for target in re.findall(r"\bmake ([a-z]+)", text)}
-    assert {"check", "policy", "test"} <= called <= targets
+    assert {"check", "policy", "test", "try"} <= called <= targets
+
+
+def test_node_containers_run_without_root(workflow: dict[str, Any]) -> None:
+    commands = [step["run"] for step in workflow["jobs"]["try"]["steps"] if "run" in step]
+    assert not any("sudo" in text for text in commands)
 
 
 def test_actions_are_pinned_by_commit() -> None:
