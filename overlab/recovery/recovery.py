@@ -112,8 +112,13 @@ class Recovery:
         found = handovers(self.settings, state.read(self.convergence.stack))
         for one in found:
             self._progress.note(str(one))
-        if found:
-            self.convergence.remove([one.resource for one in found])
+        if needed := [one.resource for one in found if one.needed]:
+            self.convergence.remove(needed)
+        if helpful := [one.resource for one in found if not one.needed]:
+            try:
+                self.convergence.remove(helpful)
+            except OverlabError as error:
+                self._progress.note(f"not removed first: {error.what}")
 
     def _commands(self, outcome: _Outcome) -> list[str]:
         """Refreshes what is gone; URNs of what has to run again, the checks included where anything was not right."""

@@ -44,7 +44,14 @@ class Lab:
         self.out = io.StringIO()
         snapshot = recorded()
         nodes = {key: SimpleNamespace(address=address) for key, address in snapshot.expected.nodes.items()}
-        settings = SimpleNamespace(nodes=nodes, machine_kind="container", workloads={}, networks={}, placement={})
+        settings = SimpleNamespace(
+            nodes=nodes,
+            machine_kind="container",
+            workloads={},
+            networks={},
+            placement={},
+            store_addresses=["10.99.0.11"],
+        )
         known = state()
         engines = tuple(f"ssh://root@{address}:22" for address in snapshot.expected.nodes.values())
         self.state = State((*known.resources, Resource(CHECKS, "command:remote:Command")), engines=engines)
