@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from components.config import conventions, roles
+from components.config.settings import Settings
 from components.node import firewall, watchdog
 from overlab.inspect.compare_endpoints import stale_entries
 from overlab.inspect.finding import Finding
@@ -44,6 +45,7 @@ _CONFIGURED = frozenset(
 _ONLY_PEER = """\
 set -e
 data=$(docker volume inspect -f '{{{{.Mountpoint}}}}' {volume})
+[ -d "$data/raft" ] || exit 0
 docker stop {container}
 printf '[{{"id": "%s", "address": "{address}"}}]' "$(cat "$data/node-id")" >"$data/raft/peers.json"
 docker start {container}
@@ -102,6 +104,33 @@ def plan(snapshot: Snapshot, findings: Collection[Finding], state: State, tried:
         tuple(dict.fromkeys([*case.gone(), *case.moved()])),
         tuple(dict.fromkeys(case.commands(findings))),
     )
+
+
+def to_one_server(settings: Settings, state: State) -> tuple[list[Action], list[Action]]:
+    """Before an update that leaves one of several store servers: what is done on the other nodes, then on its own.
+
+    The others have to be stopped first: together they are a majority, and would take it back as a follower.
+    """
+    nodes = {str(node.address): key for key, node in settings.nodes.items()}
+    present = {
+        node_of(one) for one in state.resources if one.type == CONTAINER and one.name == conventions.STORE_CONTAINER
+    }
+    kept = settings.store_nodes[0]
+    if settings.store.servers > 1 or len(present) < 2 or str(settings.nodes[kept].address) not in present:
+        return [], []
+    others = [nodes[address] for address in nodes if address in present and nodes[address] != kept]
+    stop = f"docker stop {conventions.STORE_CONTAINER}"
+    stopped = [Action(node, conventions.STORE_CONTAINER, "stop, one server is left", stop, _STORE) for node in others]
+    return stopped, [_only_peer(kept, str(settings.nodes[kept].address))]
+
+
+def _only_peer(node: str, address: str) -> Action:
+    script = _ONLY_PEER.format(
+        address=f"{address}:{conventions.CONSUL_RPC_PORT}",
+        container=conventions.STORE_CONTAINER,
+        volume=conventions.STORE_VOLUME,
+    )
+    return Action(node, conventions.STORE_CONTAINER, "make it the only peer", script, _STORE)
 
 
 class _Case:
@@ -234,12 +263,7 @@ class _Case:
         expected = self._snapshot.expected
         if expected.servers == 1:
             node = expected.store_nodes[0]
-            script = _ONLY_PEER.format(
-                address=f"{expected.nodes[node]}:{conventions.CONSUL_RPC_PORT}",
-                container=conventions.STORE_CONTAINER,
-                volume=conventions.STORE_VOLUME,
-            )
-            yield Action(node, conventions.STORE_CONTAINER, "make it the only peer", script, _STORE)
+            yield _only_peer(node, expected.nodes[node])
 
     def repair_engine(self, finding: Finding) -> Iterator[Action]:
         yield Action(finding.subject, "engine", "repair", f"{watchdog.SCRIPT} repair", _ENGINE)

@@ -51,6 +51,8 @@ class Lab:
             networks={},
             placement={},
             store_addresses=["10.99.0.11"],
+            store=SimpleNamespace(servers=1),
+            store_nodes=["docker01"],
         )
         known = state()
         engines = tuple(f"ssh://root@{address}:22" for address in snapshot.expected.nodes.values())
