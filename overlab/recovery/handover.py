@@ -11,7 +11,7 @@ from typing import Any
 from components.config import roles
 from components.config.settings import Settings
 from overlab.stack.engines import node_of
-from overlab.stack.state import CONTAINER, DOCKER_NETWORK, DOMAIN, Resource, State
+from overlab.stack.state import CONTAINER, DOCKER_NETWORK, DOMAIN, ENGINE, Resource, State
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Handover:
     resource: Resource
     what: str
     to: str
+    needed: bool = True
+    """Whether an update fails without; else it takes longer."""
 
     def __str__(self) -> str:
         return f"{self.resource.logical_name} is removed first: {self.what} goes to {self.to}"
@@ -30,10 +32,19 @@ def handovers(settings: Settings, state: State) -> list[Handover]:
     """Each resource that holds what the settings give to another one. Those on a removed network come before it."""
     present = [one for one in state.resources if not one.outdated]
     machines = list(_machines(settings, present))
-    networks = list(_networks(settings, present))
-    lost = {one.resource.id: one for one in networks}
-    found = [*machines, *_containers(settings, present, lost), *networks]
-    return list({one.resource.urn: one for one in found}.values())
+    networks = [*_moved_store(settings, present), *_networks(settings, present)]
+    lost = {one.resource.id: one for one in _once(networks)}
+    return _once([*machines, *_containers(settings, present, lost), *networks])
+
+
+def _once(found: list[Handover]) -> list[Handover]:
+    """One of each resource: that which is needed, where there is one."""
+    by_urn: dict[str, Handover] = {}
+    for one in found:
+        known = by_urn.get(one.resource.urn)
+        if known is None or not known.needed:
+            by_urn[one.resource.urn] = one
+    return list(by_urn.values())
 
 
 def _machines(settings: Settings, present: list[Resource]) -> Iterator[Handover]:
@@ -49,6 +60,21 @@ def _machines(settings: Settings, present: list[Resource]) -> Iterator[Handover]
         address = node_of(Resource("", "", host=str(provider.inputs.get("host", ""))))
         if machine is not None and address in owners and owners[address] != node:
             yield Handover(machine, f"address {address}", owners[address])
+
+
+def _moved_store(settings: Settings, present: list[Resource]) -> Iterator[Handover]:
+    """Networks of engines that get another store: they are created there, and so are their workloads.
+
+    An engine that starts before that store cannot restore what its containers hold of the old one: their endpoints
+    stay there, and their published ports stay allocated.
+    """
+    addresses = {str(node.address) for node in settings.nodes.values()}
+    engines = [one.inputs for one in present if one.type == ENGINE and one.inputs.get("address") in addresses]
+    url = settings.cluster_store
+    moved = any(engine.get("cluster_store") != url for engine in engines)
+    for one in present if moved else ():
+        if one.type == DOCKER_NETWORK and node_of(one) in addresses:
+            yield Handover(one, f"network {one.name}", url, needed=False)
 
 
 def _networks(settings: Settings, present: list[Resource]) -> Iterator[Handover]:
@@ -80,8 +106,8 @@ def _containers(settings: Settings, present: list[Resource], lost: dict[str, Han
         if one.type != CONTAINER or node_of(one) is None:
             continue
         for network in one.inputs.get("networksAdvanced") or ():
-            if network.get("name") in lost:
-                yield Handover(one, f"network {lost[network['name']].resource.name}", lost[network["name"]].to)
+            if (why := lost.get(network.get("name", ""))) is not None:
+                yield Handover(one, f"network {why.resource.name}", why.to, why.needed)
         for address in one.addresses & addresses.keys():
             if addresses[address] != one.name:
                 yield Handover(one, f"address {address}", addresses[address])

@@ -108,12 +108,19 @@ class Recovery:
         return ended, list(outcome.findings)
 
     def _hand_over(self) -> None:
-        """Remove what holds what another resource is to get."""
+        """Remove what holds what another resource is to get, and the store's servers that the settings do not have."""
         found = handovers(self.settings, state.read(self.convergence.stack))
         for one in found:
             self._progress.note(str(one))
-        if found:
-            self.convergence.remove([one.resource for one in found])
+        if needed := [one.resource for one in found if one.needed]:
+            self.convergence.remove(needed)
+        if helpful := [one.resource for one in found if not one.needed]:
+            try:
+                self.convergence.remove(helpful)
+            except OverlabError as error:
+                self._progress.note(f"not removed first: {error.what}")
+        for actions in remedies.to_one_server(self.settings, state.read(self.convergence.stack)):
+            self._run_on_nodes(actions)
 
     def _commands(self, outcome: _Outcome) -> list[str]:
         """Refreshes what is gone; URNs of what has to run again, the checks included where anything was not right."""
@@ -164,12 +171,16 @@ class Recovery:
         self._settled += time.monotonic() - begun
 
     def _act(self, actions: Collection[Action]) -> None:
+        for action in actions:
+            tried = self._tried_entries if action.stage == remedies.ENTRY else self._tried
+            tried.add((action.node, action.script))
+        self._run_on_nodes(actions)
+
+    def _run_on_nodes(self, actions: Collection[Action]) -> None:
         """Of different nodes at the same time, of one node one after the other."""
         by_node: dict[str, list[Action]] = {}
         for action in actions:
             by_node.setdefault(action.node, []).append(action)
-            tried = self._tried_entries if action.stage == remedies.ENTRY else self._tried
-            tried.add((action.node, action.script))
         with ThreadPoolExecutor(max_workers=16) as pool:
             list(pool.map(self._act_on, by_node, by_node.values()))
 

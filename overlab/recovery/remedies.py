@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from components.config import conventions, roles
+from components.config.settings import Settings
+from components.config.stores import StoreBackend
 from components.node import firewall, store_client, watchdog
 from overlab.inspect.compare_endpoints import stale_entries
 from overlab.inspect.finding import Finding
@@ -44,6 +46,7 @@ _CONFIGURED = frozenset(
 _ONLY_PEER = """\
 set -e
 data=$(docker volume inspect -f '{{{{.Mountpoint}}}}' {volume})
+[ -d "$data/raft" ] || exit 0
 docker stop {container}
 printf '[{{"id": "%s", "address": "{address}"}}]' "$(cat "$data/node-id")" >"$data/raft/peers.json"
 docker start {container}
@@ -107,6 +110,31 @@ def plan(snapshot: Snapshot, findings: Collection[Finding], state: State, tried:
 def _forget(advertised: str) -> str:
     """Removes an engine's registration from the store."""
     return f"{store_client.SCRIPT} delete docker/nodes/{shlex.quote(advertised)}"
+
+
+def to_one_server(settings: Settings, state: State) -> tuple[list[Action], list[Action]]:
+    """Before an update that leaves one of several servers of Consul: what is done on the other nodes, then on its own.
+
+    The others have to be stopped first: together they are a majority, and would take it back as a follower.
+    """
+    backend = settings.store.backend
+    nodes = {str(node.address): key for key, node in settings.nodes.items()}
+    present = {node_of(one) for one in state.resources if one.type == CONTAINER and one.name == backend.name}
+    kept = settings.store_nodes[0]
+    several = len(present) > 1 and str(settings.nodes[kept].address) in present
+    if not (backend.agents and settings.store.servers == 1 and several):
+        return [], []
+    others = [nodes[address] for address in nodes if address in present and nodes[address] != kept]
+    stop = f"docker stop {backend.name}"
+    stopped = [Action(node, backend.name, "stop, one server is left", stop, _STORE) for node in others]
+    return stopped, [_only_peer(backend, kept, str(settings.nodes[kept].address))]
+
+
+def _only_peer(backend: StoreBackend, node: str, address: str) -> Action:
+    script = _ONLY_PEER.format(
+        address=f"{address}:{conventions.CONSUL_RPC_PORT}", container=backend.name, volume=backend.volume
+    )
+    return Action(node, backend.name, "make it the only peer", script, _STORE)
 
 
 class _Case:
@@ -240,12 +268,7 @@ class _Case:
         backend = expected.store_backend
         if expected.servers == 1 and backend.agents:
             node = expected.store_nodes[0]
-            script = _ONLY_PEER.format(
-                address=f"{expected.nodes[node]}:{conventions.CONSUL_RPC_PORT}",
-                container=backend.name,
-                volume=backend.volume,
-            )
-            yield Action(node, backend.name, "make it the only peer", script, _STORE)
+            yield _only_peer(backend, node, expected.nodes[node])
 
     def repair_engine(self, finding: Finding) -> Iterator[Action]:
         yield Action(finding.subject, "engine", "repair", f"{watchdog.SCRIPT} repair", _ENGINE)

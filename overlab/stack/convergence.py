@@ -17,7 +17,7 @@ from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.platform.private_dockerd import PrivateDockerd
 from overlab.stack import event_log, leftovers, state
-from overlab.stack.engines import Engines, address_of, node_of
+from overlab.stack.engines import REPAIR, Engines, address_of, node_of
 from overlab.stack.lab_object import LabObject, lab_prefix
 from overlab.stack.leftovers import Survey
 from overlab.stack.stack import Stack
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
 _RETRY_LIMIT_S = 30.0
 _REMOVAL_LIMIT_S = 120.0
+_REMOVE = """\
+listed=$(docker {listing} --quiet --no-trunc) || exit 1
+for id in {ids}; do
+    case "$listed" in *"$id"*) docker {removal} "$id" >&2 || exit 1 ;; esac
+done
+{after}
+"""
+"""One that is gone already fails nothing; an engine that does not answer does."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +74,19 @@ class Convergence:
         Raises :class:`OverlabError` where one cannot be removed.
         """
         found = leftovers.survey(self.lab, self.platform, state.read(self.stack))
+        on_nodes: dict[tuple[str, str], list[str]] = {}
         for one in targets:
             if address := node_of(one):
-                verb = "network rm" if one.type == state.DOCKER_NETWORK else "rm --force --volumes"
-                self.engines.call(address, f"docker {verb} {one.id}", _REMOVAL_LIMIT_S)
+                on_nodes.setdefault((one.type, address), []).append(one.id)
             else:
                 leftovers.remove_known(found, one)
+        for (type_, address), ids in on_nodes.items():
+            words = ("ps --all", "rm --force --volumes", REPAIR)
+            if type_ == state.DOCKER_NETWORK:
+                words = ("network ls", "network rm", "")
+            listing, removal, after = words
+            script = _REMOVE.format(listing=listing, removal=removal, after=after, ids=" ".join(ids))
+            self.engines.call(address, script, _REMOVAL_LIMIT_S)
         self._run_refresh(list(targets))
 
     def reset(self, node: str) -> None:

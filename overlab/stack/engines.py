@@ -27,7 +27,7 @@ _CALL_LIMIT_S = 45.0
 _REMOVAL_LIMIT_S = 120.0
 # not `docker info`, which succeeds without a daemon when it is given a format
 _PROBE = "docker network ls --quiet --no-trunc >/dev/null"
-_REPAIR = f"[ ! -x {watchdog.SCRIPT} ] || {watchdog.SCRIPT} repair >&2; {_PROBE}"
+REPAIR = f"[ ! -x {watchdog.SCRIPT} ] || {watchdog.SCRIPT} repair >&2; {_PROBE}"
 """After a removal: an engine that removed the last endpoint of an overlay may need a restart."""
 _REMOVE_CONTAINERS = """\
 for id in $(docker ps --all --quiet --no-trunc --filter label={label}); do
@@ -108,7 +108,7 @@ class Engines:
                     progress.note(f"removed {kind} {name.lstrip('/')} on {address}: the state does not have it")
                 if removed:
                     found = True
-                    self.call(address, _REPAIR, _REMOVAL_LIMIT_S)
+                    self.call(address, REPAIR, _REMOVAL_LIMIT_S)
         return found
 
     def _probe(self, address: str) -> None:

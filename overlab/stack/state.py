@@ -22,6 +22,7 @@ IMAGE = "docker:index/remoteImage:RemoteImage"
 CONTAINER = "docker:index/container:Container"
 DOCKER_NETWORK = "docker:index/network:Network"
 DOCKER_VOLUME = "docker:index/volume:Volume"
+ENGINE = "overlab:index:DockerEngine"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,10 +27,33 @@ def test_an_up_without_changes_has_looked(lab: RealLab) -> None:
     assert "replaced" not in done.stdout
 
 
+def test_the_archive_has_every_node_and_no_key(lab: RealLab, tmp_path: Path) -> None:
+    file = tmp_path / "lab.tar.gz"
+    lab.overlab("diag", "--output", str(file)).ok()
+    assert file.stat().st_mode & 0o777 == 0o600
+    with tarfile.open(file) as archive:
+        texts = {one.name: archive.extractfile(one).read().decode() for one in archive}  # type: ignore[union-attr]
+    for node in faults.NODES:
+        assert "vxlan id" in texts[f"recovery/{node}/overlays.txt"]
+        assert "OVERLAB-WORKLOADS" in texts[f"recovery/{node}/packet-filter.txt"]
+        assert '"docker/nodes/10.96.48.11:2376": "10.96.48.11:2376"' in texts[f"recovery/{node}/store.json"]
+        assert "dockerd" in texts[f"recovery/{node}/journal-engine.log"]
+        assert f"recovery/{node}/ended.txt" not in texts
+    key = (lab.state / "overlab" / "labs" / "recovery" / "identity" / "client").read_text().splitlines()[1]
+    assert key not in "".join(texts.values())
+
+
 @pytest.mark.parametrize("fault", [one for one in FAULTS if one.quick or EVERY], ids=lambda fault: fault.name)
 def test_one_up_brings_it_back(lab: RealLab, fault: Fault) -> None:
     fault.inflict(lab)
     reliability.up(lab, "fault", fault.name)
+
+
+def test_a_down_says_what_it_looked_for(lab: RealLab) -> None:
+    done = lab.overlab("down", "--platform").ok()
+    assert "left: 0 mounts, processes, network namespaces, cgroups, directories\n" in done.stderr
+    assert "lab recovery is down; left: 0 domains, containers, networks, volumes, pools\n" in done.stderr
+    assert "recovery (" not in lab.overlab("gc", "--dry-run").ok().stdout
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ echo "$*" >>calls
 [ ! -e silent ] || {{ echo "Cannot connect to the Docker daemon" >&2; exit 1; }}
 for word; do last=$word; done
 case "$1 $2" in
-"ps --all") grep -l "^$last_label" containers/* | sed 's|.*/||' ;;
+"ps --all") case $last in label=*) grep -l "^$last_label" containers/* | sed 's|.*/||' ;; *) ls containers ;; esac ;;
 "container inspect") echo "/$(cut -d' ' -f2 "containers/$last")" ;;
 "rm --force") rm "containers/$last" ;;
 "network ls") ls networks ;;
@@ -359,3 +359,23 @@ def test_after_a_down_what_was_removed_is_looked_for_again(
     left, any_removed = converge(FakeStack())[0].after_down()
     assert not any_removed
     leftovers.refuse_left(left, "a")
+
+
+def test_what_is_removed_on_a_node_may_be_gone_already_and_its_engine_is_repaired(
+    found: list[LabObject], node: Path
+) -> None:
+    for name in ("id-t1", "id-t2"):
+        (node / "containers" / name).write_text("label t")
+    (node / "networks" / "id-n1").write_text("id-n1")
+    others = [resource(CONTAINER, name, f"id-{name}", ENGINE) for name in ("t2", "gone")]
+    stack = FakeStack(WORKLOAD, *others, NETWORK)
+    converge(stack)[0].remove(stack.state.resources)
+    calls = (node / "calls").read_text().splitlines()
+    removals = [f"rm --force --volumes {id_}" for id_ in ("id-t1", "id-t2")]
+    assert [one for one in calls if "rm " in one] == [*removals, "network rm id-n1"]
+    # The engine answers again before anything else is asked of it.
+    assert calls.index("network ls --quiet --no-trunc") < calls.index("network rm id-n1")
+    assert stack.targets == [["t1", "t2", "gone", "ov_net1"]]
+    (node / "silent").touch()
+    with pytest.raises(OverlabError, match="Cannot connect to the Docker daemon"):
+        converge(stack)[0].remove(stack.state.resources)

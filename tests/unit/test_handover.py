@@ -8,7 +8,7 @@ import pytest
 
 from components.config import settings
 from overlab.recovery.handover import handovers
-from overlab.stack.state import CONTAINER, DOCKER_NETWORK, Resource, State
+from overlab.stack.state import CONTAINER, DOCKER_NETWORK, ENGINE, Resource, State
 
 NODE = "ssh://root@10.96.15.11:22"
 OUTER = "unix:///outer.sock"
@@ -55,6 +55,31 @@ CASES = {
             resource("pulumi:providers:docker", "docker09-docker", "", host=NODE),
         ],
         ["docker09-container is removed first: address 10.96.15.11 goes to docker01"],
+    ),
+    "the store": (
+        [
+            resource(CONTAINER, "c1", networksAdvanced=[{"name": "id-ov1"}]),
+            resource(DOCKER_NETWORK, "ov1", ipamConfigs=[{"subnet": "10.20.0.0/24"}]),
+            resource(ENGINE, "e", "", address="10.96.15.11", cluster_store="consul://127.0.0.1:8500"),
+        ],
+        [
+            "c1 is removed first: network ov1 goes to consul://10.96.15.11:8500",
+            "ov1 is removed first: network ov1 goes to consul://10.96.15.11:8500",
+        ],
+    ),
+    "the store, with every node": (
+        [
+            resource(DOCKER_NETWORK, "ov1", "ssh://root@10.96.16.11:22"),
+            resource(ENGINE, "e", "", address="10.96.16.11", cluster_store="consul://10.96.16.11:8500"),
+        ],
+        [],
+    ),
+    "not the store": (
+        [
+            resource(DOCKER_NETWORK, "ov1"),
+            resource(ENGINE, "e", "", address="10.96.15.11", cluster_store="consul://10.96.15.11:8500"),
+        ],
+        [],
     ),
 }
 

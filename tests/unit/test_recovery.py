@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from components.config.settings import Settings
+from components.config.stores import BACKENDS
 from overlab.core.progress import Progress
 from overlab.inspect import lab_collector
 from overlab.inspect.snapshot import Snapshot
@@ -44,7 +45,16 @@ class Lab:
         self.out = io.StringIO()
         snapshot = recorded()
         nodes = {key: SimpleNamespace(address=address) for key, address in snapshot.expected.nodes.items()}
-        settings = SimpleNamespace(nodes=nodes, machine_kind="container", workloads={}, networks={}, placement={})
+        settings = SimpleNamespace(
+            nodes=nodes,
+            machine_kind="container",
+            workloads={},
+            networks={},
+            placement={},
+            cluster_store=snapshot.expected.store,
+            store=SimpleNamespace(servers=1, backend=BACKENDS["consul"]),
+            store_nodes=["docker01"],
+        )
         known = state()
         engines = tuple(f"ssh://root@{address}:22" for address in snapshot.expected.nodes.values())
         self.state = State((*known.resources, Resource(CHECKS, "command:remote:Command")), engines=engines)

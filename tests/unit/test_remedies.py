@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from components.config import settings
 from overlab.inspect import compare
 from overlab.inspect.node_collector import ENGINE_RULES, FIREWALL_RULES
 from overlab.recovery import remedies
@@ -205,3 +206,24 @@ def test_without_the_store_only_the_store_is_started() -> None:
 def test_an_engine_that_still_starts_is_not_restarted_for_not_being_registered() -> None:
     found = plan(faults.not_registered, faults.engine_down)
     assert not any("restart docker.service" in text for _, text in short(found))
+
+
+@pytest.mark.parametrize(
+    ("servers", "present", "stopped", "kept"),
+    [
+        (1, ["docker01", "docker02", "docker03"], ["docker02", "docker03"], ["docker01"]),
+        (1, ["docker01"], [], []),
+        (1, ["docker02", "docker03"], [], []),
+        (3, ["docker01", "docker02", "docker03"], [], []),
+    ],
+)
+def test_servers_are_stopped_before_one_of_them_becomes_the_only_peer(
+    servers: int, present: list[str], stopped: list[str], kept: list[str]
+) -> None:
+    nodes: dict[str, object] = {node: {} for node in ("docker01", "docker02", "docker03")}
+    lab = {"underlay": {"cidr": "10.99.0.0/24"}, "nodes": nodes, "store": {"servers": servers}}
+    known = State(tuple(resource(CONTAINER, "consul", f"id-{node}", node) for node in present))
+    before, then = remedies.to_one_server(settings.parse(lab, "s"), known)
+    assert [(one.node, one.script) for one in before] == [(node, "docker stop consul") for node in stopped]
+    assert [one.node for one in then] == kept
+    assert all('"address": "10.99.0.11:8300"' in one.script for one in then)
