@@ -76,7 +76,9 @@ def say(line: str) -> None:
 def quiet() -> Iterator[None]:
     """Output of the commands on the lab goes to a file."""
     OUT.mkdir(parents=True, exist_ok=True)
-    with (OUT / "last.log").open("w", encoding="utf-8") as log, contextlib.redirect_stdout(log):
+    log_file = OUT / "last.log"
+    log_file.unlink(missing_ok=True)
+    with log_file.open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         yield
 
 
