@@ -290,7 +290,7 @@ def _explained(stack: Stack, operation: str, ended: Ended, settings: Settings | 
         return exit_codes.INTERRUPTED
     if ended.code != 0:
         outcome.explain(stack, operation, settings)
-    return ended.code
+    return exit_codes.OPERATION_FAILED if ended.code < 0 else ended.code
 
 
 def _run(stack: Stack, args: list[str], progress: Progress, *, timings: bool) -> Ended:
