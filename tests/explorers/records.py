@@ -85,11 +85,12 @@ def quiet() -> Iterator[None]:
 def figures(lines: Sequence[str]) -> str:
     """One sentence over the recorded cases."""
     cases = [json.loads(line) for line in lines]
-    green = [one["green_s"] for one in cases if not one["violations"]]
-    if not green:
-        return f"{len(cases)} cases, none green"
-    seconds = f"{min(green):.0f} to {max(green):.0f} s to green, {median(green):.0f} s in the median"
-    return f"{len(cases)} cases, {len(green)} green; {seconds}"
+    green = [one for one in cases if not one["violations"]]
+    seconds = [one["green_s"] for one in green if one["green_s"]]
+    if not seconds:
+        return f"{len(cases)} cases, {len(green)} green"
+    took = f"{min(seconds):.0f} to {max(seconds):.0f} s to green, {median(seconds):.0f} s in the median"
+    return f"{len(cases)} cases, {len(green)} green; {took}"
 
 
 def _commit() -> str:

@@ -392,7 +392,7 @@ def test_a_command_on_a_lab_that_another_one_changes_is_refused(
     with operation.only_one(LabPaths("t-dev"), "up"):
         done = overlab(*args)
     assert done.exit_code == 1
-    assert f"error: lab t-dev is being changed by `overlab up` of " in done.stderr
+    assert "error: lab t-dev is being changed by `overlab up` of " in done.stderr
 
 
 def test_up_reports_certificates_that_expire(monkeypatch: pytest.MonkeyPatch) -> None:
