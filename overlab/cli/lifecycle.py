@@ -294,10 +294,10 @@ def _run_twice(convergence: Convergence, args: list[str], networks: Collection[s
 def _explained(stack: Stack, operation: str, ended: Ended, settings: Settings | None) -> int:
     """The exit code; what failed is reported."""
     if ended.interrupted:
-        return exit_codes.INTERRUPTED if ended.code < 0 else ended.code
+        return exit_codes.INTERRUPTED
     if ended.code != 0:
         outcome.explain(stack, operation, settings)
-    return ended.code
+    return exit_codes.OPERATION_FAILED if ended.code < 0 else ended.code
 
 
 def _say_losses(stack: Stack) -> None:

@@ -11,3 +11,5 @@ COULD_NOT_RUN = 2
 NOTHING = 3
 """`down` found nothing of the lab."""
 INTERRUPTED = 130
+OPERATION_FAILED = 255
+"""Pulumi's own, also where it was killed."""

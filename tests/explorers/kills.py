@@ -119,7 +119,9 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=10, help="resource events from one stop to the next")
     parser.add_argument("--first", type=int, default=1, help="the first event")
-    parser.add_argument("--how", action="append", choices=sorted(STOPS), help="default: each in turn")
+    parser.add_argument(
+        "--how", action="append", choices=sorted(STOPS), help="each of these at every event; default: all, in turn"
+    )
     parser.add_argument("--minutes", type=float, default=600, help="begin no run after so many")
     parser.add_argument("--stack", default="explore-kills", help="name of the lab and of its stack file")
     parser.add_argument("--cidr", default="10.96.53.0/24", help="its underlay")

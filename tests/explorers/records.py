@@ -76,18 +76,21 @@ def say(line: str) -> None:
 def quiet() -> Iterator[None]:
     """Output of the commands on the lab goes to a file."""
     OUT.mkdir(parents=True, exist_ok=True)
-    with (OUT / "last.log").open("w", encoding="utf-8") as log, contextlib.redirect_stdout(log):
+    log_file = OUT / "last.log"
+    log_file.unlink(missing_ok=True)
+    with log_file.open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         yield
 
 
 def figures(lines: Sequence[str]) -> str:
     """One sentence over the recorded cases."""
     cases = [json.loads(line) for line in lines]
-    green = [one["green_s"] for one in cases if not one["violations"]]
-    if not green:
-        return f"{len(cases)} cases, none green"
-    seconds = f"{min(green):.0f} to {max(green):.0f} s to green, {median(green):.0f} s in the median"
-    return f"{len(cases)} cases, {len(green)} green; {seconds}"
+    green = [one for one in cases if not one["violations"]]
+    seconds = [one["green_s"] for one in green if one["green_s"]]
+    if not seconds:
+        return f"{len(cases)} cases, {len(green)} green"
+    took = f"{min(seconds):.0f} to {max(seconds):.0f} s to green, {median(seconds):.0f} s in the median"
+    return f"{len(cases)} cases, {len(green)} green; {took}"
 
 
 def _commit() -> str:

@@ -217,4 +217,4 @@ def test_figures_count_what_was_green() -> None:
         '{"violations": ["x"], "green_s": 9}',
     ]
     assert records.figures(lines) == "3 cases, 2 green; 10 to 30 s to green, 20 s in the median"
-    assert records.figures(lines[2:]) == "1 cases, none green"
+    assert records.figures(lines[2:]) == "1 cases, 0 green"

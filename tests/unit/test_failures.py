@@ -184,7 +184,10 @@ def test_the_document_for_programs_is_alone_on_standard_output(stack: Stack, cap
     [
         (Ended(0, interrupted=False), 0, False),
         (Ended(255, interrupted=False), 255, True),
-        (Ended(255, interrupted=True), 255, False),
+        (Ended(-9, interrupted=False), 255, True),
+        (Ended(0, interrupted=True), 130, False),
+        (Ended(1, interrupted=True), 130, False),
+        (Ended(255, interrupted=True), 130, False),
         (Ended(-9, interrupted=True), 130, False),
     ],
 )
