@@ -66,8 +66,6 @@ class LabPaths:
         """Directory of the lab's ``pulumi`` command (``shim.py``)."""
         self.libvirt = self.state / "libvirt"
         self.libvirt_socket = self.run / "libvirt" / "libvirt-sock"
-        self.pool = self.state / "pool"
-        """Target of the lab's libvirt storage pool; created and removed by libvirt."""
         self.docker = self.state / "docker"
         """Data of the engine that runs nodes as containers."""
         self.docker_socket = self.run / "docker" / "docker.sock"

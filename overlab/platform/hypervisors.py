@@ -51,7 +51,7 @@ def ensure(settings: Settings, paths: LabPaths, progress: Progress) -> dict[str,
         libvirt = PrivateLibvirtd(paths)
         libvirt.ensure(progress)
         source = "bundled: a private libvirtd in the lab's network namespace"
-        return {"": HypervisorInfo(libvirt.uri, str(paths.pool), acceleration.probe(), source)}
+        return {"": HypervisorInfo(libvirt.uri, libvirt.pool_path, acceleration.probe(), source)}
     source = "system, named by the settings" if settings.platform.uri or settings.hypervisors != ("",) else _OWN
     found, errors = {}, []
     for name in settings.hypervisors:

@@ -66,7 +66,8 @@ class _Search:
         self._connection, self._uri, self._state = connection, uri, state
         self._name = lab_prefix(lab)
         self._wanted = {f"{self._name}-{node}" for node in nodes}
-        self._private = uri == PrivateLibvirtd(LabPaths(lab)).uri
+        self._libvirt = PrivateLibvirtd(LabPaths(lab))
+        self._private = uri == self._libvirt.uri
         self._pool = _found(connection.storagePoolLookupByName, self._name)
         self._pool_is_ours = self._pool is not None and (
             self._private
@@ -85,7 +86,7 @@ class _Search:
             standing = self._standing(key, POOL, ours=self._pool_is_ours)
             remedy = self._virsh("pool-destroy", "pool-undefine")
             if PurePosixPath(self._pool_path).name == self._name:
-                remedy += f"; {_remove_files(self._uri, self._pool_path)}"
+                remedy += f"; {self._remove_files(self._pool_path)}"
             yield LabObject("pool", self._name, key, self._uri, standing, remedy)
 
     def _network(self) -> Iterator[LabObject]:
@@ -129,7 +130,7 @@ class _Search:
         for path, volume in volumes.items():
             key = volume.key()
             standing: Standing = "known" if key in known else "in use" if path in needed else "unknown"
-            yield LabObject("volume", volume.name(), key, self._uri, standing, _remove_files(self._uri, path))
+            yield LabObject("volume", volume.name(), key, self._uri, standing, self._remove_files(path))
 
     def _standing(self, key: str, type_: str, *, ours: bool) -> Standing:
         if key in self._state.keys(self._uri, type_):
@@ -153,6 +154,9 @@ class _Search:
             directory = f"{self._pool_path}/" if source.get("pool") == self._name else ""
             found.append(source.get("file") or directory + source.get("volume", "?"))
         return found
+
+    def _remove_files(self, path: str) -> str:
+        return _remove_files(self._uri, self._libvirt.on_machine(path) if self._private else path)
 
     def _virsh(self, *commands: str, name: str | None = None) -> str:
         return _virsh(self._uri, name or self._name, *commands)

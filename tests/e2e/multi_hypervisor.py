@@ -58,7 +58,7 @@ def running(directory: Path, router: str) -> Iterator[Site]:
     """The site, until the block ends. ``router`` (ADDRESS/PREFIX) is the first one's on the bridge."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(directory))
-        site = Site(directory, {name: PrivateLibvirtd(LabPaths(name)) for name in NAMES})
+        site = Site(directory, {name: PrivateLibvirtd(LabPaths(name), qemu_user="root") for name in NAMES})
         first = LabPaths(NAMES[0])
         registry = Registry(first, container_images.ensure(Progress()))
         try:

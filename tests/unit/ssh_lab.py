@@ -71,7 +71,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     libvirt = PrivateLibvirtd(paths)
     platform = Platform(
         kind="bundled",
-        hypervisor=Hypervisor(uri=libvirt.uri, pool_path=str(paths.pool), domain_type="qemu"),
+        hypervisor=Hypervisor(uri=libvirt.uri, pool_path=libvirt.pool_path, domain_type="qemu"),
         image=MachineImage(source="", content_hash=""),
         identity=keys,
         run_dir=paths.run,

@@ -49,7 +49,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A libvirtd of the machine, as far as the labs are concerned."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        daemon = PrivateLibvirtd(LabPaths(f"t-left-{os.getpid()}"))
+        daemon = PrivateLibvirtd(LabPaths(f"t-left-{os.getpid()}"), qemu_user="root")
         daemon.ensure(Progress(quiet=True))
         yield daemon.uri
         daemon.stop()

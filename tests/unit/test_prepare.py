@@ -72,7 +72,9 @@ def record(settings: Settings, paths: LabPaths, image: Path, by: Path | None = N
     paths.run.mkdir(parents=True, exist_ok=True)
     platform = Platform(
         kind="bundled",
-        hypervisor=Hypervisor(uri=PrivateLibvirtd(paths).uri, pool_path=str(paths.pool), domain_type="qemu"),
+        hypervisor=Hypervisor(
+            uri=PrivateLibvirtd(paths).uri, pool_path=PrivateLibvirtd(paths).pool_path, domain_type="qemu"
+        ),
         image=MachineImage(source=str(image), content_hash="0" * 16),
         identity=Identity(client_key=nowhere, client_public_key=nowhere, known_hosts=nowhere, host_keys={}),
         run_dir=paths.run,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import signal
 import subprocess
 import time
@@ -17,7 +19,8 @@ from overlab.core.paths import LabPaths
 from overlab.core.process import ProcessRecord, end, spawn
 from overlab.core.progress import Progress
 from overlab.core.tools import output
-from overlab.platform import hypervisors
+from overlab.platform import acceleration, hypervisors, private_libvirtd
+from overlab.platform.acceleration import Acceleration
 from overlab.platform.namespace import Namespace
 from overlab.platform.private_libvirtd import PrivateLibvirtd
 
@@ -33,6 +36,15 @@ _NETWORK = """
 _DOMAIN = """
 <domain type='qemu'><name>t</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os></domain>
+"""
+_USER = "libvirt-qemu"
+_POOL = "<pool type='dir'><name>t</name><target><path>{path}</path></target></pool>"
+_VOLUME = """
+<volume><name>disk</name><capacity unit='MiB'>1</capacity>
+<target><format type='raw'/><permissions><mode>{mode}</mode></permissions></target></volume>
+"""
+_DISK = """
+<devices><disk type='file'><driver name='qemu' type='raw'/><source file='{path}'/><target dev='vda'/></disk></devices>
 """
 
 
@@ -94,6 +106,100 @@ def test_starts_runs_a_machine_and_leaves_nothing(make: Callable[[str], PrivateL
     assert list(one.paths.run.iterdir()) == []
     left = [line for line in Path("/proc/self/mounts").read_text().splitlines() if line not in mounts]
     assert [line for line in left if one.paths.lab in line] == []
+
+
+def start_with_disk(one: PrivateLibvirtd, pool_path: str, mode: str) -> ProcessRecord:
+    """A machine with a disk of this mode in a pool there; its process."""
+
+    def start(connection: libvirt.virConnect) -> None:
+        pool = connection.storagePoolDefineXML(_POOL.format(path=pool_path))
+        pool.build(0)
+        pool.create(0)
+        disk = pool.createXML(_VOLUME.format(mode=mode))
+        connection.createXML(_DOMAIN.replace("</domain>", _DISK.format(path=disk.path()) + "</domain>"))
+
+    call(one, start)
+    [machine] = [process for process in one.namespace.processes() if process.name() == "qemu-system-x86"]
+    return machine
+
+
+def may_read(machine: ProcessRecord, user: int, path: str | Path, group: int = 65534) -> bool:
+    """Whether a user of this group could read it where the machine runs."""
+    enter = ["nsenter", f"--mount=/proc/{machine.pid}/ns/mnt", "setpriv"]
+    command = [*enter, f"--reuid={user}", f"--regid={group}", "--clear-groups", "--", "cat", path]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+needs_user = pytest.mark.skipif(
+    not any(one.pw_name == _USER for one in pwd.getpwall()), reason=f"no user {_USER} on this machine"
+)
+
+
+@needs_user
+def test_qemu_runs_as_a_user_that_reaches_its_disks_and_nothing_else_of_the_state(
+    make: Callable[[str], PrivateLibvirtd], progress: Progress
+) -> None:
+    one = make("one")
+    one.ensure(progress)
+    secret = one.paths.state / "identity"
+    secret.mkdir()
+    (secret / "key").write_text("secret")
+
+    machine, user = start_with_disk(one, one.pool_path, "0600"), pwd.getpwnam(_USER).pw_uid
+    assert f"\nUid:\t{user}\t{user}\t" in Path(f"/proc/{machine.pid}/status").read_text()
+    file = Path(one.on_machine(f"{one.pool_path}/disk"))
+    assert (file.stat().st_uid, file.stat().st_mode & 0o777) == (user, 0o600)
+    assert file.is_relative_to(one.paths.state)
+    assert may_read(machine, user, f"{one.pool_path}/disk")
+    for closed in (secret / "key", one.paths.libvirt / "etc" / "qemu.conf", file):
+        assert not may_read(machine, user, closed)
+
+
+@needs_user
+def test_a_closed_parent_directory_keeps_others_from_the_disks_of_the_official_plugin(
+    make: Callable[[str], PrivateLibvirtd], progress: Progress
+) -> None:
+    """docs/howto/system-platform.md: that plugin creates disks with 0644, in a directory with 0711."""
+    one = make("one")
+    one.ensure(progress)
+    text = (Path(__file__).parents[2] / "docs/howto/system-platform.md").read_text()
+    [command] = [line.split() for line in text.splitlines() if line.startswith("    install -d ")]
+    parent = one.paths.libvirt / "lib" / "closed"
+    subprocess.run([*command[:-1], parent], check=True)
+    path = "/var/lib/libvirt/closed/pool"
+    machine = start_with_disk(one, path, "0644")
+    qemu, nobody = pwd.getpwnam(_USER), pwd.getpwnam("nobody")
+    assert (Path(one.on_machine(path)).stat().st_mode & 0o777) == 0o711
+    assert may_read(machine, qemu.pw_uid, f"{path}/disk", grp.getgrnam(_USER).gr_gid)
+    assert not may_read(machine, nobody.pw_uid, f"{path}/disk")
+    parent.chmod(0o711)
+    assert may_read(machine, nobody.pw_uid, f"{path}/disk")
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "usable"),
+    [(0o666, 0, 0, True), (0o660, 0, 7, True), (0o600, 5, 0, True), (0o660, 0, 8, False), (0o600, 0, 7, False)],
+)
+def test_a_kvm_that_qemus_user_cannot_open_is_used_as_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, owner: int, group: int, usable: bool
+) -> None:
+    device = tmp_path / "kvm"
+    device.touch()
+    device.chmod(mode)
+    os.chown(device, owner, group)
+    entry = pwd.struct_passwd((_USER, "x", 5, 7, "", "/", "/"))
+    monkeypatch.setattr(private_libvirtd, "_KVM", device)
+    monkeypatch.setattr(private_libvirtd.pwd, "getpwnam", lambda _: entry)
+    monkeypatch.setattr(private_libvirtd.grp, "getgrnam", lambda name: grp.struct_group((name, "x", 9, [])))
+    monkeypatch.setattr(private_libvirtd.os, "getgrouplist", lambda *_: [7])
+    monkeypatch.setattr(acceleration, "probe", lambda: Acceleration("kvm", "a guest booted with KVM"))
+    assert private_libvirtd._qemu_user(_USER) == (_USER if usable else "root", False)
+    monkeypatch.setattr(acceleration, "probe", lambda: Acceleration("qemu", "/dev/kvm cannot be used"))
+    assert private_libvirtd._qemu_user(_USER) == (_USER, not usable)
+
+
+def test_without_such_a_user_qemu_runs_as_root() -> None:
+    assert private_libvirtd._qemu_user("no-such-user") == ("root", False)
 
 
 def test_two_run_side_by_side_without_meeting(make: Callable[[str], PrivateLibvirtd], progress: Progress) -> None:

@@ -204,4 +204,4 @@ def test_an_engine_of_no_node_is_removed_from_the_store_at_once(lab: Callable[..
     one.changes = {"delete": 1}
     assert one.up() == (0, [])
     assert len(one.scripts) == 1
-    assert "-X DELETE" in one.scripts[0]
+    assert "overlab-store delete docker/nodes/" in one.scripts[0]

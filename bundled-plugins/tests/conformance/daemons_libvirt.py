@@ -51,7 +51,7 @@ def private_libvirt(directory: Path, name: str) -> Iterator[PrivateLibvirt]:
     if reason:
         pytest.skip(f"no private libvirtd: {reason}")
     paths = LabPaths(f"{name}-{os.getpid()}", directory)
-    daemon = PrivateLibvirtd(paths)
+    daemon = PrivateLibvirtd(paths, qemu_user="root")  # the tests' directories are closed to others
     try:
         try:
             daemon.ensure(Progress(quiet=True))
