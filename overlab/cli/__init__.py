@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from overlab.cli import cache, checks, config, inspect, lifecycle
+from overlab.cli import cache, checks, config, inspect, lifecycle, troubleshoot
 from overlab.cli.application import app, main
 
-for _module in (lifecycle, inspect, checks, config, cache):
+for _module in (lifecycle, inspect, troubleshoot, checks, config, cache):
     app.add_typer(_module.commands)
 
 __all__ = ["app", "main"]

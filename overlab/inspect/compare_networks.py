@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from overlab.inspect import kernel_commands
 from overlab.inspect.finding import Finding, finding
 from overlab.inspect.snapshot import Snapshot
 
@@ -28,7 +29,7 @@ def expected_networks(snapshot: Snapshot) -> Iterator[Finding]:
         if count > 1:
             ids = [network.id[:12] for network in networks if network.name == name]
             yield finding("network-duplicate", name, f"the store has {', '.join(ids)}")
-        if name not in expected:
+        if name not in expected and not snapshot.expected.attached:
             yield finding("network-unexpected", name, network=name)
 
 
@@ -59,6 +60,11 @@ def namespaces(snapshot: Snapshot) -> Iterator[Finding]:
                 running = [endpoint.name for endpoint in local if report.container_of(endpoint.id) is not None]
                 if running:
                     yield finding("namespace-missing", subject, ", ".join(running), node=key, workload=running[0])
-            elif namespace.vnis and network.vni not in namespace.vnis:
+                continue
+            if namespace.down:
+                commands = [kernel_commands.set_up(namespace.file, device) for device in namespace.down]
+                command = kernel_commands.shown(key, *commands)
+                yield finding("device-down", subject, ", ".join(namespace.down), command=command)
+            if namespace.vnis and network.vni not in namespace.vnis:
                 evidence = f"kernel {', '.join(map(str, namespace.vnis))}, store {network.vni}"
                 yield finding("vni-mismatch", subject, evidence, node=key)

@@ -25,6 +25,7 @@ from overlab.inspect.snapshot import TIMEOUT, ExpectedState, NodeAnswer, Snapsho
 CONNECT_LIMIT_S = 15
 COLLECT_LIMIT_S = 90
 """Of everything that runs on a node, once connected."""
+Sessions = list[subprocess.Popen[bytes]]
 SESSION_LIMIT_S = CONNECT_LIMIT_S + COLLECT_LIMIT_S + 15
 
 
@@ -33,8 +34,8 @@ def take_snapshot(settings: Settings, platform: Platform, only: Iterable[str] | 
 
     A node that does not answer is in the snapshot, with the reason. ``only`` names the nodes that are asked.
     """
-    sessions: list[subprocess.Popen[bytes]] = []
-    with ThreadPoolExecutor(max_workers=len(settings.nodes) + 1) as pool, _terminated_at_the_end(sessions):
+    sessions: Sessions = []
+    with ThreadPoolExecutor(max_workers=len(settings.nodes) + 1) as pool, terminated_at_the_end(sessions):
         states = pool.submit(machines.states, settings, platform)
         answers = {key: pool.submit(_answer, settings, platform, key, sessions) for key in only or settings.nodes}
         return Snapshot(
@@ -46,7 +47,7 @@ def take_snapshot(settings: Settings, platform: Platform, only: Iterable[str] | 
 
 
 @contextlib.contextmanager
-def _terminated_at_the_end(sessions: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+def terminated_at_the_end(sessions: Sessions) -> Iterator[None]:
     """After an interrupt the sessions' threads would be waited for."""
     try:
         yield
@@ -68,20 +69,27 @@ def expected_state(settings: Settings) -> ExpectedState:
     )
 
 
-def _answer(settings: Settings, platform: Platform, key: str, sessions: list[subprocess.Popen[bytes]]) -> NodeAnswer:
+def collector_command(store_url: str, watchdog_script: str) -> list[str]:
+    """What runs the collector on a node; the script comes on standard input."""
+    return ["python3", "-", store_url, conventions.GWBRIDGE, watchdog_script, str(COLLECT_LIMIT_S)]
+
+
+def _answer(settings: Settings, platform: Platform, key: str, sessions: Sessions) -> NodeAnswer:
+    cmd = collector_command(f"http://{docker_names.store_address(settings.store_addresses)}", watchdog.SCRIPT)
+    ssh = openssh.command(settings, platform, key, cmd, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
+    return answer(ssh, sessions)
+
+
+def answer(ssh: list[str], sessions: Sessions) -> NodeAnswer:
+    """What a node reports, over SSH; ``sessions`` gets the session. Raises nothing."""
     begun = time.monotonic()
-    output, reason = _run_collector(settings, platform, key, sessions)
+    output, reason = _run_collector(ssh, sessions)
     report, error = _read(output, reason)
     return NodeAnswer(report=report, error=error, seconds=round(time.monotonic() - begun, 1))
 
 
-def _run_collector(
-    settings: Settings, platform: Platform, key: str, sessions: list[subprocess.Popen[bytes]]
-) -> tuple[bytes, str]:
+def _run_collector(ssh: list[str], sessions: Sessions) -> tuple[bytes, str]:
     """What the collector printed on a node, and why it may have printed no more."""
-    store = f"http://{docker_names.store_address(settings.store_addresses)}"
-    cmd = ["python3", "-", store, conventions.GWBRIDGE, watchdog.SCRIPT, str(COLLECT_LIMIT_S)]
-    ssh = openssh.command(settings, platform, key, cmd, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
     script = (files("overlab.inspect") / "node_collector.py").read_bytes()
     try:
         process = subprocess.Popen(ssh, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
-from overlab.inspect import store_view
+from overlab.inspect import store_view, swarm_view
 from overlab.inspect.node_report import Fact, NodeReport, OverlayNamespace
 from overlab.inspect.store_view import StoredNetwork, StoreView
 
@@ -40,6 +40,8 @@ class ExpectedState(Fact):
     """Network -> stated subnet."""
     workloads: dict[str, str]
     """Workload -> node."""
+    attached: bool = False
+    """Whether it is a cluster that was attached, and so is only what its own engines and store declare."""
 
     @property
     def store_url(self) -> str:
@@ -74,8 +76,13 @@ class Snapshot(Fact):
         return self.store if self.store is not None and self.store.leader else None
 
     @property
+    def in_swarm(self) -> bool:
+        return any(report.engine is not None and report.engine.swarm_address for report in self.reports.values())
+
+    @cached_property
     def stored_networks(self) -> tuple[StoredNetwork, ...]:
-        return self.led_store.networks if self.led_store else ()
+        """Overlay networks as the cluster store has them; those of a swarm as its engines declare them."""
+        return self.led_store.networks if self.led_store else swarm_view.networks(self.reports)
 
     def namespaces(self) -> Iterator[tuple[StoredNetwork, str, OverlayNamespace]]:
         """Each of the store's networks with each node that has a namespace for it."""
