@@ -89,6 +89,39 @@ def running_endpoints(snapshot: Snapshot) -> Iterator[Finding]:
                     yield finding("endpoint-not-registered", subject, evidence, node=key, workload=container.name)
 
 
+def duplicates(snapshot: Snapshot) -> Iterator[Finding]:
+    """No two endpoints of a network have the same address or MAC."""
+    for network in snapshot.stored_networks:
+        for kind, values in (
+            ("address", [(one.ip, one.name) for one in network.endpoints]),
+            ("MAC", [(one.mac, one.name) for one in network.endpoints]),
+        ):
+            names: dict[str, list[str]] = {}
+            for value, name in values:
+                names.setdefault(value, []).append(name)
+            for value, having in names.items():
+                if value and len(having) > 1:
+                    subject, evidence = f"{network.name}/{having[0]}", f"{kind} {value}: {', '.join(having)}"
+                    yield finding("endpoint-duplicate", subject, evidence, workload=having[-1], kind=kind)
+
+
+def mtus(snapshot: Snapshot) -> Iterator[Finding]:
+    """All endpoints of a network have interfaces of the same MTU."""
+    for network in snapshot.stored_networks:
+        found: dict[int, list[str]] = {}
+        for endpoint in network.endpoints:
+            node = snapshot.expected.node_at(endpoint.locator)
+            report = snapshot.reports.get(node) if node else None
+            container = report.container_of(endpoint.id) if report else None
+            sandbox = report.sandbox(container) if report and container else None
+            interface = sandbox.by_mac(endpoint.mac) if sandbox else None
+            if interface is not None:
+                found.setdefault(interface.mtu, []).append(f"{endpoint.name} on {node}")
+        if len(found) > 1:
+            evidence = "; ".join(f"{mtu}: {', '.join(names)}" for mtu, names in sorted(found.items()))
+            yield finding("network-mtu-mismatch", network.name, evidence)
+
+
 # -- FDB and neighbor entries for the endpoints on other nodes -----------------------------------------
 
 

@@ -68,3 +68,19 @@ def namespaces(snapshot: Snapshot) -> Iterator[Finding]:
             if namespace.vnis and network.vni not in namespace.vnis:
                 evidence = f"kernel {', '.join(map(str, namespace.vnis))}, store {network.vni}"
                 yield finding("vni-mismatch", subject, evidence, node=key)
+
+
+def orphaned_ports(snapshot: Snapshot) -> Iterator[Finding]:
+    """Each veth on a network's bridge leads to a sandbox of the node. Those of load balancers are not collected."""
+    for network, key, namespace in snapshot.namespaces():
+        report = snapshot.reports[key]
+        incomplete = any(part.startswith("sandbox") for part in report.errors)
+        if report.sandboxes is None or report.containers is None or incomplete:
+            continue
+        peers = {one.peer for sandbox in report.sandboxes.values() for one in sandbox.interfaces}
+        unused = [port for port in namespace.ports if port.index not in peers]
+        own = snapshot.expected.nodes[key]
+        balancers = [one for one in network.endpoints if one.balancer and one.locator == own]
+        for port in unused if len(unused) > len(balancers) else ():
+            command = kernel_commands.shown(key, kernel_commands.delete(namespace.file, port.name))
+            yield finding("network-veth-orphaned", f"{network.name} on {key}", port.name, command=command)

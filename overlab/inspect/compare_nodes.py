@@ -11,6 +11,8 @@ from overlab.inspect.machines import RUNNING
 from overlab.inspect.node_report import NodeReport
 from overlab.inspect.snapshot import TIMEOUT, Snapshot
 
+CLOCK_LIMIT_S = 10.0
+
 
 def machines(snapshot: Snapshot) -> Iterator[Finding]:
     """Every machine runs, and every node reports every part."""
@@ -136,6 +138,22 @@ def gossip(snapshot: Snapshot) -> Iterator[Finding]:
             store_url=snapshot.expected.store_url,
             advertise=snapshot.expected.advertise.get(peer, ""),
         )
+
+
+def clocks(snapshot: Snapshot) -> Iterator[Finding]:
+    """The nodes' clocks are together."""
+    offsets = {key: node.clock_offset_s for key, node in snapshot.nodes.items() if node.report is not None}
+    apart = max(offsets.values(), default=0.0) - min(offsets.values(), default=0.0)
+    if apart > CLOCK_LIMIT_S:
+        evidence = ", ".join(f"{key} {offset:+.0f} s" for key, offset in offsets.items())
+        yield finding("clock-apart", "clocks", evidence, node=max(offsets, key=lambda key: abs(offsets[key])))
+
+
+def filters(snapshot: Snapshot) -> Iterator[Finding]:
+    """No rule of a node's own chains drops VXLAN or gossip, whoever it comes from."""
+    for key, report in snapshot.reports.items():
+        if report.dropping_rules:
+            yield finding("overlay-port-filtered", key, "; ".join(report.dropping_rules), node=key)
 
 
 def swarm(snapshot: Snapshot) -> Iterator[Finding]:

@@ -47,6 +47,10 @@ def set_up(file: str, device: str) -> Command:
     return (*_enter(file), "ip", "link", "set", device, "up")
 
 
+def delete(file: str, device: str) -> Command:
+    return (*_enter(file), "ip", "link", "delete", device)
+
+
 def route(sandbox: str, subnet: str, device: str) -> Command:
     return (*_enter(sandbox), "ip", "route", "replace", subnet, "dev", device)
 

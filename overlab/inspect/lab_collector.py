@@ -82,10 +82,12 @@ def _answer(settings: Settings, platform: Platform, key: str, sessions: Sessions
 
 def answer(ssh: list[str], sessions: Sessions) -> NodeAnswer:
     """What a node reports, over SSH; ``sessions`` gets the session. Raises nothing."""
-    begun = time.monotonic()
+    begun = time.time()
     output, reason = _run_collector(ssh, sessions)
+    ended = time.time()
     report, error = _read(output, reason)
-    return NodeAnswer(report=report, error=error, seconds=round(time.monotonic() - begun, 1))
+    offset = report.clock - min(max(report.clock, begun), ended) if report and report.clock else 0.0
+    return NodeAnswer(report=report, error=error, seconds=round(ended - begun, 1), clock_offset_s=round(offset, 1))
 
 
 def _run_collector(ssh: list[str], sessions: Sessions) -> tuple[bytes, str]:

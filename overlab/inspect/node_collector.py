@@ -34,6 +34,10 @@ UNITS = ("docker.service", "overlab-dockerd-watchdog.path", "overlab-firewall.se
 KEYS = ("docker/nodes/", *(f"docker/network/v1.0/{part}/" for part in ("network", "endpoint", "overlay/network")))
 DEVICES = ("bridge", "vxlan", "veth")
 """Kinds of interfaces in an overlay network's namespace."""
+OVERLAY_RULE = re.compile(
+    r"-A (?P<chain>INPUT|OUTPUT|PREROUTING) -p (?:tcp|udp) (?:-m (?:tcp|udp) )?--dport (?P<port>4789|7946)"
+    r" -j (?P<verdict>ACCEPT|DROP|REJECT)(?: --reject-with \S+)?"
+)
 MEMBER = re.compile(r"EventMember(\w+): (\S+) [0-9.]+")
 
 
@@ -77,8 +81,9 @@ class NodeCollector:
             self.gossip,
             self.watchdog,
             self.configuration,
+            self.dropping_rules,
         )
-        yield {"hostname": socket.gethostname()}
+        yield {"hostname": socket.gethostname(), "clock": time.time()}
         for part in parts:
             yield {part.__name__: self._attempt(part.__name__, part)}
         yield {"errors": self._errors}
@@ -248,6 +253,22 @@ class NodeCollector:
                 yield "iptables: not the rules of overlab-firewall.service"
         if "engine" not in self._errors and "-A FORWARD -j DOCKER-USER" not in loaded:
             yield "iptables: not the rules of the engine"
+
+    def dropping_rules(self) -> list[str]:
+        """Rules of the built-in chains that drop VXLAN or gossip from anywhere, before any that accepts it."""
+        found: list[str] = []
+        accepted: set[tuple[str, str]] = set()
+        try:
+            rules = self._run("iptables-save").splitlines()
+        except FileNotFoundError:
+            return found
+        for line in rules:
+            match = OVERLAY_RULE.fullmatch(line)
+            if match and match["verdict"] == "ACCEPT":
+                accepted.add((match["chain"], match["port"]))
+            elif match and (match["chain"], match["port"]) not in accepted:
+                found.append(line)
+        return found
 
     def store(self) -> dict[str, Any] | None:
         """The store's answers to this node: leader, peers, and the keys of networks, endpoints and engines."""

@@ -211,6 +211,8 @@ class Watchdog(Fact):
 
 class NodeReport(Fact):
     hostname: str
+    clock: float | None = None
+    """Seconds since the epoch."""
     engine: Engine | None
     unit: str | None
     """systemd's state of docker.service."""
@@ -227,6 +229,8 @@ class NodeReport(Fact):
     watchdog: Watchdog | None
     configuration: tuple[str, ...] | None = None
     """What differs from what the last update put on the node."""
+    dropping_rules: tuple[str, ...] | None = None
+    """Of the node's packet filter, those that drop VXLAN or gossip from anywhere."""
     errors: dict[str, str]
     """What was not collected, and why: a part by its field, or an item of one (``container web1``)."""
 

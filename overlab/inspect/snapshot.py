@@ -22,6 +22,8 @@ class NodeAnswer(Fact):
     report: NodeReport | None
     error: str | None
     seconds: float
+    clock_offset_s: float = 0.0
+    """How far the node's clock was outside of the time of the session; 0 within it."""
 
 
 class ExpectedState(Fact):

@@ -16,6 +16,7 @@ from overlab.inspect.node_report import Container
 from overlab.inspect.snapshot import Snapshot
 from overlab.stack.engines import node_of
 from overlab.stack.state import CONTAINER, DOCKER_NETWORK, DOCKER_VOLUME, IMAGE, Resource, State
+from overlab.troubleshoot import repair
 
 TRANSIENT = frozenset(
     {
@@ -267,6 +268,12 @@ class _Case:
                 script = f"docker restart -t 1 {container.id}"
                 yield Action(node, container.name, f"restart: {finding.id}", script, _WORKLOAD)
 
+    def set_up(self, finding: Finding) -> Iterator[Action]:
+        """Interfaces and devices of the finding that are down."""
+        for step in repair.devices_down(self._snapshot):
+            if finding.subject in (step.subject, f"{step.subject} on {step.node}"):
+                yield Action(step.node, step.subject, step.reason, shlex.join(step.command), _ENTRY)
+
     def sync_peers(self, finding: Finding) -> Iterator[Action]:
         node = finding.subject.split(" on ")[-1]
         yield Action(node, "peer entries", "add those of the store", f"{watchdog.SCRIPT} sync-peers", _ENTRY)
@@ -358,4 +365,6 @@ _BY_FINDING: dict[str, Callable[[_Case, Finding], Iterator[Action]]] = {
         ("neighbor-mismatch", "fdb-mismatch", "peer-entry-incomplete", "peer-entry-missing"), _Case.sync_peers
     ),
     "peer-entry-stale": _Case.remove_entries,
+    "interface-down": _Case.set_up,
+    "device-down": _Case.set_up,
 }

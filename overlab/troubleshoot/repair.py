@@ -57,7 +57,12 @@ def plan(cluster: Cluster) -> list[Step]:
 
 def steps(snapshot: Snapshot) -> list[Step]:
     """Commands for what is wrong in a snapshot."""
-    return [*_devices(snapshot), *_interfaces(snapshot), *_peer_entries(snapshot), *_stale_entries(snapshot)]
+    return [
+        *devices_down(snapshot),
+        *_detached_veths(snapshot),
+        *_peer_entries(snapshot),
+        *_stale_entries(snapshot),
+    ]
 
 
 def run(cluster: Cluster, planned: list[Step]) -> dict[str, str]:
@@ -85,24 +90,24 @@ def _run_on(cluster: Cluster, node: str, planned: list[Step]) -> str:
 # -- what is wrong -------------------------------------------------------------------------------------
 
 
-def _devices(snapshot: Snapshot) -> Iterator[Step]:
-    """In the namespaces of networks: devices that are down, and veths that are not ports of the bridge."""
+def devices_down(snapshot: Snapshot) -> Iterator[Step]:
+    """In the namespaces of networks, and endpoints' interfaces."""
     for network, key, namespace in snapshot.namespaces():
         for device in namespace.down:
             command = kernel_commands.set_up(namespace.file, device)
             yield Step(key, network.name, f"{device} is down", command)
         for side in _local(snapshot, network, key):
-            if side.detached_veth is not None and namespace.bridge:
-                command = kernel_commands.attach(namespace, side.detached_veth.name)
-                yield Step(key, f"{network.name}/{side.name}", "its veth is not a port of the bridge", command)
-
-
-def _interfaces(snapshot: Snapshot) -> Iterator[Step]:
-    for network, key, _ in snapshot.namespaces():
-        for side in _local(snapshot, network, key):
             if side.interface is not None and side.container is not None and not side.interface.up:
                 command = kernel_commands.set_up(side.container.sandbox_key, side.interface.name)
                 yield Step(key, f"{network.name}/{side.name}", f"{side.interface.name} is down", command)
+
+
+def _detached_veths(snapshot: Snapshot) -> Iterator[Step]:
+    for network, key, namespace in snapshot.namespaces():
+        for side in _local(snapshot, network, key):
+            if side.detached_veth is not None and namespace.bridge:
+                command = kernel_commands.attach(namespace, side.detached_veth.name)
+                yield Step(key, f"{network.name}/{side.name}", "its veth is not a port of the bridge", command)
 
 
 def _local(snapshot: Snapshot, network: StoredNetwork, key: str) -> Iterator[Side]:

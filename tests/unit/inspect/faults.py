@@ -239,6 +239,34 @@ def node_not_attached(raw: Raw) -> None:
     unexpected_node(raw)
 
 
+def clock_apart(raw: Raw) -> None:
+    raw["nodes"]["docker02"]["clock_offset_s"] = -75.0
+
+
+def port_filtered(raw: Raw) -> None:
+    report(raw, "docker02")["dropping_rules"] = ["-A INPUT -p udp -m udp --dport 4789 -j DROP"]
+
+
+def duplicate_address(raw: Raw) -> None:
+    """Two endpoints of ov_net1 got one address, as after a store's data were lost in part."""
+
+    def change(endpoint: Raw) -> None:
+        if endpoint["name"] == "t1":
+            endpoint["ep_iface"]["addr"] = f"{T2}/24"
+
+    stored(raw, "endpoint", change)
+
+
+def other_mtu(raw: Raw) -> None:
+    sandbox = report(raw, "docker02")["sandboxes"][container(raw, "docker02", "t2")["sandbox_key"]]
+    (interface,) = [one for one in sandbox["interfaces"] if one["mac"] == T2_MAC]
+    interface["mtu"] = 1400
+
+
+def orphaned_port(raw: Raw) -> None:
+    namespace(raw, "docker02", "ov_net1")["ports"].append({"name": "veth9", "index": 999, "peer": 998})
+
+
 # -- in a swarm: web1 is on one node, db1 and db2 on the other ------------------------------------------
 
 

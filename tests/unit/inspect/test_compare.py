@@ -30,6 +30,8 @@ def test_a_subnet_that_another_network_has_is_found() -> None:
     assert "docker network rm ov_net2" in found[1].remedy
 
 
+_ORPHAN = ("network-veth-orphaned", "ov_net1 on docker02")
+"""The recorded veth of a container that was taken out of the snapshot."""
 CASES: list[tuple[Callable[[Raw], None], set[tuple[str, str]]]] = [
     (faults.machine_down, {("machine-down", "docker03")}),
     (faults.hypervisor_unreachable, {("hypervisor-unreachable", "docker01")}),
@@ -57,11 +59,11 @@ CASES: list[tuple[Callable[[Raw], None], set[tuple[str, str]]]] = [
     (faults.wrong_fdb_entry, {("fdb-mismatch", "ov_net1/t2 on docker01")}),
     (faults.wrong_neighbor_entry, {("neighbor-mismatch", "ov_net1/t2 on docker01")}),
     (faults.stale_entry, {("peer-entry-stale", "ov_net1 on docker01")}),
-    (faults.container_vanished, {("endpoint-stale", "ov_net1/t2"), ("workload-missing", "docker02")}),
-    (faults.container_stopped, {("endpoint-stale", "ov_net1/t2"), ("workload-not-running", "t2 on docker02")}),
+    (faults.container_vanished, {("endpoint-stale", "ov_net1/t2"), ("workload-missing", "docker02"), _ORPHAN}),
+    (faults.container_stopped, {("endpoint-stale", "ov_net1/t2"), ("workload-not-running", "t2 on docker02"), _ORPHAN}),
     (faults.orphaned_endpoint, {("endpoint-orphaned", "ov_net1/t2")}),
     (faults.other_address, {("endpoint-mismatch", "ov_net1/t2")}),
-    (faults.no_interface, {("interface-missing", "ov_net1/t2")}),
+    (faults.no_interface, {("interface-missing", "ov_net1/t2"), _ORPHAN}),
     (faults.veth_detached, {("veth-detached", "ov_net1/t2")}),
     (faults.no_namespace, {("namespace-missing", "ov_net1 on docker02")}),
     (faults.other_vni, {("vni-mismatch", "ov_net1 on docker02")}),
@@ -70,6 +72,10 @@ CASES: list[tuple[Callable[[Raw], None], set[tuple[str, str]]]] = [
     (faults.shared_sandbox_stale, {("shared-sandbox-stale", "web6 on docker02")}),
     (faults.configuration_changed, {("configuration-changed", "docker02")}),
     (faults.watchdog_alert, {("watchdog-down", "docker02"), ("engine-in-removed-namespace", "docker02")}),
+    (faults.clock_apart, {("clock-apart", "clocks")}),
+    (faults.port_filtered, {("overlay-port-filtered", "docker02")}),
+    (faults.other_mtu, {("network-mtu-mismatch", "ov_net1")}),
+    (faults.orphaned_port, {("network-veth-orphaned", "ov_net1 on docker02")}),
     (faults.permission_denied, {("engine-permission-denied", "docker02")}),
     (faults.interface_down, {("interface-down", "ov_net1/t2")}),
     (faults.device_down, {("device-down", "ov_net1 on docker02")}),
@@ -130,6 +136,10 @@ def test_an_endpoint_that_the_store_lost_is_found_on_its_node_and_on_the_others(
     found = {(finding.id, finding.subject) for finding in compare.findings(changed(faults.endpoint_not_registered))}
     assert ("endpoint-not-registered", "ov_net1/t2") in found
     assert ("peer-entry-stale", "ov_net1 on docker01") in found
+
+
+def test_an_address_that_two_endpoints_have_is_found() -> None:
+    assert _the("endpoint-duplicate", faults.duplicate_address).evidence == f"address {faults.T2}: t1, t2"
 
 
 def test_a_network_that_the_store_lost_is_orphaned_on_every_node() -> None:

@@ -211,3 +211,20 @@ def test_it_runs_on_a_nodes_python_without_the_project() -> None:
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     assert {str(name).split(".")[0] for name in imported} <= sys.stdlib_module_names | {"__future__"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        (["-A INPUT -p udp -m udp --dport 4789 -j DROP"], 1),
+        (["-A INPUT -p tcp -m tcp --dport 7946 -j REJECT --reject-with icmp-port-unreachable"], 1),
+        (["-A INPUT -s 192.0.2.1/32 -p udp -m udp --dport 4789 -j DROP"], 0),
+        (["-A INPUT -p udp -m udp --dport 4789 -j ACCEPT", "-A INPUT -p udp -m udp --dport 4789 -j DROP"], 0),
+        (["-A OVERLAB-WORKLOADS -d 192.0.2.0/24 -p udp -m udp --dport 4789 -j REJECT"], 0),
+    ],
+)
+def test_rules_that_drop_overlay_packets_from_anywhere(
+    rules: list[str], found: int, node: node_collector.NodeCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "_run", lambda *_: "\n".join(rules))
+    assert len(node.dropping_rules()) == found
