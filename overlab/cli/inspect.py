@@ -33,6 +33,7 @@ def status(
     as_json: JsonOption = False,
     watch: Annotated[bool, typer.Option("--watch", help="Repeat until interrupted.")] = False,
     every: Annotated[float, typer.Option("--every", metavar="S", min=1, help="Seconds between, with --watch.")] = 10,
+    metrics: Annotated[bool, typer.Option("--prometheus", help="Metrics in the text format of Prometheus.")] = False,
 ) -> None:
     """Show machines, engines, store, networks and endpoints, and where they disagree.
 
@@ -40,11 +41,24 @@ def status(
     """
     try:
         named = open_cluster(stack)
-        code = display.watch(named, every, as_json=as_json) if watch else display.status(named, as_json=as_json)
+        if metrics:
+            code = display.print_metrics(named)
+        else:
+            code = display.watch(named, every, as_json=as_json) if watch else display.status(named, as_json=as_json)
     except OverlabError as error:
         notify(f"error: {error}")
         code = exit_codes.COULD_NOT_RUN
     raise typer.Exit(code)
+
+
+@commands.command(epilog="Example: overlab events --json >>changes.jsonl")
+def events(
+    stack: StackOption = "",
+    as_json: JsonOption = False,
+    every: Annotated[float, typer.Option("--every", metavar="S", min=1, help="Seconds between looks.")] = 10,
+) -> None:
+    """Print what changes, a line each: nodes, endpoints and findings that appear or are gone; until interrupted."""
+    display.print_events(open_cluster(stack), every, as_json=as_json)
 
 
 @commands.command(epilog="Example: overlab attach prod ssh://root@a ssh://root@b; overlab status -s prod")

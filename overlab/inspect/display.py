@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,8 +15,8 @@ from overlab import openssh
 from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
-from overlab.core.terminal import SafeConsole
-from overlab.inspect import cluster, cnm, contexts, lab_collector, ssh_config, status_screen, ui
+from overlab.core.terminal import SafeConsole, clean
+from overlab.inspect import cluster, cnm, contexts, events, lab_collector, prometheus, ssh_config, status_screen, ui
 from overlab.inspect.cluster import Cluster
 from overlab.inspect.status import LabStatus
 
@@ -45,6 +46,26 @@ def watch(inspected: Cluster, every_s: float, *, as_json: bool) -> int:
             time.sleep(max(0.0, every_s - took))
     except KeyboardInterrupt:
         return code
+
+
+def print_metrics(inspected: Cluster) -> int:
+    """Take one snapshot and print its status as metrics; the exit code is that of :func:`status`."""
+    lab = LabStatus.of(inspected.take_snapshot())
+    sys.stdout.write(prometheus.render(lab))
+    return lab.exit_code
+
+
+def print_events(inspected: Cluster, every_s: float, *, as_json: bool) -> None:
+    """Print what changes, one event a line, until interrupted. The first look tells what is there."""
+    before: LabStatus | None = None
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            begun = time.monotonic()
+            lab = LabStatus.of(inspected.take_snapshot())
+            for event in events.changes(before, lab, datetime.now().astimezone()):
+                print(json.dumps(event.model_dump()) if as_json else clean(str(event)), flush=True)
+            before = lab
+            time.sleep(max(0.0, every_s - (time.monotonic() - begun)))
 
 
 def inspect_cnm(settings: Settings, node: str | None, *, as_json: bool) -> int:
