@@ -14,6 +14,8 @@ from components import checks
 from components.config import stack_file
 from components.config.settings import SettingsError
 from overlab.cli import application
+from overlab.core.errors import OverlabError
+from overlab.inspect import attached
 from overlab.inspect.snapshot import DEFAULT_STACK
 from overlab.platform import manifest
 
@@ -36,11 +38,17 @@ def script(shell: Shell) -> str:
 
 
 def stacks(incomplete: str) -> list[str]:
-    return _matching(stack_file.stacks(manifest.checkout()), incomplete)
+    return _matching([*stack_file.stacks(manifest.checkout()), *attached.names()], incomplete)
+
+
+def clusters(incomplete: str) -> list[str]:
+    return _matching(attached.names(), incomplete)
 
 
 def nodes(context: typer.Context, incomplete: str) -> list[str]:
-    with suppress(SettingsError):
+    with suppress(SettingsError, OverlabError):
+        if (cluster := attached.find(_stack(context))) is not None:
+            return _matching(cluster.nodes, incomplete)
         return _matching(application.read_settings(_stack(context)).nodes, incomplete)
     return []
 

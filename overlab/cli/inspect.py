@@ -1,19 +1,24 @@
-"""Commands that inspect a lab or connect to its nodes: status, inspect cnm, ui, ssh, exec, ssh-config, context."""
+"""Commands that inspect a lab or an attached cluster, or connect to its nodes: attach, detach, status, inspect cnm, ui,
+ssh, exec, ssh-config, context."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from components.config import stack_file
 from overlab import openssh
 from overlab.cli import completion
 from overlab.cli.application import PASS_ON, JsonOption, StackOption, load_settings, notify
 from overlab.core import exit_codes
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
-from overlab.inspect import display, machines
+from overlab.inspect import attached, display, machines
+from overlab.inspect.cluster import Cluster, LabCluster
+from overlab.platform.manifest import checkout
 from overlab.stack import lab_handle
 
 commands = typer.Typer()
@@ -28,18 +33,59 @@ def status(
     as_json: JsonOption = False,
     watch: Annotated[bool, typer.Option("--watch", help="Repeat until interrupted.")] = False,
     every: Annotated[float, typer.Option("--every", metavar="S", min=1, help="Seconds between, with --watch.")] = 10,
+    metrics: Annotated[bool, typer.Option("--prometheus", help="Metrics in the text format of Prometheus.")] = False,
 ) -> None:
     """Show machines, engines, store, networks and endpoints, and where they disagree.
 
     Exit code 0: all agree; 1: something disagrees or is down; 2: nothing could be inspected.
     """
     try:
-        settings = load_settings(stack)
-        code = display.watch(settings, every, as_json=as_json) if watch else display.status(settings, as_json=as_json)
+        named = open_cluster(stack)
+        if metrics:
+            code = display.print_metrics(named)
+        else:
+            code = display.watch(named, every, as_json=as_json) if watch else display.status(named, as_json=as_json)
     except OverlabError as error:
         notify(f"error: {error}")
         code = exit_codes.COULD_NOT_RUN
     raise typer.Exit(code)
+
+
+@commands.command(epilog="Example: overlab events --json >>changes.jsonl")
+def events(
+    stack: StackOption = "",
+    as_json: JsonOption = False,
+    every: Annotated[float, typer.Option("--every", metavar="S", min=1, help="Seconds between looks.")] = 10,
+) -> None:
+    """Print what changes, a line each: nodes, endpoints and findings that appear or are gone; until interrupted."""
+    display.print_events(open_cluster(stack), every, as_json=as_json)
+
+
+@commands.command(epilog="Example: overlab attach prod ssh://root@a ssh://root@b; overlab status -s prod")
+def attach(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name for the cluster, for --stack.")],
+    nodes: Annotated[list[str], typer.Argument(metavar="ssh://[USER@]HOST[:PORT]...", help="Every node.")],
+    known_hosts: Annotated[
+        Path | None, typer.Option("--known-hosts", metavar="FILE", help="Host keys; default: OpenSSH's own files.")
+    ] = None,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", metavar="FILE", help="Private key; default: OpenSSH's own choice.")
+    ] = None,
+) -> None:
+    """Attach a cluster that overlab did not create, for status, why, repair, capture, exec and ssh.
+
+    Nothing is installed on the nodes. Their host keys must be known.
+    """
+    if name in stack_file.stacks(checkout()):
+        raise OverlabError(f"{name} is a stack of this project", "give the cluster another name")
+    attached.parse(name, nodes, known_hosts, identity).save()
+    print(f"attached {name}; next: overlab status --stack {name}")
+
+
+@commands.command(epilog="Example: overlab detach prod")
+def detach(name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.clusters)]) -> None:
+    """Forget an attached cluster; on its nodes there is nothing to remove."""
+    attached.forget(name)
 
 
 @_details.command(epilog="Example: overlab inspect cnm docker02")
@@ -118,7 +164,14 @@ def _own_options(context: typer.Context) -> tuple[str, list[str]]:
     return stack, words[1:] if words[:1] == ["--"] else words
 
 
+def open_cluster(name: str) -> Cluster:
+    """The attached cluster of this name, or else the lab of the stack."""
+    return attached.find(name) or LabCluster(load_settings(name))
+
+
 def _on_node(stack: str, node: str, cmd: list[str], *, terminal: bool) -> None:
+    if (named := attached.find(stack)) is not None:
+        openssh.replace_process(named.command(node, cmd, terminal=terminal))
     settings = load_settings(stack)
     openssh.node_named(settings, node)
     platform = lab_handle.open_lab(stack, settings, Progress()).platform

@@ -18,11 +18,19 @@ COMPARISONS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     compare_nodes.store,
     compare_nodes.registrations,
     compare_nodes.gossip,
+    compare_nodes.clocks,
+    compare_nodes.filters,
+    compare_nodes.attached_nodes,
+    compare_nodes.swarm,
+    compare_nodes.swarm_gossip,
     compare_nodes.watchdogs,
     compare_networks.expected_networks,
     compare_networks.visible_networks,
     compare_networks.namespaces,
+    compare_networks.orphaned_ports,
     compare_endpoints.stored_endpoints,
+    compare_endpoints.duplicates,
+    compare_endpoints.mtus,
     compare_endpoints.running_endpoints,
     compare_endpoints.peer_entries,
     compare_endpoints.stale_peer_entries,
@@ -34,12 +42,16 @@ COMPARISONS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
 
 def findings(snapshot: Snapshot) -> list[Finding]:
     """Everything that disagrees or is down, the worst first; empty where every view is the same."""
-    found = [finding for comparison in COMPARISONS for finding in comparison(snapshot)]
-    if snapshot.expected.stack != DEFAULT_STACK:
-        # A remedy must not be tried on another lab.
-        command = f"overlab --stack {snapshot.expected.stack} "
-        found = [one.model_copy(update={"remedy": _COMMAND.sub(command, one.remedy)}) for one in found]
+    found = named(snapshot, [finding for comparison in COMPARISONS for finding in comparison(snapshot)])
     return sorted(found, key=lambda finding: _SEVERITIES.index(finding.severity))
+
+
+def named(snapshot: Snapshot, found: list[Finding]) -> list[Finding]:
+    """With remedies that name the lab or cluster: none must be tried on another one."""
+    if snapshot.expected.stack == DEFAULT_STACK:
+        return found
+    command = f"overlab --stack {snapshot.expected.stack} "
+    return [one.model_copy(update={"remedy": _COMMAND.sub(command, one.remedy)}) for one in found]
 
 
 def healthy(found: list[Finding]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from overlab.inspect import kernel_commands
 from overlab.inspect.finding import Finding, finding
 from overlab.inspect.snapshot import Snapshot
 
@@ -28,7 +29,7 @@ def expected_networks(snapshot: Snapshot) -> Iterator[Finding]:
         if count > 1:
             ids = [network.id[:12] for network in networks if network.name == name]
             yield finding("network-duplicate", name, f"the store has {', '.join(ids)}")
-        if name not in expected:
+        if name not in expected and not snapshot.expected.attached:
             yield finding("network-unexpected", name, network=name)
 
 
@@ -59,6 +60,27 @@ def namespaces(snapshot: Snapshot) -> Iterator[Finding]:
                 running = [endpoint.name for endpoint in local if report.container_of(endpoint.id) is not None]
                 if running:
                     yield finding("namespace-missing", subject, ", ".join(running), node=key, workload=running[0])
-            elif namespace.vnis and network.vni not in namespace.vnis:
+                continue
+            if namespace.down:
+                commands = [kernel_commands.set_up(namespace.file, device) for device in namespace.down]
+                command = kernel_commands.shown(key, *commands)
+                yield finding("device-down", subject, ", ".join(namespace.down), command=command)
+            if namespace.vnis and network.vni not in namespace.vnis:
                 evidence = f"kernel {', '.join(map(str, namespace.vnis))}, store {network.vni}"
                 yield finding("vni-mismatch", subject, evidence, node=key)
+
+
+def orphaned_ports(snapshot: Snapshot) -> Iterator[Finding]:
+    """Each veth on a network's bridge leads to a sandbox of the node. Those of load balancers are not collected."""
+    for network, key, namespace in snapshot.namespaces():
+        report = snapshot.reports[key]
+        incomplete = any(part.startswith("sandbox") for part in report.errors)
+        if report.sandboxes is None or report.containers is None or incomplete:
+            continue
+        peers = {one.peer for sandbox in report.sandboxes.values() for one in sandbox.interfaces}
+        unused = [port for port in namespace.ports if port.index not in peers]
+        own = snapshot.expected.nodes[key]
+        balancers = [one for one in network.endpoints if one.balancer and one.locator == own]
+        for port in unused if len(unused) > len(balancers) else ():
+            command = kernel_commands.shown(key, kernel_commands.delete(namespace.file, port.name))
+            yield finding("network-veth-orphaned", f"{network.name} on {key}", port.name, command=command)

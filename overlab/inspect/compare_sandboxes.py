@@ -41,5 +41,7 @@ def gateway_endpoints(snapshot: Snapshot) -> Iterator[Finding]:
             if overlays and not all(internal[id_] for id_ in overlays) and not peers & ports.keys():
                 subject = f"{container.name} on {key}"
                 yield finding("gateway-endpoint-missing", subject, node=key, workload=container.name)
-        for index in sorted(ports.keys() - used):
+        unused = sorted(ports.keys() - used)
+        # A swarm's load balancers have sandboxes that are no container's.
+        for index in unused if len(unused) > len(report.load_balancers) else ():
             yield finding("veth-orphaned", key, ports[index], node=key, veth=ports[index])

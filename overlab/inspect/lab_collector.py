@@ -25,6 +25,7 @@ from overlab.inspect.snapshot import TIMEOUT, ExpectedState, NodeAnswer, Snapsho
 CONNECT_LIMIT_S = 15
 COLLECT_LIMIT_S = 90
 """Of everything that runs on a node, once connected."""
+Sessions = list[subprocess.Popen[bytes]]
 SESSION_LIMIT_S = CONNECT_LIMIT_S + COLLECT_LIMIT_S + 15
 
 
@@ -33,8 +34,8 @@ def take_snapshot(settings: Settings, platform: Platform, only: Iterable[str] | 
 
     A node that does not answer is in the snapshot, with the reason. ``only`` names the nodes that are asked.
     """
-    sessions: list[subprocess.Popen[bytes]] = []
-    with ThreadPoolExecutor(max_workers=len(settings.nodes) + 1) as pool, _terminated_at_the_end(sessions):
+    sessions: Sessions = []
+    with ThreadPoolExecutor(max_workers=len(settings.nodes) + 1) as pool, terminated_at_the_end(sessions):
         states = pool.submit(machines.states, settings, platform)
         answers = {key: pool.submit(_answer, settings, platform, key, sessions) for key in only or settings.nodes}
         return Snapshot(
@@ -46,7 +47,7 @@ def take_snapshot(settings: Settings, platform: Platform, only: Iterable[str] | 
 
 
 @contextlib.contextmanager
-def _terminated_at_the_end(sessions: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+def terminated_at_the_end(sessions: Sessions) -> Iterator[None]:
     """After an interrupt the sessions' threads would be waited for."""
     try:
         yield
@@ -68,19 +69,29 @@ def expected_state(settings: Settings) -> ExpectedState:
     )
 
 
-def _answer(settings: Settings, platform: Platform, key: str, sessions: list[subprocess.Popen[bytes]]) -> NodeAnswer:
-    begun = time.monotonic()
-    output, reason = _run_collector(settings, platform, key, sessions)
-    report, error = _read(output, reason)
-    return NodeAnswer(report=report, error=error, seconds=round(time.monotonic() - begun, 1))
+def collector_command(store: str, watchdog_script: str) -> list[str]:
+    """What runs the collector on a node; the script comes on standard input."""
+    return ["python3", "-IS", "-", store, conventions.GWBRIDGE, watchdog_script, str(COLLECT_LIMIT_S)]
 
 
-def _run_collector(
-    settings: Settings, platform: Platform, key: str, sessions: list[subprocess.Popen[bytes]]
-) -> tuple[bytes, str]:
-    """What the collector printed on a node, and why it may have printed no more."""
-    cmd = ["python3", "-IS", "-", store_client.SCRIPT, conventions.GWBRIDGE, watchdog.SCRIPT, str(COLLECT_LIMIT_S)]
+def _answer(settings: Settings, platform: Platform, key: str, sessions: Sessions) -> NodeAnswer:
+    cmd = collector_command(store_client.SCRIPT, watchdog.SCRIPT)
     ssh = openssh.command(settings, platform, key, cmd, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
+    return answer(ssh, sessions)
+
+
+def answer(ssh: list[str], sessions: Sessions) -> NodeAnswer:
+    """What a node reports, over SSH; ``sessions`` gets the session. Raises nothing."""
+    begun = time.time()
+    output, reason = _run_collector(ssh, sessions)
+    ended = time.time()
+    report, error = _read(output, reason)
+    offset = report.clock - min(max(report.clock, begun), ended) if report and report.clock else 0.0
+    return NodeAnswer(report=report, error=error, seconds=round(ended - begun, 1), clock_offset_s=round(offset, 1))
+
+
+def _run_collector(ssh: list[str], sessions: Sessions) -> tuple[bytes, str]:
+    """What the collector printed on a node, and why it may have printed no more."""
     script = (files("overlab.inspect") / "node_collector.py").read_bytes()
     try:
         process = subprocess.Popen(ssh, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

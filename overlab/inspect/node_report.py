@@ -26,6 +26,10 @@ class Engine(Fact):
     store: str
     advertise: str
     """As resolved: address and port."""
+    swarm_address: str = ""
+    """Of the node in its swarm; empty without one."""
+    swarm_nodes: dict[str, str] = {}
+    """Address -> state; only a manager knows it."""
 
 
 class StoreAnswer(Fact):
@@ -73,11 +77,29 @@ class Container(Fact):
         return owner if kind == "container" else None
 
 
-class BridgeEndpoint(Fact):
-    """An endpoint as ``docker network inspect`` lists it."""
+class ListedEndpoint(Fact):
+    """An endpoint of this node as ``docker network inspect`` lists it."""
 
     name: str
     mac: str
+    address: str = ""
+    """With its prefix length."""
+    container: str = ""
+    """Its id, or the name of a load balancer's sandbox."""
+
+    @property
+    def balancer(self) -> bool:
+        """Whether it is a load balancer's of a swarm, and no container's."""
+        return self.container.startswith("lb-") or self.container == "ingress-sbox"
+
+
+class KnownEndpoint(Fact):
+    """An endpoint of any node, as gossip brought it to an engine of a swarm."""
+
+    name: str
+    address: str
+    node: str
+    """Address of its node."""
 
 
 class EngineNetwork(Fact):
@@ -90,8 +112,15 @@ class EngineNetwork(Fact):
     internal: bool
     subnet: str
     gateway: str
-    endpoints: dict[str, BridgeEndpoint]
-    """By id; of docker_gwbridge only."""
+    vnis: dict[str, int] = {}
+    """Subnet -> VNI; of a swarm's networks."""
+    encrypted: bool = False
+    peers: tuple[str, ...] = ()
+    """Addresses of the nodes that have the network, as gossip brought them; of a swarm's networks."""
+    endpoints: dict[str, ListedEndpoint]
+    """By id; of docker_gwbridge and a swarm's networks."""
+    known: dict[str, KnownEndpoint] = {}
+    """By id; of a swarm's networks."""
 
 
 class Port(Fact):
@@ -101,6 +130,8 @@ class Port(Fact):
     index: int
     peer: int | None
     """Interface index of the other veth of the pair, in its own namespace."""
+    up: bool = True
+    """Whether it is set up, by its flag."""
 
 
 class Interface(Port):
@@ -143,7 +174,12 @@ class OverlayNamespace(Fact):
     """The beginning of the network's id."""
     devices: dict[str, int]
     """VXLAN device -> VNI."""
+    bridge: str = ""
+    down: tuple[str, ...] = ()
+    """Interfaces that are not set up."""
     ports: tuple[Port, ...]
+    detached: tuple[Port, ...] = ()
+    """Veths that are not ports of the bridge."""
     fdb: tuple[FdbEntry, ...]
     neighbors: tuple[Neighbor, ...]
 
@@ -175,6 +211,8 @@ class Watchdog(Fact):
 
 class NodeReport(Fact):
     hostname: str
+    clock: float | None = None
+    """Seconds since the epoch."""
     engine: Engine | None
     unit: str | None
     """systemd's state of docker.service."""
@@ -191,6 +229,8 @@ class NodeReport(Fact):
     watchdog: Watchdog | None
     configuration: tuple[str, ...] | None = None
     """What differs from what the last update put on the node."""
+    dropping_rules: tuple[str, ...] | None = None
+    """Of the node's packet filter, those that drop VXLAN or gossip from anywhere."""
     errors: dict[str, str]
     """What was not collected, and why: a part by its field, or an item of one (``container web1``)."""
 
@@ -198,6 +238,12 @@ class NodeReport(Fact):
         """The namespace of an overlay network; None where this node has none."""
         matches = [space for space in self.overlay_namespaces or () if network_id.startswith(space.network)]
         return matches[-1] if matches else None
+
+    @property
+    def load_balancers(self) -> list[ListedEndpoint]:
+        """Those of a swarm that have a gateway endpoint."""
+        bridges = (network for network in self.networks or () if network.driver == "bridge")
+        return [one for network in bridges for one in network.endpoints.values() if one.balancer]
 
     def sandbox(self, container: Container) -> SandboxNamespace | None:
         return (self.sandboxes or {}).get(container.sandbox_key)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from components.config.stores import BACKENDS, StoreBackend
-from overlab.inspect import store_view
+from overlab.inspect import store_view, swarm_view
 from overlab.inspect.node_report import Fact, NodeReport, OverlayNamespace
 from overlab.inspect.store_view import StoredNetwork, StoreView
 
@@ -23,6 +23,8 @@ class NodeAnswer(Fact):
     report: NodeReport | None
     error: str | None
     seconds: float
+    clock_offset_s: float = 0.0
+    """How far the node's clock was outside of the time of the session; 0 within it."""
 
 
 class ExpectedState(Fact):
@@ -41,10 +43,13 @@ class ExpectedState(Fact):
     """Network -> stated subnet."""
     workloads: dict[str, str]
     """Workload -> node."""
+    attached: bool = False
+    """Whether it is a cluster that was attached, and so is only what its own engines and store declare."""
 
     @property
-    def store_backend(self) -> StoreBackend:
-        return BACKENDS[self.store.partition("://")[0]]
+    def store_backend(self) -> StoreBackend | None:
+        """None for an attached cluster without a store, or with one that no lab has."""
+        return BACKENDS.get(self.store.partition("://")[0])
 
     def node_at(self, address: str) -> str | None:
         return next((key for key, known in self.nodes.items() if known == address), None)
@@ -75,8 +80,13 @@ class Snapshot(Fact):
         return self.store if self.store is not None and self.store.leader else None
 
     @property
+    def in_swarm(self) -> bool:
+        return any(report.engine is not None and report.engine.swarm_address for report in self.reports.values())
+
+    @cached_property
     def stored_networks(self) -> tuple[StoredNetwork, ...]:
-        return self.led_store.networks if self.led_store else ()
+        """Overlay networks as the cluster store has them; those of a swarm as its engines declare them."""
+        return self.led_store.networks if self.led_store else swarm_view.networks(self.reports)
 
     def namespaces(self) -> Iterator[tuple[StoredNetwork, str, OverlayNamespace]]:
         """Each of the store's networks with each node that has a namespace for it."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from overlab.core import exit_codes
-from overlab.inspect import compare
+from overlab.inspect import compare, compare_nodes
 from overlab.inspect.compare_endpoints import entries
 from overlab.inspect.finding import Finding
-from overlab.inspect.node_report import Fact
+from overlab.inspect.node_report import Fact, NodeReport
 from overlab.inspect.snapshot import Snapshot
 from overlab.inspect.store_view import StoredEndpoint, StoredNetwork
 
@@ -83,6 +83,7 @@ class StoreStatus(Fact):
 
 class LabStatus(Fact):
     lab: str
+    attached: bool = False
     healthy: bool
     nodes: tuple[NodeStatus, ...]
     store: StoreStatus
@@ -95,6 +96,7 @@ class LabStatus(Fact):
         wrong = {finding.subject for finding in findings if finding.severity != "note"}
         return cls(
             lab=snapshot.lab,
+            attached=snapshot.expected.attached,
             healthy=compare.healthy(findings),
             nodes=tuple(_node(snapshot, key) for key in snapshot.expected.nodes),
             store=_store(snapshot),
@@ -124,12 +126,12 @@ def _node(snapshot: Snapshot, key: str) -> NodeStatus:
     return NodeStatus(
         name=key,
         address=expected.nodes[key],
-        machine=snapshot.machines[key],
+        machine=snapshot.machines.get(key, ""),
         engine=engine.version if engine else None,
         cluster_store=engine.store if engine else None,
         advertise=engine.advertise if engine else None,
-        registered=expected.advertise[key] in store.nodes if store else None,
-        members={peer: peer in gossip and gossip[peer].joined for peer in peers} if gossip is not None else {},
+        registered=expected.advertise.get(key) in store.nodes if store else None,
+        members=_members(snapshot, report, peers) if report and gossip is not None else {},
         watchdog=(state if watchdog.healthy else "unhealthy") if watchdog else None,
         containers=sum(one.running for one in report.containers) if report and report.containers is not None else None,
         error=node.error,
@@ -137,10 +139,21 @@ def _node(snapshot: Snapshot, key: str) -> NodeStatus:
     )
 
 
+def _members(snapshot: Snapshot, report: NodeReport, peers: list[str]) -> dict[str, bool]:
+    """In a swarm, by the peers of the networks that both have."""
+    if snapshot.in_swarm:
+        apart = {one.subject for one in compare_nodes.swarm_gossip(snapshot)}
+        own = next(key for key, one in snapshot.reports.items() if one is report)
+        return {peer: f"{own} - {peer}" not in apart for peer in peers if peer in snapshot.reports}
+    gossip, reports = report.gossip or {}, snapshot.reports
+    names = {peer: reports[peer].hostname if peer in reports else peer for peer in peers}
+    return {peer: name in gossip and gossip[name].joined for peer, name in names.items()}
+
+
 def _store(snapshot: Snapshot) -> StoreStatus:
-    view = snapshot.store
+    view, backend = snapshot.store, snapshot.expected.store_backend
     return StoreStatus(
-        product=snapshot.expected.store_backend.title,
+        product=backend.title if backend else snapshot.expected.store.partition("://")[0],
         url=snapshot.expected.store,
         version=view.version if view else None,
         leader=(view.leader or None) if view else None,
@@ -151,7 +164,7 @@ def _store(snapshot: Snapshot) -> StoreStatus:
 
 
 def _networks(snapshot: Snapshot, wrong: set[str]) -> Iterator[NetworkStatus]:
-    networks = snapshot.store.networks if snapshot.store else ()
+    networks = snapshot.store.networks if snapshot.store else snapshot.stored_networks
     for network in networks:
         yield _network(snapshot, network, wrong)
     nodes = snapshot.expected.nodes

@@ -42,7 +42,8 @@ def _title(status: LabStatus) -> Text:
         text, style = f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong, see below", "bold red"
     else:
         text, style = "every view agrees", "bold green"
-    return Text.assemble((f"lab {status.lab}: ", "bold"), (text, style))
+    kind = "cluster" if status.attached else "lab"
+    return Text.assemble((f"{kind} {status.lab}: ", "bold"), (text, style))
 
 
 def _table(*columns: str, rows: Iterable[Iterable[str | Text]]) -> Table:
@@ -61,7 +62,8 @@ def _nodes(nodes: tuple[NodeStatus, ...]) -> Table:
 
 
 def _node(node: NodeStatus) -> list[str | Text]:
-    row: list[str | Text] = [node.name, node.address, _colored(node.machine, node.machine == "running")]
+    machine = _colored(node.machine, node.machine == "running") if node.machine else _NONE
+    row: list[str | Text] = [node.name, node.address, machine]
     if node.error is not None:
         return [*row, Text(f"unreachable: {node.error}", "red")]
     members = Text(" ").join(
@@ -85,6 +87,8 @@ def _colored(text: str, good: bool) -> Text:
 
 def _store(store: StoreStatus) -> Text:
     mode = "single-server mode, one server" if store.servers == 1 else f"{store.servers} servers"
+    if not store.url:
+        return Text.assemble(("store ", "bold"), "none: a swarm's networks are shown as its engines declare them")
     line = Text.assemble(("store ", "bold"), f"{store.url} ({mode}): ")
     if store.version is None:
         return line.append("no answer", "red")

@@ -24,6 +24,8 @@ class StoredEndpoint(Fact):
     mac: str
     locator: str
     """Address of the node whose engine created it."""
+    balancer: bool = False
+    """Whether it is a swarm's load balancer of the network on its node, and no container's."""
 
     @property
     def ip(self) -> str:
@@ -37,6 +39,7 @@ class StoredNetwork(Fact):
     subnets: dict[str, int]
     """Subnet -> VNI; 0 until the first endpoint joins."""
     endpoints: tuple[StoredEndpoint, ...]
+    encrypted: bool = False
 
     @property
     def subnet(self) -> str:

@@ -19,6 +19,7 @@ from overlab.inspect.node_report import Container
 from overlab.inspect.snapshot import Snapshot
 from overlab.stack.engines import node_of
 from overlab.stack.state import CONTAINER, DOCKER_NETWORK, DOCKER_VOLUME, IMAGE, Resource, State
+from overlab.troubleshoot import repair
 
 TRANSIENT = frozenset(
     {
@@ -266,7 +267,7 @@ class _Case:
         """A single server that was one of several waits for them: Consul's own recovery makes it the only peer."""
         expected = self._snapshot.expected
         backend = expected.store_backend
-        if expected.servers == 1 and backend.agents:
+        if expected.servers == 1 and backend and backend.agents:
             node = expected.store_nodes[0]
             yield _only_peer(backend, node, expected.nodes[node])
 
@@ -318,6 +319,12 @@ class _Case:
             if container.name in names and container.running and ours and self._can_start(node, container):
                 script = f"docker restart -t 1 {container.id}"
                 yield Action(node, container.name, f"restart: {finding.id}", script, _WORKLOAD)
+
+    def set_up(self, finding: Finding) -> Iterator[Action]:
+        """Interfaces and devices of the finding that are down."""
+        for step in repair.devices_down(self._snapshot):
+            if finding.subject in (step.subject, f"{step.subject} on {step.node}"):
+                yield Action(step.node, step.subject, step.reason, shlex.join(step.command), ENTRY)
 
     def sync_peers(self, finding: Finding) -> Iterator[Action]:
         node = finding.subject.split(" on ")[-1]
@@ -408,4 +415,6 @@ _BY_FINDING: dict[str, Callable[[_Case, Finding], Iterator[Action]]] = {
         ("neighbor-mismatch", "fdb-mismatch", "peer-entry-incomplete", "peer-entry-missing"), _Case.sync_peers
     ),
     "peer-entry-stale": _Case.remove_entries,
+    "interface-down": _Case.set_up,
+    "device-down": _Case.set_up,
 }

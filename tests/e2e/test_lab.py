@@ -14,7 +14,7 @@ from components import checks
 from components.config.settings import parse, read_stack_file
 from components.node_container import NodeContainer
 from overlab.platform import identity
-from tests.e2e import certificates, check_scenarios, platform, rotation, status_scenarios
+from tests.e2e import certificates, check_scenarios, doctor_scenarios, platform, rotation, status_scenarios
 from tests.e2e.lab import ON_CONTAINERS, PROJECT, RealLab, lab_of, settings_of
 from tests.unit import browser
 
@@ -275,6 +275,21 @@ def test_every_view_of_the_lab_agrees(lab: RealLab) -> None:
 
 def test_a_removed_fdb_entry_is_reported_and_its_remedy_works(lab: RealLab) -> None:
     status_scenarios.a_removed_entry_is_reported_and_its_remedy_works(lab)
+
+
+T1_AND_T2 = [("t1", "docker01", ADDRESSES[0]), ("t2", "docker02", ADDRESSES[1])]
+
+
+def test_why_names_faults_and_repair_heals_them(lab: RealLab) -> None:
+    doctor_scenarios.faults_are_named_and_healed(lab, "ov_net1", T1_AND_T2)
+
+
+def test_a_repair_disturbs_no_other_workload(lab: RealLab) -> None:
+    doctor_scenarios.a_repair_disturbs_nobody(lab, "ov_net1", T1_AND_T2, ("docker03", "t3", "t2"))
+
+
+def test_the_lab_as_a_cluster_that_was_attached(lab: RealLab, tmp_path: Path) -> None:
+    doctor_scenarios.the_lab_as_a_cluster_that_was_attached(lab, ADDRESSES, tmp_path)
 
 
 def test_an_unreachable_node_is_reported_and_the_others_are_inspected(lab: RealLab) -> None:

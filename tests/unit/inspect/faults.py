@@ -218,6 +218,123 @@ def invalid_value(raw: Raw) -> None:
         node["report"]["store"]["keys"]["docker/network/v1.0/endpoint/x/y/"] = "bm8ganNvbg=="
 
 
+def permission_denied(raw: Raw) -> None:
+    engine_down(raw)
+    report(raw, "docker02")["errors"]["engine"] = "PermissionError: [Errno 13] Permission denied"
+
+
+def interface_down(raw: Raw) -> None:
+    sandbox = report(raw, "docker02")["sandboxes"][container(raw, "docker02", "t2")["sandbox_key"]]
+    (interface,) = [one for one in sandbox["interfaces"] if one["mac"] == T2_MAC]
+    interface["up"] = False
+
+
+def device_down(raw: Raw) -> None:
+    namespace(raw, "docker02", "ov_net1")["down"] = ["vxlan0"]
+
+
+def node_not_attached(raw: Raw) -> None:
+    """The lab was attached, and not all of it."""
+    raw["expected"]["attached"] = True
+    unexpected_node(raw)
+
+
+def clock_apart(raw: Raw) -> None:
+    raw["nodes"]["docker02"]["clock_offset_s"] = -75.0
+
+
+def port_filtered(raw: Raw) -> None:
+    report(raw, "docker02")["dropping_rules"] = ["-A INPUT -p udp -m udp --dport 4789 -j DROP"]
+
+
+def duplicate_address(raw: Raw) -> None:
+    """Two endpoints of ov_net1 got one address, as after a store's data were lost in part."""
+
+    def change(endpoint: Raw) -> None:
+        if endpoint["name"] == "t1":
+            endpoint["ep_iface"]["addr"] = f"{T2}/24"
+
+    stored(raw, "endpoint", change)
+
+
+def other_mtu(raw: Raw) -> None:
+    sandbox = report(raw, "docker02")["sandboxes"][container(raw, "docker02", "t2")["sandbox_key"]]
+    (interface,) = [one for one in sandbox["interfaces"] if one["mac"] == T2_MAC]
+    interface["mtu"] = 1400
+
+
+def orphaned_port(raw: Raw) -> None:
+    namespace(raw, "docker02", "ov_net1")["ports"].append({"name": "veth9", "index": 999, "peer": 998})
+
+
+# -- in a swarm: web1 is on one node, db1 and db2 on the other ------------------------------------------
+
+
+_ONE, _OTHER = "10.96.51.11", "10.96.51.12"
+
+
+def _backend(raw: Raw) -> Raw:
+    return namespace(raw, _ONE, "backend")
+
+
+def swarm_entries_lost(raw: Raw) -> None:
+    """As in moby 52661: a live endpoint's entries are gone."""
+    entries = _backend(raw)
+    entries["fdb"] = [one for one in entries["fdb"] if one["mac"] != "02:42:0a:00:01:04"]
+    entries["neighbors"] = [one for one in entries["neighbors"] if one["address"] != "10.0.1.4"]
+
+
+def swarm_fdb_entry_lost(raw: Raw) -> None:
+    entries = _backend(raw)
+    entries["fdb"] = [one for one in entries["fdb"] if one["mac"] != "02:42:0a:00:01:04"]
+
+
+def swarm_wrong_fdb_entry(raw: Raw) -> None:
+    (entry,) = [one for one in _backend(raw)["fdb"] if one["mac"] == "02:42:0a:00:01:04"]
+    entry["destination"] = "10.96.51.99"
+
+
+def swarm_wrong_neighbor(raw: Raw) -> None:
+    (entry,) = [one for one in _backend(raw)["neighbors"] if one["address"] == "10.0.1.4"]
+    entry["mac"] = "02:42:0a:00:01:63"
+
+
+def swarm_stale_entry(raw: Raw) -> None:
+    _backend(raw)["fdb"].append({"mac": "02:42:0a:00:01:63", "destination": _OTHER})
+
+
+def swarm_gossip_partition(raw: Raw) -> None:
+    (network,) = [one for one in report(raw, _ONE)["networks"] if one["name"] == "backend"]
+    network["peers"] = [_ONE]
+
+
+def swarm_node_down(raw: Raw) -> None:
+    report(raw, _ONE)["engine"]["swarm_nodes"][_OTHER] = "down"
+
+
+def swarm_left(raw: Raw) -> None:
+    """The others keep what gossip brought of it."""
+    left = report(raw, _OTHER)
+    left["engine"]["swarm_address"] = ""
+    left.update(networks=[], containers=[], sandboxes={}, overlay_namespaces=[], gateway_ports=[])
+
+
+def swarm_other_vni(raw: Raw) -> None:
+    _backend(raw)["devices"] = {"vxlan0": 99}
+
+
+def swarm_no_namespace(raw: Raw) -> None:
+    report(raw, _ONE)["overlay_namespaces"].remove(_backend(raw))
+
+
+def swarm_node_silent(raw: Raw) -> None:
+    """What gossip brought of it is no stale entry."""
+    raw["nodes"][_OTHER] = {"report": None, "error": "Connection refused", "seconds": 1.0}
+
+
+SWARM = [fault for name, fault in list(globals().items()) if name.startswith("swarm_")]
 ALL: list[Callable[[Raw], None]] = [
-    fault for name, fault in list(globals().items()) if getattr(fault, "__module__", "") == __name__ and name[0] != "_"
+    fault
+    for name, fault in list(globals().items())
+    if getattr(fault, "__module__", "") == __name__ and name[0] != "_" and fault not in SWARM
 ]

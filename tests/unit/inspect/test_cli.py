@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from overlab import cli
-from overlab.inspect import display, lab_collector
+from overlab.inspect import cluster, lab_collector
 from overlab.inspect.snapshot import Snapshot
 from tests.unit.inspect import faults
 from tests.unit.inspect.snapshots import changed, recorded
@@ -43,14 +43,14 @@ def test_without_a_lab_there_is_a_remedy(args: list[str], code: int, capfd: pyte
 
 @pytest.mark.parametrize(("snapshot", "code"), [(recorded(), 0), (changed(faults.veth_detached), 1)])
 def test_the_exit_code_of_status(snapshot: Snapshot, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(display, "recorded", lambda _: None)
+    monkeypatch.setattr(cluster, "recorded", lambda _: None)
     monkeypatch.setattr(lab_collector, "take_snapshot", lambda *_: snapshot)
     assert overlab("status").exit_code == code
     assert overlab("--stack", "dev", "status", "--json").exit_code == code
 
 
 def test_an_unknown_node_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(display, "recorded", lambda _: None)
+    monkeypatch.setattr(cluster, "recorded", lambda _: None)
     result = overlab("inspect", "cnm", "docker09")
     assert result.exit_code == 1
     assert "has no node docker09" in result.stderr
@@ -58,7 +58,7 @@ def test_an_unknown_node_lists_the_known_ones(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_tls_needs_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(display, "recorded", lambda _: None)
+    monkeypatch.setattr(cluster, "recorded", lambda _: None)
     result = overlab("context", "--tls")
     assert result.exit_code == 1
     assert "--tls needs a node" in result.stderr

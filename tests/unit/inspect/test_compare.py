@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 
@@ -10,13 +11,14 @@ import pytest
 from overlab.diagnosis import catalogue
 from overlab.inspect import compare
 from overlab.inspect.finding import Finding
+from overlab.troubleshoot import hops
 from tests.unit.inspect import faults
 from tests.unit.inspect.snapshots import Raw, changed, recorded
 
 
-@pytest.mark.parametrize("name", ["healthy", "cluster"])
+@pytest.mark.parametrize("name", ["healthy", "cluster", "swarm"])
 def test_the_views_of_a_healthy_lab_agree(name: str) -> None:
-    """One with a single server of the store, and one with three."""
+    """One with a single server of the store, one with three, and a swarm that was attached."""
     assert compare.findings(recorded(name)) == []
 
 
@@ -28,6 +30,8 @@ def test_a_subnet_that_another_network_has_is_found() -> None:
     assert "docker network rm ov_net2" in found[1].remedy
 
 
+_ORPHAN = ("network-veth-orphaned", "ov_net1 on docker02")
+"""The recorded veth of a container that was taken out of the snapshot."""
 CASES: list[tuple[Callable[[Raw], None], set[tuple[str, str]]]] = [
     (faults.machine_down, {("machine-down", "docker03")}),
     (faults.hypervisor_unreachable, {("hypervisor-unreachable", "docker01")}),
@@ -55,11 +59,11 @@ CASES: list[tuple[Callable[[Raw], None], set[tuple[str, str]]]] = [
     (faults.wrong_fdb_entry, {("fdb-mismatch", "ov_net1/t2 on docker01")}),
     (faults.wrong_neighbor_entry, {("neighbor-mismatch", "ov_net1/t2 on docker01")}),
     (faults.stale_entry, {("peer-entry-stale", "ov_net1 on docker01")}),
-    (faults.container_vanished, {("endpoint-stale", "ov_net1/t2"), ("workload-missing", "docker02")}),
-    (faults.container_stopped, {("endpoint-stale", "ov_net1/t2"), ("workload-not-running", "t2 on docker02")}),
+    (faults.container_vanished, {("endpoint-stale", "ov_net1/t2"), ("workload-missing", "docker02"), _ORPHAN}),
+    (faults.container_stopped, {("endpoint-stale", "ov_net1/t2"), ("workload-not-running", "t2 on docker02"), _ORPHAN}),
     (faults.orphaned_endpoint, {("endpoint-orphaned", "ov_net1/t2")}),
     (faults.other_address, {("endpoint-mismatch", "ov_net1/t2")}),
-    (faults.no_interface, {("interface-missing", "ov_net1/t2")}),
+    (faults.no_interface, {("interface-missing", "ov_net1/t2"), _ORPHAN}),
     (faults.veth_detached, {("veth-detached", "ov_net1/t2")}),
     (faults.no_namespace, {("namespace-missing", "ov_net1 on docker02")}),
     (faults.other_vni, {("vni-mismatch", "ov_net1 on docker02")}),
@@ -68,6 +72,14 @@ CASES: list[tuple[Callable[[Raw], None], set[tuple[str, str]]]] = [
     (faults.shared_sandbox_stale, {("shared-sandbox-stale", "web6 on docker02")}),
     (faults.configuration_changed, {("configuration-changed", "docker02")}),
     (faults.watchdog_alert, {("watchdog-down", "docker02"), ("engine-in-removed-namespace", "docker02")}),
+    (faults.clock_apart, {("clock-apart", "clocks")}),
+    (faults.port_filtered, {("overlay-port-filtered", "docker02")}),
+    (faults.other_mtu, {("network-mtu-mismatch", "ov_net1")}),
+    (faults.orphaned_port, {("network-veth-orphaned", "ov_net1 on docker02")}),
+    (faults.permission_denied, {("engine-permission-denied", "docker02")}),
+    (faults.interface_down, {("interface-down", "ov_net1/t2")}),
+    (faults.device_down, {("device-down", "ov_net1 on docker02")}),
+    (faults.node_not_attached, {("node-not-attached", "10.99.0.77")}),
     (faults.other_store, {("engine-store-mismatch", "docker02"), ("engine-advertise-mismatch", "docker02")}),
 ]
 
@@ -83,6 +95,38 @@ def test_it_is_found_once_with_its_place(fault: Callable[[Raw], None], expected:
         assert finding.remedy
 
 
+_ONE, _OTHER = "10.96.51.11", "10.96.51.12"
+SWARM_CASES: list[tuple[Callable[[Raw], None], set[tuple[str, str]]]] = [
+    (faults.swarm_entries_lost, {("peer-entry-lost", f"backend/db1 on {_ONE}")}),
+    (faults.swarm_fdb_entry_lost, {("peer-entry-incomplete", f"backend/db1 on {_ONE}")}),
+    (faults.swarm_wrong_fdb_entry, {("fdb-mismatch", f"backend/db1 on {_ONE}")}),
+    (faults.swarm_wrong_neighbor, {("neighbor-mismatch", f"backend/db1 on {_ONE}")}),
+    (faults.swarm_stale_entry, {("peer-entry-stale", f"backend on {_ONE}")}),
+    (faults.swarm_gossip_partition, {("swarm-gossip-partition", f"{_ONE} - {_OTHER}")}),
+    (faults.swarm_node_down, {("swarm-node-down", _OTHER)}),
+    (
+        faults.swarm_left,
+        {
+            ("swarm-node-absent", _OTHER),
+            ("endpoint-stale", "backend/db1"),
+            ("endpoint-stale", "backend/db2"),
+            ("endpoint-stale", "ingress/ingress-endpoint"),
+            ("peer-entry-stale", f"backend on {_ONE}"),
+            ("peer-entry-stale", f"ingress on {_ONE}"),
+        },
+    ),
+    (faults.swarm_other_vni, {("vni-mismatch", f"backend on {_ONE}")}),
+    (faults.swarm_no_namespace, {("namespace-missing", f"backend on {_ONE}")}),
+    (faults.swarm_node_silent, {("node-unreachable", _OTHER)}),
+]
+
+
+@pytest.mark.parametrize(("fault", "expected"), SWARM_CASES, ids=[case[0].__name__ for case in SWARM_CASES])
+def test_it_is_found_in_a_swarm_with_its_place(fault: Callable[[Raw], None], expected: set[tuple[str, str]]) -> None:
+    found = compare.findings(changed(fault, name="swarm"))
+    assert expected == {(finding.id, finding.subject) for finding in found if finding.severity != "note"}
+
+
 def _the(id_: str, *faults: Callable[[Raw], None]) -> Finding:
     (finding,) = [one for one in compare.findings(changed(*faults)) if one.id == id_]
     return finding
@@ -92,6 +136,10 @@ def test_an_endpoint_that_the_store_lost_is_found_on_its_node_and_on_the_others(
     found = {(finding.id, finding.subject) for finding in compare.findings(changed(faults.endpoint_not_registered))}
     assert ("endpoint-not-registered", "ov_net1/t2") in found
     assert ("peer-entry-stale", "ov_net1 on docker01") in found
+
+
+def test_an_address_that_two_endpoints_have_is_found() -> None:
+    assert _the("endpoint-duplicate", faults.duplicate_address).evidence == f"address {faults.T2}: t1, t2"
 
 
 def test_a_network_that_the_store_lost_is_orphaned_on_every_node() -> None:
@@ -161,7 +209,8 @@ def test_remedies_name_the_stack_of_the_lab() -> None:
 
 def test_the_catalogue_names_the_comparison_that_finds_an_entry() -> None:
     found: dict[str, set[str]] = {comparison.__name__: set() for comparison in compare.COMPARISONS}
-    for snapshot in (*map(changed, faults.ALL), recorded("subnet-taken")):
+    swarms = (changed(fault, name="swarm") for fault in faults.SWARM)
+    for snapshot in (*map(changed, faults.ALL), *swarms, recorded("subnet-taken")):
         for comparison in compare.COMPARISONS:
             found[comparison.__name__] |= {finding.id for finding in comparison(snapshot)}
     named: dict[str, set[str]] = {}
@@ -173,7 +222,8 @@ def test_the_catalogue_names_the_comparison_that_finds_an_entry() -> None:
 
 def test_every_entry_of_the_catalogue_is_recognized_by_something() -> None:
     of_comparisons = {id_ for id_, entry in catalogue.ENTRIES.items() if entry.comparison}
-    assert {id_ for id_, _, _ in catalogue.MATCHES} | of_comparisons == catalogue.ENTRIES.keys()
+    of_hops = set(re.findall(r'finding\(\s*"([a-z-]+)"', inspect.getsource(hops)))
+    assert {id_ for id_, _, _ in catalogue.MATCHES} | of_comparisons | of_hops == catalogue.ENTRIES.keys()
     assert of_comparisons >= {id_ for id_, entry in catalogue.ENTRIES.items() if entry.severity != "wrong"}
     assert {entry.severity for entry in catalogue.ENTRIES.values()} == {"down", "wrong", "note"}
     assert {id_ for id_ in of_comparisons if not catalogue.ENTRIES[id_].impact} == set()

@@ -229,12 +229,8 @@ def test_the_configuration_is_compared_with_that_of_the_last_update(
     assert node.configuration() == [firewall]
 
 
-def test_an_answer_is_read_to_its_end_and_within_its_limit(node: node_collector.NodeCollector) -> None:
-    answers = (
-        [b"HTTP/1.0 200 OK\r\n\r\n[1, ", b"2]"],
-        [b"HTTP/1.0 404 Not Found\r\n\r\n"],
-        [b"HTTP/1.0 500 No\r\n\r\nwhy"],
-    )
+def test_an_answer_is_read_to_its_end_and_within_its_limit() -> None:
+    answers = ([b"HTTP/1.0 200 OK\r\n\r\n[1, ", b"2]"], [b"HTTP/1.0 500 No\r\n\r\nwhy"], [b"no HTTP"])
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -246,18 +242,18 @@ def test_an_answer_is_read_to_its_end_and_within_its_limit(node: node_collector.
                     connection.sendall(part)
                     time.sleep(0.05)
 
+    def get(limit_s: float) -> tuple[int, str]:
+        return node_collector._get(socket.AF_INET, server.getsockname(), "/path", limit_s)
+
     with server, ThreadPoolExecutor(1) as thread:
         serving = thread.submit(serve)
-        node.store_url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        assert node._store("/path") == [1, 2]
-        with pytest.raises(LookupError):
-            node._store("/path")
-        with pytest.raises(RuntimeError, match="the store answered 500 to /path: why"):
-            node._store("/path")
+        assert get(10) == (200, "[1, 2]")
+        assert get(10) == (500, "why")
+        with pytest.raises(RuntimeError, match="no answer to /path"):
+            get(10)
         serving.result()
-        node._deadline = time.monotonic() + 0.2
         with pytest.raises(TimeoutError):
-            node._store("/path")
+            get(0.2)
 
 
 def test_nothing_is_collected_after_the_limit(client: str) -> None:
@@ -272,3 +268,20 @@ def test_it_runs_on_a_nodes_python_without_the_project() -> None:
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     assert {str(name).split(".")[0] for name in imported} <= sys.stdlib_module_names | {"__future__"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        (["-A INPUT -p udp -m udp --dport 4789 -j DROP"], 1),
+        (["-A INPUT -p tcp -m tcp --dport 7946 -j REJECT --reject-with icmp-port-unreachable"], 1),
+        (["-A INPUT -s 192.0.2.1/32 -p udp -m udp --dport 4789 -j DROP"], 0),
+        (["-A INPUT -p udp -m udp --dport 4789 -j ACCEPT", "-A INPUT -p udp -m udp --dport 4789 -j DROP"], 0),
+        (["-A OVERLAB-WORKLOADS -d 192.0.2.0/24 -p udp -m udp --dport 4789 -j REJECT"], 0),
+    ],
+)
+def test_rules_that_drop_overlay_packets_from_anywhere(
+    rules: list[str], found: int, node: node_collector.NodeCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "_run", lambda *_: "\n".join(rules))
+    assert len(node.dropping_rules()) == found

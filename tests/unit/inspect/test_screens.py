@@ -11,7 +11,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from components.config.settings import Settings, parse, read_stack_file
 from overlab.core.errors import OverlabError
-from overlab.inspect import cnm, display, lab_collector, status_screen
+from overlab.inspect import cluster, cnm, display, lab_collector, status_screen
+from overlab.inspect.cluster import LabCluster
 from overlab.inspect.snapshot import Snapshot
 from overlab.inspect.status import LabStatus
 from overlab.platform.manifest import checkout
@@ -104,7 +105,7 @@ def settings() -> Settings:
 def test_a_lab_that_is_not_up_is_an_error(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/no/such/state")
     with pytest.raises(OverlabError, match=r"the lab dev is not up\n.*overlab up --stack dev"):
-        display.status(settings, as_json=False)
+        display.status(LabCluster(settings), as_json=False)
 
 
 def test_watch_repeats_until_interrupted_and_exits_by_the_last_snapshot(
@@ -118,9 +119,9 @@ def test_watch_repeats_until_interrupted_and_exits_by_the_last_snapshot(
         except StopIteration:
             raise KeyboardInterrupt from None
 
-    monkeypatch.setattr(display, "recorded", lambda _: None)
+    monkeypatch.setattr(cluster, "recorded", lambda _: None)
     monkeypatch.setattr(lab_collector, "take_snapshot", take_snapshot)
-    assert display.watch(settings, 0.01, as_json=False) == 1
+    assert display.watch(LabCluster(settings), 0.01, as_json=False) == 1
     screens = capsys.readouterr().out
     assert screens.count("store: endpoint") == 2
     assert screens.index("every view agrees") < screens.index("1 thing is wrong")
