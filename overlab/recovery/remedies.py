@@ -195,9 +195,12 @@ class _Case:
     def _can_start(self, node: str, container: Container) -> bool:
         """Not without the store, or while the container whose network stack it shares does not run.
 
-        Where that is gone, an update makes both.
+        Where that is gone, an update makes both. An engine with another store knows no network of the lab until the
+        update has put its configuration back.
         """
-        if container.network_mode != "host" and self._snapshot.led_store is None:
+        engine = self._snapshot.reports[node].engine
+        away = engine is None or engine.store != self._snapshot.expected.store or self._snapshot.led_store is None
+        if container.network_mode != "host" and away:
             return False
         owner = container.shares_network_of
         containers = self._snapshot.reports[node].containers or ()
@@ -367,10 +370,10 @@ class _Case:
                 yield one
 
     def moved(self) -> Iterator[Resource]:
-        """Containers that got another address when they started again; checks expect what the state has."""
+        """Containers that got an address, or another one, when they started; checks expect what the state has."""
         for resource, container in self._containers():
             addresses = {one.address for one in container.endpoints if one.address}
-            if container.running and resource.addresses and addresses != resource.addresses:
+            if container.running and addresses != resource.addresses:
                 yield resource
 
     def commands(self, findings: Collection[Finding]) -> Iterator[str]:

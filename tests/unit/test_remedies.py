@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -111,6 +112,22 @@ def test_a_container_with_another_address_is_refreshed() -> None:
         container(raw, "docker02", "t2")["endpoints"][0]["address"] = "10.0.0.77"
 
     assert [one.name for one in plan(moved).refresh] == ["t2"]
+
+
+def test_a_container_that_ran_only_after_the_state_was_read_is_refreshed() -> None:
+    """Its start failed, and the update that started it wrote no address."""
+    known = state()
+    resources = [replace(one, addresses=frozenset()) if one.name == "t2" else one for one in known.resources]
+    found = remedies.plan(recorded(), [], State(tuple(resources)))
+    assert [one.name for one in found.refresh] == ["t2"]
+
+
+def test_no_container_is_started_or_removed_where_its_engine_has_another_store() -> None:
+    """What it holds would be lost for nothing: the update puts the configuration back."""
+    found = plan(faults.other_store, faults.container_stopped)
+    assert short(found) == {("docker02", "systemctl restart docker.service")}
+    tried = short(found)
+    assert not plan(faults.other_store, faults.container_stopped, tried=tried).actions
 
 
 def test_a_renamed_container_gets_its_name_back() -> None:
