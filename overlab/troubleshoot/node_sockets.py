@@ -20,6 +20,27 @@ CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
 VXLAN_PORT = 4789
 
+SO_ATTACH_FILTER = 26
+_LOAD_HALF, _LOAD_BYTE, _IF_EQUAL, _RETURN = 0x28, 0x30, 0x15, 0x06
+# Operation, jumps where it holds and where not, operand.
+ECHOS = (
+    (_LOAD_HALF, 0, 0, 12),  # EtherType
+    (_IF_EQUAL, 10, 0, 0x0806),
+    (_IF_EQUAL, 0, 10, 0x0800),
+    (_LOAD_BYTE, 0, 0, 23),  # protocol
+    (_IF_EQUAL, 7, 0, socket.IPPROTO_ICMP),
+    (_IF_EQUAL, 0, 7, socket.IPPROTO_UDP),
+    (_LOAD_HALF, 0, 0, 36),  # destination port
+    (_IF_EQUAL, 0, 5, VXLAN_PORT),
+    (_LOAD_HALF, 0, 0, 62),  # EtherType of the inner frame
+    (_IF_EQUAL, 2, 0, 0x0806),
+    (_LOAD_BYTE, 0, 0, 73),  # protocol of the inner packet
+    (_IF_EQUAL, 0, 1, socket.IPPROTO_ICMP),
+    (_RETURN, 0, 0, 0x40000),
+    (_RETURN, 0, 0, 0),
+)
+"""A socket filter (BPF) that passes ARP and ICMP, also in VXLAN packets: others would fill the buffer of a socket."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -43,13 +64,17 @@ def _enter(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def packet_socket(namespace: str, device: str) -> socket.socket:
-    """Of a device, or of the one that the route to ADDRESS takes, where it is ``>ADDRESS``."""
+def packet_socket(namespace: str, device: str, packets: tuple[tuple[int, int, int, int], ...] = ()) -> socket.socket:
+    """Of a device, or of the one that the route to ADDRESS takes, where it is ``>ADDRESS``; ``packets`` is a filter."""
     with network_namespace(namespace):
         if device.startswith(">"):
             device = str(route(device[1:])["dev"])
         opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         try:
+            if packets:
+                program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in packets))
+                head = struct.pack("HL", len(packets), ctypes.addressof(program))
+                opened.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, head)
             opened.bind((device, 0))
         except OSError:
             opened.close()

@@ -23,11 +23,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from overlab.troubleshoot.node_sockets import VXLAN_PORT, decapsulated, network_namespace, packet_socket, route
+from overlab.troubleshoot.node_sockets import ECHOS, VXLAN_PORT, decapsulated, network_namespace, packet_socket, route
 
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
 ICMP_REPLY, ICMP_REQUEST = 0, 8
 INTERVAL_S = 0.1
+ANSWER_LIMIT_S = 2.5
+"""Of the resolver; a busy engine takes a while."""
 ENOUGH = 3
 """Echos of each size that were answered end a trace."""
 RULE = re.compile(
@@ -69,13 +71,17 @@ class Trace:
             sys.stdin.readline()
         self._ask_resolver()
         deadline = time.monotonic() + self.task["seconds"]
+        answer_by = max(deadline, time.monotonic() + ANSWER_LIMIT_S)
         following, turn = 0.0, 0
-        while time.monotonic() < deadline and not self._ended and not self._is_complete():
+        while not self._ended and not self._is_complete():
+            if time.monotonic() >= (answer_by if self._is_asking() else deadline):
+                break
             if sender is not None and time.monotonic() >= following:
                 self._send(sender, self.task["sizes"][turn % len(self.task["sizes"])], turn)
                 following, turn = time.monotonic() + INTERVAL_S, turn + 1
-            self._receive(min(INTERVAL_S, max(0.0, deadline - time.monotonic())))
-        while self._receive(0):
+            self._receive(INTERVAL_S)
+        drained = time.monotonic() + INTERVAL_S
+        while time.monotonic() < drained and self._receive(0):
             pass
         # By now the kernel has asked for the addresses that it sends to.
         routes = {name: self._with_neighbor(found, *self.task["routes"][name]) for name, found in routes.items()}
@@ -88,8 +94,11 @@ class Trace:
             "errors": self.errors,
         }
 
+    def _is_asking(self) -> bool:
+        return self._query is not None and self.resolved is None
+
     def _is_complete(self) -> bool:
-        if self._query is not None and self.resolved is None:
+        if self._is_asking():
             return False
         every = all(self.answered.get(size, 0) >= ENOUGH for size in self.task["expected"])
         return every and bool(self.task["expected"])
@@ -99,7 +108,7 @@ class Trace:
     def _open_points(self) -> None:
         for name, (namespace, device) in self.task["points"].items():
             try:
-                opened = packet_socket(namespace, device)
+                opened = packet_socket(namespace, device, ECHOS)
             except OSError as error:
                 self.errors[name] = f"{device}: {error.strerror or error}"
             else:
@@ -182,7 +191,7 @@ class Trace:
 
     def _receive(self, limit_s: float) -> bool:
         """Take what comes within the limit; whether anything did."""
-        others: list[Any] = [self._query] if self._query is not None and self.resolved is None else []
+        others: list[Any] = [self._query] if self._is_asking() else []
         others += [] if self._ended or self.task["sizes"] else [sys.stdin]
         ready, _, _ = select.select([*self._points, *others], [], [], limit_s)
         for one in ready:
