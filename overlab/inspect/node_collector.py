@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import queue
 import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -61,25 +63,31 @@ class NodeCollector:
         self._errors: dict[str, str] = {}
 
     def report(self) -> Iterator[dict[str, Any]]:
-        """Part by part, each as soon as it is known; the sandboxes are those of the engine's containers."""
-        parts: tuple[Callable[[], Any], ...] = (
-            self.engine,
-            self.unit,
-            self.store,
-            self.containers,
-            self.networks,
-            self.sandboxes,
-            self.overlay_namespaces,
-            self.gateway_ports,
-            self.gossip,
-            self.watchdog,
-            self.configuration,
-            self.dropping_rules,
+        """Part by part, each as soon as it is known; the sandboxes are those of the engine's containers.
+
+        What waits for the engine or the store does so beside what needs the processor.
+        """
+        chains: tuple[tuple[Callable[[], Any], ...], ...] = (
+            (self.containers, self.networks, self.sandboxes),
+            (self.store,),
+            (
+                *(self.unit, self.overlay_namespaces, self.gateway_ports, self.gossip, self.watchdog),
+                *(self.configuration, self.dropping_rules),
+            ),
         )
         yield {"hostname": socket.gethostname(), "clock": time.time()}
-        for part in parts:
-            yield {part.__name__: self._attempt(part.__name__, part)}
+        # First: without an answer of the engine some of the others are not tried.
+        yield {"engine": self._attempt("engine", self.engine)}
+        known: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        for chain in chains:
+            threading.Thread(target=self._collect, args=(chain, known), daemon=True).start()
+        for _ in (part for chain in chains for part in chain):
+            yield known.get()
         yield {"errors": self._errors}
+
+    def _collect(self, parts: tuple[Callable[[], Any], ...], known: queue.SimpleQueue[dict[str, Any]]) -> None:
+        for part in parts:
+            known.put({part.__name__: self._attempt(part.__name__, part)})
 
     def _attempt(self, name: str, collect: Callable[[], Any]) -> Any:
         """What ``collect`` returns; or None, with the reason among the errors under this name."""
