@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import os
 import socket
@@ -236,6 +237,13 @@ def test_an_answer_is_read_to_its_end_and_within_its_limit(node: node_collector.
                     connection.sendall(part)
                     time.sleep(0.05)
 
+    def drip() -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            for _ in range(100):
+                connection.sendall(b"H")
+                time.sleep(0.05)
+
     with server, ThreadPoolExecutor(1) as thread:
         serving = thread.submit(serve)
         node.store_url = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -245,9 +253,13 @@ def test_an_answer_is_read_to_its_end_and_within_its_limit(node: node_collector.
         with pytest.raises(RuntimeError, match="the store answered 500 to /path: why"):
             node._store("/path")
         serving.result()
-        node._deadline = time.monotonic() + 0.2
+        slow = thread.submit(drip)
+        begun = time.monotonic()
+        node._deadline = begun + 0.3
         with pytest.raises(TimeoutError):
             node._store("/path")
+        assert time.monotonic() - begun < 3
+        slow.result()
 
 
 def test_nothing_is_collected_after_the_limit() -> None:
