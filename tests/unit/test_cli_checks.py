@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ from typer.testing import CliRunner, Result
 from overlab import cli
 from overlab.checks import execution
 from overlab.checks.results import CheckRun
-from overlab.cli import application
+from overlab.cli import application, outcome
 from overlab.core.errors import OverlabError
 from overlab.stack import lab_handle
 from overlab.stack import stack as stack_module
@@ -47,8 +48,10 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[CheckRun]:
     def once(_: object, wanted: execution.CheckOptions, __: object) -> CheckRun:
         return waiting.pop(0)
 
-    monkeypatch.setattr(lab_handle, "open_lab", lambda *_: object())
+    opened = SimpleNamespace(settings=None, platform=None, stack=None)
+    monkeypatch.setattr(lab_handle, "open_lab", lambda *_: opened)
     monkeypatch.setattr(execution, "once", once)
+    monkeypatch.setattr(outcome, "keep_evidence", lambda *args: application.notify(f"evidence: {args[-1]}"))
     return waiting
 
 
@@ -65,6 +68,7 @@ def test_the_exit_code_is_that_of_the_run(found: list[CheckRun], run: CheckRun, 
     done = overlab("test")
     assert done.exit_code == code
     assert done.stdout.splitlines()[-1] == run.summary
+    assert done.stderr == (f"evidence: test ended with exit code {code}\n" if code else "")
 
 
 def test_json_is_the_only_thing_on_standard_output(found: list[CheckRun]) -> None:
