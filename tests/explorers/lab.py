@@ -35,7 +35,8 @@ docker ps -a --format 'container {{.Names}} {{.State}}'
 docker volume ls --format 'volume {{.Name}}' | sed -E 's/[0-9a-f]{64}/unnamed/'
 docker network ls --format 'network {{.Name}}'
 known="default $(docker ps -q | xargs -r docker inspect -f '{{.NetworkSettings.SandboxKey}}') $(docker network ls -q)"
-for file in $(ls /run/docker/netns); do
+for file in $(grep -o '^nsfs /run/docker/netns/[^ ]*' /proc/mounts); do
+    file=${file##*/}
     case $known in *"$(echo "${file#*-}" | cut -c1-10)"*) ;; *) echo "a namespace of no container or network" ;; esac
 done
 grep -o '/var/lib/docker/overlay2/.*/merged' /proc/mounts | sed 's/.*/a mount/'
