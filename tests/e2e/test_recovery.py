@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import edits, faults, reliability
+from tests.e2e import edits, faults, reliability, up_failures
 from tests.e2e.edits import EDITS, Edit
 from tests.e2e.faults import FAULTS, Fault
 from tests.e2e.lab import Done, RealLab, lab_of
+from tests.e2e.up_failures import FAILURES, UpFailure
 
 EVERY = os.environ.get("OVERLAB_FAULTS") == "all"
 """Else only the rows that are marked as quick."""
@@ -44,6 +45,11 @@ def test_an_up_without_changes_has_looked(lab: RealLab) -> None:
 def test_one_up_brings_it_back(lab: RealLab, fault: Fault) -> None:
     fault.inflict(lab)
     up(lab, "fault", fault.name)
+
+
+@pytest.mark.parametrize("failure", [one for one in FAILURES if one.quick or EVERY], ids=lambda failure: failure.id)
+def test_the_remedy_of_a_failed_up_heals_as_it_is_printed(lab: RealLab, failure: UpFailure) -> None:
+    up_failures.follow(lab, failure)
 
 
 @pytest.fixture(scope="module")
