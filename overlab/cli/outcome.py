@@ -99,6 +99,8 @@ def _facts(stack: Stack, name: str, settings: Settings | None) -> dict[str, str]
         facts["images"] = ", ".join(name.removeprefix("library/") for name in container_images.names())
     if settings is not None:
         begun_by = [key for key in settings.nodes if name == key or name.startswith(f"{key}-")]
-        if node := settings.placement.get(name) or (max(begun_by, key=len) if begun_by else ""):
+        network = settings.networks.get(name)
+        placed = settings.placement.get(name) or (network.created_on if network else "")
+        if node := placed or (max(begun_by, key=len) if begun_by else ""):
             facts["node"] = node
     return facts

@@ -45,14 +45,20 @@ def diagnose(component: str, name: str, message: str, facts: Mapping[str, str]) 
     lines = list(_lines(message))
     text = "\n".join(lines)
     for entry in _ENTRIES:
-        found = re.search(entry["pattern"], text, re.IGNORECASE)
-        if found and component in entry.get("components", [component]):
+        found = _matches(entry, component, text)
+        if found:
             values = _Facts({**facts, "name": name, **{k: v for k, v in found.groupdict().items() if v}})
             cause, remedy = (entry[key].format_map(values) for key in ("cause", "remedy"))
             evidence = _evidence(lines, found.group(0), entry.get("evidence", ""))
             consequence = entry.get("consequence", False)
             return Failure(component, name, entry["id"], cause, evidence, remedy, message, consequence)
     raise AssertionError("the last entry matches everything")
+
+
+def needs_other_settings(component: str, message: str) -> bool:
+    """Whether only a change of the settings can mend what failed."""
+    text = "\n".join(_lines(message))
+    return bool(next(one for one in _ENTRIES if _matches(one, component, text)).get("by_settings", False))
 
 
 def of_error(error: OverlabError) -> Failure:
@@ -73,6 +79,12 @@ def as_text(operation: str, failures: Iterable[Failure], log: str = "") -> str:
     if len(known) > SHOWN:
         parts.append(f"and {len(known) - SHOWN} more: {', '.join(one.step for one in known[SHOWN:])}")
     return "\n".join([*parts, *([f"all messages, whole: {log}"] if log else [])])
+
+
+def _matches(entry: Mapping[str, Any], component: str, text: str) -> re.Match[str] | None:
+    if component not in entry.get("components", [component]):
+        return None
+    return re.search(entry["pattern"], text, re.IGNORECASE)
 
 
 class _Facts(dict[str, str]):

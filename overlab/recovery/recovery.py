@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from components.config.settings import Settings
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
+from overlab.diagnosis import failures
 from overlab.inspect import compare, lab_collector
 from overlab.inspect.finding import Finding
 from overlab.inspect.snapshot import Snapshot
@@ -98,6 +100,8 @@ class Recovery:
             if ended.interrupted:
                 break
             events = event_log.read(self.convergence.stack.event_log)
+            if ended.code != 0 and _needs_other_settings(events):
+                return ended, []
             if ended.code == 0 and outcome.clean and not event_log.has_changed(events):
                 return ended, []
             before, outcome = outcome, self._look(updated=ended.code == 0)
@@ -203,6 +207,12 @@ def _is_edited(snapshot: Snapshot, nodes: Collection[str]) -> bool:
     stores = {report.engine.store for report in snapshot.reports.values() if report.engine is not None}
     away = [key for key in nodes if snapshot.machines[key] == "missing"]
     return bool(away) or snapshot.expected.store not in (stores or {snapshot.expected.store})
+
+
+def _needs_other_settings(events: Iterable[dict[str, Any]]) -> bool:
+    """Whether the update failed over what no repair can mend."""
+    failed = ((event_log.name_of(urn).partition("/")[0], message) for urn, message in event_log.errors(events) if urn)
+    return any(failures.needs_other_settings(component, message) for component, message in failed)
 
 
 def _is_beside_store(resource: Resource) -> bool:

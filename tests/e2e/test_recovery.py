@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import edits, faults, reliability
+from tests.e2e import edits, faults, reliability, up_failures
 from tests.e2e.edits import EDITS, Edit
 from tests.e2e.faults import EVERY, FAULTS, Fault
 from tests.e2e.lab import RealLab, lab_of
+from tests.e2e.up_failures import FAILURES, UpFailure
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,11 @@ def test_the_archive_has_every_node_and_no_key(lab: RealLab, tmp_path: Path) -> 
 def test_one_up_brings_it_back(lab: RealLab, fault: Fault) -> None:
     fault.inflict(lab)
     reliability.up(lab, "fault", fault.name)
+
+
+@pytest.mark.parametrize("failure", [one for one in FAILURES if one.quick or EVERY], ids=lambda failure: failure.id)
+def test_the_remedy_of_a_failed_up_heals_as_it_is_printed(lab: RealLab, failure: UpFailure) -> None:
+    up_failures.follow(lab, failure)
 
 
 def test_a_down_says_what_it_looked_for(lab: RealLab) -> None:

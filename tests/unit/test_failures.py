@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
+from components.config import settings
 from overlab.cli import lifecycle, outcome
 from overlab.cli.application import app
 from overlab.core.paths import LabPaths
@@ -19,6 +22,8 @@ from overlab.diagnosis import catalogue, failures
 from overlab.platform.manifest import PlatformManifest
 from overlab.stack.foreground import Ended
 from overlab.stack.stack import Stack
+from tests.e2e import faults, up_failures
+from tests.e2e.lab import PROJECT
 from tests.unit import check_run_factory
 
 FACTS = {"stack": "dev", "lab": "dev", "node": "docker01", "images": "busybox:1.35, nginx:1.18"}
@@ -56,7 +61,7 @@ NO_AGENT = (
 @pytest.mark.parametrize(
     ("component", "name", "message", "cause", "remedy", "evidence"),
     [
-        ("NodeImages", "docker01-nosuch:1", PULL, "does not have the image nosuch:1", "busybox:1.35", "i/o timeout"),
+        ("NodeImages", "docker01-nosuch:1", PULL, "could not pull the image nosuch:1", "busybox:1.35", "i/o timeout"),
         ("Workload", "p1", PORT, "has the port that p1 publishes", "docker01 --stack dev -- ss -lntup", "0.0.0.0:8085"),
         (
             "DockerEngine",
@@ -96,9 +101,27 @@ def test_a_failure_has_cause_evidence_and_remedy(
 def test_every_text_is_complete(entry: dict[str, Any]) -> None:
     for text in (entry["cause"], entry["remedy"]):
         assert text.format_map(failures._Facts(FACTS | {"name": "t1"}))
-    if "docs/cookbook.md#" in entry["remedy"]:
-        section = entry["remedy"].split("#")[1].split(";")[0]
+    for section in re.findall(r"docs/cookbook\.md#([a-z-]+)", entry["remedy"]):
         assert any(section in group for group in catalogue.SECTIONS.values())
+
+
+def test_every_remedy_is_followed_by_a_test() -> None:
+    """As it is printed, on a lab or on what it is about, or is named as one that none follows."""
+    rows = [*(one.id for one in up_failures.FAILURES), *up_failures.ELSEWHERE, *up_failures.NOT_FOLLOWED]
+    assert sorted(rows) == sorted(entry["id"] for entry in failures._ENTRIES)
+    for test in up_failures.ELSEWHERE.values():
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (PROJECT / file).read_text("utf-8")
+    for entry in failures._ENTRIES:
+        assert "`overlab up --stack {stack}`" in entry["remedy"]
+
+
+@pytest.mark.parametrize("row", up_failures.FAILURES, ids=lambda row: row.id)
+def test_what_makes_an_up_fail_passes_validation(row: up_failures.UpFailure) -> None:
+    old, wrong = row.wrong
+    for text in (wrong, row.right or old):
+        changed = faults.SETTINGS.replace(old, text) if old else faults.SETTINGS
+        settings.parse(yaml.safe_load(changed)["config"]["overlab:lab"], "recovery")
 
 
 def test_many_failures_fit_on_a_screen() -> None:
@@ -151,6 +174,13 @@ def test_each_failed_step_is_named_once_with_its_node_and_a_file(
     file = Path(shown.splitlines()[-1].removeprefix("all messages, whole: "))
     assert file.read_text() == f"Workload t1\n{PORT.strip()}\n"
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("name", "node"), [("t1", "docker01"), ("ov_net1", "docker02"), ("docker02-dockerd", "docker02"), ("store", None)]
+)
+def test_remedies_name_the_node_of_each_kind_of_resource(stack: Stack, name: str, node: str | None) -> None:
+    assert outcome._facts(stack, name, check_run_factory.lab()).get("node") == node
 
 
 def test_without_a_reported_error_the_output_above_is_named(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,7 @@ class Lab:
         self.updates: list[list[str]] = []
         self.changes: dict[str, int] = {"same": 9}
         self.codes = [0]
+        self.error: dict[str, str] = {}
         self.out = io.StringIO()
         snapshot = recorded()
         nodes = {key: SimpleNamespace(address=address) for key, address in snapshot.expected.nodes.items()}
@@ -76,7 +77,9 @@ class Lab:
 
     def _update(self, urns: list[str], targets: list[str]) -> Ended:
         self.updates.append([*urns, *(f"only {urn.rsplit('::')[-1]}" for urn in targets)])
-        self.log.write_text(json.dumps({"summaryEvent": {"resourceChanges": self.changes}}) + "\n")
+        events: list[dict[str, object]] = [{"summaryEvent": {"resourceChanges": self.changes}}]
+        events += [{"diagnosticEvent": {"severity": "error", **self.error}}] if self.error else []
+        self.log.write_text("".join(f"{json.dumps(event)}\n" for event in events))
         return Ended(self.codes.pop(0) if len(self.codes) > 1 else self.codes[0], interrupted=False)
 
     def up(self, *replace: str) -> tuple[int, list[str]]:
@@ -142,6 +145,15 @@ def test_an_update_that_failed_is_tried_again_after_a_repair_alone(lab: Callable
     other.codes = [1]
     assert other.up() == (1, [])
     assert len(other.updates) == 1
+
+
+def test_an_update_that_failed_by_the_settings_is_no_reason_for_repairs(lab: Callable[..., Lab]) -> None:
+    one = lab((), (faults.container_stopped,), ())
+    one.codes = [1, 0]
+    message = 'Unable to start container: exec: "nosuch": executable file not found in $PATH'
+    one.error = {"urn": "urn:pulumi:s::overlab::overlab:index:Workload$d:x:Container::z1", "message": message}
+    assert one.up() == (1, [])
+    assert (len(one.updates), one.scripts) == (1, [])
 
 
 def test_nothing_is_done_while_the_settings_name_another_store(lab: Callable[..., Lab]) -> None:
