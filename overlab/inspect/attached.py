@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,8 +24,6 @@ from overlab.openssh import flags
 NAME = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
 _HOST = r"[A-Za-z0-9]([A-Za-z0-9.:_-]*[A-Za-z0-9])?"
 _USER = r"[A-Za-z_][A-Za-z0-9_.-]*"
-_COLLECTORS = ("node_collector", "attached_collector")
-_IMPORTS = re.compile(r"^from (__future__|overlab\.).*\n", re.MULTILINE)
 _AS_ROOT = """\
 [ "$(id -u)" = 0 ] || ! sudo -n true 2>/dev/null && exec "$@"
 exec sudo -n "$@"
@@ -88,11 +84,11 @@ class AttachedCluster(Fact):
     def take_snapshot(self) -> Snapshot:
         """The present state, as :func:`lab_collector.take_snapshot` takes a lab's. Raises nothing."""
         sessions: lab_collector.Sessions = []
-        cmd = ["python3", "-", str(lab_collector.COLLECT_LIMIT_S)]
+        cmd = lab_collector.collector_command("", "")
         limit = lab_collector.CONNECT_LIMIT_S
         with ThreadPoolExecutor(len(self.nodes)) as pool, lab_collector.terminated_at_the_end(sessions):
             commands = {key: self.as_root(key, cmd, connect_limit_s=limit) for key in self.nodes}
-            asked = {key: pool.submit(_answer, ssh, sessions) for key, ssh in commands.items()}
+            asked = {key: pool.submit(lab_collector.answer, ssh, sessions) for key, ssh in commands.items()}
             answers = {key: answer.result() for key, answer in asked.items()}
         return Snapshot(lab=self.name, expected=self._declared(answers), machines={}, nodes=answers)
 
@@ -109,7 +105,7 @@ class AttachedCluster(Fact):
             servers=_servers(reports),
             store_nodes=(next(iter(self.nodes)),),
             nodes=nodes,
-            advertise={key: engine.advertise for key, engine in engines.items()},
+            advertise={key: engine.advertise for key, engine in engines.items() if engine.advertise},
             networks={},
             workloads={},
         )
@@ -176,21 +172,6 @@ def forget(name: str) -> None:
         known = ", ".join(names()) or "none"
         raise OverlabError(f"no cluster {name} is attached", f"attached clusters: {known}")
     removal.remove(_file(name), _directory())
-
-
-def _answer(ssh: list[str], sessions: lab_collector.Sessions) -> NodeAnswer:
-    begun = time.time()
-    output, reason = lab_collector.run_script(ssh, _script(), sessions)
-    ended = time.time()
-    report, error = lab_collector.read_report(output, reason)
-    offset = report.clock - min(max(report.clock, begun), ended) if report and report.clock else 0.0
-    return NodeAnswer(report=report, error=error, seconds=round(ended - begun, 1), clock_offset_s=round(offset, 1))
-
-
-def _script() -> bytes:
-    """Both collectors in one text: the one of labs without its last lines, the other without its imports of it."""
-    lab, own = ((files("overlab.inspect") / f"{one}.py").read_text("utf-8") for one in _COLLECTORS)
-    return (lab.partition('\nif __name__ == "__main__":')[0] + _IMPORTS.sub("", own)).encode()
 
 
 def _directory() -> Path:

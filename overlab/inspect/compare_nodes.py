@@ -73,10 +73,10 @@ def configurations(snapshot: Snapshot) -> Iterator[Finding]:
 def store(snapshot: Snapshot) -> Iterator[Finding]:
     """The store answers every node, has a leader and all of its servers, and only libnetwork's values."""
     view, expected = snapshot.store, snapshot.expected
-    errors = {key: report.errors.get("store", "") for key, report in snapshot.reports.items() if report.store is None}
-    refused = {key: error for key, error in errors.items() if not error.startswith(TIMEOUT)}
     if not expected.store:
         return
+    errors = {key: report.errors.get("store", "") for key, report in snapshot.reports.items() if report.store is None}
+    refused = {key: error for key, error in errors.items() if not error.startswith(TIMEOUT)}
     if view is None:
         for key, error in list(refused.items())[:1]:
             evidence = f"{expected.store} from {key}: {error}"
@@ -136,7 +136,7 @@ def gossip(snapshot: Snapshot) -> Iterator[Finding]:
             node=key,
             other_node=peer,
             store_url=snapshot.expected.store_url,
-            advertise=snapshot.expected.advertise[peer],
+            advertise=snapshot.expected.advertise.get(peer, ""),
         )
 
 

@@ -27,8 +27,6 @@ COLLECT_LIMIT_S = 90
 """Of everything that runs on a node, once connected."""
 Sessions = list[subprocess.Popen[bytes]]
 SESSION_LIMIT_S = CONNECT_LIMIT_S + COLLECT_LIMIT_S + 15
-OF_ATTACHED = frozenset({"clock", "dropping_rules"})
-"""Parts that only a node of an attached cluster reports."""
 
 
 def take_snapshot(settings: Settings, platform: Platform, only: Iterable[str] | None = None) -> Snapshot:
@@ -36,7 +34,7 @@ def take_snapshot(settings: Settings, platform: Platform, only: Iterable[str] | 
 
     A node that does not answer is in the snapshot, with the reason. ``only`` names the nodes that are asked.
     """
-    sessions: list[subprocess.Popen[bytes]] = []
+    sessions: Sessions = []
     with ThreadPoolExecutor(max_workers=len(settings.nodes) + 1) as pool, terminated_at_the_end(sessions):
         states = pool.submit(machines.states, settings, platform)
         answers = {key: pool.submit(_answer, settings, platform, key, sessions) for key in only or settings.nodes}
@@ -49,7 +47,7 @@ def take_snapshot(settings: Settings, platform: Platform, only: Iterable[str] | 
 
 
 @contextlib.contextmanager
-def terminated_at_the_end(sessions: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+def terminated_at_the_end(sessions: Sessions) -> Iterator[None]:
     """After an interrupt the sessions' threads would be waited for."""
     try:
         yield
@@ -71,25 +69,30 @@ def expected_state(settings: Settings) -> ExpectedState:
     )
 
 
-def _answer(settings: Settings, platform: Platform, key: str, sessions: list[subprocess.Popen[bytes]]) -> NodeAnswer:
-    begun = time.monotonic()
-    output, reason = _run_collector(settings, platform, key, sessions)
-    report, error = read_report(output, reason)
-    return NodeAnswer(report=report, error=error, seconds=round(time.monotonic() - begun, 1))
+def collector_command(store_url: str, watchdog_script: str) -> list[str]:
+    """What runs the collector on a node; the script comes on standard input."""
+    return ["python3", "-", store_url, conventions.GWBRIDGE, watchdog_script, str(COLLECT_LIMIT_S)]
 
 
-def _run_collector(
-    settings: Settings, platform: Platform, key: str, sessions: list[subprocess.Popen[bytes]]
-) -> tuple[bytes, str]:
-    """What the collector printed on a node, and why it may have printed no more."""
-    store = f"http://{docker_names.store_address(settings.store_addresses)}"
-    cmd = ["python3", "-", store, conventions.GWBRIDGE, watchdog.SCRIPT, str(COLLECT_LIMIT_S)]
+def _answer(settings: Settings, platform: Platform, key: str, sessions: Sessions) -> NodeAnswer:
+    cmd = collector_command(f"http://{docker_names.store_address(settings.store_addresses)}", watchdog.SCRIPT)
     ssh = openssh.command(settings, platform, key, cmd, terminal=False, connect_limit_s=CONNECT_LIMIT_S)
-    return run_script(ssh, (files("overlab.inspect") / "node_collector.py").read_bytes(), sessions)
+    return answer(ssh, sessions)
 
 
-def run_script(ssh: list[str], script: bytes, sessions: Sessions) -> tuple[bytes, str]:
-    """What a collector printed, and why it may have printed no more; ``sessions`` gets its session."""
+def answer(ssh: list[str], sessions: Sessions) -> NodeAnswer:
+    """What a node reports, over SSH; ``sessions`` gets the session. Raises nothing."""
+    begun = time.time()
+    output, reason = _run_collector(ssh, sessions)
+    ended = time.time()
+    report, error = _read(output, reason)
+    offset = report.clock - min(max(report.clock, begun), ended) if report and report.clock else 0.0
+    return NodeAnswer(report=report, error=error, seconds=round(ended - begun, 1), clock_offset_s=round(offset, 1))
+
+
+def _run_collector(ssh: list[str], sessions: Sessions) -> tuple[bytes, str]:
+    """What the collector printed on a node, and why it may have printed no more."""
+    script = (files("overlab.inspect") / "node_collector.py").read_bytes()
     try:
         process = subprocess.Popen(ssh, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except OSError as error:
@@ -110,7 +113,7 @@ def run_script(ssh: list[str], script: bytes, sessions: Sessions) -> tuple[bytes
     return output, failed + message
 
 
-def read_report(output: bytes, reason: str) -> tuple[NodeReport | None, str | None]:
+def _read(output: bytes, reason: str) -> tuple[NodeReport | None, str | None]:
     """The report in a collector's output, line by line; a part that is not in it is missing because of ``reason``."""
     parts: dict[str, Any] = {}
     for line in output.splitlines():
@@ -123,7 +126,7 @@ def read_report(output: bytes, reason: str) -> tuple[NodeReport | None, str | No
     errors = parts.setdefault("errors", {})
     if not isinstance(errors, dict):
         return None, "the node's report is not valid: errors"
-    for name in NodeReport.model_fields.keys() - parts.keys() - OF_ATTACHED:
+    for name in NodeReport.model_fields.keys() - parts.keys():
         parts[name], errors[name] = None, reason
     try:
         return NodeReport.model_validate(parts), None

@@ -1,6 +1,7 @@
 """Runs on a node, as root: what its engine, kernel, journal and cluster store report, one JSON object a line.
 
 ``python3 - STORE-URL BRIDGE WATCHDOG LIMIT-S < node_collector.py``. Standard library of Python 3.9 only; read-only.
+An empty STORE-URL is the store that the engine has, an empty WATCHDOG none.
 Each line is an object with one part. A part that cannot be collected is null, and the last line, ``errors``, has the
 reason. Everything ends within LIMIT-S.
 """
@@ -33,6 +34,10 @@ UNITS = ("docker.service", "overlab-dockerd-watchdog.path", "overlab-firewall.se
 KEYS = ("docker/nodes/", *(f"docker/network/v1.0/{part}/" for part in ("network", "endpoint", "overlay/network")))
 DEVICES = ("bridge", "vxlan", "veth")
 """Kinds of interfaces in an overlay network's namespace."""
+OVERLAY_RULE = re.compile(
+    r"-A (?P<chain>INPUT|OUTPUT|PREROUTING) -p (?:tcp|udp) (?:-m (?:tcp|udp) )?--dport (?P<port>4789|7946)"
+    r" -j (?P<verdict>ACCEPT|DROP|REJECT)(?: --reject-with \S+)?"
+)
 MEMBER = re.compile(r"EventMember(\w+): (\S+) [0-9.]+")
 
 
@@ -58,6 +63,7 @@ class NodeCollector:
         self.watchdog_script = watchdog
         self._deadline = time.monotonic() + limit_s
         self._limit_s = limit_s
+        self._in_swarm = False
         self._containers: list[dict[str, Any]] = []
         self._errors: dict[str, str] = {}
 
@@ -75,8 +81,9 @@ class NodeCollector:
             self.gossip,
             self.watchdog,
             self.configuration,
+            self.dropping_rules,
         )
-        yield {"hostname": socket.gethostname()}
+        yield {"hostname": socket.gethostname(), "clock": time.time()}
         for part in parts:
             yield {part.__name__: self._attempt(part.__name__, part)}
         yield {"errors": self._errors}
@@ -93,13 +100,23 @@ class NodeCollector:
 
     # -- engine ----------------------------------------------------------------------------------------
 
-    def engine(self) -> dict[str, str]:
+    def engine(self) -> dict[str, Any]:
         info = self._engine("/info")
+        swarm, store = info.get("Swarm") or {}, info.get("ClusterStore", "")
+        self._in_swarm = swarm.get("LocalNodeState") == "active"
+        if not self.store_url and store.startswith("consul://"):
+            self.store_url = store.replace("consul://", "http://", 1)
         return {
             "version": info["ServerVersion"],
-            "store": info.get("ClusterStore", ""),
+            "store": store,
             "advertise": info.get("ClusterAdvertise", ""),
+            "swarm_address": swarm.get("NodeAddr", "") if self._in_swarm else "",
+            "swarm_nodes": self._swarm_nodes() if swarm.get("ControlAvailable") else {},
         }
+
+    def _swarm_nodes(self) -> dict[str, str]:
+        """Address -> state, as a manager has them."""
+        return {node["Status"].get("Addr", ""): node["Status"]["State"] for node in self._engine("/nodes")}
 
     def unit(self) -> str:
         return self._run("systemctl", "show", "docker.service", "-p", "ActiveState", "--value").strip()
@@ -129,9 +146,16 @@ class NodeCollector:
         }
 
     def networks(self) -> list[dict[str, Any]]:
-        """Overlay networks, and docker_gwbridge with its endpoints; the endpoints of overlays are the store's."""
+        """Overlay networks, and docker_gwbridge. With endpoints, except where these are the store's."""
         listed = [n for n in self._engine("/networks") if n["Driver"] == "overlay" or n["Name"] == self.bridge]
-        return [_network(self._engine(f"/networks/{n['Id']}") if n["Driver"] == "bridge" else n) for n in listed]
+        return [_network(self._inspected(network)) for network in listed]
+
+    def _inspected(self, network: dict[str, Any]) -> dict[str, Any]:
+        if network["Driver"] == "overlay" and network["Scope"] != "swarm":
+            return network
+        verbose = "?verbose=1" if network["Driver"] == "overlay" else ""
+        found: dict[str, Any] = self._engine(f"/networks/{network['Id']}{verbose}")
+        return found
 
     # -- kernel ----------------------------------------------------------------------------------------
 
@@ -161,8 +185,8 @@ class NodeCollector:
     def _overlay_namespace(self, file: Path) -> dict[str, Any]:
         enter = ("nsenter", f"--net={file}")
         kinds = [(link, link.get("linkinfo", {})) for link in self._json(*enter, "ip", "-j", "-d", "link")]
-        devices = {link["ifname"]: info["info_data"]["id"] for link, info in kinds if info.get("info_kind") == "vxlan"}
         veths = [link for link, info in kinds if info.get("info_kind") == "veth"]
+        devices = {link["ifname"]: info["info_data"]["id"] for link, info in kinds if info.get("info_kind") == "vxlan"}
         return {
             "file": str(file),
             "network": file.name.split("-", 1)[1],
@@ -192,14 +216,18 @@ class NodeCollector:
     # -- journal, watchdog and store -------------------------------------------------------------------
 
     def gossip(self) -> dict[str, dict[str, str]]:
-        """By peer: the last membership event that serf logged in this run of the engine."""
+        """By peer: the last membership event that serf logged in this run of the engine. A swarm has no serf."""
+        if self._in_swarm:
+            return {}
         invocation = self._run("systemctl", "show", "-p", "InvocationID", "--value", "docker.service").strip()
         match = ("-u", "docker.service", f"_SYSTEMD_INVOCATION_ID={invocation}", "-g", "EventMember")
         text = self._run("journalctl", "-q", "-o", "cat", "--no-pager", *match, ok=(0, 1))
         return {peer: {"event": event} for event, peer in MEMBER.findall(text)}
 
-    def watchdog(self) -> dict[str, Any]:
+    def watchdog(self) -> dict[str, Any] | None:
         """Whether the watchdog is active, and whether a network's namespace was removed since the engine started."""
+        if not self.watchdog_script:
+            return None
         unit = self._run("systemctl", "is-active", "overlab-dockerd-watchdog.path", ok=(0, 3, 4)).strip()
         cmd = [self.watchdog_script, "check"]
         done = subprocess.run(cmd, capture_output=True, text=True, timeout=self._remaining(), check=False)
@@ -226,8 +254,26 @@ class NodeCollector:
         if "engine" not in self._errors and "-A FORWARD -j DOCKER-USER" not in loaded:
             yield "iptables: not the rules of the engine"
 
-    def store(self) -> dict[str, Any]:
+    def dropping_rules(self) -> list[str]:
+        """Rules of the built-in chains that drop VXLAN or gossip from anywhere, before any that accepts it."""
+        found: list[str] = []
+        accepted: set[tuple[str, str]] = set()
+        try:
+            rules = self._run("iptables-save").splitlines()
+        except FileNotFoundError:
+            return found
+        for line in rules:
+            match = OVERLAY_RULE.fullmatch(line)
+            if match and match["verdict"] == "ACCEPT":
+                accepted.add((match["chain"], match["port"]))
+            elif match and (match["chain"], match["port"]) not in accepted:
+                found.append(line)
+        return found
+
+    def store(self) -> dict[str, Any] | None:
         """The store's answers to this node: leader, peers, and the keys of networks, endpoints and engines."""
+        if not self.store_url:
+            return None
         leader = self._store("/v1/status/leader")
         if not leader:
             return {"version": "", "leader": "", "peers": [], "keys": {}}
@@ -301,13 +347,27 @@ def _endpoint(network: str, endpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def _network(listed: dict[str, Any]) -> dict[str, Any]:
-    subnet, *_ = listed["IPAM"].get("Config") or [{}]
-    containers = (listed.get("Containers") or {}).values()
+    pools, options = listed["IPAM"].get("Config") or [{}], listed.get("Options") or {}
+    vnis = [int(vni) for vni in options.get("com.docker.network.driver.overlay.vxlanid_list", "").split(",") if vni]
+    containers = (listed.get("Containers") or {}).items()
+    tasks = [task for service in (listed.get("Services") or {}).values() for task in service.get("Tasks") or ()]
     return {
         **{name.lower(): listed[name] for name in ("Id", "Name", "Driver", "Scope", "Internal")},
-        **{name.lower(): subnet.get(name, "") for name in ("Subnet", "Gateway")},
-        "endpoints": {one["EndpointID"]: {"name": one["Name"], "mac": one["MacAddress"]} for one in containers},
+        **{name.lower(): pools[0].get(name, "") for name in ("Subnet", "Gateway")},
+        "vnis": {pools[n]["Subnet"]: vni for n, vni in enumerate(vnis)},
+        "encrypted": "encrypted" in options,
+        "peers": sorted(peer["IP"] for peer in listed.get("Peers") or ()),
+        "endpoints": {one["EndpointID"]: _listed_endpoint(container, one) for container, one in containers},
+        "known": {
+            task["EndpointID"]: {"name": task["Name"], "address": task["EndpointIP"], "node": task["Info"]["Host IP"]}
+            for task in tasks
+        },
     }
+
+
+def _listed_endpoint(container: str, listed: dict[str, Any]) -> dict[str, str]:
+    names = {"name": "Name", "mac": "MacAddress", "address": "IPv4Address"}
+    return {"container": container, **{name: listed.get(key, "") for name, key in names.items()}}
 
 
 def _is_up(link: dict[str, Any]) -> bool:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
-from overlab.inspect import store_view
+from overlab.inspect import store_view, swarm_view
 from overlab.inspect.node_report import Fact, NodeReport, OverlayNamespace
 from overlab.inspect.store_view import StoredNetwork, StoreView
-from overlab.inspect.swarm_view import swarm_networks
 
 DEFAULT_STACK = "dev"
 """The stack of a command that names none."""
@@ -85,7 +84,7 @@ class Snapshot(Fact):
     @cached_property
     def stored_networks(self) -> tuple[StoredNetwork, ...]:
         """Overlay networks as the cluster store has them; those of a swarm as its engines declare them."""
-        return self.led_store.networks if self.led_store else swarm_networks(self.reports)
+        return self.led_store.networks if self.led_store else swarm_view.networks(self.reports)
 
     def namespaces(self) -> Iterator[tuple[StoredNetwork, str, OverlayNamespace]]:
         """Each of the store's networks with each node that has a namespace for it."""

@@ -9,7 +9,7 @@ from overlab.inspect.node_report import EngineNetwork, ListedEndpoint, NodeRepor
 from overlab.inspect.store_view import StoredEndpoint, StoredNetwork
 
 
-def swarm_networks(reports: Mapping[str, NodeReport]) -> tuple[StoredNetwork, ...]:
+def networks(reports: Mapping[str, NodeReport]) -> tuple[StoredNetwork, ...]:
     """By name. Endpoints are those that their own nodes declare, and of other nodes those that gossip brought.
 
     Of the latter the MAC is not known.

@@ -137,7 +137,7 @@ _VALUES = {
 
 
 def snapshot(output: bytes) -> Snapshot:
-    report, error = lab_collector.read_report(output, "no reason\x1b[2J [/x]")
+    report, error = lab_collector._read(output, "no reason\x1b[2J [/x]")
     answer = NodeAnswer(report=report, error=error, seconds=1)
     return _HEALTHY.model_copy(update={"nodes": dict(_HEALTHY.nodes) | {_KEY: answer}})
 

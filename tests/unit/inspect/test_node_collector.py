@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from overlab.inspect import node_collector
-from overlab.inspect.attached_collector import AttachedNodeCollector
 from overlab.inspect.node_report import Container, EngineNetwork, NodeReport, OverlayNamespace, SandboxNamespace
 from overlab.inspect.snapshot import TIMEOUT
 
@@ -225,8 +224,7 @@ def test_it_runs_on_a_nodes_python_without_the_project() -> None:
     ],
 )
 def test_rules_that_drop_overlay_packets_from_anywhere(
-    rules: list[str], found: int, monkeypatch: pytest.MonkeyPatch
+    rules: list[str], found: int, node: node_collector.NodeCollector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = AttachedNodeCollector(30)
     monkeypatch.setattr(node, "_run", lambda *_: "\n".join(rules))
     assert len(node.dropping_rules()) == found
