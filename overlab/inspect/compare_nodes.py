@@ -12,6 +12,8 @@ from overlab.inspect.node_report import NodeReport
 from overlab.inspect.snapshot import TIMEOUT, Snapshot
 
 CLOCK_LIMIT_S = 10.0
+_NOT_NEEDED = frozenset({"unit", "configuration", "dropping_rules"})
+"""Parts that say nothing of a node without systemd or iptables."""
 
 
 def machines(snapshot: Snapshot) -> Iterator[Finding]:
@@ -23,15 +25,19 @@ def machines(snapshot: Snapshot) -> Iterator[Finding]:
             yield finding("machine-down", key, state)
     for key, node in snapshot.nodes.items():
         if node.report is not None:
-            yield from _missing_parts(key, node.report)
+            yield from _missing_parts(key, node.report, _NOT_NEEDED if snapshot.expected.attached else frozenset())
         elif snapshot.machines.get(key, RUNNING).startswith((RUNNING, machine_states.UNKNOWN)):
             yield finding("node-unreachable", key, str(node.error), node=key)
 
 
-def _missing_parts(key: str, report: NodeReport) -> Iterator[Finding]:
+def _missing_parts(key: str, report: NodeReport, not_needed: frozenset[str]) -> Iterator[Finding]:
     """What a node could not collect, once for each reason; not what follows from an engine or store that is down."""
     reasons: dict[str, list[str]] = {}
+    in_swarm = report.engine is not None and report.engine.swarm_address != ""
+    optional = not_needed | ({"gossip"} if in_swarm else set())
     for part, error in report.errors.items():
+        if part in optional:
+            continue
         kind, _, container = part.partition(" ")
         if kind == "container" and container:
             yield finding("container-timeout", f"{container} on {key}", error, node=key)

@@ -12,6 +12,7 @@ from overlab.inspect.node_report import Fact
 from overlab.inspect.snapshot import Snapshot
 from overlab.troubleshoot.flow import Flow, Side
 
+NAMES = ("name-not-resolved", "name-address-mismatch")
 SANDBOX, VETH, VXLAN, UNDERLAY = "sandbox", "veth", "vxlan", "underlay"
 """Points of a trace, on each side."""
 
@@ -345,11 +346,15 @@ class Direction:
 
 
 def follow(snapshot: Snapshot, flow: Flow, trace: Trace) -> list[Hop]:
-    """Every hop up to the first that fails: requests, replies, and large packets."""
+    """Every hop up to the first that fails: requests, replies, and large packets.
+
+    Where only the name fails, packets are followed all the same: engines forget the names of nodes that they do not
+    reach, and then that is the cause.
+    """
     found: list[Hop] = []
     for hop in _all(snapshot, flow, trace):
         found.append(hop)
-        if hop.failure is not None:
+        if hop.failure is not None and hop.failure.id not in NAMES:
             break
     return found
 

@@ -47,7 +47,8 @@ class Answer:
 
     @property
     def failure(self) -> Finding | None:
-        return self.hops[-1].failure if self.hops else None
+        """Of the last hop that fails: it is also the cause of a name that fails before it."""
+        return next((hop.failure for hop in reversed(self.hops) if hop.failure is not None), None)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -69,8 +70,7 @@ def ask(cluster: Cluster, source: str, target: str, network: str = "") -> Answer
     flow = flows.between(snapshot, source, target, network)
     trace, errors = _trace(cluster, flow)
     found = hops.follow(snapshot, flow, trace)
-    if found and (failure := found[-1].failure) is not None:
-        found[-1] = Hop(found[-1].place, failure=compare.named(snapshot, [failure])[0])
+    found = [Hop(hop.place, failure=compare.named(snapshot, [hop.failure])[0]) if hop.failure else hop for hop in found]
     return Answer(flow, found, errors, round(time.monotonic() - begun, 1))
 
 

@@ -332,6 +332,12 @@ def swarm_node_silent(raw: Raw) -> None:
     raw["nodes"][_OTHER] = {"report": None, "error": "Connection refused", "seconds": 1.0}
 
 
+def swarm_without_systemd(raw: Raw) -> None:
+    """No fault at all."""
+    report(raw, _ONE)["unit"] = report(raw, _ONE)["gossip"] = None
+    report(raw, _ONE)["errors"] = dict.fromkeys(("unit", "gossip"), "FileNotFoundError: systemctl")
+
+
 SWARM = [fault for name, fault in list(globals().items()) if name.startswith("swarm_")]
 ALL: list[Callable[[Raw], None]] = [
     fault

@@ -117,6 +117,7 @@ SWARM_CASES: list[tuple[Callable[[Raw], None], set[tuple[str, str]]]] = [
     ),
     (faults.swarm_other_vni, {("vni-mismatch", f"backend on {_ONE}")}),
     (faults.swarm_no_namespace, {("namespace-missing", f"backend on {_ONE}")}),
+    (faults.swarm_without_systemd, set()),
     (faults.swarm_node_silent, {("node-unreachable", _OTHER)}),
 ]
 
