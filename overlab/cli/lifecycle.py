@@ -23,7 +23,7 @@ from overlab.core.progress import Progress
 from overlab.platform import prepare
 from overlab.platform.manifest import PlatformManifest
 from overlab.recovery.recovery import Recovery
-from overlab.stack import check_commands, event_log, leftovers, phases, remembered, state, subnets
+from overlab.stack import check_commands, event_log, leftovers, phases, remembered, running_store, state, subnets
 from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
 from overlab.stack.leftovers import Survey
@@ -61,6 +61,7 @@ def preview(stack: StackOption = "") -> None:
     opened = _prepared_stack(settings, progress)
     known = state.read(opened)
     subnets.refuse_taken(known, settings)
+    running_store.refuse_changed(known, settings)
     repeated = _replaced(check_commands.of_incomplete_run(known))
     ended = _run(opened, ["preview", *repeated], progress, timings=False)
     for sentence in losses(event_log.read(opened.event_log)):
@@ -162,7 +163,9 @@ def _up(stack: str, *, reset: str = "", replaced: str = "", as_json: bool = Fals
         openssh.node_named(settings, node)
     with outcome.document(as_json) as write:
         opened = _prepared_stack(settings, progress)
-        subnets.refuse_taken(state.read(opened), settings)
+        known = state.read(opened)
+        subnets.refuse_taken(known, settings)
+        running_store.refuse_changed(known, settings)
         convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
         convergence.before_up(settings)
         if reset:
