@@ -29,6 +29,8 @@ MANIFEST = Path("/etc/overlab/engine.sha256")
 RULES = Path("/etc/overlab/firewall.rules")
 UNITS = ("docker.service", "overlab-dockerd-watchdog.path", "overlab-firewall.service")
 KEYS = ("docker/nodes/", *(f"docker/network/v1.0/{part}/" for part in ("network", "endpoint", "overlay/network")))
+DRIVERS = ("overlay", "macvlan", "ipvlan")
+"""Of the lab's networks."""
 MEMBER = re.compile(r"EventMember(\w+): (\S+) [0-9.]+")
 
 
@@ -125,8 +127,8 @@ class NodeCollector:
         }
 
     def networks(self) -> list[dict[str, Any]]:
-        """Overlay networks, and docker_gwbridge with its endpoints; the endpoints of overlays are the store's."""
-        listed = [n for n in self._engine("/networks") if n["Driver"] == "overlay" or n["Name"] == self.bridge]
+        """The lab's networks, and docker_gwbridge with its endpoints; the endpoints of overlays are the store's."""
+        listed = [n for n in self._engine("/networks") if n["Driver"] in DRIVERS or n["Name"] == self.bridge]
         return [_network(self._engine(f"/networks/{n['Id']}") if n["Driver"] == "bridge" else n) for n in listed]
 
     # -- kernel ----------------------------------------------------------------------------------------

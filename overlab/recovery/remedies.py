@@ -289,12 +289,18 @@ class _Case:
     # -- resources -----------------------------------------------------------------------------
 
     def gone(self) -> Iterator[Resource]:
-        """Of nodes whose engine answers: containers that it does not have, and networks that the store does not have.
+        """Of nodes whose engine answers: containers that it does not have, overlays that the store does not have, and
+        networks of its own that it does not have.
 
         With a container the volumes and images of its node: what removes all of one often removes the others.
         """
         store = self._snapshot.led_store
         networks = {one.id for one in store.networks} if store else None
+        listed = {
+            key: {one.id for one in report.networks}
+            for key, report in self._snapshot.reports.items()
+            if report.networks is not None
+        }
         reported = {
             key: {one.id for one in report.containers}
             for key, report in self._snapshot.reports.items()
@@ -307,7 +313,8 @@ class _Case:
         }
         nodes = {self._node(one) for one in missing}
         for one in self._state.resources:
-            lost = one.type == DOCKER_NETWORK and networks is not None and one.id not in networks
+            known = networks if one.inputs.get("driver", "overlay") == "overlay" else listed.get(self._node(one))
+            lost = one.type == DOCKER_NETWORK and known is not None and one.id not in known
             beside = one.type in (DOCKER_VOLUME, IMAGE) and self._node(one) in nodes
             if one in missing or (lost and self._node(one) in reported) or beside:
                 yield one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -109,6 +110,21 @@ def test_a_container_with_another_address_is_refreshed() -> None:
         container(raw, "docker02", "t2")["endpoints"][0]["address"] = "10.0.0.77"
 
     assert [one.name for one in plan(moved).refresh] == ["t2"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_network_of_an_engines_own_is_refreshed_where_the_engine_lost_it(there: bool) -> None:
+    """The store has none of them."""
+    one = resource(DOCKER_NETWORK, "segment-docker02", "c0ffee", "docker02")
+    known = State((*state().resources, replace(one, inputs={"driver": "macvlan"})))
+
+    def listed(raw: Raw) -> None:
+        networks = report(raw, "docker02")["networks"]
+        if there:
+            networks.append(networks[0] | {"id": "c0ffee", "name": "segment", "driver": "macvlan", "scope": "local"})
+
+    found = remedies.plan(changed(listed), [], known, ())
+    assert [lost.name for lost in found.refresh] == ([] if there else ["segment-docker02"])
 
 
 def test_a_renamed_container_gets_its_name_back() -> None:
