@@ -198,7 +198,12 @@ class Lab(Component[Args]):
             on_node = local.setdefault(settings.placement[workload], {})
             on_node |= {network: (*on_node.get(network, ()), workload) for network in spec.networks}
         networks = NetworksArgs(
-            networks={name: self._network(name) for name in settings.networks},
+            networks={name: self._network(name) for name in settings.global_networks},
+            own_networks={
+                name: {key: self._own_network(name, key) for key in settings.nodes}
+                for name in settings.networks
+                if name not in settings.global_networks
+            },
             engines=tuple(self.engines.values()),
             command_provider=self._commands,
             joined=Membership("membership", membership, self.child_options()).complete,
@@ -209,8 +214,15 @@ class Lab(Component[Args]):
     def _network(self, name: str) -> NetworkArgs:
         spec = self._settings.networks[name]
         options = spec.values_of(NetworkOptions) | {"mtu": self._settings.underlay_mtu(name)}
+        assert spec.created_on is not None
         engine = self.engines[spec.created_on]
         return NetworkArgs(**options, engine=engine, store_machine=self.store.machine)
+
+    def _own_network(self, name: str, node: str) -> NetworkArgs:
+        """With the gateway stated: libnetwork takes the first address of the range for it, another one on each node."""
+        spec = self._settings.networks[name]
+        own = {"ip_range": self._settings.node_range(name, node), "gateway": spec.gateway_address}
+        return NetworkArgs(**spec.values_of(NetworkOptions) | own, engine=self.engines[node])
 
     def _declare_workloads(self) -> dict[str, Workload]:
         settings = self._settings
@@ -242,12 +254,20 @@ class Lab(Component[Args]):
     def _workload(self, name: str, found: dict[str, Workload], after: list[pulumi.Resource]) -> WorkloadArgs:
         spec = self._settings.workloads[name]
         secret = pulumi.Output.secret if self._settings.secret_environment else str
+        node = self._settings.placement[name]
+        hosts = {
+            host: ip for network in spec.networks for host, ip in self._settings.stated_hosts(name, network).items()
+        }
         return WorkloadArgs(
-            **spec.values_of(ContainerOptions) | {"image": images.pinned(spec.image, self._platform.image_digests)},
-            engine=self.engines[self._settings.placement[name]],
+            **spec.values_of(ContainerOptions)
+            | {
+                "image": images.pinned(spec.image, self._platform.image_digests),
+                "extra_hosts": hosts | spec.extra_hosts,
+            },
+            engine=self.engines[node],
             environment={key: secret(value) for key, value in spec.environment.items()},
             networks=tuple(
-                Attachment(network=self.networks.networks[network], ipv4_address=how.ipv4_address, aliases=how.aliases)
+                Attachment(network=self.networks.on(network, node), ipv4_address=how.ipv4_address, aliases=how.aliases)
                 for network, how in spec.networks.items()
             ),
             shares_network_of=found[spec.shares_network_of] if spec.shares_network_of else None,
@@ -289,11 +309,12 @@ class Lab(Component[Args]):
             },
             "networks": {
                 name: {
-                    **network.facts,
-                    "scope": network.network.scope,
-                    "created_on": settings.networks[name].created_on,
+                    **self.networks.facts[name],
+                    "driver": spec.driver,
+                    "scope": "local" if spec.kind.per_node else "global",
+                    "created_on": spec.created_on,
                 }
-                for name, network in self.networks.networks.items()
+                for name, spec in settings.networks.items()
             },
             "workloads": {
                 name: {"node": settings.placement[name], "addresses": workload.addresses}

@@ -1,8 +1,8 @@
-"""Overlay networks: each created once, by one engine, and seen by every engine."""
+"""Networks: overlays, each created once and seen by every engine; of other drivers one on each engine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ class NetworkArgs(Args, NetworkOptions):
 
     engine: Public[DockerEngine]
     store_machine: NodeHost | None = None
-    """With a single store server the machine with which the network goes; a cluster keeps it."""
+    """With a single store server the machine with which an overlay goes; a cluster keeps it."""
     after: tuple[pulumi.Resource, ...] = ()
 
 
@@ -36,12 +36,13 @@ class Network(Component[NetworkArgs]):
     TOKEN = "overlab:index:Network"
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(f"network-{name}", args, opts)
+        own = f"-{args.engine.node}" if args.kind.per_node else ""
+        super().__init__(f"network-{name}{own}", args, opts)
         self.network_name = name
-        labels = args.store_machine.labels if args.store_machine else {}
         machine = args.store_machine or args.engine.machine
+        labels = machine.labels if own or args.store_machine else {}
         self.network = docker.Network(
-            name,
+            f"{name}{own}",
             name=name,
             driver=args.driver,
             internal=args.internal or None,
@@ -52,12 +53,15 @@ class Network(Component[NetworkArgs]):
                 provider=args.engine.provider, deleted_with=machine.instance, depends_on=list(args.after)
             ),
         )
-        self.facts = {"id": self.network.id, "subnet": self.network.ipam_configs.apply(_subnet)}
+        self.facts = {"id": "" if own else self.network.id, "subnet": self.network.ipam_configs.apply(_subnet)}
         self.register_outputs({})
 
 
 def _options(args: NetworkArgs) -> dict[str, str] | None:
-    """The driver assumes an underlay of 1500 bytes, whatever the node's interface has."""
+    """The overlay driver assumes an underlay of 1500 bytes, whatever the node's interface has."""
+    if args.kind.options:
+        interface = args.engine.machine.interface
+        return dict(args.kind.options(f"{interface}.{args.vlan}" if args.vlan else interface))
     mtu = args.mtu or conventions.DEFAULT_MTU
     return None if mtu == conventions.DEFAULT_MTU else {"com.docker.network.driver.mtu": str(mtu)}
 
@@ -83,6 +87,9 @@ class NetworksArgs(Args):
     """All networks of a lab."""
 
     networks: dict[ObjectName, NetworkArgs]
+    """Overlays."""
+    own_networks: dict[ObjectName, dict[str, NetworkArgs]] = Field(default_factory=dict)
+    """Of each engine's own: network -> node."""
     engines: tuple[DockerEngine, ...]
     command_provider: command.Provider
     joined: pulumi.Resource
@@ -101,16 +108,30 @@ class Networks(Component[NetworksArgs]):
         super().__init__(name, args, opts)
         declared = self._declare_networks()
         self.networks = {name: declared[name] for name in args.networks}
-        self.facts = {name: network.facts for name, network in self.networks.items()}
+        self.own_networks = {
+            name: {node: Network(name, one, self.child_options()) for node, one in by_node.items()}
+            for name, by_node in args.own_networks.items()
+        }
+        own = {name: next(iter(by_node.values())) for name, by_node in self.own_networks.items()}
+        self.facts = {name: network.facts for name, network in (self.networks | own).items()}
         created = BarrierArgs(
             command_provider=args.command_provider,
             after=(args.joined,),
-            identities=tuple(network.network.id for network in self.networks.values()),
+            identities=tuple(network.network.id for network in self._all()),
             facts=self.facts,
         )
         self.created = Barrier("networks-created", created, self.child_options())
         self.gates = {engine.node: self._declare_gate(engine) for engine in args.engines}
         self.register_outputs({})
+
+    def on(self, network: str, node: str) -> Network:
+        """A network as the node's workloads join it."""
+        return self.networks.get(network) or self.own_networks[network][node]
+
+    def _all(self) -> Iterator[Network]:
+        yield from self.networks.values()
+        for by_node in self.own_networks.values():
+            yield from by_node.values()
 
     def _declare_networks(self) -> dict[str, Network]:
         """One alone, then those that state a subnet, then the others.
@@ -149,6 +170,8 @@ class Networks(Component[NetworksArgs]):
 
 def _gate_script(local: Mapping[str, tuple[str, ...]], created: dict[str, dict[str, str]]) -> str:
     networks = [
-        {"name": name, "id": facts["id"], "local_workloads": local.get(name, ())} for name, facts in created.items()
+        {"name": name, "id": facts["id"], "local_workloads": local.get(name, ())}
+        for name, facts in created.items()
+        if facts["id"]
     ]
     return scripts.render("networks", networks=networks, limit_s=conventions.OVERLAY_LIMIT_S)

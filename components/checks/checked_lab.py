@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from components.config import addressing, conventions
 from components.config.docker_names import advertised
+from components.config.drivers import DRIVERS
 from components.config.settings import Settings
 
 
@@ -35,6 +36,8 @@ class CheckedLab:
     mtu: Mapping[str, int]
     """Network -> bytes that a packet of a workload may have."""
     underlay_mtu: int = conventions.DEFAULT_MTU
+    drivers: Mapping[str, str] = field(default_factory=dict)
+    """Network -> driver."""
 
     @classmethod
     def of(cls, settings: Settings) -> CheckedLab:
@@ -47,9 +50,14 @@ class CheckedLab:
                 name: CheckedWorkload(settings.placement[name], tuple(spec.networks), spec.http_port)
                 for name, spec in settings.workloads.items()
             },
-            mtu={name: settings.underlay_mtu(name) - conventions.VXLAN_OVERHEAD for name in settings.networks},
+            mtu={name: settings.mtu(name) for name in settings.networks},
+            drivers={name: spec.driver for name, spec in settings.networks.items()},
             underlay_mtu=settings.underlay.mtu,
         )
+
+    def is_global(self, network: str) -> bool:
+        """Whether every engine sees it by way of the store."""
+        return not DRIVERS[self.drivers[network]].per_node
 
     def following(self, node: str) -> str:
         """The next node; a lone one itself."""

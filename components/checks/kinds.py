@@ -187,13 +187,21 @@ def _shared(subject: Subject) -> Probe:
 
 def _network(subject: Subject) -> Probe:
     name = subject.check.network
+    if not subject.lab.is_global(name):
+        driver = subject.lab.drivers[name]
+        local = f"docker network inspect -f '{{{{.Name}}}} {{{{.Scope}}}} {{{{.Driver}}}}' {name}"
+        return Probe(local, ((f"^{re.escape(name)} local {driver}$", f"the node has no {driver} {name} of its own"),))
     words = f"docker network inspect -f '{{{{.Name}}}} {{{{.Scope}}}} {{{{.Driver}}}}' {subject.facts.network_id(name)}"
     return Probe(words, ((rf"^{re.escape(name)} global ", f"{name} is not the global network with this id"),))
 
 
 def _kv(subject: Subject) -> Probe:
     keys = [f"docker/nodes/{subject.lab.advertised(node)}" for node in subject.lab.nodes]
-    keys += [f"docker/network/v1.0/network/{subject.facts.network_id(network)}" for network in subject.lab.mtu]
+    keys += [
+        f"docker/network/v1.0/network/{subject.facts.network_id(network)}"
+        for network in subject.lab.mtu
+        if subject.lab.is_global(network)
+    ]
     wanted = tuple((f"^{re.escape(key)}$", f"the store has no key {key}") for key in keys)
     return Probe(f"{store_client.SCRIPT} keys docker", wanted)
 
@@ -202,6 +210,10 @@ def _engine(subject: Subject) -> Probe:
     expected = f"{subject.lab.cluster_store} {subject.lab.advertised(subject.check.node)}"
     wanted = (f"^{re.escape(expected)}$", f"not the expected {expected}")
     return Probe("docker info -f '{{.ClusterStore}} {{.ClusterAdvertise}}'", (wanted,))
+
+
+def _own_node(subject: Subject) -> Probe:
+    return _ping(str(subject.lab.nodes[subject.check.node]), 1)
 
 
 def _control_plane(subject: Subject) -> Probe:
@@ -246,6 +258,7 @@ KINDS: dict[str, Kind] = {
     ),
     # What must not answer is not waited for as long.
     "isolation": Kind("workload", "isolation", lambda s: _ping(s.target_address, 1)),
+    "own-node": Kind("workload", "workloads", _own_node, "own node"),
     "control-plane": Kind("node", "control plane", _control_plane),
     "shared": Kind("workload", "workloads", _shared),
     "network": Kind("node", "nodes", _network, "sees {network}"),

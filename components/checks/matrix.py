@@ -8,6 +8,7 @@ from typing import Any
 from components.checks.model import EXTERNAL, Check
 from components.config import images
 from components.config.settings import Settings
+from components.config.spec import has_egress
 
 ALL_NODES_LIMIT = 10
 """The most nodes of which each tries the control ports of all."""
@@ -72,7 +73,8 @@ class _Matrix:
                 for target in names:
                     if source != target:
                         yield self._inside("ping-ip", source, target=target, network=network)
-                        yield self._inside("ping-name", source, target=target, network=network)
+                        found = "pass" if self._settings.finds(source, target, network) else "fail"
+                        yield self._inside("ping-name", source, target=target, network=network, expect=found)
             # Bulk and full-size packets go round a ring: their number grows with the workloads and not the pairs.
             for source, target in zip(able, [*able[1:], *able[:1]], strict=True):
                 if source != target:
@@ -82,9 +84,16 @@ class _Matrix:
     def _names(self) -> Iterator[Check]:
         for network, names in self._members.items():
             for target in names:
-                for asking in self._able(name for name in names if name != target)[:1]:
+                # An engine's resolver knows the names of its own workloads, and of others only by the store.
+                asking_names = (name for name in names if name != target and self._resolves(name, target, network))
+                for asking in self._able(asking_names)[:1]:
                     for name in (target, *self._workloads[target].networks[network].aliases):
                         yield self._inside("dns", asking, target=target, network=network, query_name=name)
+
+    def _resolves(self, source: str, target: str, network: str) -> bool:
+        """Whether the resolver of the source's engine has the target's name."""
+        placement = self._settings.placement
+        return self._settings.networks[network].kind.names or placement[source] == placement[target]
 
     def _workload_networks(self) -> Iterator[Check]:
         for name, spec in self._workloads.items():
@@ -93,10 +102,16 @@ class _Matrix:
                 continue
             for network in spec.networks:
                 yield self._inside("interface", name, network=network)
-            yield self._inside("gateway-bridge" if self._has_egress(name) else "no-egress", name)
+            if self._has_egress(name):
+                yield self._inside("gateway-bridge", name)
+            elif all(self._settings.networks[network].kind.egress for network in spec.networks):
+                yield self._inside("no-egress", name)
+            kinds = [self._settings.networks[network].kind for network in spec.networks]
+            if self._able([name]) and not all(kind.own_node for kind in kinds):
+                yield self._inside("own-node", name, expect="fail")
 
     def _has_egress(self, name: str) -> bool:
-        return any(not self._settings.networks[network].internal for network in self._workloads[name].networks)
+        return has_egress([self._settings.networks[network] for network in self._workloads[name].networks])
 
     def _web(self) -> Iterator[Check]:
         nodes = list(self._settings.nodes)
@@ -105,7 +120,8 @@ class _Matrix:
             if spec.http_port is None or spec.shares_network_of:
                 continue
             for network in spec.networks:
-                for asking in self._able(other for other in self._members[network] if other != name)[:1]:
+                others = (other for other in self._members[network] if other != name)
+                for asking in self._able(other for other in others if self._settings.finds(other, name, network))[:1]:
                     yield self._inside("http", asking, target=name, network=network)
             if spec.publish_all or any(port.target == spec.http_port for port in spec.ports):
                 # From the next node, so that it crosses the underlay; a lone node asks itself.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from itertools import islice
 
-from components.config import conventions
+from components.config import addressing, conventions
 from components.config.derived import choices, has_egress
 from components.config.draft import Draft
 from components.config.spec import NetworkSpec
@@ -143,7 +143,9 @@ class _Members:
 
 
 def _members(lab: Draft) -> dict[str, _Members]:
-    found = {key: _Members(network) for key, network in sorted(lab.networks.items())}
+    """Of networks whose addresses all engines pick from one range."""
+    shared = {key: network for key, network in lab.networks.items() if not network.kind.per_node}
+    found = {key: _Members(network) for key, network in sorted(shared.items())}
     for key, workload in sorted(lab.workloads.items()):
         for name, attachment in workload.networks.items():
             if name not in found:
@@ -209,4 +211,69 @@ def _local_pools(lab: Draft) -> None:
             lab.add_problem(("engine", "address_pools", index, "size"), rule, "write a shorter prefix length", sizes[1])
 
 
-RULES = (_overlaps, _likely_subnets, _pool_size, _enough_addresses, _stated_addresses_first, _local_pools)
+# -- networks of each engine's own
+
+
+def _node_ranges(lab: Draft) -> None:
+    """A range for each node, with an address for each of its workloads, and none that is stated."""
+    for key, network in sorted(lab.networks.items()):
+        if not network.kind.per_node or network.subnet is None:
+            continue
+        subnet, prefix = network.subnet, network.range_prefix
+        ranges: dict[str, IPv4Network] = {}
+        for node in lab.nodes:
+            number = addressing.node_number(node)
+            part = addressing.node_range(subnet, prefix, number) if number else None
+            if part is None:
+                last = (1 << (prefix - subnet.prefixlen)) - 1
+                rule = f"a range for every node, by the number in its name: {subnet} has /{prefix} for 1 to {last}"
+                lab.add_problem(("networks", key, "node_prefix"), rule, f"write a longer one, or rename {node}", prefix)
+                break
+            ranges[node] = part
+        _addresses_of_ranges(lab, key, network, ranges)
+
+
+def _addresses_of_ranges(lab: Draft, key: str, network: NetworkSpec, ranges: dict[str, IPv4Network]) -> None:
+    picking: Counter[str] = Counter()
+    for name, workload in sorted(lab.workloads.items()):
+        attachment = workload.networks.get(key)
+        if attachment is None or workload.node not in ranges:
+            continue
+        stated = attachment.ipv4_address
+        if stated is None:
+            picking[workload.node] += 1
+        elif owner := next((node for node, part in ranges.items() if stated in part), None):
+            rule = f"outside the ranges from which the engines pick: {ranges[owner]} is {owner}'s"
+            remedy = f"choose one below {min(part[0] for part in ranges.values())}"
+            lab.add_problem(("workloads", name, "networks", key, "ipv4_address"), rule, remedy, stated)
+    taken = {network.gateway_address, *network.aux_addresses.values()}
+    for node, needed in sorted(picking.items()):
+        part = ranges[node]
+        # The last range ends with the subnet's broadcast address.
+        available = part.num_addresses - (part[-1] == network.subnet[-1] if network.subnet else 0)
+        available -= sum(address in part for address in taken if address)
+        if needed > available:
+            rule = f"{node}'s range {part} has {_addresses(available)}, and {needed} workloads take one"
+            lab.add_problem(("networks", key, "node_prefix"), rule, "write a shorter one", network.range_prefix)
+
+
+def _parents(lab: Draft) -> None:
+    """One network an interface: the engine and the kernel refuse a second one, whichever of the drivers it has."""
+    first: dict[int | None, str] = {}
+    for key, network in sorted(lab.networks.items()):
+        if network.kind.has_parent and (other := first.setdefault(network.vlan, key)) != key:
+            where = f"VLAN {network.vlan}" if network.vlan else "the underlay's interface itself"
+            rule = f"one network a VLAN; networks.{other} is on {where} too"
+            lab.add_problem(("networks", key, "vlan"), rule, "state another VLAN")
+
+
+RULES = (
+    _node_ranges,
+    _parents,
+    _overlaps,
+    _likely_subnets,
+    _pool_size,
+    _enough_addresses,
+    _stated_addresses_first,
+    _local_pools,
+)

@@ -31,6 +31,16 @@ def last_number(network: IPv4Network) -> int:
     return network.num_addresses - 2 - FIRST_OFFSET
 
 
+def node_range(subnet: IPv4Network, prefix: int, number: int) -> IPv4Network | None:
+    """The range of a subnet from which the engine of node ``number`` picks addresses; None where the subnet has none.
+
+    It depends on the node's own number alone. The first range of the subnet is no node's: the gateway is in it, and
+    addresses that are stated.
+    """
+    count = 1 << (prefix - subnet.prefixlen)
+    return IPv4Network((int(subnet.network_address) + (number << (32 - prefix)), prefix)) if number < count else None
+
+
 def first(network: IPv4Network) -> IPv4Address:
     """The first address that a host may have; of a network of one address that one."""
     return network[min(1, network.num_addresses - 1)]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from ipaddress import IPv4Address
 from itertools import islice
 
-from components.config import addressing
+from components.config import addressing, spec
 from components.config.draft import Draft
 from components.config.spec import NodeSpec, WorkloadSpec
 
@@ -47,8 +47,8 @@ def hypervisor_of(lab: Draft, node: NodeSpec) -> str:
 
 
 def has_egress(lab: Draft, workload: WorkloadSpec) -> bool:
-    """Whether a workload gets an interface on docker_gwbridge: one of its own networks is not internal."""
-    return any(name in lab.networks and not lab.networks[name].internal for name in workload.networks)
+    """Whether a workload gets an interface on docker_gwbridge."""
+    return spec.has_egress([lab.networks[name] for name in workload.networks if name in lab.networks])
 
 
 def choices(names: Collection[str]) -> str:

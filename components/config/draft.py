@@ -170,7 +170,7 @@ def _add(draft: Draft, path: tuple[str | int, ...], error: ErrorDetails, *, is_n
         rule, remedy = unknown_keys.answer(_section(path), str(path[-1]))
     elif kind == "literal_error" and isinstance(error["input"], str):
         new = unknown_keys.RENAMED_VALUES.get(error["input"])
-        remedy = f"write {new}" if new else remedy
+        remedy = f"write {new}" if new else unknown_keys.UNAVAILABLE_VALUES.get(error["input"], remedy)
     elif is_name and kind == "string_type":
         rule, remedy = "a name is text", "put the name in quotes"
     draft.add_problem(path, rule, remedy, value)

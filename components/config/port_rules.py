@@ -48,6 +48,14 @@ def _reachable(lab: Draft) -> None:
         for part in ("ports", "publish_all"):
             if getattr(workload, part):
                 names = ", ".join(workload.networks)
+                networks = [lab.networks[name] for name in workload.networks]
+                if own := sorted({network.driver for network in networks if not network.kind.egress}):
+                    rule = (
+                        f"not on a network of driver {choices(own)}: Docker then publishes nothing, and reports nothing"
+                    )
+                    remedy = "leave this out, or the network: even beside an overlay its gateway is the only one"
+                    lab.add_problem(("workloads", key, part), rule, remedy)
+                    continue
                 rule = f"not on internal networks alone ({names}): Docker then publishes nothing, and reports nothing"
                 remedy = "connect it to a network that is not internal too, or leave this out"
                 lab.add_problem(("workloads", key, part), rule, remedy)

@@ -37,7 +37,8 @@ def _names(lab: Draft) -> None:
     if lab.store and lab.store.node is not None:
         _known(lab, "nodes", ("store", "node"), lab.store.node)
     for key, network in lab.networks.items():
-        _known(lab, "nodes", ("networks", key, "created_on"), network.created_on)
+        if network.created_on is not None:
+            _known(lab, "nodes", ("networks", key, "created_on"), network.created_on)
     for key, workload in lab.workloads.items():
         if workload.node is not None:
             _known(lab, "nodes", ("workloads", key, "node"), workload.node)

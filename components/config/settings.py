@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
 
@@ -101,8 +101,45 @@ class Settings:
         return (*conventions.NODE_PORTS, *self.store.backend.control_ports)
 
     def underlay_mtu(self, network: str) -> int:
-        """Size in bytes of the largest outer packet of an overlay network."""
+        """Size in bytes of the largest packet of a network on the underlay."""
         return self.networks[network].mtu or self.underlay.mtu
+
+    def mtu(self, network: str) -> int:
+        """Size in bytes of the largest packet of a workload on a network."""
+        return self.underlay_mtu(network) - self.networks[network].kind.overhead
+
+    @property
+    def global_networks(self) -> tuple[str, ...]:
+        """Networks that every engine sees by way of the store."""
+        return tuple(name for name, spec in self.networks.items() if not spec.kind.per_node)
+
+    def node_range(self, network: str, node: str) -> IPv4Network:
+        """The range from which the node's engine picks addresses of a network of its own."""
+        spec, number = self.networks[network], addressing.node_number(node)
+        assert spec.subnet is not None and number  # noqa: PT018
+        found = addressing.node_range(spec.subnet, spec.range_prefix, number)
+        assert found is not None
+        return found
+
+    def finds(self, workload: str, target: str, network: str) -> bool:
+        """Whether a workload finds another one by name on a network that both are on."""
+        if self.placement[workload] == self.placement[target] or target in self.stated_hosts(workload, network):
+            return True
+        common = self.workloads[workload].networks.keys() & self.workloads[target].networks.keys()
+        return any(self.networks[name].kind.names for name in common)
+
+    def stated_hosts(self, workload: str, network: str) -> dict[str, IPv4Address]:
+        """Names on other nodes that no resolver knows, and so ``extra_hosts`` has: those with a stated address."""
+        if self.networks[network].kind.names or network not in self.workloads[workload].networks:
+            return {}
+        return {
+            name: attachment.ipv4_address
+            for other, spec in self.workloads.items()
+            if self.placement[other] != self.placement[workload]
+            and (attachment := spec.networks.get(network))
+            and attachment.ipv4_address
+            for name in (other, *attachment.aliases)
+        }
 
 
 def parse(raw: object, stack: str, *, secret: bool = False) -> Settings:

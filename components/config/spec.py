@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from components.config import addressing, compose, conventions
+from components.config.drivers import DRIVERS, NetworkDriver
 from components.config.fields import (
     Address,
     Bridge,
@@ -36,6 +37,7 @@ from components.config.stores import BACKENDS, RESERVED_PORTS, StoreBackend
 LARGEST_UNDERLAY = 8
 SMALLEST_UNDERLAY = 28
 SMALLEST_SUBNET = 29
+DEFAULT_RANGE_BITS = 4
 
 
 class UnderlaySpec(Spec):
@@ -194,7 +196,7 @@ class StoreSpec(Spec):
 class NetworkOptions(Spec):
     """How an engine creates a network."""
 
-    driver: Literal["overlay"] = "overlay"
+    driver: Literal["overlay", "macvlan", "ipvlan"] = "overlay"
     """Docker's network driver."""
     subnet: Cidr | None = None
     """Default: the next free one of the engines' own overlay pool (10.0.0.0/8 in /24, from 10.0.0.0/16 on)."""
@@ -207,7 +209,14 @@ class NetworkOptions(Spec):
     internal: bool = False
     """No egress: its workloads get no interface on the node's bridge and no default route."""
     mtu: Mtu | None = None
-    """The *underlay* MTU that it assumes; containers get 50 less. Default: the underlay's own."""
+    """The *underlay* MTU that it assumes; containers get 50 less. Default: the underlay's own. ``overlay`` only."""
+    vlan: Annotated[int, Field(ge=2, le=4094)] | None = None
+    """The VLAN of the underlay's interface that it is on. Default: the interface itself. ``macvlan``, ``ipvlan``."""
+
+    @property
+    def kind(self) -> NetworkDriver:
+        """What its driver can do."""
+        return DRIVERS[self.driver]
 
     @property
     def gateway_address(self) -> IPv4Address | None:
@@ -223,6 +232,18 @@ class NetworkOptions(Spec):
         return subnet is not None and address in subnet and address not in (subnet[0], subnet[-1])
 
     def violations(self) -> Iterator[Violation]:
+        kind = self.kind
+        if self.vlan is not None and not kind.has_parent:
+            yield Violation(("vlan",), self.vlan, f"not with driver {kind.name}", "leave it out")
+        if self.mtu is not None and not kind.mtu:
+            rule = f"not with driver {kind.name}, whose packets are the underlay's own"
+            yield Violation(("mtu",), self.mtu, rule, "leave it out, and state underlay.mtu")
+        if self.internal and not kind.internal:
+            rule = f"not with driver {kind.name}, which has no egress in any case"
+            yield Violation(("internal",), True, rule, "leave it out")
+        if self.subnet is None and kind.per_node:
+            rule = f"required with driver {kind.name}: the engines share no IPAM"
+            yield Violation(("subnet",), None, rule, "state one, outside the underlay's")
         if self.subnet is None:
             for key in ("ip_range", "gateway", "aux_addresses"):
                 if value := getattr(self, key):
@@ -250,8 +271,46 @@ class NetworkOptions(Spec):
 class NetworkSpec(NetworkOptions):
     """One network."""
 
-    created_on: HostName
-    """The node whose engine creates it; every other node sees it then."""
+    created_on: HostName | None = None
+    """The node whose engine creates it; every other node sees it then. Required with ``overlay``; with another driver
+    every engine creates its own."""
+    node_prefix: Annotated[int, Field(ge=9, le=30)] | None = None
+    """Prefix length of the range of the subnet from which each engine picks addresses, where every engine has a network
+    of its own. Default: 16 ranges, the first of which is no node's."""
+
+    @property
+    def range_prefix(self) -> int:
+        """Prefix length of a node's range. Only with a stated subnet."""
+        assert self.subnet is not None
+        return self.node_prefix or min(self.subnet.prefixlen + DEFAULT_RANGE_BITS, 30)
+
+    def violations(self) -> Iterator[Violation]:
+        yield from super().violations()
+        kind = self.kind
+        if not kind.per_node:
+            if self.created_on is None:
+                yield Violation(("created_on",), None, "required with driver overlay", "add the key created_on")
+            if self.node_prefix is not None:
+                rule = "not with driver overlay, whose engines share one IPAM"
+                yield Violation(("node_prefix",), self.node_prefix, rule, "leave it out")
+            return
+        if self.created_on is not None:
+            rule = f"not with driver {kind.name}: every engine creates its own"
+            yield Violation(("created_on",), self.created_on, rule, "leave it out")
+        if self.ip_range is not None:
+            rule = f"not with driver {kind.name}: each node has a range of its own"
+            yield Violation(("ip_range",), self.ip_range, rule, "leave it out, or state node_prefix")
+        if self.subnet is not None and self.node_prefix is not None and self.node_prefix <= self.subnet.prefixlen:
+            rule = f"longer than the subnet's, {self.subnet.prefixlen}"
+            yield Violation(("node_prefix",), self.node_prefix, rule, f"write {self.subnet.prefixlen + 4}")
+
+
+def has_egress(networks: Collection[NetworkOptions]) -> bool:
+    """Whether a workload on these gets an interface on the node's bridge.
+
+    libnetwork makes none where another network has a gateway, and an overlay has none.
+    """
+    return all(one.kind.egress for one in networks) and any(not one.internal for one in networks)
 
 
 class AttachmentSpec(Spec):

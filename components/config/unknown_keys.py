@@ -14,6 +14,8 @@ _DATA: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_t
 RENAMED: dict[str, dict[str, str]] = _DATA["renamed"]
 """Section -> old key -> new key."""
 RENAMED_VALUES: dict[str, str] = _DATA["renamed_values"]
+UNAVAILABLE_VALUES: dict[str, str] = _DATA["unavailable_values"]
+"""Value that people know from elsewhere -> why not, and what to do instead."""
 COMPOSE: dict[str, dict[str, str]] = {
     section: {key: meaning for keys, meaning in meanings.items() for key in keys.split()}
     for section, meanings in _DATA["compose"].items()

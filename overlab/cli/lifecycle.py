@@ -24,7 +24,17 @@ from overlab.core.progress import Progress
 from overlab.platform import footprint, prepare
 from overlab.platform.manifest import PlatformManifest
 from overlab.recovery.recovery import Recovery
-from overlab.stack import check_commands, event_log, leftovers, operation, phases, remembered, state, subnets
+from overlab.stack import (
+    check_commands,
+    event_log,
+    leftovers,
+    operation,
+    phases,
+    remembered,
+    running_store,
+    state,
+    subnets,
+)
 from overlab.stack.convergence import Convergence
 from overlab.stack.foreground import Ended
 from overlab.stack.leftovers import Survey
@@ -62,6 +72,7 @@ def preview(stack: StackOption = "") -> None:
     opened = _prepared_stack(settings, progress)
     known = state.read(opened)
     subnets.refuse_taken(known, settings)
+    running_store.refuse_changed(known, settings)
     repeated = _replaced(check_commands.of_incomplete_run(known))
     ended = _run(opened, ["preview", *repeated], progress, timings=False)
     _say_losses(opened)
@@ -170,7 +181,9 @@ def _up(stack: str, *, reset: str = "", replaced: str = "", as_json: bool = Fals
         opened = _prepared_stack(settings, progress)
         command = f"restart {reset}" if reset else f"replace {replaced}" if replaced else "up"
         held.enter_context(_only_one(opened, settings.name, command, progress))
-        subnets.refuse_taken(state.read(opened), settings)
+        known = state.read(opened)
+        subnets.refuse_taken(known, settings)
+        running_store.refuse_changed(known, settings)
         convergence = Convergence(opened, settings.name, _platform(settings.name), progress, notify)
         convergence.before_up(settings)
         if reset:

@@ -38,6 +38,8 @@ def gateway_endpoints(snapshot: Snapshot) -> Iterator[Finding]:
             peers = {one.peer for one in sandbox.interfaces if report.attached_to_network(one.mac) is None}
             used |= peers & ports.keys()
             overlays = [one.network_id for one in container.endpoints if one.network_id in internal]
+            if len(overlays) < len(container.endpoints):
+                continue  # on a network of the node's own too, by which its default route may be
             if overlays and not all(internal[id_] for id_ in overlays) and not peers & ports.keys():
                 subject = f"{container.name} on {key}"
                 yield finding("gateway-endpoint-missing", subject, node=key, workload=container.name)

@@ -64,7 +64,10 @@ def expected_state(settings: Settings) -> ExpectedState:
         store_nodes=settings.store_nodes,
         nodes={key: str(node.address) for key, node in settings.nodes.items()},
         advertise={key: docker_names.advertised(node.address) for key, node in settings.nodes.items()},
-        networks={name: str(spec.subnet) if spec.subnet else None for name, spec in settings.networks.items()},
+        networks={
+            name: str(subnet) if (subnet := settings.networks[name].subnet) else None
+            for name in settings.global_networks
+        },
         workloads=dict(settings.placement),
     )
 

@@ -32,6 +32,8 @@ MANIFEST = Path("/etc/overlab/engine.sha256")
 RULES = Path("/etc/overlab/firewall.rules")
 UNITS = ("docker.service", "overlab-dockerd-watchdog.path", "overlab-firewall.service")
 KEYS = ("docker/nodes/", *(f"docker/network/v1.0/{part}/" for part in ("network", "endpoint", "overlay/network")))
+DRIVERS = ("overlay", "macvlan", "ipvlan")
+"""Of the lab's networks."""
 DEVICES = ("bridge", "vxlan", "veth")
 """Kinds of interfaces in an overlay network's namespace."""
 OVERLAY_RULE = re.compile(
@@ -155,12 +157,12 @@ class NodeCollector:
         }
 
     def networks(self) -> list[dict[str, Any]]:
-        """Overlay networks, and docker_gwbridge. With endpoints, except where these are the store's."""
-        listed = [n for n in self._engine("/networks") if n["Driver"] == "overlay" or n["Name"] == self.bridge]
+        """The lab's networks, and docker_gwbridge. With endpoints, except where these are the store's."""
+        listed = [n for n in self._engine("/networks") if n["Driver"] in DRIVERS or n["Name"] == self.bridge]
         return [_network(self._inspected(network)) for network in listed]
 
     def _inspected(self, network: dict[str, Any]) -> dict[str, Any]:
-        if network["Driver"] == "overlay" and network["Scope"] != "swarm":
+        if network["Driver"] in DRIVERS and network["Scope"] != "swarm":
             return network
         verbose = "?verbose=1" if network["Driver"] == "overlay" else ""
         found: dict[str, Any] = self._engine(f"/networks/{network['Id']}{verbose}")

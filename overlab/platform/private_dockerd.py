@@ -18,6 +18,7 @@ from components.config.conventions import CONTAINER_LOG
 from overlab.core.files import write_private
 from overlab.core.process import end
 from overlab.core.progress import Progress
+from overlab.core.tools import output
 from overlab.core.wait import NotYet, until
 from overlab.platform.daemon import Daemon
 
@@ -61,6 +62,7 @@ class PrivateDockerd(Daemon):
             own = "unshare --mount --propagation private --pid --fork --kill-child --mount-proc -- sh".split()
             command = self.namespace.command([*own, script, self.paths.docker, self._config])
             self.start(command, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}, progress)
+        self._pass_bridged_frames()
 
     def probe(self) -> None:
         try:
@@ -123,6 +125,15 @@ class PrivateDockerd(Daemon):
     @property
     def _cgroup(self) -> str:
         return self.paths.namespace
+
+    def _pass_bridged_frames(self) -> None:
+        """Between nodes every frame passes, whatever addresses it has: a segment does not look at them.
+
+        The rules of an internal network let only its own subnet through, also where the kernel shows them what a bridge
+        forwards between two of its ports.
+        """
+        rule = "DOCKER-USER -i br-+ -o br-+ -j ACCEPT"
+        output(self.namespace.command(["sh", "-c", f"iptables -w -C {rule} 2>/dev/null || iptables -w -I {rule}"]))
 
     def _configuration(self) -> dict[str, object]:
         return {

@@ -138,6 +138,10 @@ def _only_peer(backend: StoreBackend, node: str, address: str) -> Action:
     return Action(node, backend.name, "make it the only peer", script, _STORE)
 
 
+def _is_overlay(network: Resource) -> bool:
+    return bool(network.inputs.get("driver", "overlay") == "overlay")
+
+
 class _Case:
     """One snapshot beside the state."""
 
@@ -228,7 +232,7 @@ class _Case:
     def _lost_networks(self) -> Iterator[Action]:
         """An engine with an endpoint on a network that the store does not have keeps the namespace, and its VNI:
         ``error creating vxlan interface: file exists`` for the next network that gets that one."""
-        lost = {one.id for one in self._lost()}
+        lost = {one.id for one in self._lost() if _is_overlay(one)}
         for key, report in self._snapshot.reports.items():
             holding = [
                 one.id for one in report.containers or () if any(each.network_id in lost for each in one.endpoints)
@@ -238,14 +242,18 @@ class _Case:
                 yield Action(key, "engine", "remove workloads of a lost network, restart", script, _ENGINE)
 
     def _lost(self) -> Iterator[Resource]:
-        """Networks that the store does not have, of nodes that answer."""
+        """Overlays that the store does not have, and other networks that their engine does not have, of nodes that
+        answer."""
         store = self._snapshot.led_store
-        networks = {one.id for one in store.networks} if store else None
+        stored = {one.id for one in store.networks} if store else None
         for one in self._state.resources:
-            if one.type == DOCKER_NETWORK and networks is not None and one.id not in networks:
-                report = self._snapshot.reports.get(self._node(one))
-                if report is not None and report.containers is not None:
-                    yield one
+            report = self._snapshot.reports.get(self._node(one))
+            if one.type != DOCKER_NETWORK or report is None or report.containers is None:
+                continue
+            listed = {network.id for network in report.networks} if report.networks is not None else None
+            known = stored if _is_overlay(one) else listed
+            if known is not None and one.id not in known:
+                yield one
 
     def start_engine(self, finding: Finding) -> Iterator[Action]:
         # One that is activating waits for the store: starting it waits as well.
@@ -348,7 +356,8 @@ class _Case:
     # -- resources -----------------------------------------------------------------------------
 
     def gone(self) -> Iterator[Resource]:
-        """Of nodes whose engine answers: containers that it does not have, and networks that the store does not have.
+        """Of nodes whose engine answers: containers that it does not have, overlays that the store does not have, and
+        networks of its own that it does not have.
 
         With a container the volumes and images of its node: what removes all of one often removes the others.
         """

@@ -37,7 +37,7 @@ def mermaid(picture: Picture) -> str:
             lines.append(f"    {ids.store[node.key]}[({_m('store', picture.store)})]")
         lines.append("  end")
     for network in picture.networks:
-        kind = "internal overlay" if network.internal else "overlay"
+        kind = f"{'internal ' if network.internal else ''}{network.driver}"
         label = _m(network.name, network.subnet, kind, f"created on {network.created_on}")
         lines.append(f"  {ids.network[network.name]}{{{{{label}}}}}")
     for workload in picture.workloads:
@@ -98,7 +98,7 @@ def dot(picture: Picture) -> str:
             lines.append(f'    {ids.node[node.key]}e [label="", shape=point, style=invis];')
         lines.append("  }")
     for network in picture.networks:
-        kind = "internal overlay" if network.internal else "overlay"
+        kind = f"{'internal ' if network.internal else ''}{network.driver}"
         lines.append(f"  {box(ids.network[network.name], 'hexagon', network.name, network.subnet, kind)}")
     for workload in picture.workloads:
         source = ids.workload[workload.name]

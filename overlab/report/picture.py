@@ -62,6 +62,7 @@ class PictureNetwork:
     internal: bool
     state: State = field(default_factory=State)
     id: str = ""
+    driver: str = "overlay"
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,9 @@ def _network(name: str, settings: Settings, outputs: Outputs, results: list[Chec
     known = outputs.networks.get(name, {})
     subnet = known.get("subnet") or spec.subnet or ""
     own = [one for one in results if one.network == name]
-    return PictureNetwork(name, str(subnet), spec.created_on, spec.internal, _state(own), str(known.get("id", "")))
+    id_ = str(known.get("id", ""))
+    created_on = spec.created_on or "every node"
+    return PictureNetwork(name, str(subnet), created_on, spec.internal, _state(own), id_, spec.driver)
 
 
 def _workload(name: str, settings: Settings, outputs: Outputs, results: list[CheckResult]) -> PictureWorkload:

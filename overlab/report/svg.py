@@ -138,7 +138,8 @@ class _Drawing:
         _text(group, x, y + 22, _short(network.name, _LABEL - 50), "name")
         _mark(group, x + _LABEL - 34, y + 22, network.state)
         _text(group, x, y + 40, network.subnet or "subnet: next free one", "mono")
-        _text(group, x, y + 56, "internal: no egress" if network.internal else "overlay (VXLAN)", "small")
+        kind = "overlay (VXLAN)" if network.driver == "overlay" else network.driver
+        _text(group, x, y + 56, "internal: no egress" if network.internal else kind, "small")
         _text(group, x, y + 72, _short(f"created on {network.created_on}", _LABEL - 24), "small")
         for chips, _ in rows:
             for chip in chips:

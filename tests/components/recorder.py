@@ -67,15 +67,21 @@ class Declared:
 class Answers(mocks.Mocks):
     """Answers every registration with its inputs and the outputs that the program reads."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.networks: dict[str, str] = {}
+        """Id -> name: of each engine's own networks several have one name."""
+
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         outputs = dict(args.inputs)
         if args.typ == "docker:index/container:Container":
             networks = args.inputs.get("networksAdvanced") or []
             outputs["networkDatas"] = [
-                {"networkName": n["name"].removesuffix("_id"), "ipAddress": "10.0.0.9"} for n in networks
+                {"networkName": self.networks.get(n["name"], n["name"]), "ipAddress": "10.0.0.9"} for n in networks
             ]
         if args.typ == "docker:index/network:Network":
             outputs.setdefault("ipamConfigs", [{"subnet": "10.0.1.0/24"}])
+            self.networks[f"{args.name}_id"] = args.inputs["name"]
         if args.typ == "command:local:Command":
             outputs |= {"stdout": args.inputs["stdin"] if args.inputs["create"] == "cat" else "", "stderr": ""}
         if args.typ == "command:remote:Command":

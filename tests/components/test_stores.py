@@ -136,3 +136,8 @@ def test_ports_of_each_store_are_reserved_in_settings_and_policies(kind: str) ->
 def test_an_unknown_store_is_refused_with_the_known_ones() -> None:
     rule, _ = refused(store={"kind": "zk"})["lab.store.kind"]
     assert json.dumps(sorted(BACKENDS))[1:-1].replace('"', "'").replace(", ", " or ") in rule.replace(",", " or")
+
+
+def test_the_control_ports_of_each_store() -> None:
+    assert settings().control_ports == (22, 2376, 4789, 7946, 8300, 8301, 8302, 8500)
+    assert settings(kind="etcd").control_ports == (22, 2376, 4789, 7946, 2380, 2379)

@@ -1,10 +1,13 @@
-"""Labs of node containers with each kind of cluster store: what one server that stops does not break."""
+"""Labs of node containers with each kind of cluster store: what one server that stops does not break. Beside overlays a
+macvlan network, which needs no store, where this machine's kernel has the driver."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -23,18 +26,31 @@ config:
     networks:
       ov1: {{created_on: docker02, subnet: 10.20.0.0/24}}
       closed: {{created_on: docker03, subnet: 10.21.0.0/24, internal: true}}
-    workloads:
+{segment}    workloads:
       a1: {{node: docker01, networks: [ov1, closed]}}
       b1: {{node: docker02, networks: {{ov1: {{ipv4_address: 10.20.0.40, aliases: [b]}}}}}}
       c1: {{node: docker03, networks: [ov1, closed]}}
+{on_segment}"""
+SEGMENT = "      segment: {driver: macvlan, subnet: 10.40.0.0/24}\n"
+ON_SEGMENT = """\
+      m1: {node: docker01, networks: {segment: {ipv4_address: 10.40.0.5}}}
+      m2: {node: docker02, networks: [segment]}
 """
 ROWS = [(kind, servers) for kind in BACKENDS for servers in (1, 3) if EVERY or (kind, servers) == ("etcd", 3)]
+
+
+@cache
+def has_macvlan() -> bool:
+    """Whether this machine's kernel has the driver."""
+    script = "ip link add name v0 type veth peer name v1 && ip link add link v0 name m0 type macvlan"
+    return subprocess.run(["unshare", "--net", "sh", "-c", script], capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture(scope="module", params=ROWS, ids=lambda row: f"{row[0]}-{row[1]}")
 def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
     kind, servers = request.param
-    text = SETTINGS.format(kind=kind, servers=servers)
+    segment, on_segment = (SEGMENT, ON_SEGMENT) if has_macvlan() else ("", "")
+    text = SETTINGS.format(kind=kind, servers=servers, segment=segment, on_segment=on_segment)
     with lab_of("stores", text, tmp_path_factory.mktemp("stores")) as lab:
         begun = time.monotonic()
         lab.overlab("up").ok()
@@ -81,3 +97,11 @@ def test_the_store_stops_and_what_runs_goes_on(lab: RealLab) -> None:
     lab.until("docker01", "/usr/local/sbin/overlab-store gate", 60)
     lab.overlab("up").ok()
     lab.overlab("status").ok()
+
+
+def test_a_network_of_an_engines_own_that_was_removed_is_created_again(lab: RealLab) -> None:
+    if not has_macvlan():
+        pytest.skip("this machine's kernel has no macvlan")
+    lab.on("docker02", "docker rm -f m2; docker network rm segment")
+    lab.overlab("up").ok()
+    lab.overlab("test", "--only", "*:segment:*", "--only", "own-node:*").ok()

@@ -17,7 +17,7 @@ from overlab.core.progress import Progress
 from overlab.platform.manifest import PlatformManifest
 from overlab.report import data
 from overlab.report.data import ReportData
-from overlab.stack import check_commands, lab_handle, outputs, phases
+from overlab.stack import check_commands, lab_handle, outputs, phases, running_store
 from overlab.stack import state as stack_state
 from overlab.stack import subnets as running_subnets
 from overlab.stack.foreground import Ended
@@ -243,3 +243,56 @@ def test_a_subnet_was_stated_that_an_automatic_network_has_already(stack: Stack)
 def test_a_subnet_that_no_automatic_network_keeps_is_free(stack: Stack, wanted: dict[str, str | None]) -> None:
     networks_in_state(stack, ov_auto="10.0.0.0/24")
     running_subnets.refuse_taken(stack_state.read(stack), lab_with(**wanted))
+
+
+def servers_in_state(stack: Stack, kind: str, *nodes: str) -> None:
+    component = "overlab:index:Lab$overlab:index:Store$overlab:index:StoreAgent"
+    resources = [
+        {
+            "urn": f"urn:pulumi:dev::overlab::{component}$docker:index/container:Container::{node}-{kind}",
+            "type": stack_state.CONTAINER,
+            "id": f"{node}-id",
+            "inputs": {"name": kind},
+        }
+        for node in nodes
+    ]
+    stack.state_file.write_text(json.dumps({"checkpoint": {"latest": {"resources": resources}}}))
+
+
+def lab_on(**store: object) -> Settings:
+    return parse({"nodes": {f"docker0{number}": {} for number in range(1, 5)}, "store": store}, "dev")
+
+
+@pytest.mark.parametrize(
+    ("running", "nodes", "wanted", "path"),
+    [
+        ("consul", ["docker01"], {"kind": "etcd"}, "lab.store.kind"),
+        ("etcd", ["docker01"], {"kind": "consul", "servers": 3}, "lab.store.kind"),
+        ("etcd", ["docker01"], {"kind": "etcd", "servers": 3}, "lab.store.servers"),
+        ("etcd", ["docker01"], {"kind": "etcd", "node": "docker02"}, "lab.store.servers"),
+    ],
+)
+def test_another_store_than_the_running_labs_is_refused(
+    stack: Stack, running: str, nodes: list[str], wanted: dict[str, object], path: str
+) -> None:
+    servers_in_state(stack, running, *nodes)
+    with pytest.raises(SettingsError) as caught:
+        running_store.refuse_changed(stack_state.read(stack), lab_on(**wanted))
+    (problem,) = caught.value.problems
+    assert problem.path == path
+    assert problem.remedy == "take the lab down first: overlab down"
+
+
+@pytest.mark.parametrize(
+    ("running", "nodes", "wanted"),
+    [
+        ("consul", ["docker01"], {"servers": 3}),
+        ("etcd", ["docker01", "docker02", "docker03"], {"kind": "etcd", "servers": 3}),
+        ("etcd", [], {"kind": "consul"}),
+    ],
+)
+def test_a_store_that_stays_is_not_refused(
+    stack: Stack, running: str, nodes: list[str], wanted: dict[str, object]
+) -> None:
+    servers_in_state(stack, running, *nodes)
+    running_store.refuse_changed(stack_state.read(stack), lab_on(**wanted))

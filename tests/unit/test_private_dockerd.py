@@ -153,6 +153,18 @@ def test_starts_runs_a_container_and_leaves_nothing(make: Make, root_tar: Path) 
     assert [path.name for path in one.paths.run.iterdir()] == ["namespace.json"]
 
 
+def test_frames_between_nodes_pass_whatever_their_addresses_and_the_rule_is_there_once(
+    make: Make, progress: Progress
+) -> None:
+    """Those of a macvlan network are of another subnet than the nodes' internal network."""
+    one = make()
+    one._pass_bridged_frames()
+    one.ensure(progress)
+    rules = output(one.namespace.command(["iptables", "-S", "DOCKER-USER"])).splitlines()
+    assert rules.count("-A DOCKER-USER -i br-+ -o br-+ -j ACCEPT") == 1
+    assert rules[1] == "-A DOCKER-USER -i br-+ -o br-+ -j ACCEPT"
+
+
 def test_what_it_stored_outlives_a_stop(make: Make, root_tar: Path, progress: Progress) -> None:
     one = make()
     run(one, root_tar)

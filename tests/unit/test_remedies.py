@@ -130,6 +130,21 @@ def test_no_container_is_started_or_removed_where_its_engine_has_another_store()
     assert not plan(faults.other_store, faults.container_stopped, tried=tried).actions
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_network_of_an_engines_own_is_refreshed_where_the_engine_lost_it(there: bool) -> None:
+    """The store has none of them."""
+    one = resource(DOCKER_NETWORK, "segment-docker02", "c0ffee", "docker02")
+    known = State((*state().resources, replace(one, inputs={"driver": "macvlan"})))
+
+    def listed(raw: Raw) -> None:
+        networks = report(raw, "docker02")["networks"]
+        if there:
+            networks.append(networks[0] | {"id": "c0ffee", "name": "segment", "driver": "macvlan", "scope": "local"})
+
+    found = remedies.plan(changed(listed), [], known, ())
+    assert [lost.name for lost in found.refresh] == ([] if there else ["segment-docker02"])
+
+
 def test_a_renamed_container_gets_its_name_back() -> None:
     def renamed(raw: Raw) -> None:
         container(raw, "docker02", "t2")["name"] = "other"

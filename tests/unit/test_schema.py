@@ -61,7 +61,7 @@ def test_it_takes_every_valid_lab(raw: Raw) -> None:
         (("nodes", "docker02", "adress"), "10.99.0.9"),
         (("store", "servers"), 2),
         (("engine", "version"), "23.0"),
-        (("networks", "one"), {}),
+        (("networks", "one"), {"driver": "weave"}),
         (("networks", "-x"), {"created_on": "docker01"}),
         (("workloads", "a", "networks"), ["one", "one"]),
         (("workloads", "a", "networks"), {"one": {"alias": "x"}}),

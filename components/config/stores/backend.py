@@ -50,6 +50,8 @@ class StoreBackend:
     server_ports: PortRules
     """On which the members of a cluster reach each other."""
     process: Callable[[Member], Process]
+    other_ports: tuple[int, ...] = ()
+    """On which it listens, and which nobody needs."""
     reserved_ports: frozenset[int] = frozenset()
     """Further ports on which it may listen."""
     agents: bool = False
@@ -69,7 +71,7 @@ class StoreBackend:
     @property
     def control_ports(self) -> tuple[int, ...]:
         """No workload may reach them."""
-        return tuple(dict.fromkeys([*(port for _, port in self.server_ports), self.client_port]))
+        return tuple(dict.fromkeys([*(port for _, port in self.server_ports), *self.other_ports, self.client_port]))
 
     def endpoints(self, servers: Sequence[IPv4Address]) -> tuple[str, ...]:
         """Each HOST:PORT at which a node finds the store."""

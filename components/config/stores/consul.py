@@ -65,8 +65,10 @@ CONSUL: Final = StoreBackend(
         ("udp", conventions.CONSUL_GOSSIP_PORT),
     ),
     process=process,
-    # Gossip between data centers, HTTPS, gRPC, DNS.
-    reserved_ports=frozenset({conventions.CONSUL_WAN_PORT, 8501, 8502, 8600}),
+    # Gossip between data centers.
+    other_ports=(conventions.CONSUL_WAN_PORT,),
+    # HTTPS, gRPC, DNS.
+    reserved_ports=frozenset({8501, 8502, 8600}),
     agents=True,
     acl=True,
     ui=True,
