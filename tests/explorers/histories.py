@@ -205,5 +205,5 @@ KINDS: dict[str, Inflict] = {
 LOSSES = frozenset(fault.name for fault in faults.FAULTS if fault.lost)
 """Those after which something cannot be kept; after others everything but what runs is."""
 
-NOT_GREEN = frozenset({"a network removed", "firewall flushed"})
+NOT_GREEN = frozenset({"a network removed", "a workload disconnected", "firewall flushed"})
 """Known as faults that one ``up`` does not bring back: drawn only where they are asked for."""
