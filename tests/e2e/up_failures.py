@@ -143,6 +143,20 @@ FAILURES = (
         mend=_then("docker03", "docker network rm stray"),
         step="Network",
     ),
+    UpFailure(
+        "workload-restarts",
+        _workload('networks: [ov1], command: [sh, -c, "echo no settings; exit 3"]'),
+        _workload("networks: [ov1]")[1],
+        shows="no settings",
+        step="Connectivity",
+    ),
+    UpFailure(
+        "check-failed",
+        _workload("networks: [ov1], http_port: 80"),
+        _workload("networks: [ov1]")[1],
+        shows="FAILED .*z1",
+        step="Connectivity",
+    ),
 )
 
 ELSEWHERE = {
@@ -153,6 +167,6 @@ ELSEWHERE = {
 
 NOT_FOLLOWED = (
     *("address-in-use", "endpoint-exists", "disk-full", "store-not-started", "workload-not-started", "engine-settings"),
-    *("engine-packages", "not-joined", "workload-restarts", "check-failed", "node-silent", "engine-silent", "other"),
+    *("engine-packages", "not-joined", "node-silent", "engine-silent", "other"),
 )
 """Entries whose remedy no test follows."""
