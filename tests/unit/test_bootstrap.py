@@ -150,11 +150,26 @@ def test_a_failed_install_is_tried_again_with_fresh_lists(checkout: Checkout) ->
 def test_environment_is_created_on_the_lock_with_hashes_once(checkout: Checkout) -> None:
     assert checkout.run().returncode == 0
     pip = [line for line in checkout.called("python") if " pip install" in line]
-    assert "--require-hashes -r requirements.lock" in pip[0]
+    assert "--require-hashes -r .venv/requirements.lock" in pip[0]
+    assert (checkout.root / ".venv" / "requirements.lock").read_text() == (
+        checkout.root / "requirements.lock"
+    ).read_text()
     assert "--no-deps --no-build-isolation -e ." in pip[1]
     done = checkout.run()
     assert (done.returncode, done.stdout) == (0, "")
     assert [line for line in checkout.called("python") if "pip" in line or "venv" in line] == []
+
+
+def test_for_the_machines_own_docker_libvirts_binding_is_left_out_and_added_for_other_uses(checkout: Checkout) -> None:
+    lock, own = checkout.root / "requirements.lock", checkout.root / ".venv" / "requirements.lock"
+    lock.write_text("a==1 \\\n    --hash=sha256:1\nlibvirt-python==1 \\\n    --hash=sha256:2\n    # via x\nz==1\n")
+    assert checkout.run("docker").returncode == 0
+    assert own.read_text() == "a==1 \\\n    --hash=sha256:1\nz==1\n"
+    assert checkout.run("up").returncode == 0
+    assert own.read_text() == lock.read_text()
+    checkout.called("python")
+    assert checkout.run("docker").returncode == 0
+    assert not any("pip install" in line for line in checkout.called("python"))
 
 
 def test_the_command_runs_isolated_whichever_python_the_caller_names(checkout: Checkout) -> None:

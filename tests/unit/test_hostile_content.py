@@ -333,7 +333,7 @@ def test_a_pasted_remedy_runs_nothing_of_others(value: str) -> None:
     if "\0" in value:
         return
     facts = dict.fromkeys(("node", "workload", "network", "other_node", "target", "veth", "other"), value)
-    facts |= dict.fromkeys(("store_node", "store_container", "advertise", "start", "command"), "x")
+    facts |= dict.fromkeys(("store_node", "store_container", "advertise", "start", "command", "kind"), "x")
     plain = dict.fromkeys(facts, "x")
     for id_, entry in catalogue.ENTRIES.items():
         with contextlib.suppress(ValueError):  # an apostrophe in the sentence around
