@@ -40,6 +40,7 @@ TRANSIENT = frozenset(
 _START_ENGINE = "systemctl enable -q docker.socket docker.service; systemctl reset-failed docker.service docker.socket;"
 _RESTART_ENGINE = "systemctl restart docker.service"
 _RESTARTING = "Restarting"
+_NEVER_STARTED = "Created"
 """Its own program ends again and again: that is reported, not repaired."""
 _CONFIGURED = frozenset(
     {"engine-down", "engine-store-mismatch", "engine-advertise-mismatch", "configuration-changed", "watchdog-down"}
@@ -184,8 +185,12 @@ class _Case:
             if any(endpoint.name == resource.name for endpoint in network.endpoints)
         ]
         others = [key for key in self._snapshot.reports if key != node]
+        what, remove = "remove, to be created again", f"docker rm --force {container.id}"
         if (node, start) not in self._tried:
             yield Action(node, resource.name, "start", start, stage)
+        elif container.status == _NEVER_STARTED:
+            # Its start failed: by what it is, which the update may change, or by something that is over.
+            yield Action(node, resource.name, what, remove, stage)
         elif release and others and (others[0], script := "\n".join(release)) not in self._tried:
             yield Action(others[0], resource.name, "release its endpoint", script, _ENDPOINT)
         elif (node, again := f"docker start {container.id}") not in self._tried:
@@ -194,7 +199,7 @@ class _Case:
             # An engine may have a port allocated to an endpoint that it lost with the store's data.
             yield Action(node, resource.name, "restart the engine, start again", anew, stage)
         else:
-            yield Action(node, resource.name, "remove, to be created again", f"docker rm --force {container.id}", stage)
+            yield Action(node, resource.name, what, remove, stage)
 
     def _can_start(self, node: str, container: Container) -> bool:
         """Not without the store, or while the container whose network stack it shares does not run.

@@ -122,6 +122,19 @@ def test_a_container_that_ran_only_after_the_state_was_read_is_refreshed() -> No
     assert [one.name for one in found.refresh] == ["t2"]
 
 
+def test_a_container_that_never_started_is_created_again_and_no_engine_restarted() -> None:
+    """As a command that does not exist leaves it, which the update then replaces."""
+
+    def never_started(raw: Raw) -> None:
+        faults.container_stopped(raw)
+        next(one for one in report(raw, "docker02")["containers"] if one["name"] == "t2")["status"] = "Created"
+
+    [start] = short(plan(never_started))
+    assert "docker start" in start[1]
+    [remove] = short(plan(never_started, tried={start}))
+    assert remove[1].startswith("docker rm --force ")
+
+
 def test_no_container_is_started_or_removed_where_its_engine_has_another_store() -> None:
     """What it holds would be lost for nothing: the update puts the configuration back."""
     found = plan(faults.other_store, faults.container_stopped)
