@@ -116,6 +116,9 @@ def _end_listener(lab: RealLab, seen: str) -> None:
 _LISTEN = "setsid python3 -m http.server 8085 >/dev/null 2>&1 & sleep 1"
 
 
+_STRAY = "docker run -d --name {} --network ov1 {} busybox:1.35 sleep 9999"
+
+
 FAILURES = (
     UpFailure(
         "image-unreachable",
@@ -157,6 +160,26 @@ FAILURES = (
         shows="FAILED .*z1",
         step="Connectivity",
     ),
+    UpFailure(
+        "address-in-use",
+        _workload("networks: {ov1: {ipv4_address: 10.20.0.77}}"),
+        _workload("networks: {ov1: {ipv4_address: 10.20.0.78}}")[1],
+        inflict=_on("docker03", _STRAY.format("stray", "--ip 10.20.0.77")),
+        shows=r"stray.*10\.20\.0\.77|10\.20\.0\.77.*stray",
+        mend=_then("docker03", "docker rm -f stray"),
+        step="Workload",
+    ),
+    UpFailure(
+        "store-not-started",
+        ("    nodes:", "    store: {image: 'busybox:1.35'}\n    nodes:"),
+        step="StoreAgent",
+    ),
+    UpFailure(
+        "workload-not-started",
+        _workload("networks: [ov1], command: [nosuch]"),
+        _workload("networks: [ov1]")[1],
+        step="Workload",
+    ),
 )
 
 ELSEWHERE = {
@@ -166,7 +189,7 @@ ELSEWHERE = {
 """Entries whose remedy is followed by a test of its own."""
 
 NOT_FOLLOWED = (
-    *("address-in-use", "endpoint-exists", "disk-full", "store-not-started", "workload-not-started", "engine-settings"),
-    *("engine-packages", "not-joined", "node-silent", "engine-silent", "other"),
+    *("endpoint-exists", "disk-full", "engine-settings", "engine-packages"),
+    *("not-joined", "node-silent", "engine-silent", "other"),
 )
 """Entries whose remedy no test follows."""
