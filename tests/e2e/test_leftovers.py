@@ -6,6 +6,7 @@ Every command runs in a shell that exports what would break a lab (``hostile.py`
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 import time
@@ -83,8 +84,8 @@ def kill_up_at(lab: RealLab, text: str) -> None:
 
 def remedy(done: Done) -> str:
     """What a command printed to its error."""
-    [found] = [line for line in done.stderr.splitlines() if line.startswith("  remedy: ")]
-    return found.removeprefix("  remedy: ")
+    [found] = re.findall(r"^  remedy:? +(.*)$", done.stderr, re.MULTILINE)
+    return str(found)
 
 
 def converged(lab: RealLab) -> None:
