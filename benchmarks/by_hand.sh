@@ -45,7 +45,7 @@ prepare_vm() {
 }
 start_vm() {
 	for i in 1 2 3; do
-		qemu-img create -q -f qcow2 -b "$BASE" -F qcow2 "$work/disk$i.qcow2" 10G
+		qemu-img create -q -u -f qcow2 -b "$BASE" -F qcow2 "$work/disk$i.qcow2" 10G
 		V create "$work/started$i.xml" >/dev/null
 	done
 }

@@ -27,6 +27,7 @@ from components.config.platform import NodeEngine, Platform
 from overlab.core import exit_codes
 from overlab.core.paths import LabPaths
 from overlab.platform.prepare import read_record
+from overlab.platform.private_libvirtd import PrivateLibvirtd
 from overlab.stack import event_log, phases
 
 ROOT = Path(__file__).parents[1]
@@ -156,11 +157,13 @@ def by_hand_environment(lab: str, paths: LabPaths, platform: Platform) -> dict[s
         engine = platform.node_engine
         return shared | {"DOCKER_HOST": engine.docker_host, "IMAGE": engine.image, "RUN_OPTIONS": run_options(engine)}
     assert platform.hypervisor is not None
+    libvirtd = PrivateLibvirtd(paths)
+    base = next(Path(libvirtd.on_machine(libvirtd.pool_path)).glob("base-*.qcow2"))
     identity = platform.identity
     files = {"UserKnownHostsFile": identity.known_hosts, "IdentityFile": identity.client_key}
     return shared | {
         "LIBVIRT_URI": platform.hypervisor.uri,
-        "BASE": str(next(paths.pool.glob("base-*.qcow2"))),
+        "BASE": f"{libvirtd.pool_path}/{base.name}",
         "SSH_OPTIONS": " ".join(f"-o {key}={value}" for key, value in files.items()),
     }
 

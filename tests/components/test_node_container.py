@@ -302,7 +302,12 @@ def test_every_problem_of_an_outer_engine_is_reported_at_once() -> None:
     ],
 )
 def test_the_nodes_cgroup_is_written_as_the_outer_engines_driver_takes_it(driver: str, parent: str, path: str) -> None:
-    facts = {"cgroup_driver": driver, "cgroup_namespace": "host", "image": "node:1", "cgroup_name": "overlab-a-b"}
+    facts: dict[str, Any] = {
+        "cgroup_driver": driver,
+        "cgroup_namespace": "host",
+        "image": "node:1",
+        "cgroup_name": "overlab-a-b",
+    }
     found: dict[str, OuterEngine] = {}
 
     def program() -> None:

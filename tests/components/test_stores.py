@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rules import ports as policy_ports
 
 from components.config.settings import Settings, SettingsError, parse
 from components.config.stores import BACKENDS, RESERVED_PORTS
-from policy.rules import ports as policy_ports
 from tests.components.recorder import Recorder, make_platform, run_lab
 
 AGENT = "overlab:index:StoreAgent"

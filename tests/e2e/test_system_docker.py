@@ -13,9 +13,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from overlab.core.paths import LabPaths
+from overlab.core.paths import LabPaths, run_root
 from overlab.core.progress import Progress
-from overlab.platform import container_images, prepare, rootfs, system_docker
+from overlab.platform import container_images, rootfs, system_docker
 from overlab.platform.private_dockerd import PrivateDockerd
 from overlab.platform.registry import Registry
 from tests.e2e.lab import RealLab, lab_of
@@ -89,7 +89,7 @@ def objects(engine: PrivateDockerd) -> list[str]:
     """Every container, volume and network there, but for the engine's own networks."""
     with contextlib.closing(docker.DockerClient(base_url=engine.host)) as client:
         found = [*client.containers.list(all=True), *client.volumes.list(), *client.networks.list()]
-    return sorted({str(one.name) for one in found} - {"bridge", "host", "none"})
+    return sorted({str(one.attrs["Name"]).lstrip("/") for one in found} - {"bridge", "host", "none"})
 
 
 def test_a_lab_on_the_machines_own_docker(engine: PrivateDockerd, tmp_path: Path) -> None:
@@ -113,4 +113,4 @@ def test_a_lab_on_the_machines_own_docker(engine: PrivateDockerd, tmp_path: Path
         lab.overlab("down", "--platform").ok()
         assert objects(engine) == []
         assert not made.state.joinpath("overlab", "labs", STACK).exists()
-        assert not prepare.run_root().joinpath(STACK).exists()
+        assert not run_root().joinpath(STACK).exists()

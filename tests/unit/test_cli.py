@@ -24,7 +24,7 @@ from overlab.core.files import write_private
 from overlab.core.paths import LabPaths
 from overlab.core.progress import Progress
 from overlab.inspect import machines
-from overlab.platform import acceleration, cache, prepare, rootfs
+from overlab.platform import acceleration, cache, preflight, prepare, rootfs
 from overlab.platform.manifest import PlatformManifest
 from overlab.platform.preflight import PartReport
 from overlab.stack import event_log, lab_handle, operation, phases, remembered
@@ -157,7 +157,7 @@ def test_a_tool_that_fails_while_the_platform_is_prepared_is_shown_on_one_screen
 def test_an_error_of_the_operating_system_is_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "state").write_text("no directory")
     monkeypatch.setattr(prepare, "ready", lambda _: None)
-    monkeypatch.setattr(prepare.preflight, "require", lambda *_: None)
+    monkeypatch.setattr(preflight, "require", lambda *_: None)
     done = overlab("up")
     assert (done.exit_code, done.stderr.splitlines()[1]) == (1, "platform")
     assert "Not a directory: " in done.stderr

@@ -13,7 +13,7 @@ import pytest
 from overlab.core.errors import OverlabError
 from overlab.core.paths import LabPaths
 from overlab.platform import plugins
-from overlab.platform.toolchain import PulumiCli
+from overlab.platform.pulumi_search import PulumiCli
 
 
 @pytest.fixture(autouse=True)
