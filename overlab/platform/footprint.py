@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,9 @@ def footprint(paths: LabPaths) -> list[Trace]:
         found += [Trace("process", f"{pid} {command_line(pid)[:60]}", f"kill -KILL {pid}") for pid in sorted(processes)]
         if namespace.path.exists():
             found.append(Trace("network namespace", namespace.name, f"ip netns delete {namespace.name}"))
-        found += [Trace("cgroup", str(one), f"rmdir {one}") for one in PrivateDockerd(paths).cgroups()]
+        # A user of the machine's own Docker cannot remove the empty one that it leaves.
+        cgroups = [one for one in PrivateDockerd(paths).cgroups() if os.access(one, os.W_OK)]
+        found += [Trace("cgroup", str(one), f"rmdir {one}") for one in cgroups]
     found += [Trace("directory", str(root), f"rm -r {root}") for root in roots if root.exists()]
     return sorted(found, key=lambda one: [*KINDS].index(one.kind))
 

@@ -18,7 +18,7 @@ from overlab.core.files import bound_log, write_private
 from overlab.core.paths import LabPaths, run_root
 from overlab.core.progress import Progress
 from overlab.core.tools import run, stop_running
-from overlab.core.wait import locked
+from overlab.core.wait import NotYet, locked
 from overlab.platform import (
     certificates,
     container_host,
@@ -190,6 +190,10 @@ def remove(paths: LabPaths, progress: Progress) -> None:
         if Namespace.of(paths).other_owner() is None:
             if platform is None or platform.kind == "bundled":
                 _stop(paths)
+            elif platform.node_engine is not None:
+                # the machine's own Docker leaves them, empty
+                with contextlib.suppress(NotYet):
+                    PrivateDockerd(paths).remove_cgroups()
             paths.remove(paths.run)
         paths.remove(paths.state)
     removal.remove(lock_file(paths), run_root())

@@ -84,7 +84,7 @@ class PrivateDockerd(Daemon):
             process.signal(signal.SIGKILL)
         self.thaw()
         end(processes)
-        until("the nodes' processes to end", self._remove_cgroups, _STOP_LIMIT_S)
+        until("the nodes' processes to end", self.remove_cgroups, _STOP_LIMIT_S)
         self.pid_file.unlink(missing_ok=True)
         self.paths.remove(self._run)
 
@@ -152,8 +152,11 @@ class PrivateDockerd(Daemon):
     def cgroups(self) -> list[Path]:
         return [*_CGROUPS.glob(f"*/{self._cgroup}"), *_CGROUPS.glob(self._cgroup)]
 
-    def _remove_cgroups(self) -> None:
-        """Remove the nodes' cgroups, deepest first. One in which a process still ends refuses that for a moment."""
+    def remove_cgroups(self) -> None:
+        """Remove the nodes' cgroups, deepest first.
+
+        Raises :class:`NotYet` for one in which a process still ends, or that this user may not remove.
+        """
         for tree in self.cgroups():
             for directory in sorted((path for path in tree.rglob("*") if path.is_dir()), reverse=True):
                 with contextlib.suppress(OSError):
