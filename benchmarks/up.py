@@ -26,6 +26,7 @@ import yaml
 from components.config.platform import NodeEngine, Platform
 from overlab.core import exit_codes
 from overlab.core.paths import LabPaths
+from overlab.platform import acceleration
 from overlab.platform.prepare import read_record
 from overlab.platform.private_libvirtd import PrivateLibvirtd
 from overlab.stack import event_log, phases
@@ -181,7 +182,7 @@ def run_options(engine: NodeEngine) -> str:
 
 def table(bench: Bench) -> str:
     """The medians of a kind of node."""
-    up, hand = bench.known("up"), bench.known("by_hand")
+    up, hand, failed = bench.known("up"), bench.known("by_hand"), len(bench.known("by_hand_failed"))
     kinds = {"container": "Node containers", "vm": "Machines"}
     lines = [
         f"### {kinds[bench.kind]}\n",
@@ -195,11 +196,11 @@ def table(bench: Bench) -> str:
     ratio = median(one["seconds"] for one in up) / median(one["seconds"] for one in hand)
     every = [*up, *hand, *bench.known("dev_up"), *bench.known("dev_test")]
     load = f"{min(one['load'] for one in every):.1f} to {max(one['load'] for one in every):.1f}"
-    kvm = "with" if Path("/dev/kvm").exists() else "no"
+    kvm = "with" if acceleration.probe().domain_type == "kvm" else "no"
     lines += [
         f"\nRatio of the medians: {ratio:.2f}. `dev` with its checks: `overlab up` {_summary(bench.known('dev_up'))} s,"
         f" `overlab test` {_summary(bench.known('dev_test'))} s.",
-        f"\nOf the script's runs {len(bench.known('by_hand_failed'))} more failed: workloads did not reach each other.",
+        f"\nRuns of the script whose workloads did not reach each other, and do not count: {failed}.",
         f"\n{len(up)} runs each, in turn, on {os.cpu_count()} CPUs, {kvm} KVM,"
         f" Linux {machine.release().partition('-')[0]}, load before a run {load}.\n",
     ]
