@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from components.config import conventions
 from components.config.platform import NodeEngine, Platform
 from overlab.core import exit_codes
 from overlab.core.paths import LabPaths
@@ -176,7 +177,7 @@ def run_options(engine: NodeEngine) -> str:
         words.append("--volume=/sys/fs/cgroup:/sys/fs/cgroup")
     if engine.privileged:
         return " ".join([*words, "--privileged"])
-    unconfined = ["--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined"]
+    unconfined = [f"--security-opt={option}" for option in conventions.NODE_SECURITY_OPTIONS]
     return " ".join([*words, *unconfined, *(f"--cap-add={name}" for name in engine.capabilities)])
 
 

@@ -9,7 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components._base import Args, Component, Public
-from components.config import addressing, roles
+from components.config import addressing, conventions, roles
 from components.config.fields import Line, ObjectName
 from components.config.spec import MachineSpec
 from components.node import scripts
@@ -18,7 +18,6 @@ from components.underlay import UnderlayOptions
 
 ENGINE_DATA = "/var/lib/docker"
 STOP_GRACE_S = 2
-UNCONFINED = ("seccomp=unconfined", "apparmor=unconfined")
 
 
 class ContainerUnderlayArgs(UnderlayOptions):
@@ -125,7 +124,7 @@ class NodeContainer(NodeHost):
             image=outer.image,
             privileged=outer.privileged or None,
             capabilities=_capabilities(outer),
-            security_opts=None if outer.privileged else list(UNCONFINED),
+            security_opts=None if outer.privileged else list(conventions.NODE_SECURITY_OPTIONS),
             cgroupns_mode=outer.cgroup_namespace,
             cgroup_parent=outer.cgroup_parent,
             memory=args.memory_mib,

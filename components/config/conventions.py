@@ -65,6 +65,11 @@ BUNDLED_ENGINE: Final = "20.10.5"
 IDLE: Final = ("sleep", "2147483647")
 """Command of a busybox that states none."""
 
+# --- nodes as containers
+
+NODE_SECURITY_OPTIONS: Final = ("seccomp=unconfined", "apparmor=unconfined")
+"""Of a node that is not privileged: its systemd mounts, and its engine confines what it runs."""
+
 # --- limits of containers on a node
 CONTAINER_LOG: Final = {"max-size": "10m", "max-file": "3"}
 """Log options: what a container can write to its node's disk by its output."""

@@ -19,7 +19,7 @@ from overlab.core.errors import OverlabError
 HOST = "unix:///var/run/docker.sock"
 """Docker's default."""
 _LIMIT_S = 10.0
-_PROCESSOR = "x86_64"
+PROCESSOR = "x86_64"
 _OLDEST = (20, 10)
 _ELSEWHERE = "name Docker Engine's socket on a Linux machine or in a Linux VM (overlab:lab platform.docker_host)"
 
@@ -39,8 +39,8 @@ def _refusal(info: dict[str, Any]) -> str | None:
         return "it is Docker Desktop, in whose virtual machine no address of a node can be reached from here"
     if any("name=rootless" in option for option in info.get("SecurityOptions") or ()):
         return "it is rootless, and an engine inside of it may not create network namespaces and VXLANs"
-    if (info.get("OSType"), info.get("Architecture")) != ("linux", _PROCESSOR):
-        return f"it runs on {info.get('OSType')}, {info.get('Architecture')}; nodes need Linux on {_PROCESSOR}"
+    if (info.get("OSType"), info.get("Architecture")) != ("linux", PROCESSOR):
+        return f"it runs on {info.get('OSType')}, {info.get('Architecture')}; nodes need Linux on {PROCESSOR}"
     version = str(info.get("ServerVersion", ""))
     if _numbers(version) < _OLDEST:
         return f"it is Docker {version}; nodes need {'.'.join(map(str, _OLDEST))} or newer"

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from overlab.core.errors import OverlabError
 from overlab.platform import acceleration, container_host, debian, docker_info, pulumi_search, versions
 
-_PROCESSOR = "x86_64"
 _LIMIT_S = 20.0
 
 
@@ -114,9 +113,9 @@ def _lacks_of_docker(error: OverlabError | None) -> Iterator[Lack]:
 
 
 def _other_system() -> Lack | None:
-    if (sys.platform, platform.machine()) == ("linux", _PROCESSOR):
+    if (sys.platform, platform.machine()) == ("linux", docker_info.PROCESSOR):
         return None
-    return Lack(f"Linux on {_PROCESSOR}", "use such a machine, or a virtual machine with it")
+    return Lack(f"Linux on {docker_info.PROCESSOR}", "use such a machine, or a virtual machine with it")
 
 
 def _lacks_of_pulumi() -> Iterator[Lack]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
+from components.config import conventions
 from components.config.platform import NodeEngine
 from overlab.core.errors import OverlabError
 from overlab.core.progress import Progress
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 _LIMIT_S = 300
-_UNCONFINED = ["seccomp=unconfined", "apparmor=unconfined"]
 
 
 def ensure(host: str, progress: Progress) -> NodeEngine:
@@ -81,8 +81,9 @@ def _runs(docker: DockerClient, image: str, host: ContainerHost, script: str) ->
     from docker.errors import APIError
 
     rights: dict[str, Any] = {"privileged": True} if host.privileged else {"cap_add": list(host.capabilities)}
+    options = list(conventions.NODE_SECURITY_OPTIONS)
     container = docker.containers.create(
-        image, ["-c", script], entrypoint="sh", network_mode="none", security_opt=_UNCONFINED, **rights
+        image, ["-c", script], entrypoint="sh", network_mode="none", security_opt=options, **rights
     )
     try:
         container.start()
